@@ -1,0 +1,1 @@
+"""Tillgate: the payment aggregation gateway."""

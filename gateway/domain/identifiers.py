@@ -1,0 +1,33 @@
+"""Numbers that must come out the same when they are made twice: channel order numbers, refund numbers, event ids.
+
+A database rolled back makes the same number again, and the channel refuses it: that is the point of deriving them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+
+def _digest26(*parts: str | int) -> str:
+    """26 base32 characters (130 bits) of SHA-256 over the parts, each ended by NUL so that no two lists collide."""
+    text = "".join(f"{part}\0" for part in parts)
+    return base64.b32encode(hashlib.sha256(text.encode()).digest()[:17]).decode("ascii")[:26]
+
+
+def out_trade_no(environment: str, merchant_id: str, order_no: str, tender_no: int, number: int) -> str:
+    """Our order number at the channel: the environment's two characters and 26 of `[A-Z2-7]`.
+
+    `number` counts attempts over all payments of the tender.
+    """
+    return environment + _digest26(merchant_id, order_no, tender_no, number)
+
+
+def out_refund_no(environment: str, trade_no: str, refund_no: str) -> str:
+    """Our refund number at the channel, for the refund `refund_no` of the attempt `trade_no`."""
+    return environment + _digest26("refund", trade_no, refund_no)
+
+
+def event_id(object_id: str, version: int) -> str:
+    """Stable for one version of one object; not sortable."""
+    return f"evt_{_digest26('event', object_id, version).lower()}"

@@ -1,0 +1,157 @@
+"""The aggregate one transition compares and writes: a payment, its attempts, and the refunds a change touches.
+
+Frozen: a change is `msgspec.structs.replace`, never an assignment. Amounts are fen of `Payment.currency`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.domain.states import ATTEMPT_LIVE, ATTEMPT_UNCHARGED
+
+
+class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing a channel (or a person closing a case) told us about an attempt or a refund."""
+
+    at: datetime
+    source: str  # pay, query, cancel, refund, refund_query, callback, sweeper, case
+    outcome: str  # the outcome's type name
+    proof: str | None = None  # P0 .. P4
+    code: str = ""  # the channel's own code
+    words: str = ""  # the channel's signed answer, bounded
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """Why a payment ended proven not charged."""
+
+    code: str
+    retry: str
+    channel_code: str = ""
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One try on one channel account. `trade_number` counts attempts over all payments of the tender and makes `out_trade_no`."""
+
+    id: str
+    number: int
+    trade_number: int
+    channel: str
+    channel_account: str
+    out_trade_no: str
+    status: str
+    why: str
+    worker_id: str
+    sent_at: datetime
+    send_by: datetime
+    not_after: datetime
+    epoch: int = 1
+    due_at: datetime | None = None  # the sweeper's next visit; None: nothing to ask
+    queries: int = 0
+    not_founds: int = 0
+    cancels: int = 0
+    silences: int = 0  # visits in a row that learned nothing: phase 2 of the schedule
+    last_cancel: str | None = None  # the type name of the last cancel's outcome
+    channel_trade_no: str | None = None
+    captured_amount: int = 0
+    received_amount: int = 0
+    reserved_amount: int = 0  # refunds that may still move money
+    returned_amount: int = 0  # refunds that did
+    evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def live(self) -> bool:
+        """May still move money by itself."""
+        return self.status in ATTEMPT_LIVE
+
+    @property
+    def refundable(self) -> int:
+        """Fen that are captured and neither returned nor reserved."""
+        return self.captured_amount - self.reserved_amount - self.returned_amount
+
+
+class Refund(Struct, frozen=True, kw_only=True):
+    """Money on its way back, out of one attempt."""
+
+    id: str
+    merchant_id: str
+    payment_id: str
+    attempt_id: str
+    channel: str
+    channel_account: str
+    refund_no: str
+    out_refund_no: str
+    amount: int
+    currency: str
+    origin: str  # merchant, late, surplus
+    status: str
+    created_at: datetime
+    version: int = 1
+    reason: str = ""
+    operator_id: str | None = None
+    idempotency_key: str | None = None
+    channel_refund_no: str | None = None
+    failure_code: str | None = None
+    channel_code: str | None = None
+    refunded_at: datetime | None = None
+    due_at: datetime | None = None
+    tries: int = 0
+    silences: int = 0
+    evidence: tuple[Evidence, ...] = ()
+
+
+class Payment(Struct, frozen=True, kw_only=True):
+    """One tender towards an order. `version` is what every write compares."""
+
+    id: str
+    merchant_id: str
+    store_id: str
+    terminal_id: str | None
+    order_no: str
+    tender_no: int
+    amount: int
+    currency: str
+    channel: str
+    flow: str
+    status: str
+    business_date: str  # YYYY-MM-DD in Asia/Shanghai
+    created_at: datetime
+    version: int = 1
+    operator_id: str | None = None
+    description: str | None = None
+    metadata: dict[str, str] = {}
+    tendered: int | None = None
+    change: int | None = None
+    expires_at: datetime | None = None
+    qr_code: str | None = None
+    paid_at: datetime | None = None
+    payer_masked: str | None = None
+    discounts: tuple[dict[str, Any], ...] = ()
+    failure: Failure | None = None
+    cancel_requested_at: datetime | None = None
+    frozen_at: datetime | None = None
+    late_refund: str | None = None  # status of the refund of origin `late`
+    attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def current(self) -> Attempt:
+        """The live attempt, else the one that settled, else the last one."""
+        for attempt in reversed(self.attempts):
+            if attempt.live:
+                return attempt
+        return next((a for a in self.attempts if a.status not in ATTEMPT_UNCHARGED), self.attempts[-1])
+
+    @property
+    def settling(self) -> Attempt | None:
+        """The attempt whose money is this payment's: the succeeded one, or for `paid_late` the late one."""
+        wanted = ("captured_late", "returned") if self.status == "paid_late" else ("succeeded",)
+        return next((a for a in self.attempts if a.status in wanted), None)
+
+    def attempt(self, out_trade_no: str) -> Attempt:
+        """The attempt with this channel order number. Raises `KeyError`."""
+        for attempt in self.attempts:
+            if attempt.out_trade_no == out_trade_no:
+                return attempt
+        raise KeyError(out_trade_no)

@@ -1,0 +1,101 @@
+"""Three small machines, as tables. A stranger should need this page only.
+
+A **payment** is what the till asked for. Its row exists only when it is durable as sent, so there is no "created". It ends
+`succeeded`, or proven not charged (`failed`, `expired`, `canceled`), or `paid_late`: money that came after we had said no and
+is given back. `in_doubt` is neither success nor failure: sent, answer unknown, or a cancel is under way.
+
+An **attempt** is one try on one channel account under one channel order number. `declined`, `not_sent` and `reversed` need
+stored evidence; `cancelling` is durable before a cancel leaves. A **refund** keeps its number for every repeat; `failed` is
+said only on proof that no money moved, and `needs_action` keeps its reservation.
+
+Reading the payment table: a blank cell is illegal (raises, changes nothing, is counted, opens a case). `=` keeps the status:
+whatever attempt, refund or evidence changes is still one durable write with `version` + 1, and no public event.
+`expired` and `canceled` come only after the channel proved it: the till asked -> `canceled`; the payer did not act in time ->
+`expired`; every other proven no -> `exhausted` -> `failed`. `confirmed` means the live or settling attempt said yes.
+While an attempt is `cancelling` a yes is evidence only: the cancel may still take the money back.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final
+
+STAY: Final = "="
+NEW: Final = "(new)"
+
+_EVENTS = ["sent", "payer_needed", "confirmed", "exhausted", "lost_sight", "cancel_sent", "expired", "canceled"]
+_PAYMENT_ROWS = """
+(new)           processing  .               succeeded  failed     .           .            .        .
+processing      processing  awaiting_payer  succeeded  failed     in_doubt    in_doubt     expired  canceled
+awaiting_payer  processing  =               succeeded  failed     in_doubt    in_doubt     expired  canceled
+in_doubt        processing  awaiting_payer  succeeded  failed     =           in_doubt     expired  canceled
+succeeded       .           =               =          .          =           .            .        .
+failed          .           =               paid_late  =          =           .            =        =
+expired         .           =               paid_late  =          =           .            =        =
+canceled        .           =               paid_late  =          =           .            =        =
+paid_late       .           =               =          =          =           .            =        =
+"""
+_ATTEMPT_ROWS = """
+sent          pending in_doubt cancelling succeeded declined not_sent reversed
+pending       in_doubt cancelling succeeded declined reversed
+in_doubt      pending cancelling succeeded declined reversed captured_late
+cancelling    reversed succeeded
+declined      captured_late
+not_sent      captured_late
+reversed      captured_late
+captured_late returned
+"""
+_REFUND_ROWS = """
+requested     processing in_doubt succeeded failed needs_action
+processing    in_doubt succeeded failed needs_action
+in_doubt      processing succeeded failed needs_action
+needs_action  processing succeeded failed
+"""
+
+
+def _payment_table() -> dict[str, dict[str, str]]:
+    lines = (line.split() for line in _PAYMENT_ROWS.strip().splitlines())
+    return {state: {event: to for event, to in zip(_EVENTS, cells, strict=True) if to != "."} for state, *cells in lines}
+
+
+def _reach_table(rows: str) -> dict[str, frozenset[str]]:
+    return {state: frozenset(reach) for state, *reach in (line.split() for line in rows.strip().splitlines())}
+
+
+PAYMENT: Final = MappingProxyType(_payment_table())
+ATTEMPT: Final = MappingProxyType(_reach_table(_ATTEMPT_ROWS))
+REFUND: Final = MappingProxyType(_reach_table(_REFUND_ROWS))
+
+PAYMENT_STATES: Final = tuple(state for state in PAYMENT if state != NEW)
+ATTEMPT_STATES: Final = (*ATTEMPT, "succeeded", "returned")
+REFUND_STATES: Final = (*REFUND, "succeeded", "failed")
+
+PAYMENT_UNCHARGED: Final = frozenset({"failed", "expired", "canceled"})
+PAYMENT_FINAL: Final = PAYMENT_UNCHARGED | {"succeeded", "paid_late"}
+PAYMENT_HOLDING: Final = frozenset({"processing", "awaiting_payer", "in_doubt", "succeeded"})  # its order tender is taken
+ATTEMPT_LIVE: Final = frozenset({"sent", "pending", "in_doubt", "cancelling"})
+ATTEMPT_UNCHARGED: Final = frozenset({"declined", "not_sent", "reversed"})
+REFUND_OPEN: Final = frozenset({"requested", "processing", "in_doubt", "needs_action"})  # its reservation stands
+
+
+class IllegalTransition(Exception):
+    """A cell that is blank. Nothing was changed."""
+
+    def __init__(self, machine: str, state: str, event: str) -> None:
+        super().__init__(f"{machine} in {state!r} cannot take {event!r}")
+        self.machine, self.state, self.event = machine, state, event
+
+
+def next_state(state: str, event: str) -> str:
+    """The payment's status after `event`; the same status where the table says `=`. Raises `IllegalTransition`."""
+    to = PAYMENT[state].get(event)
+    if to is None:
+        raise IllegalTransition("payment", state, event)
+    return state if to == STAY else to
+
+
+def check_move(machine: str, table: MappingProxyType[str, frozenset[str]], state: str, to: str) -> str:
+    """`to`, when the attempt or refund table allows it; staying is always allowed. Raises `IllegalTransition`."""
+    if to != state and to not in table.get(state, frozenset()):
+        raise IllegalTransition(machine, state, to)
+    return to
