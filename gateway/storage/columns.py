@@ -1,0 +1,193 @@
+"""Columns and their types, once: the statements of the group writer and the readers are built from these tuples.
+
+A record travels as one element of many arrays (`unnest`); the Python side is a tuple in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+
+class Columns(NamedTuple):
+    """Names and array element types, in order."""
+
+    names: tuple[str, ...]
+    types: tuple[str, ...]
+
+    def listed(self, prefix: str = "") -> str:
+        """`a, b, c` or `p.a, p.b, p.c`."""
+        return ", ".join(prefix + name for name in self.names)
+
+    def unnested(self, alias: str, first: int) -> str:
+        """`unnest($1::text[], ...) AS alias(a, ...)`, parameters numbered from `first`."""
+        arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(self.types, first))
+        return f"unnest({arrays}) AS {alias}({self.listed()})"
+
+    def assigned(self, source: str, skip: frozenset[str]) -> str:
+        """`a = source.a, ...` for an UPDATE, without the columns in `skip`."""
+        return ", ".join(f"{name} = {source}.{name}" for name in self.names if name not in skip)
+
+    def prefixed(self, prefix: str) -> Columns:
+        """The same columns under other names."""
+        return Columns(tuple(prefix + name for name in self.names), self.types)
+
+
+def columns(text: str) -> Columns:
+    """Lines of `name type`."""
+    pairs = [line.split() for line in text.strip().splitlines()]
+    return Columns(tuple(name for name, _ in pairs), tuple(kind for _, kind in pairs))
+
+
+def joined(*groups: Columns) -> Columns:
+    """Several groups side by side."""
+    return Columns(tuple(n for g in groups for n in g.names), tuple(t for g in groups for t in g.types))
+
+
+def transposed(rows: Sequence[tuple[Any, ...]], width: int) -> Iterable[Sequence[Any]]:
+    """One sequence a column, as `unnest` wants them; `width` empty ones when there are no rows."""
+    return zip(*rows, strict=True) if rows else ((),) * width
+
+
+CLAIM = columns("""
+idempotency_key text
+fingerprint     bytea
+first_n         int
+holds           boolean
+""")
+
+PAYMENT_FIXED = columns("""
+merchant_id   text
+id            text
+store_id      text
+terminal_id   text
+operator_id   text
+order_no      text
+tender_no     int
+amount        bigint
+currency      text
+channel       text
+flow          text
+description   text
+metadata      json
+tendered      bigint
+change        bigint
+business_date date
+created_at    timestamptz
+expires_at    timestamptz
+""")
+
+PAYMENT_MOVING = columns("""
+version             int
+status              text
+qr_code             text
+paid_at             timestamptz
+payer_masked        text
+discounts           json
+failure             json
+cancel_requested_at timestamptz
+frozen_at           timestamptz
+late_refund         text
+""")
+
+ATTEMPT_FIXED = columns("""
+id              text
+number          int
+trade_number    int
+channel         text
+channel_account text
+out_trade_no    text
+why             text
+worker_id       text
+sent_at         timestamptz
+send_by         timestamptz
+not_after       timestamptz
+""")
+
+ATTEMPT_MOVING = columns("""
+status           text
+epoch            int
+due_at           timestamptz
+queries          int
+not_founds       int
+cancels          int
+silences         int
+last_cancel      text
+channel_trade_no text
+captured_amount  bigint
+received_amount  bigint
+reserved_amount  bigint
+returned_amount  bigint
+evidence         json
+""")
+
+REFUND_FIXED = columns("""
+merchant_id     text
+id              text
+payment_id      text
+attempt_id      text
+channel         text
+channel_account text
+refund_no       text
+out_refund_no   text
+amount          bigint
+currency        text
+origin          text
+reason          text
+operator_id     text
+idempotency_key text
+created_at      timestamptz
+""")
+
+REFUND_MOVING = columns("""
+version           int
+status            text
+channel_refund_no text
+failure_code      text
+channel_code      text
+refunded_at       timestamptz
+due_at            timestamptz
+tries             int
+silences          int
+evidence          json
+""")
+
+EVENT = columns("""
+merchant_id text
+payment_id  text
+id          text
+object_id   text
+version     int
+type        text
+public      boolean
+data        json
+at          timestamptz
+""")
+
+POSTING = columns("""
+merchant_id text
+payment_id  text
+posting_id  text
+account     text
+amount      bigint
+at          timestamptz
+""")
+
+CASE = columns("""
+merchant_id text
+payment_id  text
+id          text
+kind        text
+evidence    json
+at          timestamptz
+""")
+
+KEY = columns("""
+merchant_id text
+payment_id  text
+id          text
+""")
+
+PAYMENT = joined(PAYMENT_FIXED, PAYMENT_MOVING)
+ATTEMPT = joined(ATTEMPT_FIXED, ATTEMPT_MOVING)
+REFUND = joined(REFUND_FIXED, REFUND_MOVING)

@@ -1,0 +1,79 @@
+"""Connections to Postgres: how they are opened, and which errors mean "nothing was written" and which "we cannot know"."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncpg
+
+from gateway.limits import READ_CONNECTIONS_MAX, STATEMENT_TIMEOUT_MS, STORE_ANSWER_TIMEOUT_MS
+
+CONNECT_TIMEOUT_S = 2.0  # a local or same-zone server answers in milliseconds
+ANSWER_TIMEOUT_S = STORE_ANSWER_TIMEOUT_MS / 1000
+
+_SETTINGS = {
+    "application_name": "tillgate",
+    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+    "lock_timeout": str(STATEMENT_TIMEOUT_MS),
+    "idle_in_transaction_session_timeout": str(STATEMENT_TIMEOUT_MS),
+    "synchronous_commit": "on",
+    "timezone": "UTC",
+    "jit": "off",  # our statements run in a millisecond; compiling them takes fifty
+    "plan_cache_mode": "force_generic_plan",  # planning the big statements anew costs more than running them
+}
+
+# The server is not there, or not yet: no statement was handed over.
+UNREACHABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.ConnectionFailureError,
+    asyncpg.AdminShutdownError,
+)
+# The statement was handed over and the connection broke, or we stopped waiting: it may have been committed.
+REPLY_LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.ConnectionDoesNotExistError,
+    asyncpg.ConnectionFailureError,
+    asyncpg.InterfaceError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+)
+# Rolled back by the server, safe to send again.
+COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+
+async def connect(dsn: str) -> asyncpg.Connection[Any]:
+    """One connection with our settings. Raises one of `UNREACHABLE`."""
+    return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=ANSWER_TIMEOUT_S, server_settings=_SETTINGS)
+
+
+async def _keep(_: Any) -> None:
+    """No RESET on release: readers run single statements and change no session state; a reset is a round trip."""
+
+
+async def read_pool(dsn: str) -> asyncpg.Pool[Any]:
+    """The pool of the readers. Opens no connection until one is asked for, so that a worker starts while Postgres is down."""
+    pool = asyncpg.create_pool(
+        dsn,
+        min_size=0,
+        max_size=READ_CONNECTIONS_MAX,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=ANSWER_TIMEOUT_S,
+        server_settings=_SETTINGS,
+        reset=_keep,
+    )
+    await pool
+    return pool
+
+
+async def discard(connection: asyncpg.Connection[Any] | None) -> None:
+    """Drop a connection whose state is unknown, without waiting for it."""
+    if connection is not None and not connection.is_closed():
+        connection.terminate()
+        await asyncio.sleep(0)

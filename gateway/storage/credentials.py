@@ -1,0 +1,86 @@
+"""A channel account's credentials: JSON, validated against the channel's own struct, sealed at rest, shown without secrets.
+
+The plaintext that is sealed is the JSON text as it was given; local channels (cash) have none, and seal `{}`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from adapters.channel import Manifest
+from security.secret import HIDDEN, Secret, decode_hook
+
+PEM_BEGIN: Final = "-----BEGIN "
+STANDARD: Final = "standard"
+
+
+class CredentialsInvalid(ValueError):
+    """The credentials do not fit the channel; the text names the field and never quotes a value."""
+
+
+def account_about(account_id: str) -> str:
+    """What a sealed account is bound to (see `security.vault`)."""
+    return f"channel_account/{account_id}"
+
+
+def key_about(key_id: str) -> str:
+    """What a sealed API secret is bound to."""
+    return f"api_key/{key_id}"
+
+
+def decoded(manifest: Manifest, text: bytes) -> Any:
+    """The channel's credentials struct, None for a local channel. Raises CredentialsInvalid."""
+    try:
+        if manifest.credentials is None:
+            if msgspec.json.decode(text) != {}:
+                raise CredentialsInvalid(f"channel {manifest.channel} settles here and takes no credentials: leave them out")
+            return None
+        return msgspec.json.decode(text, type=manifest.credentials, dec_hook=decode_hook)
+    except msgspec.DecodeError as error:
+        raise CredentialsInvalid(f"credentials of channel {manifest.channel}: {error}") from None
+
+
+def profile_of(credentials: Any) -> str:
+    """`standard` or `short`."""
+    return str(getattr(credentials, "profile", STANDARD))
+
+
+def shown(credentials: Any) -> dict[str, Any]:
+    """The fields for people: secrets as `***`, keys and certificates as their kind only."""
+    if credentials is None:
+        return {}
+    plain = msgspec.to_builtins(credentials, enc_hook=_hidden)
+    return {name: _shortened(value) for name, value in plain.items()}
+
+
+def refuse_unsafe_addresses(credentials: Any, *, allow_loopback: bool) -> None:
+    """Money orders go over TLS; this machine (plain http too) is for the sandbox only. Raises CredentialsInvalid."""
+    if credentials is None or allow_loopback:
+        return
+    for name, value in shown(credentials).items():
+        if isinstance(value, str) and value.startswith("http://"):
+            host = urlsplit(value).hostname
+            raise CredentialsInvalid(
+                f"{name} is plain http (to {host}): write https://…, or set TILLGATE_ALLOW_LOOPBACK_CHANNELS=yes to use the sandbox"
+            )
+
+
+def _hidden(value: Any) -> str:
+    if isinstance(value, Secret):
+        return HIDDEN
+    raise NotImplementedError(f"no rule to show {type(value).__name__}")
+
+
+def _shortened(value: Any) -> Any:
+    match value:
+        case str() if value.lstrip().startswith(PEM_BEGIN):
+            return f"[{value.lstrip().removeprefix(PEM_BEGIN).partition('-----')[0].lower()}]"
+        case dict():
+            return {name: _shortened(each) for name, each in value.items()}
+        case list():
+            return [_shortened(each) for each in value]
+        case _:
+            return value

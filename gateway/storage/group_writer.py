@@ -1,0 +1,188 @@
+"""Many waiting records, one statement, one commit: round trips and commits bound the throughput, not Python.
+
+A writer has one statement, one queue and lanes, each with a connection of its own (a pool would add a reset round trip to every
+release). A lane takes what waits, up to `FLUSH_RECORDS_MAX`, sorted by key, and flushes it while the other lane collects the next.
+No two records that touch the same row share a flush or two flushes in flight. Nobody is answered before the commit.
+
+A reply lost on the way says nothing about the commit: the same records are sent again on a new connection, where the rows of the
+first sending make them lose against themselves, and the caller's `judge` tells such a loss from a real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import asyncpg
+import structlog
+
+from gateway.domain.errors import OutcomePending, Overloaded, StoreUnavailable
+from gateway.limits import FLUSH_RECORDS_MAX, FLUSHES_IN_FLIGHT_MAX, WRITER_QUEUE_RECORDS_MAX
+from gateway.storage.connections import ANSWER_TIMEOUT_S, COLLIDED, REPLY_LOST, UNREACHABLE, connect, discard
+from gateway.telemetry.metrics import STORE_FLUSHES, STORE_RETRIES
+
+R = TypeVar("R")
+log = structlog.get_logger("tillgate.store")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[R]):
+    """What a writer writes. `keys` are the rows a record touches, the first of them its sort key; `found` reads one answer row's key."""
+
+    name: str
+    statement: str
+    arguments: Callable[[list[R]], list[object]]
+    keys: Callable[[R], tuple[Hashable, ...]]
+    sort_key: Callable[[R], Any]
+    identity: Callable[[R], tuple[str, str]]
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting(Generic[R]):
+    record: R
+    keys: tuple[Hashable, ...]
+    answer: asyncio.Future[asyncpg.Record | None]
+    lost_once: bool = field(default=False)
+
+
+class GroupWriter(Generic[R]):
+    """`write(record)` returns the answer row, or None: the record lost a conflict (also against its own first sending)."""
+
+    def __init__(self, dsn: str, kind: Kind[R]) -> None:
+        self._dsn = dsn
+        self._kind = kind
+        self._queue: deque[_Waiting[R]] = deque()
+        self._busy: set[Hashable] = set()
+        self._work = asyncio.Condition()
+        self._lanes: list[asyncio.Task[None]] = []
+        self._flushed = STORE_FLUSHES.labels(kind.name)
+        self._closing = False
+
+    def start(self) -> None:
+        """Start the lanes on the running loop; they connect when the first record comes."""
+        self._lanes = [asyncio.create_task(self._lane(), name=f"{self._kind.name}-lane-{n}") for n in range(FLUSHES_IN_FLIGHT_MAX)]
+
+    async def write(self, record: R) -> asyncpg.Record | None:
+        """Durable when it returns. Raises `Overloaded` and `StoreUnavailable` (nothing written) or `OutcomePending` (perhaps)."""
+        if self._closing or len(self._queue) >= WRITER_QUEUE_RECORDS_MAX:
+            raise Overloaded
+        waiting = _Waiting(record, self._kind.keys(record), asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        async with self._work:
+            self._work.notify()
+        return await waiting.answer
+
+    async def close(self) -> None:
+        """Flush what waits, then stop."""
+        self._closing = True
+        async with self._work:
+            self._work.notify_all()
+        await asyncio.gather(*self._lanes, return_exceptions=True)
+
+    def __repr__(self) -> str:
+        return f"<GroupWriter {self._kind.name} waiting={len(self._queue)} rows_in_flight={len(self._busy)}>"
+
+    async def _lane(self) -> None:
+        connection: asyncpg.Connection[Any] | None = None
+        while batch := await self._next_batch():
+            try:
+                connection = await self._flush(connection, batch)
+            except Exception as error:  # noqa: BLE001 - a lane must outlive whatever a batch brings; its records hear of it
+                self._fail(batch, error)
+            finally:
+                async with self._work:
+                    self._busy.difference_update(key for waiting in batch for key in waiting.keys)
+                    self._work.notify_all()
+        if connection is not None:
+            with contextlib.suppress(*REPLY_LOST, asyncpg.PostgresError):
+                await connection.close()
+
+    async def _next_batch(self) -> list[_Waiting[R]]:
+        async with self._work:
+            while True:
+                if batch := self._take():
+                    return batch
+                if self._closing and not self._queue:
+                    return []
+                await self._work.wait()
+
+    def _take(self) -> list[_Waiting[R]]:
+        """What may be flushed now; a record whose rows are in flight, or already in this batch, keeps its place."""
+        batch: list[_Waiting[R]] = []
+        kept: list[_Waiting[R]] = []
+        while self._queue and len(batch) < FLUSH_RECORDS_MAX:
+            waiting = self._queue.popleft()
+            if waiting.answer.done():  # its caller left before anything was sent
+                continue
+            if self._busy.isdisjoint(waiting.keys):
+                self._busy.update(waiting.keys)
+                batch.append(waiting)
+            else:
+                kept.append(waiting)
+        self._queue.extendleft(reversed(kept))
+        batch.sort(key=lambda waiting: self._kind.sort_key(waiting.record))
+        return batch
+
+    async def _flush(self, connection: asyncpg.Connection[Any] | None, batch: list[_Waiting[R]]) -> asyncpg.Connection[Any]:
+        self._flushed.observe(len(batch))
+        again = "no"
+        for attempt in range(4):
+            if connection is None or connection.is_closed():
+                connection = await self._connected(handed_over=again == "reply_lost")
+            try:
+                found = await self._send(connection, batch)
+            except COLLIDED:
+                again = "collided"
+            except REPLY_LOST as error:
+                log.warning("reply_lost", writer=self._kind.name, error=type(error).__name__, records=len(batch), attempt=attempt)
+                await discard(connection)
+                connection, again = None, "reply_lost"
+            except asyncpg.PostgresError:
+                if len(batch) == 1:
+                    raise
+                return await self._one_by_one(connection, batch)
+            else:
+                for waiting in batch:
+                    if not waiting.answer.done():
+                        waiting.answer.set_result(found.get(self._kind.identity(waiting.record)))
+                return connection
+            STORE_RETRIES.labels(again).inc()
+        if again == "collided" and connection is not None and len(batch) > 1:
+            return await self._one_by_one(connection, batch)
+        raise OutcomePending if again == "reply_lost" else StoreUnavailable
+
+    async def _send(self, connection: asyncpg.Connection[Any], batch: Sequence[_Waiting[R]]) -> dict[tuple[str, str], asyncpg.Record]:
+        arguments = self._kind.arguments([waiting.record for waiting in batch])
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            answer = await connection.fetch(self._kind.statement, *arguments)
+        return {(row["merchant_id"], row["payment_id"]): row for row in answer}
+
+    async def _connected(self, *, handed_over: bool) -> asyncpg.Connection[Any]:
+        try:
+            return await connect(self._dsn)
+        except (*UNREACHABLE, asyncpg.PostgresError) as error:
+            log.warning("store_unreachable", writer=self._kind.name, error=type(error).__name__)
+            raise (OutcomePending if handed_over else StoreUnavailable) from error
+
+    async def _one_by_one(self, connection: asyncpg.Connection[Any], batch: list[_Waiting[R]]) -> asyncpg.Connection[Any]:
+        """One bad record must not fail its neighbours."""
+        for waiting in batch:
+            try:
+                connection = await self._flush(connection, [waiting])
+            except Exception as error:  # noqa: BLE001 - told to the one caller it belongs to
+                self._fail([waiting], error)
+        return connection
+
+    def _fail(self, batch: list[_Waiting[R]], error: Exception) -> None:
+        if not isinstance(error, (StoreUnavailable, Overloaded)):
+            log.error("flush_failed", writer=self._kind.name, error=type(error).__name__, sqlstate=getattr(error, "sqlstate", None))
+        for waiting in batch:
+            if not waiting.answer.done():
+                waiting.answer.set_exception(error)
+
+
+Judge = Callable[[R], Awaitable[Any]]

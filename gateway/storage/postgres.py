@@ -1,0 +1,94 @@
+"""The store: two group writers for the road of a payment, a pool for everything else. Postgres decides."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import asyncpg
+
+from gateway.domain.change import Change, Opening
+from gateway.domain.payment import Payment
+from gateway.flow.ports import Applied, KeyTaken, NumberTaken, Opened, RefundTaken, Stale, TenderTaken
+from gateway.storage.connections import read_pool
+from gateway.storage.due_work import DueWork
+from gateway.storage.event_feed import EventFeed
+from gateway.storage.group_writer import GroupWriter, Kind
+from gateway.storage.inbox import Inbox
+from gateway.storage.payment_reader import PaymentReader
+from gateway.storage.statements import APPLY, OPEN, apply_arguments, open_arguments
+
+WRITTEN = "SELECT data::text AS data, at FROM event WHERE merchant_id = $1 AND id = $2"
+
+
+def _open_keys(opening: Opening) -> tuple[object, ...]:
+    p = opening.payment
+    return (p.merchant_id, p.order_no, p.tender_no), (p.merchant_id, opening.claim.idempotency_key)
+
+
+def _identity(record: Opening | Change) -> tuple[str, str]:
+    return record.payment.merchant_id, record.payment.id
+
+
+def _open_order(opening: Opening) -> tuple[str, str, int]:
+    return opening.payment.merchant_id, opening.payment.order_no, opening.payment.tender_no
+
+
+OPENINGS: Kind[Opening] = Kind("open", OPEN, open_arguments, _open_keys, _open_order, _identity)
+CHANGES: Kind[Change] = Kind("apply", APPLY, apply_arguments, lambda change: (_identity(change),), _identity, _identity)
+
+
+class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
+    """`gateway.flow.ports.Store` on PostgreSQL 14 or newer."""
+
+    def __init__(self, dsn: str, pool: asyncpg.Pool[Any]) -> None:
+        super().__init__(pool)
+        self._openings = GroupWriter(dsn, OPENINGS)
+        self._changes = GroupWriter(dsn, CHANGES)
+
+    @classmethod
+    async def connected(cls, dsn: str) -> Self:
+        """On the running loop; works before Postgres does."""
+        store = cls(dsn, await read_pool(dsn))
+        store._openings.start()
+        store._changes.start()
+        return store
+
+    async def close(self) -> None:
+        """Flush, then let go."""
+        await self._openings.close()
+        await self._changes.close()
+        await self._pool.close()
+
+    async def open(self, opening: Opening) -> Opened | KeyTaken | TenderTaken | NumberTaken:
+        """Write 1."""
+        if await self._openings.write(opening) is not None:
+            return Opened()
+        return await self._why_lost(opening)
+
+    async def apply(self, change: Change) -> Applied | Stale | RefundTaken:
+        """Write 2, and every later one."""
+        row = await self._changes.write(change)
+        if row is not None:
+            return Applied() if row["moved"] else RefundTaken()
+        return Applied() if await self._written(change) else Stale()
+
+    async def alive(self) -> None:
+        """Raises `StoreUnavailable`."""
+        await self._fetch("SELECT 1")
+
+    async def _why_lost(self, opening: Opening) -> Opened | KeyTaken | TenderTaken | NumberTaken:
+        """In this order: the key exists; the tender is held; only the attempt number was taken."""
+        p = opening.payment
+        bound = await self.payment_by_key(p.merchant_id, opening.claim.idempotency_key)
+        if bound is not None:
+            return Opened() if bound.payment.id == p.id else bound  # a lost reply: we collided with our own first sending
+        holder: Payment | None = await self._holder(p.merchant_id, p.order_no, p.tender_no)
+        if holder is not None:
+            return TenderTaken(holder)
+        return NumberTaken(await self._highest_n(p.merchant_id, p.order_no, p.tender_no))
+
+    async def _written(self, change: Change) -> bool:
+        """Whether this very change is what stands at its version: the reply to its commit was lost and it was sent again."""
+        event = change.events[0]
+        row = await self._row(WRITTEN, change.payment.merchant_id, event.id)
+        return row is not None and row["at"] == event.at and row["data"] == event.data.decode()
