@@ -1,0 +1,49 @@
+"""What Alipay can do, as data. Times: docs of 当面付 "条码支付" and "扫码支付", condensed in one schedule a flow."""
+
+import re
+from types import MappingProxyType
+
+from adapters.alipay.channel import build
+from adapters.alipay.credentials import Credentials
+from adapters.channel import Flow, Manifest, Schedule
+from gateway.limits import AMOUNT_FEN_MAX
+
+TYPING_MS = 60_000  # how long a payer may type the password before we give up
+
+CODE = Schedule(
+    first_query_ms=3_000,  # Alipay asks for 3 to 5 s
+    query_every_ms=3_000,
+    query_every_ms_max=3_000,
+    typing_cancel_ms=TYPING_MS,
+    unknown_cancel_ms=30_000,
+    absent_cancel_ms=10_000,  # two queries that found nothing: it hardly arrived, and the customer waits
+    cancel_not_before_ms=3_000,  # never right after the pay call
+    acts_until_ms=TYPING_MS + 10_000,  # goes out as time_expire: after our own cancel, so that the cancel decides
+    proof_margin_ms=5_000,
+)
+
+QR = Schedule(
+    first_query_ms=5_000,
+    query_every_ms=5_000,
+    query_every_ms_max=60_000,
+    typing_cancel_ms=None,
+    unknown_cancel_ms=30_000,  # the answer that carries the code was lost, so nobody can have seen it: give up early
+    absent_cancel_ms=None,  # "no such trade" only says that nobody has scanned yet
+    cancel_not_before_ms=0,
+    acts_until_ms=None,
+    proof_margin_ms=30_000,
+)
+
+MANIFEST = Manifest(
+    channel="alipay",
+    settles="remote",
+    flows=frozenset({Flow.CODE, Flow.QR}),
+    auth_codes=(re.compile(r"^(?:2[5-9]|30)[0-9]{14,22}$"),),
+    amount_max=AMOUNT_FEN_MAX,
+    schedules=MappingProxyType({Flow.CODE: CODE, Flow.QR: QR}),
+    credentials=Credentials,
+    build=build,
+    title_zh="支付宝",
+    title_en="Alipay",
+    qr_expiry_step_s=60,
+)

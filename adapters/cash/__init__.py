@@ -1,0 +1,1 @@
+"""Cash over the counter: settles in our own books, in one write."""

@@ -1,0 +1,256 @@
+"""The contract between the flow and a channel. `gateway.flow` knows this module and nothing else under `adapters`.
+
+A channel is one folder with a `manifest.py` whose `MANIFEST` says what it can do (data), and whose `build` makes the
+channel for one channel account. Remote channels implement `Channel`; channels that settle inside our own database
+(cash, member value) implement `LocalChannel`, which is pure.
+
+Rules every adapter keeps, held by tests/conformance:
+- nothing here resends: one call to a method is at most one request to the channel;
+- an answer whose signature does not verify is `Unknown`, whatever it says;
+- amount, order number and merchant of a "yes" are compared with ours: a difference is `Mismatch`;
+- a code in no table is `Unknown` and counted;
+- auth codes and keys never reach a log, an outcome or an exception text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from gateway.domain.outcomes import CancelOutcome, Closed, Declined, PayOutcome, QueryOutcome, RefundOutcome, RefundQueryOutcome, Succeeded
+
+if TYPE_CHECKING:
+    from adapters.transport import ChannelTransport
+    from gateway.clock import Clock
+    from security.secret import Secret
+
+
+class Flow(StrEnum):
+    """Who scans whom. Local tenders have no flow of their own and use `code`."""
+
+    CODE = "code"  # the till scans the customer's payment code
+    QR = "qr"  # the customer scans ours
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """When an undecided payment of one flow is queried and cancelled (reference: channels.md section 4). Milliseconds after the pay was sent.
+
+    `None` for a cancel time means: at the payment's own expiry (QR flows).
+    """
+
+    first_query_ms: int
+    query_every_ms: int
+    query_every_ms_max: int  # intervals double up to this; equal to query_every_ms: constant
+    typing_cancel_ms: int | None  # the payer is typing a password
+    unknown_cancel_ms: int | None  # the answer is unknown, or not found
+    absent_cancel_ms: int | None  # two queries said "not exist": cancel this early (None: as unknown)
+    cancel_not_before_ms: int  # earliest lawful moment of any cancel
+    acts_until_ms: int | None  # not_after: the last moment the request can still act (None: the code's death, `expires_at`)
+    proof_margin_ms: int  # P4: a "not found" counts this long after not_after
+
+    def shortened(self, times: int) -> Schedule:
+        """The same schedule, `times` faster: demo and test accounts (profile `short` uses 10)."""
+
+        def cut(value: int | None) -> int | None:
+            return None if value is None else value // times
+
+        return replace(
+            self,
+            first_query_ms=self.first_query_ms // times,
+            query_every_ms=self.query_every_ms // times,
+            query_every_ms_max=self.query_every_ms_max // times,
+            typing_cancel_ms=cut(self.typing_cancel_ms),
+            unknown_cancel_ms=cut(self.unknown_cancel_ms),
+            absent_cancel_ms=cut(self.absent_cancel_ms),
+            cancel_not_before_ms=self.cancel_not_before_ms // times,
+            acts_until_ms=cut(self.acts_until_ms),
+            proof_margin_ms=self.proof_margin_ms // times,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A channel's capabilities, as data.
+
+    `credentials` is the msgspec Struct an account's stored credentials decode to (its secret fields are `Secret`);
+    it has a field `profile: Literal["standard", "short"]` when the channel is remote.
+    `build(credentials, transport, clock)` makes a `Channel`, or `build(None, None, None)` a `LocalChannel`.
+    """
+
+    channel: str
+    settles: Literal["remote", "local"]
+    flows: frozenset[Flow]
+    auth_codes: tuple[re.Pattern[str], ...]  # which payment codes are this channel's
+    amount_max: int  # fen
+    schedules: Mapping[Flow, Schedule]
+    credentials: type[Any] | None
+    build: Callable[..., Any]
+    title_zh: str
+    title_en: str
+    qr_expiry_step_s: int = 1  # an expiry is rounded up to this (Alipay: whole minutes)
+
+    def schedule(self, flow: Flow, profile: str) -> Schedule:
+        """The schedule of an account's profile (`standard` or `short`, ten times shorter)."""
+        found = self.schedules[flow]
+        return found.shortened(10) if profile == "short" else found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayRequest:
+    """One pay call. `deadline` is monotonic seconds: no request byte may leave after it (then the outcome is `NotSent`)."""
+
+    out_trade_no: str
+    amount: int
+    currency: str
+    description: str
+    flow: Flow
+    auth_code: Secret | None
+    store_id: str
+    terminal_id: str
+    operator_id: str
+    sent_at: datetime  # aware, UTC
+    not_after: datetime  # aware, UTC: goes out as the channel's absolute expiry where it has one
+    notify_url: str | None
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradeRef:
+    """What a query or a cancel names. `deadline` as in `PayRequest`."""
+
+    out_trade_no: str
+    amount: int
+    currency: str
+    flow: Flow
+    sent_at: datetime
+    channel_trade_no: str | None
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundRequest:
+    """One refund, or the query of it. Every repeat carries the same `out_refund_no`."""
+
+    out_trade_no: str
+    channel_trade_no: str | None
+    out_refund_no: str
+    total_amount: int  # fen captured by the trade
+    refund_amount: int  # fen
+    currency: str
+    reason: str
+    notify_url: str | None
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callback:
+    """A verified callback. `event_key` is unique per channel event: a resend has the same one.
+
+    `learned` is what it proves about the trade `out_trade_no` (amount differences are the flow's to judge: `amount` is what the channel says).
+    `refund` names our refund when the callback is about one.
+    """
+
+    event_key: str
+    kind: Literal["pay", "refund"]
+    out_trade_no: str
+    amount: int | None
+    learned: Succeeded | Closed | Declined | None
+    out_refund_no: str | None = None
+    refund: RefundOutcome | None = None
+
+
+class CallbackRefused(Exception):
+    """The callback is forged, a probe, stale, or for another merchant. Nothing may change. `reason` is a bounded metric label."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackAnswer:
+    """What the channel wants to read: exact bytes."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+class Channel(Protocol):
+    """A remote channel, for one channel account."""
+
+    async def pay(self, request: PayRequest) -> PayOutcome:
+        """Send the payment once: barcode pay for `Flow.CODE`, order creation with a QR code for `Flow.QR`."""
+        ...
+
+    async def query(self, trade: TradeRef) -> QueryOutcome:
+        """Ask for the trade's state. Moves nothing."""
+        ...
+
+    async def cancel(self, trade: TradeRef) -> CancelOutcome:
+        """End the trade unpaid: cancel, close or reverse, whichever this channel has for the flow. Safe to repeat."""
+        ...
+
+    async def refund(self, request: RefundRequest) -> RefundOutcome:
+        """Give money back. Safe to repeat with the same `out_refund_no`."""
+        ...
+
+    async def query_refund(self, request: RefundRequest) -> RefundQueryOutcome:
+        """Ask for the refund's state. Moves nothing."""
+        ...
+
+    def read_callback(self, headers: Mapping[str, str], body: bytes) -> Callback:
+        """Verify and read a callback over its raw bytes, pure and bounded. Raises `CallbackRefused`; makes no outbound call."""
+        ...
+
+    def callback_accepted(self) -> CallbackAnswer:
+        """The acknowledgement in the channel's own words."""
+        ...
+
+    def callback_refused(self) -> CallbackAnswer:
+        """The refusal in the channel's own words."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One journal line. `account` like `drawer/<store>/<terminal>`; `amount` in fen, debit positive; a posting's lines sum to 0."""
+
+    account: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalPay:
+    """A tender that settles in our own database. `tendered` in fen, None: exact."""
+
+    amount: int
+    currency: str
+    store_id: str
+    terminal_id: str
+    tendered: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalSucceeded:
+    """Paid: `entries` are posted by the same write that books it. `change` in fen, None where the word has no meaning."""
+
+    entries: tuple[Entry, ...]
+    change: int | None
+
+
+class LocalChannel(Protocol):
+    """A channel that is pure: a decision and the journal lines it posts."""
+
+    def decide(self, request: LocalPay) -> LocalSucceeded | Declined:
+        """Judge a tender."""
+        ...
+
+    def decide_refund(self, request: LocalPay) -> LocalSucceeded | Declined:
+        """Judge a refund of `request.amount`."""
+        ...

@@ -1,0 +1,184 @@
+"""WeChat Pay v3 for one channel account: build → sign → send → verify → translate, one request a call.
+
+An answer is verified before a byte of it is read. Unsigned, badly signed or stale ones are `Unknown`, a 401 of the
+channel's own gate included: what cannot be checked is no proof, not even of "no".
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Final, TypeVar, final
+from urllib.parse import quote, urlsplit
+
+from adapters.channel import Callback, CallbackAnswer, CallbackRefused, Flow, PayRequest, RefundRequest, TradeRef
+from adapters.transport import AnswerLostError, ChannelTransport, HttpCall, NotSentError
+from adapters.wechat import callback, signing, translate
+from adapters.wechat.credentials import Credentials
+from adapters.wechat.translate import Merchant, Reply
+from gateway.clock import Clock, Ids, SystemIds
+from gateway.domain.outcomes import CancelOutcome, NotSent, PayOutcome, QueryOutcome, RefundOutcome, RefundQueryOutcome, Unknown
+from gateway.limits import CALLBACK_BODY_BYTES_MAX, EVIDENCE_CHARS_MAX
+from gateway.telemetry.metrics import UNLISTED_CODES
+from security.rsa_signing import RsaSigner
+from security.secret import Secret
+
+_Outcome = TypeVar("_Outcome", bound=QueryOutcome | CancelOutcome | RefundQueryOutcome)
+
+
+@final
+class WechatChannel:
+    """`adapters.channel.Channel` for WeChat Pay. Raises ValueError or RsaKeyInvalid when the keys cannot work."""
+
+    def __init__(self, credentials: Credentials, transport: ChannelTransport, clock: Clock, ids: Ids | None = None) -> None:
+        self._credentials: Final = credentials
+        self._merchant: Final = Merchant(appid=credentials.appid, mchid=credentials.mchid)
+        self._transport: Final = transport
+        self._clock: Final = clock
+        self._ids: Final = ids or SystemIds()
+        self._keys: Final = signing.platform_keys(credentials.platform_keys, credentials.platform_certificates)
+        self._signer: Final = RsaSigner(credentials.merchant_private_key, transport.signing_executor)
+        origin = urlsplit(credentials.base_url)
+        self._origin: Final = f"{origin.scheme}://{origin.netloc}"
+        self._prefix: Final = origin.path.rstrip("/")
+
+    async def pay(self, request: PayRequest) -> PayOutcome:
+        """See `Channel`. codepay for a scanned code, native for a QR order.
+
+        Signed with the time the pay was recorded as sent: the channel's 300 s window, after which a barcode
+        payment can no longer act, then counts from the very moment our own `not_after` counts from.
+        """
+        if request.flow is Flow.QR:
+            order = translate.native_order(self._merchant, request, request.notify_url or self._credentials.notify_url)
+        else:
+            order = translate.codepay_order(self._merchant, request)
+        call = "native" if request.flow is Flow.QR else "codepay"
+        reply = await self._ask(call, "POST", f"/v3/pay/transactions/{call}", order, deadline=request.deadline, signed_at=request.sent_at)
+        if not isinstance(reply, Reply):
+            return reply
+        return self._told(call, translate.pay_outcome(self._merchant, request, reply), reply, hidden=request.auth_code)
+
+    async def query(self, trade: TradeRef) -> QueryOutcome:
+        """See `Channel`."""
+        path = f"{_trade_path(trade)}?mchid={quote(self._merchant.mchid, safe='')}"
+        reply = await self._ask("query", "GET", path, b"", deadline=trade.deadline)
+        if not isinstance(reply, Reply):
+            return reply
+        return self._told("query", translate.query_outcome(self._merchant, trade, reply), reply)
+
+    async def cancel(self, trade: TradeRef) -> CancelOutcome:
+        """See `Channel`. A barcode payment can only be reversed, a QR order only be closed."""
+        if trade.flow is Flow.CODE:
+            return await self._reverse(trade)
+        return await self._close(trade)
+
+    async def refund(self, request: RefundRequest) -> RefundOutcome:
+        """See `Channel`."""
+        body = translate.refund_order(request, request.notify_url or self._credentials.notify_url)
+        reply = await self._ask("refund", "POST", "/v3/refund/domestic/refunds", body, deadline=request.deadline)
+        if not isinstance(reply, Reply):
+            return reply
+        return self._told("refund", translate.refund_outcome(request, reply), reply)
+
+    async def query_refund(self, request: RefundRequest) -> RefundQueryOutcome:
+        """See `Channel`."""
+        path = f"/v3/refund/domestic/refunds/{quote(request.out_refund_no, safe='')}"
+        reply = await self._ask("refund_query", "GET", path, b"", deadline=request.deadline)
+        if not isinstance(reply, Reply):
+            return reply
+        return self._told("refund_query", translate.refund_query_outcome(request, reply), reply)
+
+    def read_callback(self, headers: Mapping[str, str], body: bytes) -> Callback:
+        """See `Channel`. Refusals: those of `signing.doubt` and `callback.read`, and `too_long`."""
+        if len(body) > CALLBACK_BODY_BYTES_MAX:
+            raise CallbackRefused("too_long")
+        doubt = signing.doubt(self._keys, headers, body, self._clock.now())
+        if doubt is not None:
+            raise CallbackRefused(doubt)
+        found, content = callback.read(self._merchant, self._credentials.api_v3_key.reveal(), body)
+        evidence = _evidence(content)
+        return replace(
+            found,
+            learned=replace(found.learned, evidence=evidence) if found.learned is not None else None,
+            refund=replace(found.refund, evidence=evidence) if found.refund is not None else None,
+        )
+
+    def callback_accepted(self) -> CallbackAnswer:
+        """See `Channel`."""
+        return CallbackAnswer(status=204, content_type="application/json", body=b"")
+
+    def callback_refused(self) -> CallbackAnswer:
+        """See `Channel`. The same words for every reason: a forger learns nothing."""
+        return CallbackAnswer(status=401, content_type="application/json", body=b'{"code":"FAIL","message":"refused"}')
+
+    async def _reverse(self, trade: TradeRef) -> CancelOutcome:
+        body = translate.reverse_order(self._merchant)
+        reply = await self._ask("reverse", "POST", f"{_trade_path(trade)}/reverse", body, deadline=trade.deadline)
+        if not isinstance(reply, Reply):
+            return reply
+        return self._told("reverse", translate.reverse_outcome(self._merchant, trade, reply), reply)
+
+    async def _close(self, trade: TradeRef) -> CancelOutcome:
+        body = translate.close_order(self._merchant)
+        reply = await self._ask("close", "POST", f"{_trade_path(trade)}/close", body, deadline=trade.deadline)
+        if not isinstance(reply, Reply):
+            return reply
+        return self._told("close", translate.close_outcome(reply), reply)
+
+    async def _ask(
+        self, operation: str, method: str, path: str, body: bytes, *, deadline: float, signed_at: datetime | None = None
+    ) -> Reply | NotSent | Unknown:
+        """One signed request and its verified answer. `path` carries its query."""
+        path = self._prefix + path
+        headers = await self._headers(method, path, body, int((signed_at or self._clock.now()).timestamp()))
+        call = HttpCall(method=method, url=self._origin + path, headers=headers, body=body, deadline=deadline, operation=operation)
+        try:
+            answer = await self._transport.send(call)
+        except NotSentError as error:
+            return NotSent(reason=error.reason)
+        except AnswerLostError as error:
+            return Unknown(reason=error.reason)
+        doubt = signing.doubt(self._keys, answer.headers, answer.body, self._clock.now())
+        if doubt is not None:
+            return Unknown(reason=doubt, evidence=f"HTTP {answer.status}")
+        return Reply(status=answer.status, body=answer.body)
+
+    async def _headers(self, method: str, path: str, body: bytes, timestamp: int) -> dict[str, str]:
+        nonce = self._ids.token()
+        signature = await self._signer.sign(signing.request_message(method, path, timestamp, nonce, body))
+        headers = {
+            "Accept": "application/json",
+            "User-Agent": "Tillgate",
+            "Authorization": signing.authorization(
+                mchid=self._merchant.mchid,
+                serial=self._credentials.merchant_serial,
+                timestamp=timestamp,
+                nonce=nonce,
+                signature=signature,
+            ),
+        }
+        if body:
+            headers["Content-Type"] = "application/json"
+        if self._credentials.mode == "public_key":
+            headers["Wechatpay-Serial"] = next(iter(self._credentials.platform_keys))
+        return headers
+
+    def _told(self, operation: str, outcome: _Outcome, reply: Reply, hidden: Secret | None = None) -> _Outcome:
+        """The outcome with its evidence; a word in no table is counted."""
+        if isinstance(outcome, Unknown) and outcome.reason == translate.UNLISTED:
+            UNLISTED_CODES.labels(channel="wechat", operation=operation).inc()
+        evidence = _evidence(f"HTTP {reply.status} ".encode() + reply.body)
+        return replace(outcome, evidence=evidence.replace(hidden.reveal(), "***") if hidden is not None else evidence)
+
+
+def build(credentials: Credentials, transport: ChannelTransport, clock: Clock) -> WechatChannel:
+    """The channel of one account. Raises ValueError or RsaKeyInvalid when the keys cannot work."""
+    return WechatChannel(credentials, transport, clock)
+
+
+def _trade_path(trade: TradeRef) -> str:
+    return f"/v3/pay/transactions/out-trade-no/{quote(trade.out_trade_no, safe='')}"
+
+
+def _evidence(words: bytes) -> str:
+    """The channel's own signed words, bounded. Postgres stores no NUL."""
+    return words[: EVIDENCE_CHARS_MAX * 4].decode("utf-8", "replace").replace("\x00", "")[:EVIDENCE_CHARS_MAX]

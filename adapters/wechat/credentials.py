@@ -1,0 +1,45 @@
+"""What a merchant's WeChat Pay account needs, in the form the vault hands over."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from adapters.wechat.signing import API_V3_KEY_BYTES, PUBLIC_KEY_ID_PREFIX
+from security.secret import Secret
+
+Word = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
+Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s?#]+$", max_length=512)]
+
+
+class Credentials(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """One merchant account. Keys and certificates are PEM texts. Raises ValueError (a ValidationError while decoding).
+
+    `mode` says how the platform signs for this merchant; both kinds of key may be listed at once while it moves from one to the other.
+    `platform_keys`: id `PUB_KEY_ID_…` → public key; the first one is named in our requests, all are accepted in answers.
+    `platform_certificates`: known by their serials, all accepted.
+    `base_url` may be the standby host. `notify_url` is used where a request brings none.
+    """
+
+    appid: Word
+    mchid: Word
+    base_url: Url
+    mode: Literal["public_key", "platform_certificate"]
+    profile: Literal["standard", "short"] = "standard"
+    merchant_serial: Word
+    merchant_private_key: Secret
+    api_v3_key: Secret
+    platform_keys: dict[str, str] = {}
+    platform_certificates: list[str] = []
+    notify_url: Url | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an account that could not verify an answer or open a callback."""
+        api_v3_key = self.api_v3_key.reveal()
+        if not (api_v3_key.isascii() and len(api_v3_key) == API_V3_KEY_BYTES):
+            raise ValueError(f"api_v3_key must be {API_V3_KEY_BYTES} ASCII characters: set it in the merchant console under API security")
+        if self.mode == "public_key" and not self.platform_keys:
+            raise ValueError("mode 'public_key' needs platform_keys: the console shows the WeChat Pay public key and its PUB_KEY_ID_ id")
+        if self.mode == "platform_certificate" and not self.platform_certificates:
+            raise ValueError("mode 'platform_certificate' needs platform_certificates: download them with WeChat Pay's certificate tool")
+        if not all(name.startswith(PUBLIC_KEY_ID_PREFIX) for name in self.platform_keys):
+            raise ValueError(f"platform_keys are named by the id the console shows; it starts with {PUBLIC_KEY_ID_PREFIX}")

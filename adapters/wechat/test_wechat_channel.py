@@ -1,0 +1,324 @@
+"""The channel over a transport that answers from a script and signs like WeChat Pay: what leaves, what is believed, what is kept."""
+
+import datetime as dt
+import json
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from prometheus_client import REGISTRY
+from wechatpayv3 import utils as sdk
+
+from adapters.channel import CallbackRefused, Flow
+from adapters.transport import AnswerLostError, HttpAnswer, HttpCall, NotSentError, TransportError
+from adapters.wechat.channel import WechatChannel, build
+from adapters.wechat.credentials import Credentials
+from adapters.wechat.manifest import MANIFEST
+from adapters.wechat.test_wechat import AUTH_CODE, NUMBER, REFUND_NO, SENT_AT, TRADE_NO, US, fixture, pay, refund, shape, trade
+from adapters.wechat.test_wechat_signing import certificate, pem, public_pem
+from gateway.domain import outcomes as out
+from security.secret import decode_hook
+
+PUB, API_V3_KEY = "PUB_KEY_ID_0112300001092026112100000001", "a7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb"
+MERCHANT_KEY, PLATFORM, NEXT, STRANGER = (generate_private_key(public_exponent=65537, key_size=2048) for _ in range(4))
+EXECUTOR = ThreadPoolExecutor(1)
+CREDENTIALS: dict[str, Any] = {
+    "appid": US.appid,
+    "mchid": US.mchid,
+    "base_url": "https://api.mch.weixin.qq.com",
+    "mode": "public_key",
+    "profile": "standard",
+    "merchant_serial": "5A7C0F",
+    "merchant_private_key": pem(MERCHANT_KEY),
+    "api_v3_key": API_V3_KEY,
+    "platform_keys": {PUB: public_pem(PLATFORM)},
+    "platform_certificates": [certificate(NEXT, 0xABCDEF)],
+}
+
+
+class StillClock:
+    """It is always the moment the pay was sent, plus `later`."""
+
+    def __init__(self, later: float = 0) -> None:
+        self.later = later
+
+    def now(self) -> dt.datetime:
+        return SENT_AT + dt.timedelta(seconds=self.later)
+
+    def monotonic(self) -> float:
+        return self.later
+
+
+class ScriptedTransport:
+    """Keeps every call; answers each with the next word of the script."""
+
+    def __init__(self, *script: HttpAnswer | TransportError) -> None:
+        self.script = list(script)
+        self.calls: list[HttpCall] = []
+
+    @property
+    def signing_executor(self) -> Executor:
+        return EXECUTOR
+
+    async def send(self, call: HttpCall) -> HttpAnswer:
+        self.calls.append(call)
+        word = self.script.pop(0)
+        if isinstance(word, TransportError):
+            raise word
+        return word
+
+
+def channel(*script: HttpAnswer | TransportError, **changed: Any) -> tuple[WechatChannel, ScriptedTransport]:
+    credentials = msgspec.convert(CREDENTIALS | changed, Credentials, dec_hook=decode_hook)
+    transport = ScriptedTransport(*script)
+    return build(credentials, transport, StillClock()), transport
+
+
+def signed(body: bytes, status: int = 200, key: Any = PLATFORM, serial: str = PUB, at: int | None = None) -> HttpAnswer:
+    at = int(SENT_AT.timestamp()) if at is None else at
+    headers = {"Wechatpay-Timestamp": str(at), "Wechatpay-Nonce": "5K8264ILTKCH16CQ2502", "Wechatpay-Serial": serial}
+    signature = sdk.rsa_sign(key, f"{at}\n{headers['Wechatpay-Nonce']}\n{body.decode()}\n")
+    return HttpAnswer(status=status, headers=headers | {"Wechatpay-Signature": signature}, body=body)
+
+
+def told(name: str, status: int = 200, **changed: Any) -> HttpAnswer:
+    return signed(fixture(name, status, **changed).body, status)
+
+
+async def test_codepay_is_signed_over_what_leaves() -> None:
+    wechat, transport = channel(told("codepay_succeeded"))
+    outcome = await wechat.pay(pay(description="面" * 100, notify_url="https://never.sent"))
+    [call] = transport.calls
+    assert (call.method, call.url, call.deadline) == ("POST", "https://api.mch.weixin.qq.com/v3/pay/transactions/codepay", 2.0)
+    assert json.loads(call.body) == {
+        "appid": US.appid,
+        "mchid": US.mchid,
+        "description": "面" * 42,
+        "out_trade_no": NUMBER,
+        "payer": {"auth_code": AUTH_CODE},
+        "amount": {"total": 12850, "currency": "CNY"},
+        "scene_info": {"device_id": "term_1", "store_info": {"id": "store_1"}},
+    }
+    fields = dict(part.split("=", 1) for part in call.headers["Authorization"].removeprefix("WECHATPAY2-SHA256-RSA2048 ").split(","))
+    fields = {name: value.strip('"') for name, value in fields.items()}
+    assert (fields["mchid"], fields["serial_no"], fields["timestamp"]) == (US.mchid, "5A7C0F", str(int(SENT_AT.timestamp())))
+    head = f"POST\n/v3/pay/transactions/codepay\n{fields['timestamp']}"
+    assert sdk.rsa_verify(head, fields["nonce_str"], call.body.decode(), fields["signature"], MERCHANT_KEY.public_key())
+    assert call.headers["Wechatpay-Serial"] == PUB
+    assert isinstance(outcome, out.Succeeded)
+    assert (outcome.amount, outcome.received_amount, outcome.channel_trade_no) == (12850, 12850, TRADE_NO)
+    assert outcome.paid_at == dt.datetime(2026, 11, 21, 4, 30, 5, tzinfo=dt.UTC)
+    assert outcome.payer_masked == "oUpF****eS6o"
+
+
+async def test_native_carries_the_expiry_and_where_to_call_back() -> None:
+    wechat, transport = channel(told("native_created"), told("native_created"), notify_url="https://pay.example/fallback")
+    outcome = await wechat.pay(pay(Flow.QR))
+    await wechat.pay(pay(Flow.QR, notify_url=None))
+    first, second = (json.loads(call.body) for call in transport.calls)
+    assert first["time_expire"] == "2026-11-21T12:35:00+08:00"  # rounded down
+    assert (first["notify_url"], second["notify_url"]) == ("https://pay.example/callbacks/acct_1", "https://pay.example/fallback")
+    assert outcome == out.PayerActionNeeded(qr_code="weixin://wxpay/bizpayurl?pr=p4lpSuKzz", evidence=outcome.evidence)
+
+
+async def test_paths_and_bodies_of_the_calls_that_follow() -> None:
+    done = signed(b"", 204)
+    wechat, transport = channel(told("query_not_paid"), done, done, told("refund_processing"), told("refund_processing"))
+    await wechat.query(trade())
+    await wechat.cancel(trade(Flow.CODE))
+    await wechat.cancel(trade(Flow.QR))
+    await wechat.refund(refund())
+    await wechat.query_refund(refund())
+    of_trade = f"https://api.mch.weixin.qq.com/v3/pay/transactions/out-trade-no/{NUMBER}"
+    refunds = "https://api.mch.weixin.qq.com/v3/refund/domestic/refunds"
+    body = {"out_trade_no": NUMBER, "out_refund_no": REFUND_NO, "amount": {"refund": 2850, "total": 12850, "currency": "CNY"}}
+    assert [(call.operation, call.method, call.url, json.loads(call.body or "null")) for call in transport.calls] == [
+        ("query", "GET", f"{of_trade}?mchid={US.mchid}", None),
+        ("reverse", "POST", f"{of_trade}/reverse", {"appid": US.appid, "mchid": US.mchid}),
+        ("close", "POST", f"{of_trade}/close", {"mchid": US.mchid}),
+        ("refund", "POST", refunds, body | {"reason": "上错菜"}),
+        ("refund_query", "GET", f"{refunds}/{REFUND_NO}", None),
+    ]
+    assert len({call.headers["Authorization"] for call in transport.calls}) == len(transport.calls)
+
+
+async def test_certificate_mode_names_no_platform_key_and_keeps_a_path_prefix() -> None:
+    answer = signed(fixture("query_not_paid").body, key=NEXT, serial="00abcdef")
+    wechat, transport = channel(answer, mode="platform_certificate", base_url="http://127.0.0.1:1/wechat/", platform_keys={})
+    assert isinstance(await wechat.query(trade()), out.Pending)
+    assert "Wechatpay-Serial" not in transport.calls[0].headers
+    assert transport.calls[0].url.startswith("http://127.0.0.1:1/wechat/v3/pay/")
+
+
+BODY = fixture("codepay_succeeded").body
+LATE = int(SENT_AT.timestamp()) - 301
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        (NotSentError("connect_refused"), out.NotSent(reason="connect_refused")),
+        (AnswerLostError("timeout"), out.Unknown(reason="timeout")),
+        (HttpAnswer(status=200, headers={}, body=BODY), out.Unknown(reason="unsigned", evidence="HTTP 200")),
+        (HttpAnswer(status=401, headers={}, body=b'{"code":"SIGN_ERROR"}'), out.Unknown(reason="unsigned", evidence="HTTP 401")),
+        (HttpAnswer(status=403, headers={}, body=b'{"code":"NOT_ENOUGH"}'), out.Unknown(reason="unsigned", evidence="HTTP 403")),
+        (signed(BODY, key=STRANGER), out.Unknown(reason="bad_signature", evidence="HTTP 200")),
+        (signed(BODY, key=STRANGER, serial="5A7C0F"), out.Unknown(reason="unknown_key", evidence="HTTP 200")),
+        (signed(BODY, at=LATE), out.Unknown(reason="stale", evidence="HTTP 200")),
+    ],
+)
+async def test_what_is_not_believed(word: HttpAnswer | TransportError, expected: Any) -> None:
+    wechat, transport = channel(*[word] * 6)
+    assert await wechat.pay(pay()) == expected
+    assert await wechat.query(trade()) == expected
+    assert await wechat.cancel(trade()) == expected
+    assert await wechat.cancel(trade(Flow.QR)) == expected
+    assert await wechat.refund(refund()) == expected
+    assert await wechat.query_refund(refund()) == expected
+    assert len(transport.calls) == 6  # one request a call, whatever came of it
+
+
+def unlisted(operation: str) -> float:
+    found = REGISTRY.get_sample_value("tillgate_channel_unlisted_codes_total", {"channel": "wechat", "operation": operation})
+    return found or 0.0
+
+
+async def test_an_unlisted_code_is_counted_and_the_auth_code_is_kept_nowhere() -> None:
+    before = unlisted("codepay")
+    wechat, _ = channel(signed(json.dumps({"code": "SURPRISE", "message": f"code {AUTH_CODE}\x00"}).encode(), 400))
+    outcome = await wechat.pay(pay())
+    assert shape(outcome) == (out.Unknown, "unlisted_code")
+    assert unlisted("codepay") == before + 1
+    assert AUTH_CODE not in repr(outcome)
+    assert outcome.evidence.startswith("HTTP 400 {")
+
+
+async def test_coupons_are_split_by_who_pays_for_them() -> None:
+    wechat, _ = channel(told("codepay_succeeded_with_coupons"))
+    outcome = await wechat.pay(pay())
+    assert isinstance(outcome, out.Succeeded)
+    assert (outcome.amount, outcome.received_amount) == (12850, 12350)
+    assert outcome.discounts == (
+        out.Discount(name="满百减五", amount=500, funded_by="channel"),
+        out.Discount(name="店庆券", amount=500, funded_by="merchant"),
+    )
+
+
+def notice(name: str, event: str, key: str = API_V3_KEY, **changed: Any) -> HttpAnswer:
+    """A callback as the platform sends it: the content sealed, the envelope signed."""
+    content = fixture(name, **changed).body
+    sealed = sdk.b64encode(AESGCM(key.encode()).encrypt(b"0123456789ab", content, b"transaction")).decode()
+    resource = {"algorithm": "AEAD_AES_256_GCM", "ciphertext": sealed, "nonce": "0123456789ab", "associated_data": "transaction"}
+    envelope = {"id": "EV-2026", "event_type": event, "resource_type": "encrypt-resource", "summary": "", "resource": resource}
+    return signed(json.dumps(envelope).encode())
+
+
+PAID, REFUNDED, ABNORMAL = "TRANSACTION.SUCCESS", "REFUND.SUCCESS", "REFUND.ABNORMAL"
+
+
+def test_a_paid_callback_proves_the_payment() -> None:
+    wechat, _ = channel()
+    sent = notice("callback_paid", PAID)
+    found = wechat.read_callback(sent.headers, sent.body)
+    assert (found.event_key, found.kind, found.out_trade_no, found.amount) == ("EV-2026", "pay", NUMBER, 12850)
+    assert isinstance(found.learned, out.Succeeded)
+    assert found.learned.channel_trade_no == TRADE_NO
+    assert '"trade_state": "SUCCESS"' in found.learned.evidence
+
+
+def test_another_amount_is_reported_and_another_currency_proves_nothing() -> None:
+    wechat, _ = channel()
+    other = notice("callback_paid", PAID, amount={"total": 1})
+    assert wechat.read_callback(other.headers, other.body).amount == 1
+    foreign = notice("callback_paid", PAID, amount={"total": 12850, "currency": "HKD"})
+    assert wechat.read_callback(foreign.headers, foreign.body).learned is None
+
+
+@pytest.mark.parametrize(
+    ("name", "event", "expected"),
+    [
+        ("callback_refund_succeeded", REFUNDED, (out.RefundSucceeded,)),
+        ("callback_refund_abnormal", ABNORMAL, (out.RefundDeclined, "payer_account_unusable", True)),
+    ],
+)
+def test_refund_callbacks(name: str, event: str, expected: tuple[Any, ...]) -> None:
+    wechat, _ = channel()
+    sent = notice(name, event)
+    found = wechat.read_callback(sent.headers, sent.body)
+    assert (found.kind, found.out_trade_no, found.out_refund_no, found.amount) == ("refund", NUMBER, REFUND_NO, 2850)
+    assert shape(found.refund) == expected
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (notice("callback_paid", PAID, mchid="1"), "foreign_merchant"),
+        (notice("callback_paid", PAID, appid="wx0"), "foreign_merchant"),
+        (notice("callback_paid", PAID, mchid=None), "foreign_merchant"),
+        (notice("callback_refund_succeeded", REFUNDED, mchid="1"), "foreign_merchant"),
+        (notice("callback_paid", PAID, key=API_V3_KEY[::-1]), "seal"),
+        (notice("callback_paid", "PROFITSHARING.SUCCESS"), "event_unlisted"),
+        (notice("callback_refund_succeeded", REFUNDED, refund_status="SURPRISE"), "state_unlisted"),
+        (notice("callback_paid", PAID, out_trade_no=None), "malformed"),
+        (notice("codepay_user_paying", REFUNDED), "malformed"),
+        (signed(b"{}"), "malformed"),
+        (signed(b"\x5b" * 60_000), "malformed"),
+        (signed(b" " * 65_537), "too_long"),
+        (signed(b"{}", at=LATE), "stale"),
+        (signed(b"{}", key=STRANGER), "bad_signature"),
+        (HttpAnswer(status=0, headers={}, body=b"{}"), "unsigned"),
+    ],
+)
+def test_callbacks_that_are_refused(sent: HttpAnswer, reason: str) -> None:
+    wechat, transport = channel()
+    with pytest.raises(CallbackRefused) as refused:
+        wechat.read_callback(sent.headers, sent.body)
+    assert refused.value.reason == reason
+    assert not transport.calls  # an unknown key is never fetched
+
+
+def test_the_answers_to_a_callback() -> None:
+    wechat, _ = channel()
+    accepted, refused = wechat.callback_accepted(), wechat.callback_refused()
+    assert (accepted.status, accepted.body) == (204, b"")
+    assert (refused.status, json.loads(refused.body)["code"]) == (401, "FAIL")
+
+
+@pytest.mark.parametrize(
+    ("changed", "word"),
+    [
+        ({"platform_keys": {}}, "PUB_KEY_ID_"),
+        ({"platform_keys": {"7132D72A": "x"}}, "PUB_KEY_ID_"),
+        ({"mode": "platform_certificate", "platform_certificates": []}, "certificate tool"),
+        ({"api_v3_key": "short"}, "32 ASCII"),
+        ({"base_url": "api.mch.weixin.qq.com"}, "base_url"),
+        ({"mchid": '1"'}, "mchid"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_wrong_credentials_say_what_to_do(changed: dict[str, Any], word: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=word):
+        msgspec.convert(CREDENTIALS | changed, Credentials, dec_hook=decode_hook)
+
+
+def test_credentials_do_not_show_their_secrets() -> None:
+    shown = repr(msgspec.convert(CREDENTIALS, Credentials, dec_hook=decode_hook))
+    assert API_V3_KEY not in shown
+    assert "PRIVATE" not in shown
+
+
+@pytest.mark.parametrize(
+    ("code", "ours"),
+    [
+        ("100000000000000000", True),
+        ("159999999999999999", True),
+        ("160000000000000000", False),
+        ("1" * 17, False),
+        ("280000000000000000", False),
+    ],
+)
+def test_which_payment_codes_are_ours(code: str, ours: bool) -> None:
+    assert any(pattern.fullmatch(code) for pattern in MANIFEST.auth_codes) is ours

@@ -1,0 +1,364 @@
+"""Ours ↔ WeChat Pay's, pure. Answers that come here are already verified; what their words prove stands in `codes`.
+
+A trade or refund that names another merchant or number than ours is `Mismatch`, whatever it says; one that says "yes" or
+"ended" and leaves out what we compare is `Unknown`. Only a trade of our own amount, in our currency, becomes `Succeeded`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from typing import Final, TypeVar
+
+import msgspec
+
+from adapters.channel import Flow, PayRequest, RefundRequest, TradeRef
+from adapters.wechat import wire
+from adapters.wechat.codes import (
+    CLOSE_CODES,
+    LISTED,
+    OLD_SPELLINGS,
+    PAY_CODES,
+    QUERY_CODES,
+    REFUND_CODES,
+    REFUND_QUERY_CODES,
+    REFUND_STATES,
+    REVERSE_CODES,
+    TRADE_STATES,
+    PayRow,
+    QueryRow,
+    Row,
+    StateRow,
+)
+from gateway.domain.outcomes import (
+    CallAgain,
+    CancelOutcome,
+    Closed,
+    Declined,
+    Discount,
+    Mismatch,
+    NotFound,
+    NothingThere,
+    PayerActionNeeded,
+    PayOutcome,
+    Pending,
+    QueryOutcome,
+    RefundDeclined,
+    RefundNotFound,
+    RefundOutcome,
+    RefundPending,
+    RefundQueryOutcome,
+    RefundSucceeded,
+    Reversed,
+    Succeeded,
+    Unknown,
+    UseRefund,
+)
+
+UNLISTED: Final = "unlisted_code"  # the reason of an `Unknown` whose word stands in no table
+UNREADABLE: Final = "unreadable"  # signed, but not of the shape it should have
+INCOMPLETE: Final = "incomplete"  # signed, but without a field that we compare
+
+DESCRIPTION_BYTES_MAX: Final = 127
+SCENE_ID_BYTES_MAX: Final = 32
+REFUND_REASON_BYTES_MAX: Final = 80
+CHANNEL_CODE_CHARS_MAX: Final = 64  # their longest word has 22
+QR_CODE_CHARS_MAX: Final = 512  # what a QR code of a bearable size holds
+OPENID_SHOWN_CHARS: Final = 4  # at either end
+
+_CHINA: Final = timezone(timedelta(hours=8))
+_PROOFS_OF_NO: Final = (Declined, NotFound, NothingThere, UseRefund, RefundDeclined, RefundNotFound)
+_RowT = TypeVar("_RowT", bound=Row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merchant:
+    """Who we are at WeChat Pay."""
+
+    appid: str
+    mchid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A verified answer."""
+
+    status: int
+    body: bytes
+
+    @property
+    def is_success(self) -> bool:
+        """2xx: done, or accepted."""
+        return 200 <= self.status < 300  # noqa: PLR2004 - the class of success
+
+
+def codepay_order(merchant: Merchant, request: PayRequest) -> bytes:
+    """The body of a barcode payment. The request must carry an auth code."""
+    assert request.auth_code is not None, "a codepay order needs an auth code"
+    return msgspec.json.encode(
+        wire.CodepayOrder(
+            appid=merchant.appid,
+            mchid=merchant.mchid,
+            description=cut(request.description, DESCRIPTION_BYTES_MAX),
+            out_trade_no=request.out_trade_no,
+            payer=wire.PayerOut(auth_code=request.auth_code.reveal()),
+            amount=wire.AmountOut(total=request.amount, currency=request.currency),
+            scene_info=wire.SceneOut(
+                device_id=cut(request.terminal_id, SCENE_ID_BYTES_MAX),
+                store_info=wire.StoreOut(id=cut(request.store_id, SCENE_ID_BYTES_MAX)),
+            ),
+        )
+    )
+
+
+def native_order(merchant: Merchant, request: PayRequest, notify_url: str | None) -> bytes:
+    """The body of a QR order."""
+    return msgspec.json.encode(
+        wire.NativeOrder(
+            appid=merchant.appid,
+            mchid=merchant.mchid,
+            description=cut(request.description, DESCRIPTION_BYTES_MAX),
+            out_trade_no=request.out_trade_no,
+            time_expire=china_time(request.not_after),
+            amount=wire.AmountOut(total=request.amount, currency=request.currency),
+            notify_url=notify_url,
+        )
+    )
+
+
+def reverse_order(merchant: Merchant) -> bytes:
+    """The body of a reversal."""
+    return msgspec.json.encode(wire.ReverseOrder(appid=merchant.appid, mchid=merchant.mchid))
+
+
+def close_order(merchant: Merchant) -> bytes:
+    """The body of a close."""
+    return msgspec.json.encode(wire.CloseOrder(mchid=merchant.mchid))
+
+
+def refund_order(request: RefundRequest, notify_url: str | None) -> bytes:
+    """The body of a refund; the same bytes for every repeat of one refund number."""
+    amount = wire.RefundAmountOut(refund=request.refund_amount, total=request.total_amount, currency=request.currency)
+    return msgspec.json.encode(
+        wire.RefundOrder(
+            out_trade_no=request.out_trade_no,
+            out_refund_no=request.out_refund_no,
+            amount=amount,
+            reason=cut(request.reason, REFUND_REASON_BYTES_MAX) or None,
+            notify_url=notify_url,
+        )
+    )
+
+
+def pay_outcome(merchant: Merchant, request: PayRequest, reply: Reply) -> PayOutcome:
+    """What the answer to codepay or native says."""
+    if not reply.is_success:
+        return by_code(PAY_CODES, reply)
+    if request.flow is Flow.QR:
+        return _code_shown(reply)
+    learned = _trade_outcome(merchant, request, reply, PAY_CODES)
+    # No pay call ends a trade: an order that is over already is an older one with our number, for a query to judge.
+    return Unknown(reason="ended", channel_code=learned.channel_code) if isinstance(learned, Closed | NotFound) else learned
+
+
+def query_outcome(merchant: Merchant, trade: TradeRef, reply: Reply) -> QueryOutcome:
+    """What the answer to a query says."""
+    return _trade_outcome(merchant, trade, reply, QUERY_CODES) if reply.is_success else by_code(QUERY_CODES, reply)
+
+
+def reverse_outcome(merchant: Merchant, trade: TradeRef, reply: Reply) -> CancelOutcome:
+    """What the answer to a reversal says. Whether the trade had been paid it does not say."""
+    if not reply.is_success:
+        return by_code(REVERSE_CODES, reply)
+    done = wire.ReverseDone() if not reply.body else wire.read(wire.ReverseDone, reply.body)
+    if done is None:
+        return Unknown(reason=UNREADABLE)
+    if (done.out_trade_no or trade.out_trade_no) != trade.out_trade_no or (done.mchid or merchant.mchid) != merchant.mchid:
+        return Unknown(reason="other_trade")
+    return CallAgain(channel_code="recall") if done.recall == "Y" else Reversed(was_charged=None)
+
+
+def close_outcome(reply: Reply) -> CancelOutcome:
+    """What the answer to a close says: only an unpaid order can be closed."""
+    if reply.status == 204 and not reply.body:  # noqa: PLR2004 - the one status the page names
+        return Reversed(was_charged=False)
+    return by_code(CLOSE_CODES, reply)
+
+
+def refund_outcome(request: RefundRequest, reply: Reply) -> RefundOutcome:
+    """What the answer to a refund says."""
+    return _refund_state(request, reply) if reply.is_success else by_code(REFUND_CODES, reply)
+
+
+def refund_query_outcome(request: RefundRequest, reply: Reply) -> RefundQueryOutcome:
+    """What the answer to a refund query says."""
+    return _refund_state(request, reply) if reply.is_success else by_code(REFUND_QUERY_CODES, reply)
+
+
+def by_code(table: Mapping[str, _RowT], reply: Reply) -> _RowT | Unknown:
+    """The row of the answer's `code`. A proof of "no" needs a 4xx; a word in no table at all has the reason `UNLISTED`."""
+    failure = wire.read(wire.Failure, reply.body)
+    if failure is None or not failure.code:
+        return Unknown(reason=UNREADABLE)
+    code = failure.code[:CHANNEL_CODE_CHARS_MAX]
+    word = OLD_SPELLINGS.get(code, code)
+    row = table.get(word)
+    if row is None:
+        return Unknown(reason="undecided" if word in LISTED else UNLISTED, channel_code=code)
+    if isinstance(row, _PROOFS_OF_NO) and not 400 <= reply.status < 500:  # noqa: PLR2004 - the class of refusals
+        return Unknown(reason="no_proof", channel_code=code)
+    return replace(row, channel_code=code)
+
+
+def _code_shown(reply: Reply) -> PayOutcome:
+    created = wire.read(wire.NativeCreated, reply.body)
+    if created is None or not 0 < len(created.code_url) <= QR_CODE_CHARS_MAX:
+        return Unknown(reason=UNREADABLE)
+    return PayerActionNeeded(qr_code=created.code_url)
+
+
+def _trade_outcome(
+    merchant: Merchant, ours: PayRequest | TradeRef, reply: Reply, codes: Mapping[str, PayRow] | Mapping[str, QueryRow]
+) -> QueryOutcome:
+    trade = wire.read(wire.Transaction, reply.body)
+    if trade is None:
+        return Unknown(reason=UNREADABLE)
+    if not trade.trade_state:  # "accepted" may come as 202 with a code
+        return by_code(codes, reply)
+    if foreign := _other_trade(merchant, ours.out_trade_no, trade):
+        return foreign
+    if trade.trade_state == "SUCCESS":
+        return _paid(ours, trade)
+    row = TRADE_STATES[ours.flow].get(trade.trade_state)
+    if row is None:
+        return Unknown(reason=UNLISTED, channel_code=trade.trade_state[:CHANNEL_CODE_CHARS_MAX])
+    return _in_state(row, trade)
+
+
+def _other_trade(merchant: Merchant, out_trade_no: str, trade: wire.Transaction) -> Mismatch | None:
+    compared = (
+        ("mchid", merchant.mchid, trade.mchid),
+        ("appid", merchant.appid, trade.appid),
+        ("out_trade_no", out_trade_no, trade.out_trade_no),
+    )
+    for field, expected, got in compared:
+        if got and got != expected:
+            return Mismatch(field=field, expected=expected, got=got)
+    return None
+
+
+def _paid(ours: PayRequest | TradeRef, trade: wire.Transaction) -> QueryOutcome:
+    amount = trade.amount
+    if amount is None or amount.total is None or not (trade.mchid and trade.out_trade_no and trade.transaction_id):
+        return Unknown(reason=INCOMPLETE, channel_code=trade.trade_state)
+    if amount.currency != ours.currency:
+        return Mismatch(field="currency", expected=ours.currency, got=amount.currency)
+    if amount.total != ours.amount:
+        return Mismatch(field="amount", expected=str(ours.amount), got=str(amount.total))
+    return succeeded(trade, amount.total)
+
+
+def succeeded(trade: wire.Transaction, total: int) -> Succeeded:
+    """A paid trade as we book it. `total` is the order's gross, in fen."""
+    return Succeeded(
+        amount=total,
+        channel_trade_no=trade.transaction_id,
+        received_amount=_received(trade, total),
+        paid_at=instant(trade.success_time),
+        payer_masked=_masked(trade.payer.openid) if trade.payer else None,
+        discounts=tuple(_discounts(trade)),
+    )
+
+
+def _in_state(row: StateRow, trade: wire.Transaction) -> QueryOutcome:
+    match row:
+        case Closed() if not (trade.mchid and trade.out_trade_no):
+            return Unknown(reason=INCOMPLETE, channel_code=trade.trade_state)
+        case Closed() | Pending() | PayerActionNeeded():
+            return replace(row, channel_code=trade.trade_state, channel_trade_no=trade.transaction_id or None)
+        case Unknown():
+            return replace(row, channel_code=trade.trade_state)
+
+
+def _refund_state(request: RefundRequest, reply: Reply) -> RefundOutcome:
+    refund = wire.read(wire.Refund, reply.body)
+    if refund is None or not refund.status:
+        return Unknown(reason=UNREADABLE)
+    if foreign := _other_refund(request, refund):
+        return foreign
+    if not (refund.out_refund_no and refund.refund_id):
+        return Unknown(reason=INCOMPLETE, channel_code=refund.status[:CHANNEL_CODE_CHARS_MAX])
+    return refund_in_state(refund, refund.status)
+
+
+def refund_in_state(refund: wire.Refund, state: str) -> RefundOutcome:
+    """What a refund that is ours says by its state (`status` in an answer, `refund_status` in a callback)."""
+    if state == "SUCCESS":
+        if refund.amount is None or refund.amount.refund is None:
+            return Unknown(reason=INCOMPLETE, channel_code=state)
+        when = instant(refund.success_time)
+        return RefundSucceeded(amount=refund.amount.refund, channel_refund_no=refund.refund_id, refunded_at=when)
+    row = REFUND_STATES.get(state)
+    match row:
+        case None:
+            return Unknown(reason=UNLISTED, channel_code=state[:CHANNEL_CODE_CHARS_MAX])
+        case RefundPending():
+            return replace(row, channel_code=state, channel_refund_no=refund.refund_id or None)
+        case _:
+            return replace(row, channel_code=state)
+
+
+def _other_refund(request: RefundRequest, refund: wire.Refund) -> Mismatch | None:
+    amount = refund.amount or wire.RefundAmount()
+    compared = (
+        ("out_trade_no", request.out_trade_no, refund.out_trade_no or request.out_trade_no),
+        ("out_refund_no", request.out_refund_no, refund.out_refund_no or request.out_refund_no),
+        ("refund_amount", request.refund_amount, request.refund_amount if amount.refund is None else amount.refund),
+        ("total_amount", request.total_amount, request.total_amount if amount.total is None else amount.total),
+        ("currency", request.currency, amount.currency),
+    )
+    for field, expected, got in compared:
+        if got != expected:
+            return Mismatch(field=field, expected=str(expected), got=str(got))
+    return None
+
+
+def _received(trade: wire.Transaction, total: int) -> int | None:
+    """What reaches the merchant before fees: all but NOCASH coupons. None when coupons were used and not listed."""
+    if trade.promotion_detail:
+        return total - sum(coupon.amount or 0 for coupon in trade.promotion_detail if coupon.type == "NOCASH")
+    return total if trade.amount is not None and trade.amount.payer_total == total else None
+
+
+def _discounts(trade: wire.Transaction) -> list[Discount]:
+    found = []
+    for coupon in trade.promotion_detail or ():
+        merchants_part = coupon.merchant_contribute or 0
+        for funded_by, part in (("merchant", merchants_part), ("channel", (coupon.amount or 0) - merchants_part)):
+            if part > 0:
+                found.append(Discount(name=coupon.name, amount=part, funded_by=funded_by))
+    return found
+
+
+def _masked(openid: str) -> str | None:
+    if len(openid) <= 2 * OPENID_SHOWN_CHARS:
+        return None
+    return f"{openid[:OPENID_SHOWN_CHARS]}****{openid[-OPENID_SHOWN_CHARS:]}"
+
+
+def instant(text: str) -> datetime | None:
+    """An RFC 3339 time with its zone; None for anything else, because a missing time changes no outcome."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
+
+
+def china_time(moment: datetime) -> str:
+    """RFC 3339 at +08:00, whole seconds, rounded down: an order never outlives the moment we count with."""
+    return moment.astimezone(_CHINA).replace(microsecond=0).isoformat()
+
+
+def cut(text: str, bytes_max: int) -> str:
+    """At most so many bytes of UTF-8, cut between characters: Chinese text has three bytes a character."""
+    return text.encode()[:bytes_max].decode("utf-8", "ignore")

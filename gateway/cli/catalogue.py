@@ -1,0 +1,33 @@
+"""The commands there are. Each names the module that has `add_arguments(parser)` and `run(options) -> int` (the exit code)."""
+
+from typing import Final, NamedTuple
+
+
+class Command(NamedTuple):
+    """A word after `tillgate`, its line in the overview, its module in this package."""
+
+    name: str
+    summary: str
+    module: str
+
+
+COMMANDS: Final = (
+    Command("dev", "everything on this machine: servers, sandbox, demo shop, a tour of payments", "dev"),
+    Command("serve", "the HTTP service: one listening socket, several worker processes", "serve"),
+    Command("work", "the background work: queries, cancels and refunds of undecided payments", "work"),
+    Command("migrate", "bring the database schema up to date", "migrate"),
+    Command("sandbox", "the channel sandbox alone", "sandbox"),
+    Command("pay", "sign and send one payment", "pay"),
+    Command("refund", "sign and send one refund", "refund"),
+    Command("query", "ask for a payment, by id or by order number", "query"),
+    Command("merchant", "create and list merchants", "merchant"),
+    Command("store", "create and list the stores of a merchant", "store"),
+    Command("terminal", "create and list the tills of a merchant", "terminal"),
+    Command("key", "issue, rotate, revoke and list API keys", "key"),
+    Command("account", "create, place, rotate and list channel accounts", "account"),
+    Command("case", "list and show what people have to look at", "case"),
+    Command("doctor", "check settings, stores, clock, keys and channels; say what is wrong and what to do", "doctor"),
+    Command("stop", "stop embedded servers that a killed `tillgate dev` left behind", "stop"),
+    Command("master-key", "create or rotate the file with the master keys", "master_key"),
+    Command("rekey", "seal every stored secret under the current master key", "rekey"),
+)

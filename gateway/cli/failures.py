@@ -1,0 +1,34 @@
+"""Failures that are not bugs, in words for the person at the keyboard."""
+
+from gateway.domain.errors import StoreUnavailable
+from gateway.embedded.binaries import ServerMissingError
+from gateway.embedded.data_folder import DataFolderError
+from gateway.embedded.postgres import EmbeddedServerError
+from gateway.settings import SettingsError
+from gateway.storage.migrate import MigrationError
+from gateway.storage.registry import RegistryError
+from security.errors import SecurityError
+
+
+class CommandError(Exception):
+    """The command cannot do it; the text says why and what to do."""
+
+
+def in_words(error: Exception) -> str | None:
+    """What to print, or None for a bug, whose traceback is needed."""
+    match error:
+        case StoreUnavailable():
+            return f"PostgreSQL is not reachable ({error.__cause__!r}): check that it runs and that TILLGATE_DATABASE_URL is right"
+        case (
+            CommandError()
+            | SettingsError()
+            | RegistryError()
+            | MigrationError()
+            | EmbeddedServerError()
+            | ServerMissingError()
+            | DataFolderError()
+            | SecurityError()
+        ):
+            return str(error)
+        case _:
+            return None

@@ -1,0 +1,52 @@
+"""The registries of the installation a command is about, opened for one act."""
+
+import argparse
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from adapters.discovery import discover
+from gateway.cli.surroundings import environment
+from gateway.clock import SystemClock, SystemIds
+from gateway.settings import SERVING, Settings, read_settings
+from gateway.storage.account_registry import AccountRegistry
+from gateway.storage.case_list import CaseList
+from gateway.storage.connections import read_pool
+from gateway.storage.registry import Registry
+from security.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Registries:
+    """What administration works with."""
+
+    people: Registry
+    accounts: AccountRegistry
+    cases: CaseList
+
+
+def act(options: argparse.Namespace, work: Callable[[Registries], Awaitable[None]]) -> int:
+    """Run `work` on the installation that `options.data` or the environment names; returns 0."""
+
+    async def run() -> None:
+        async with registries(read_settings(environment(options.data), required=SERVING)) as opened:
+            await work(opened)
+
+    asyncio.run(run())
+    return 0
+
+
+@asynccontextmanager
+async def registries(settings: Settings) -> AsyncIterator[Registries]:
+    """Open them; closes the pool."""
+    pool = await read_pool(settings.needed_database_url().reveal())
+    vault, ids = Vault(settings.needed_master_keys()), SystemIds()
+    try:
+        yield Registries(
+            Registry(pool, vault=vault, ids=ids),
+            AccountRegistry(pool, vault=vault, ids=ids, clock=SystemClock(), manifests=discover()),
+            CaseList(pool),
+        )
+    finally:
+        await pool.close()

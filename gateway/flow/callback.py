@@ -1,0 +1,100 @@
+"""What a channel tells us unasked: verified, stored (once per channel event), acknowledged, then applied like everything else.
+
+Refused with no row changed: a bad signature, a probe, another app or merchant. Genuine but about a number we do not know:
+stored, acknowledged, a case. Genuine with another amount: stored, acknowledged, the payment freezes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from adapters.channel import Callback, CallbackAnswer, CallbackRefused
+from gateway.clock import Clock, Ids
+from gateway.domain.change import Case
+from gateway.domain.errors import NotFound
+from gateway.domain.learning import evidence_of
+from gateway.domain.outcomes import Mismatch, Succeeded
+from gateway.domain.payment import Payment
+from gateway.flow.in_flight import InFlight
+from gateway.flow.ports import Account, Directory, Store, StoredCallback
+from gateway.flow.transition import Transitions
+from gateway.telemetry.metrics import CALLBACKS, CASES
+
+log = structlog.get_logger("tillgate.callback")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackDesk:
+    """`POST /callbacks/{channel_account}`."""
+
+    store: Store
+    directory: Directory
+    in_flight: InFlight
+    transitions: Transitions
+    clock: Clock
+    ids: Ids
+
+    async def take(self, account_id: str, headers: Mapping[str, str], body: bytes) -> CallbackAnswer:
+        """The answer in the channel's own words. Raises `NotFound` for an account nobody has."""
+        account = self.directory.account(account_id)
+        if account is None or account.channel is None:
+            raise NotFound
+        try:
+            callback = account.channel.read_callback(headers, body)
+        except CallbackRefused as refused:
+            CALLBACKS.labels(account.manifest.channel, f"refused_{refused.reason}").inc()
+            log.warning("callback_refused", account=account_id, reason=refused.reason)
+            return account.channel.callback_refused()
+        kept = StoredCallback(
+            account_id=account_id,
+            event_key=callback.event_key,
+            out_trade_no=callback.out_trade_no,
+            kind=callback.kind,
+            body=body,
+            received_at=self.clock.now(),
+        )
+        if await self.store.keep_callback(kept):
+            self.in_flight.carry(self._apply(account, callback), name=f"callback {account_id}")
+        else:
+            CALLBACKS.labels(account.manifest.channel, "duplicate").inc()
+        return account.channel.callback_accepted()
+
+    async def _apply(self, account: Account, callback: Callback) -> None:
+        payment = await self.store.payment_by_trade(account.id, callback.out_trade_no)
+        if payment is None:
+            await self._unknown_number(account, callback)
+        elif callback.kind == "refund":
+            await self._about_refund(payment, callback)
+        elif callback.learned is not None:
+            learned = callback.learned
+            if callback.amount is not None and callback.amount != payment.amount and not isinstance(learned, Succeeded):
+                await self.transitions.learn(payment, callback.out_trade_no, _other_amount(payment, callback), "callback")
+            else:
+                await self.transitions.learn(payment, callback.out_trade_no, learned, "callback")
+        await self.store.callback_applied(account.id, callback.event_key)
+        CALLBACKS.labels(account.manifest.channel, "applied").inc()
+
+    async def _about_refund(self, payment: Payment, callback: Callback) -> None:
+        """A refund of ours, found by its number; one we never made leaves money missing: a person looks."""
+        refunds = await self.store.refunds_of(payment.merchant_id, payment.id)
+        ours = next((refund for refund in refunds if refund.out_refund_no == callback.out_refund_no), None)
+        if ours is not None and callback.refund is not None:
+            await self.transitions.learn_refund(payment, ours.id, callback.refund, "callback")
+        elif ours is None:
+            await self._open_case(payment.merchant_id, payment.id, "refund_unknown", callback)
+
+    async def _unknown_number(self, account: Account, callback: Callback) -> None:
+        await self._open_case(account.merchant_id, f"{account.id}:{callback.out_trade_no}", "callback_unknown_number", callback)
+
+    async def _open_case(self, merchant_id: str, object_id: str, kind: str, callback: Callback) -> None:
+        evidence = evidence_of(kind, self.transitions.occasion("callback"), callback.learned)
+        await self.store.open_case(merchant_id, object_id, Case(id=self.ids.new("case"), kind=kind, evidence=evidence))
+        CASES.labels(kind).inc()
+        log.error("case_opened", kind=kind, object=object_id)
+
+
+def _other_amount(payment: Payment, callback: Callback) -> Mismatch:
+    return Mismatch(field="amount", expected=str(payment.amount), got=str(callback.amount))

@@ -1,0 +1,40 @@
+"""`POST /v1/payments/{id}/cancel`: "do not let this payment succeed".
+
+The intent is durable; the sweeper acts at the earliest lawful moment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.domain.change import Change
+from gateway.domain.errors import AlreadyPaid
+from gateway.domain.learning import cancel_requested
+from gateway.domain.payment import Payment
+from gateway.domain.states import PAYMENT_FINAL
+from gateway.flow.commands import Caller
+from gateway.flow.in_flight import InFlight
+from gateway.flow.lookup import Lookup
+from gateway.flow.transition import Transitions
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """Safe to repeat; needs no key."""
+
+    lookup: Lookup
+    transitions: Transitions
+    in_flight: InFlight
+
+    async def cancel(self, payment_id: str, caller: Caller, wait_s: float) -> Payment:
+        """The payment after `wait_s` at most. Raises `AlreadyPaid`; an ended payment is answered unchanged."""
+        payment = await self.lookup.payment(payment_id, caller)
+        payment = await self.transitions.step(payment, self._judge)
+        if payment.status == "succeeded":
+            raise AlreadyPaid(payment=payment)
+        return await self.in_flight.wait(payment, wait_s, lambda now: now.status in PAYMENT_FINAL)
+
+    def _judge(self, payment: Payment) -> Change | None:
+        if payment.status in PAYMENT_FINAL or payment.cancel_requested_at is not None:
+            return None
+        return cancel_requested(payment, self.transitions.occasion("till"))

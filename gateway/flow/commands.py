@@ -1,0 +1,64 @@
+"""What callers ask of the flow, already decoded: the edge builds these, the flow judges them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gateway.domain.payment import Payment, Refund
+from security.secret import Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who signed the request. Tenant, store and terminal come from the key, never from the body."""
+
+    key_id: str
+    merchant_id: str
+    store_id: str | None
+    terminal_id: str | None
+    role: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayCommand:
+    """`POST /v1/payments` with defaults filled in. `store_id` is what the body may say when a merchant key pays."""
+
+    order_no: str
+    tender_no: int
+    amount: int
+    currency: str
+    method: str
+    flow: str | None
+    auth_code: Secret | None
+    tendered: int | None
+    expires_in_s: int | None
+    store_id: str | None
+    operator_id: str | None
+    description: str | None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundCommand:
+    """`POST /v1/payments/{id}/refunds`."""
+
+    refund_no: str
+    amount: int
+    reason: str
+    operator_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """The payment in its present state. `replayed`: it was not this request that made it."""
+
+    payment: Payment
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refunded:
+    """The refund in its present state."""
+
+    refund: Refund
+    replayed: bool

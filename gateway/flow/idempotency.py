@@ -1,0 +1,84 @@
+"""Same key, same body: the same payment. Same key, other body: named and refused. Postgres decides; Redis only saves the work.
+
+"Same body" compares decoded fields with defaults filled in. Plain values of harmless fields are kept, secrets as keyed digests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from gateway.clock import Ids
+from gateway.domain.errors import IdempotencyKeyReused
+from gateway.flow.commands import Caller, PayCommand
+from gateway.flow.ports import Claims, KeyTaken, Store
+from gateway.limits import HELD_LOOKS_MAX, HELD_PAUSE_MS
+
+Digest = Callable[[str, str], str]  # (purpose, secret text) -> keyed hex
+_encode = msgspec.json.encode
+
+
+def fingerprint(command: PayCommand, store_id: str, flow: str, digest: Digest) -> bytes:
+    """What is compared when the key comes again."""
+    code = command.auth_code
+    return _encode(
+        {
+            "order_no": command.order_no,
+            "tender_no": command.tender_no,
+            "amount": command.amount,
+            "currency": command.currency,
+            "method": command.method,
+            "flow": flow,
+            "auth_code": digest("auth_code", code.reveal()) if code is not None else None,
+            "cash": command.tendered,
+            "expires_in": command.expires_in_s,
+            "store_id": store_id,
+            "operator_id": command.operator_id,
+            "description": command.description,
+            "metadata": command.metadata,
+        }
+    )
+
+
+def same_body_or_refuse(bound: KeyTaken, ours: bytes) -> None:
+    """Raises `IdempotencyKeyReused` naming the first field that differs."""
+    if bound.fingerprint == ours:
+        return
+    theirs: dict[str, Any] = msgspec.json.decode(bound.fingerprint)
+    mine: dict[str, Any] = msgspec.json.decode(ours)
+    field = next((name for name in mine if mine[name] != theirs.get(name)), None)
+    if field is None:
+        return  # the same values in another order of metadata keys
+    raise IdempotencyKeyReused(f"the field {field} differs from the first request with this key", field=field)
+
+
+class KeyDesk:
+    """The claim in Redis around one remote payment."""
+
+    def __init__(self, store: Store, claims: Claims, ids: Ids) -> None:
+        self._store, self._claims, self._ids = store, claims, ids
+
+    async def take(self, caller: Caller, key: str) -> tuple[str | None, KeyTaken | None]:
+        """(token to release, what the key is bound to). Both None: go on without a claim, Postgres decides."""
+        token = self._ids.token()
+        taken = await self._claims.take(self._name(caller, key), token)
+        if taken is not False:
+            return (token if taken else None), None
+        for _ in range(HELD_LOOKS_MAX):  # somebody carries this very request: its row is about to appear
+            bound = await self._store.payment_by_key(caller.merchant_id, key)
+            if bound is not None:
+                return None, bound
+            await asyncio.sleep(HELD_PAUSE_MS / 1000)
+        return None, None
+
+    async def release(self, caller: Caller, key: str, token: str | None) -> None:
+        """After the row is durable, or after nothing was written."""
+        if token is not None:
+            await self._claims.release(self._name(caller, key), token)
+
+    @staticmethod
+    def _name(caller: Caller, key: str) -> str:
+        return f"{{{caller.merchant_id}}}:pay:{key}"

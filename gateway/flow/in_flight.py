@@ -1,0 +1,108 @@
+"""Payments on their way: the tasks that carry them belong to the process, not to the request that began them.
+
+A till that hangs up changes nothing. Waiters of this worker are woken by the transition itself; for changes made by other
+workers, one query a worker looks at all awaited payments a few times a second. No pub/sub.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from gateway.domain.errors import GatewayError, Overloaded
+from gateway.domain.payment import Payment
+from gateway.flow.ports import Store
+from gateway.limits import PAYMENTS_IN_FLIGHT_MAX, WATCH_INTERVAL_MS
+from gateway.telemetry.metrics import IN_FLIGHT
+
+log = structlog.get_logger("tillgate.flow")
+
+
+class InFlight:
+    """Owns tasks and waiters. `admit` bounds the payments one worker carries."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._admitted = 0
+        self._waiters: dict[tuple[str, str], dict[asyncio.Future[Payment], int]] = {}
+        self._watch: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def admitted(self) -> Any:
+        """A place for one request. Raises `Overloaded` before anything is written."""
+        if self._admitted + len(self._tasks) >= PAYMENTS_IN_FLIGHT_MAX:
+            raise Overloaded
+        self._admitted += 1
+        IN_FLIGHT.inc()
+        try:
+            yield
+        finally:
+            self._admitted -= 1
+            IN_FLIGHT.dec()
+
+    def carry(self, road: Coroutine[Any, Any, Any], name: str) -> None:
+        """Run `road` to its end whatever becomes of the caller."""
+        task = asyncio.create_task(road, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def wake(self, payment: Payment) -> None:
+        """A transition of this worker is durable."""
+        for waiter, known in self._waiters.get((payment.merchant_id, payment.id), {}).items():
+            if payment.version > known and not waiter.done():
+                waiter.set_result(payment)
+
+    async def wait(self, payment: Payment, seconds: float, enough: Callable[[Payment], bool]) -> Payment:
+        """The payment once `enough` holds, or as it is when the time is up."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not enough(payment):
+                    payment = await self._changed(payment)
+        return payment
+
+    async def close(self) -> None:
+        """Wait for the roads under way; each is bounded by its own deadlines."""
+        if self._watch is not None:
+            self._watch.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _changed(self, payment: Payment) -> Payment:
+        key = (payment.merchant_id, payment.id)
+        waiter: asyncio.Future[Payment] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(key, {})[waiter] = payment.version
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.create_task(self._look(), name="watch")
+        try:
+            return await waiter
+        finally:
+            waiters = self._waiters[key]
+            del waiters[waiter]
+            if not waiters:
+                del self._waiters[key]
+
+    async def _look(self) -> None:
+        """Lives while somebody waits."""
+        while self._waiters:
+            await asyncio.sleep(WATCH_INTERVAL_MS / 1000)
+            awaited = list(self._waiters)
+            if not awaited:
+                return
+            with contextlib.suppress(GatewayError):  # the store is away: waiters run into their time-out
+                versions = await self._store.versions(awaited)
+                for merchant_id, payment_id in awaited:
+                    waiters = self._waiters.get((merchant_id, payment_id), {})
+                    if any(versions.get(payment_id, 0) > known for known in waiters.values()):
+                        payment = await self._store.payment(merchant_id, payment_id)
+                        if payment is not None:
+                            self.wake(payment)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # The row is durable: the sweeper finishes what this task could not.
+            log.error("road_broken", task=task.get_name(), error=type(error).__name__, exc_info=error)

@@ -1,0 +1,68 @@
+"""Reading: one object, lists, events. Another tenant's ids, and another store's for a terminal, do not exist."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gateway.domain.errors import NotFound, NotPermitted
+from gateway.domain.payment import Payment, Refund
+from gateway.flow.commands import Caller
+from gateway.flow.in_flight import InFlight
+from gateway.flow.ports import EventPage, PaymentFilter, RefundFilter, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """Queries of callers."""
+
+    store: Store
+    in_flight: InFlight
+
+    async def payment(self, payment_id: str, caller: Caller, wait_s: float = 0) -> Payment:
+        """With `wait_s`, answers early when the version changes. Raises `NotFound`."""
+        found = await self.store.payment(caller.merchant_id, payment_id)
+        if found is None or not _sees(caller, found.store_id):
+            raise NotFound
+        if not wait_s:
+            return found
+        return await self.in_flight.wait(found, wait_s, lambda now: now.version > found.version)
+
+    async def payments(self, wanted: PaymentFilter, caller: Caller) -> tuple[list[Payment], bool]:
+        """(newest first, whether there are more)."""
+        found = await self.store.payments(caller.merchant_id, replace(wanted, store_id=_store(caller, wanted.store_id)))
+        return list(found[: wanted.limit]), len(found) > wanted.limit
+
+    async def refund(self, refund_id: str, caller: Caller) -> Refund:
+        """Raises `NotFound`."""
+        found = await self.store.refund(caller.merchant_id, refund_id)
+        if found is None:
+            raise NotFound
+        await self.payment(found.payment_id, caller)
+        return found
+
+    async def refunds_of(self, payment_id: str, caller: Caller) -> list[Refund]:
+        """Oldest first."""
+        await self.payment(payment_id, caller)
+        return list(await self.store.refunds_of(caller.merchant_id, payment_id))
+
+    async def refunds(self, wanted: RefundFilter, caller: Caller) -> tuple[list[Refund], bool]:
+        """(newest first, whether there are more)."""
+        found = await self.store.refunds(caller.merchant_id, replace(wanted, store_id=_store(caller, wanted.store_id)))
+        return list(found[: wanted.limit]), len(found) > wanted.limit
+
+    async def events(self, after: str | None, limit: int, caller: Caller) -> EventPage:
+        """The merchant's feed, in commit order; a terminal key has no feed."""
+        if caller.store_id is not None:
+            raise NotPermitted
+        return await self.store.events(caller.merchant_id, after, limit)
+
+
+def _sees(caller: Caller, store_id: str) -> bool:
+    return caller.store_id in (None, store_id)
+
+
+def _store(caller: Caller, asked: str | None) -> str | None:
+    """A terminal lists its own store, whatever it asks for: another store's list is empty, not forbidden."""
+    if caller.store_id is None or asked in (None, caller.store_id):
+        return caller.store_id or asked
+    return "\0"

@@ -1,0 +1,285 @@
+"""What the flow needs from the world. Each port has a real implementation and a verified fake, held to one contract suite.
+
+Store errors: `StoreUnavailable` when nothing can have been written, `OutcomePending` when it may have been.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from adapters.channel import Channel, LocalChannel, Manifest
+from gateway.domain.change import Case, Change, Opening
+from gateway.domain.payment import Evidence, Payment, Refund
+from security.secret import Secret
+
+# --- who asks, and over which accounts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """A live or revoked key. `store_id`/`terminal_id` are None for merchant keys."""
+
+    id: str
+    merchant_id: str
+    store_id: str | None
+    terminal_id: str | None
+    role: str
+    secret: Secret
+    revoked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A channel account, ready to use. `store_id` None: for every store of the merchant. `profile`: standard or short."""
+
+    id: str
+    merchant_id: str
+    store_id: str | None
+    priority: int
+    enabled: bool
+    profile: str
+    manifest: Manifest
+    channel: Channel | None
+    local: LocalChannel | None
+    notify_url: str | None = None
+
+
+class Directory(Protocol):
+    """The in-memory snapshot of keys, stores and accounts, refreshed by delta; no lookup does I/O."""
+
+    def key(self, key_id: str) -> ApiKey | None:
+        """The key, revoked ones included."""
+        ...
+
+    def account(self, account_id: str) -> Account | None:
+        """The account, disabled ones included."""
+        ...
+
+    def accounts(self, merchant_id: str) -> Sequence[Account]:
+        """The merchant's accounts in order of priority."""
+        ...
+
+    def store_exists(self, merchant_id: str, store_id: str) -> bool:
+        """Whether the merchant has this store."""
+        ...
+
+    def manifests(self) -> Mapping[str, Manifest]:
+        """The channels that are installed."""
+        ...
+
+    def fresh(self) -> bool:
+        """Whether the snapshot is young enough to decide on; if not, writes answer 503."""
+        ...
+
+
+# --- the store
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Write 1 is durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTaken:
+    """The idempotency key is bound: to this payment, under this fingerprint."""
+
+    payment: Payment
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TenderTaken:
+    """Another payment holds the order tender."""
+
+    payment: Payment
+
+
+@dataclass(frozen=True, slots=True)
+class NumberTaken:
+    """Earlier payments of the tender ended uncharged; their highest attempt count."""
+
+    highest_n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The change is durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """Somebody else changed the payment first; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefundTaken:
+    """The refund number or its idempotency key is bound already; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentFilter:
+    """`GET /v1/payments`. Times are aware; `starting_after` is a payment id."""
+
+    order_no: str | None = None
+    status: str | None = None
+    store_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int
+    starting_after: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundFilter:
+    """`GET /v1/refunds`."""
+
+    refund_no: str | None = None
+    status: str | None = None
+    store_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int
+    starting_after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Events in commit order, as stored: `rows` are complete JSON objects."""
+
+    rows: tuple[bytes, ...]
+    next_cursor: str | None
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DueAttempt:
+    """A leased visit to an undecided payment."""
+
+    merchant_id: str
+    payment_id: str
+    out_trade_no: str
+
+
+@dataclass(frozen=True, slots=True)
+class DueRefund:
+    """A leased visit to an undecided refund."""
+
+    merchant_id: str
+    payment_id: str
+    refund_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCallback:
+    """A verified callback, as it came."""
+
+    account_id: str
+    event_key: str
+    out_trade_no: str
+    kind: str
+    body: bytes
+    received_at: datetime
+
+
+class Store(Protocol):
+    """Postgres decides. Every method is one round trip unless it says otherwise."""
+
+    async def open(self, opening: Opening) -> Opened | KeyTaken | TenderTaken | NumberTaken:
+        """Write 1, through the group writer."""
+        ...
+
+    async def apply(self, change: Change) -> Applied | Stale | RefundTaken:
+        """Compare `change.payment.version - 1` and write all of it or nothing, through the group writer."""
+        ...
+
+    async def payment(self, merchant_id: str, payment_id: str) -> Payment | None:
+        """With its attempts."""
+        ...
+
+    async def payment_by_key(self, merchant_id: str, idempotency_key: str) -> KeyTaken | None:
+        """What an idempotency key is bound to."""
+        ...
+
+    async def payment_by_trade(self, account_id: str, out_trade_no: str) -> Payment | None:
+        """By the channel's order number; the account must be that attempt's."""
+        ...
+
+    async def payments(self, merchant_id: str, wanted: PaymentFilter) -> Sequence[Payment]:
+        """Newest first; at most `limit` + 1."""
+        ...
+
+    async def versions(self, ids: Sequence[tuple[str, str]]) -> Mapping[str, int]:
+        """Payment id -> version, for (merchant, payment) pairs."""
+        ...
+
+    async def refund(self, merchant_id: str, refund_id: str) -> Refund | None:
+        """One refund."""
+        ...
+
+    async def refund_by_number(
+        self, merchant_id: str, *, refund_no: str | None = None, idempotency_key: str | None = None
+    ) -> Refund | None:
+        """By the merchant's number, or by the idempotency key."""
+        ...
+
+    async def refunds_of(self, merchant_id: str, payment_id: str) -> Sequence[Refund]:
+        """All refunds of a payment, oldest first."""
+        ...
+
+    async def refunds(self, merchant_id: str, wanted: RefundFilter) -> Sequence[Refund]:
+        """Newest first; at most `limit` + 1."""
+        ...
+
+    async def events(self, merchant_id: str, after: str | None, limit: int) -> EventPage:
+        """Public events in commit order. Raises `FieldInvalid` for a cursor nobody issued."""
+        ...
+
+    async def take_due_attempts(self, now: datetime, limit: int, lease_ms: int, worker_lease_ms: int) -> Sequence[DueAttempt]:
+        """Lease undecided attempts that are due, or whose worker is gone or silent past `send_by`; `SKIP LOCKED`."""
+        ...
+
+    async def take_due_refunds(self, now: datetime, limit: int, lease_ms: int) -> Sequence[DueRefund]:
+        """Lease undecided refunds that are due."""
+        ...
+
+    async def keep_callback(self, callback: StoredCallback) -> bool:
+        """Store it; False when this channel event is known already."""
+        ...
+
+    async def callback_applied(self, account_id: str, event_key: str) -> None:
+        """Note that its effect is durable."""
+        ...
+
+    async def open_case(self, merchant_id: str, object_id: str, case: Case) -> None:
+        """A case without a change (an unknown number); one open case per kind and object."""
+        ...
+
+    async def close_case(self, case_id: str, *, closed_by: str, reason: str, now: datetime) -> None:
+        """Close it."""
+        ...
+
+    async def beat(self, worker_id: str, now: datetime) -> None:
+        """The worker lives."""
+        ...
+
+
+# --- Redis: saved work
+
+
+class Claims(Protocol):
+    """Claims on an idempotency key. Losing, breaking or being granted one wrongly changes speed only."""
+
+    async def take(self, key: str, token: str) -> bool | None:
+        """True: taken. False: somebody holds it. None: Redis is not there (go on, Postgres decides)."""
+        ...
+
+    async def release(self, key: str, token: str) -> None:
+        """Compare and delete; never raises."""
+        ...
+
+
+__all__ = ["Evidence"]

@@ -1,0 +1,169 @@
+"""`POST /v1/payments/{id}/refunds`: reserve, send, learn. The number is fixed before anything is sent and kept for every repeat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from adapters.channel import LocalPay, RefundRequest
+from gateway.clock import Clock, Ids
+from gateway.domain.change import Change
+from gateway.domain.errors import (
+    IdempotencyKeyReused,
+    PaymentFrozen,
+    PaymentNotPaid,
+    RefundExceedsCaptured,
+    RefundNoTaken,
+)
+from gateway.domain.identifiers import out_refund_no
+from gateway.domain.outcomes import Declined
+from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.domain.returning import reserved, returned_at_once
+from gateway.domain.states import REFUND_OPEN
+from gateway.flow.channel_call import called
+from gateway.flow.commands import Caller, RefundCommand, Refunded
+from gateway.flow.in_flight import InFlight
+from gateway.flow.lookup import Lookup
+from gateway.flow.opening import posted
+from gateway.flow.ports import Account, Directory, Store
+from gateway.flow.schedule import refund_due_after
+from gateway.flow.transition import RefundRace, Transitions
+from gateway.limits import SEND_DEADLINE_MS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refunds:
+    """Money back, on the merchant's word."""
+
+    store: Store
+    lookup: Lookup
+    directory: Directory
+    in_flight: InFlight
+    transitions: Transitions
+    clock: Clock
+    ids: Ids
+    environment: str
+
+    async def refund(self, payment_id: str, command: RefundCommand, caller: Caller, key: str, wait_s: float) -> Refunded:
+        """The same number or key with the same body answers the same refund. Raises 404 and the refund 409s."""
+        with self.in_flight.admitted():
+            payment = await self.lookup.payment(payment_id, caller)
+            known = await self._known(payment, command, caller, key)
+            if known is not None:
+                return Refunded(known, replayed=True)
+            made: list[Refund] = []
+            try:
+                payment = await self.transitions.step(payment, lambda now: self._judge(now, command, key, made))
+            except RefundRace:
+                raced = await self._known(payment, command, caller, key)
+                if raced is None:
+                    raise
+                return Refunded(raced, replayed=True)
+        refund = made[-1]
+        if refund.status == "requested":
+            self.in_flight.carry(self.send(payment, refund), name=f"refund {refund.id}")
+            await self.in_flight.wait(payment, wait_s, lambda now: now.version > payment.version)
+            refund = await self.lookup.refund(refund.id, caller)
+        return Refunded(refund, replayed=False)
+
+    async def send(self, payment: Payment, refund: Refund) -> None:
+        """One call, and what it told us. Everything later is the sweeper's."""
+        account = self.directory.account(refund.channel_account)
+        assert account is not None and account.channel is not None, "a remote refund has a remote account"  # noqa: PT018
+        request = self.request(payment, refund, account)
+        outcome = await called(account, "refund", account.channel.refund(request), self.clock)
+        await self.transitions.learn_refund(payment, refund.id, outcome, "refund")
+
+    def request(self, payment: Payment, refund: Refund, account: Account) -> RefundRequest:
+        """The call of this refund; every repeat is the same."""
+        attempt = next(attempt for attempt in payment.attempts if attempt.id == refund.attempt_id)
+        return RefundRequest(
+            out_trade_no=attempt.out_trade_no,
+            channel_trade_no=attempt.channel_trade_no,
+            out_refund_no=refund.out_refund_no,
+            total_amount=attempt.captured_amount,
+            refund_amount=refund.amount,
+            currency=refund.currency,
+            reason=refund.reason,
+            notify_url=account.notify_url,
+            deadline=self.clock.monotonic() + SEND_DEADLINE_MS / 1000,
+        )
+
+    async def _known(self, payment: Payment, command: RefundCommand, caller: Caller, key: str) -> Refund | None:
+        by_key = await self.store.refund_by_number(caller.merchant_id, idempotency_key=key)
+        if by_key is not None:
+            field = _difference(by_key, payment, command)
+            if field is not None:
+                raise IdempotencyKeyReused(f"the field {field} differs from the first request with this key", field=field)
+            return by_key
+        by_number = await self.store.refund_by_number(caller.merchant_id, refund_no=command.refund_no)
+        if by_number is None:
+            return None
+        if _difference(by_number, payment, command) is not None:
+            raise RefundNoTaken(field="refund_no", payment=payment)
+        return by_number
+
+    def _judge(self, payment: Payment, command: RefundCommand, key: str, made: list[Refund]) -> Change:
+        attempt = payment.settling
+        if payment.frozen_at is not None:
+            raise PaymentFrozen(payment=payment)
+        if attempt is None:
+            raise PaymentNotPaid(payment=payment)
+        if command.amount > attempt.refundable:
+            raise RefundExceedsCaptured(f"{attempt.refundable} fen are left to refund", field="amount", payment=payment)
+        account = self.directory.account(attempt.channel_account)
+        refund = self._drawn(payment, attempt, command, key)
+        occasion = self.transitions.occasion("till")
+        if account is not None and account.local is not None:
+            done = replace(refund, status="succeeded", refunded_at=refund.created_at, due_at=None)
+            asked = LocalPay(
+                amount=refund.amount,
+                currency=refund.currency,
+                store_id=payment.store_id,
+                terminal_id=payment.terminal_id or "",
+                tendered=None,
+            )
+            decision = account.local.decide_refund(asked)
+            if isinstance(decision, Declined):
+                raise RefundExceedsCaptured(decision.code, payment=payment)
+            made[:] = [done]
+            return returned_at_once(payment, attempt, done, posted(done.id, decision.entries), occasion)
+        made[:] = [replace(refund, due_at=refund_due_after(refund, account.profile if account else "standard", refund.created_at))]
+        return reserved(payment, attempt, made[-1], occasion)
+
+    def _drawn(self, payment: Payment, attempt: Attempt, command: RefundCommand, key: str) -> Refund:
+        return Refund(
+            id=self.ids.new("ref"),
+            merchant_id=payment.merchant_id,
+            payment_id=payment.id,
+            attempt_id=attempt.id,
+            channel=attempt.channel,
+            channel_account=attempt.channel_account,
+            refund_no=command.refund_no,
+            out_refund_no=out_refund_no(self.environment, attempt.out_trade_no, command.refund_no),
+            amount=command.amount,
+            currency=payment.currency,
+            origin="merchant",
+            status="requested",
+            created_at=self.clock.now(),
+            reason=command.reason,
+            operator_id=command.operator_id,
+            idempotency_key=key,
+        )
+
+
+def decided(refund: Refund) -> bool:
+    """Nothing more will happen to it by itself."""
+    return refund.status not in REFUND_OPEN or refund.status == "needs_action"
+
+
+def _difference(refund: Refund, payment: Payment, command: RefundCommand) -> str | None:
+    pairs = (
+        ("payment_id", refund.payment_id, payment.id),
+        ("refund_no", refund.refund_no, command.refund_no),
+        ("amount", refund.amount, command.amount),
+        ("reason", refund.reason, command.reason),
+        ("operator_id", refund.operator_id, command.operator_id),
+    )
+    return next((name for name, theirs, ours in pairs if theirs != ours), None)

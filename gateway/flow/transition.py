@@ -1,0 +1,167 @@
+"""The one way a payment changes: judge what was learned, compare and set, and when somebody was faster, read again and judge anew.
+
+Callers never write; they hand in what a channel, a till or a person said. A stale write loses nothing: what was learned is applied
+to the newer payment as an ordinary event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+from msgspec.structs import replace
+
+from adapters.channel import Flow, Schedule
+from gateway.clock import Clock, Ids
+from gateway.domain.change import Case, Change
+from gateway.domain.errors import Unavailable
+from gateway.domain.learning import Occasion, Outcome, evidence_of, learned
+from gateway.domain.outcomes import RefundQueryOutcome
+from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.domain.returning import refund_learned
+from gateway.domain.states import IllegalTransition
+from gateway.flow.in_flight import InFlight
+from gateway.flow.ports import Applied, Directory, RefundTaken, Stale, Store
+from gateway.flow.schedule import due_after, proof_at, refund_due_after
+from gateway.limits import STALE_RETRIES_MAX, WRITE_RETRIES_MAX, WRITE_RETRY_MS
+from gateway.telemetry.metrics import CASES, ILLEGAL, PAYMENTS, REFUNDS
+
+log = structlog.get_logger("tillgate.flow")
+Judge = Callable[[Payment], Change | None]
+
+
+class RefundRace(Exception):
+    """The refund's number or key was bound by somebody else in the same moment; nothing was written."""
+
+
+class Transitions:
+    """Applies events to payments and refunds."""
+
+    def __init__(self, *, store: Store, in_flight: InFlight, directory: Directory, clock: Clock, ids: Ids, environment: str) -> None:
+        self._store, self._in_flight, self._directory = store, in_flight, directory
+        self._clock, self._ids, self._environment = clock, ids, environment
+
+    def occasion(self, source: str, *, proof_passed: bool = False) -> Occasion:
+        """Now, on somebody's word."""
+        return Occasion(
+            now=self._clock.now(), source=source, new_id=self._ids.new, environment=self._environment, proof_passed=proof_passed
+        )
+
+    async def learn(self, payment: Payment, out_trade_no: str, outcome: Outcome, source: str) -> Payment:
+        """Apply what a channel said about the attempt `out_trade_no`. Survives a short absence of the store."""
+
+        def judge(now: Payment) -> Change | None:
+            attempt = now.attempt(out_trade_no)
+            passed = self._clock.now() >= proof_at(attempt, self.schedule(now, attempt))
+            return learned(now, attempt, outcome, self.occasion(source, proof_passed=passed))
+
+        return await self.insist(payment, judge)
+
+    async def learn_refund(self, payment: Payment, refund_id: str, outcome: RefundQueryOutcome, source: str) -> tuple[Payment, Refund]:
+        """Apply what a channel said about a refund; the refund is read beside its payment."""
+        latest: list[Refund] = []
+
+        async def once(now: Payment) -> Payment:
+            refund = await self._store.refund(now.merchant_id, refund_id)
+            assert refund is not None, "a refund is written before anybody speaks of it"
+            latest[:] = [refund]
+            change = refund_learned(now, refund, outcome, self.occasion(source))
+            if change is None or change.refund is None:
+                return now
+            result = await self._write(change, was=now)
+            if not isinstance(result, Applied):
+                raise _Again
+            latest[:] = [change.refund]
+            REFUNDS.labels(refund.channel, change.refund.status).inc()
+            return change.payment
+
+        for _ in range(STALE_RETRIES_MAX):
+            try:
+                return await once(payment), latest[0]
+            except _Again:
+                payment = await self.fresh(payment)
+        raise RuntimeError(f"refund {refund_id} never stood still")
+
+    async def insist(self, payment: Payment, judge: Judge) -> Payment:
+        """`step`, offered again for a while when the store is away: a channel's word is worth waiting for."""
+        for _ in range(WRITE_RETRIES_MAX):
+            try:
+                return await self.step(payment, judge)
+            except Unavailable as error:
+                log.warning("write_postponed", payment=payment.id, error=error.code)
+                await asyncio.sleep(WRITE_RETRY_MS / 1000)
+        return await self.step(payment, judge)
+
+    async def step(self, payment: Payment, judge: Judge) -> Payment:
+        """Judge, compare and set; read again and judge anew while somebody else is faster. Raises `RefundRace`."""
+        for _ in range(STALE_RETRIES_MAX):
+            try:
+                change = judge(payment)
+            except IllegalTransition as illegal:
+                return await self._illegal(payment, illegal)
+            if change is None:
+                return payment
+            match await self._write(change, was=payment):
+                case Applied():
+                    return change.payment
+                case RefundTaken():
+                    raise RefundRace
+                case Stale():
+                    payment = await self.fresh(payment)
+        raise RuntimeError(f"payment {payment.id} never stood still")
+
+    async def fresh(self, payment: Payment) -> Payment:
+        """The payment as it stands in the books."""
+        found = await self._store.payment(payment.merchant_id, payment.id)
+        assert found is not None, "payments are never deleted"
+        return found
+
+    def schedule(self, payment: Payment, attempt: Attempt) -> Schedule:
+        """The schedule of the attempt's channel account."""
+        account = self._directory.account(attempt.channel_account)
+        if account is None:  # removed from the books by hand: its channel still knows how long to wait
+            return self._directory.manifests()[attempt.channel].schedule(Flow(payment.flow), "standard")
+        return account.manifest.schedule(Flow(payment.flow), account.profile)
+
+    async def _write(self, change: Change, *, was: Payment) -> Applied | Stale | RefundTaken:
+        change = self._scheduled(change)
+        result = await self._store.apply(change)
+        if isinstance(result, Applied):
+            if change.payment.status != was.status:
+                PAYMENTS.labels(change.payment.channel, change.payment.status).inc()
+            if change.case is not None:
+                CASES.labels(change.case.kind).inc()
+                log.error("case_opened", kind=change.case.kind, payment=was.id, case=change.case.id)
+            self._in_flight.wake(change.payment)
+        return result
+
+    def _scheduled(self, change: Change) -> Change:
+        now = self._clock.now()
+        payment = change.payment
+        attempts = tuple(self._attempt_scheduled(payment, attempt, now) for attempt in payment.attempts)
+        refund = change.refund
+        if refund is not None:
+            account = self._directory.account(refund.channel_account)
+            refund = replace(refund, due_at=refund_due_after(refund, account.profile if account else "standard", now))
+        return replace(change, payment=replace(payment, attempts=attempts), refund=refund)
+
+    def _attempt_scheduled(self, payment: Payment, attempt: Attempt, now: datetime) -> Attempt:
+        if not attempt.live:
+            return attempt
+        return replace(attempt, due_at=due_after(payment, attempt, self.schedule(payment, attempt), now))
+
+    async def _illegal(self, payment: Payment, illegal: IllegalTransition) -> Payment:
+        """A blank cell: nothing changes, somebody looks."""
+        ILLEGAL.labels(illegal.machine).inc()
+        log.error("illegal_transition", payment=payment.id, machine=illegal.machine, state=illegal.state, event_name=illegal.event)
+        evidence = evidence_of("IllegalTransition", self.occasion("flow"))
+        await self._store.open_case(
+            payment.merchant_id, payment.id, Case(id=self._ids.new("case"), kind="illegal_transition", evidence=evidence)
+        )
+        return payment
+
+
+class _Again(Exception):
+    """Somebody else was faster."""

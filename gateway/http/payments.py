@@ -1,0 +1,80 @@
+"""Payments: create, read, list, cancel. Decodes, asks the flow, encodes; every decision is the flow's."""
+
+from gateway.domain.payment import Payment
+from gateway.domain.resources import payment_json
+from gateway.flow.commands import PayCommand
+from gateway.flow.ports import PaymentFilter
+from gateway.http.bodies import CancelBody, NoQuery, PayBody, PaymentQuery, PaymentsQuery
+from gateway.http.decoding import decode_body, decode_query, decoder_of
+from gateway.http.exchange import Answer, Call, EdgeDeps
+
+REPLAYED = {"Idempotency-Replayed": "true"}
+
+
+async def create_payment(call: Call, deps: EdgeDeps) -> Answer:
+    """`POST /v1/payments`: 201 the first time, 200 with `Idempotency-Replayed: true` again."""
+    decode_query(NoQuery, call.query_string)
+    command = pay_command(decode_body(_PAY, call.body))
+    paid = await deps.checkout.pay(command, call.caller, call.idempotency_key, call.wait_s)
+    if paid.replayed:
+        return Answer(200, payment_json(paid.payment), headers=REPLAYED)
+    return Answer(201, payment_json(paid.payment), headers={"Location": f"/v1/payments/{paid.payment.id}"})
+
+
+async def read_payment(call: Call, deps: EdgeDeps) -> Answer:
+    """`GET /v1/payments/{payment_id}`: `?wait=30` answers as soon as `version` changes."""
+    query = decode_query(PaymentQuery, call.query_string)
+    return Answer(200, payment_json(await deps.lookup.payment(call.path["payment_id"], call.caller, query.wait)))
+
+
+async def list_payments(call: Call, deps: EdgeDeps) -> Answer:
+    """`GET /v1/payments`: newest first."""
+    query = decode_query(PaymentsQuery, call.query_string)
+    wanted = PaymentFilter(
+        order_no=query.order_no,
+        status=query.status,
+        store_id=query.store_id,
+        since=query.since,
+        until=query.until,
+        limit=query.limit,
+        starting_after=query.starting_after,
+    )
+    payments, has_more = await deps.lookup.payments(wanted, call.caller)
+    return page([payment_json(payment) for payment in payments], has_more=has_more)
+
+
+async def cancel_payment(call: Call, deps: EdgeDeps) -> Answer:
+    """`POST /v1/payments/{payment_id}/cancel`: the payment, ended or with its cancel under way."""
+    decode_query(NoQuery, call.query_string)
+    if call.body:
+        decode_body(_CANCEL, call.body)
+    payment: Payment = await deps.cancellation.cancel(call.path["payment_id"], call.caller, call.wait_s)
+    return Answer(200, payment_json(payment))
+
+
+def pay_command(body: PayBody) -> PayCommand:
+    """The body as the flow knows it."""
+    return PayCommand(
+        order_no=body.order_no,
+        tender_no=body.tender_no,
+        amount=body.amount,
+        currency=body.currency,
+        method=body.method,
+        flow=body.flow,
+        auth_code=body.auth_code,
+        tendered=body.cash.tendered if body.cash else None,
+        expires_in_s=body.expires_in,
+        store_id=body.store_id,
+        operator_id=body.operator_id,
+        description=body.description,
+        metadata=body.metadata,
+    )
+
+
+def page(objects: list[bytes], *, has_more: bool) -> Answer:
+    """`{data, has_more}` out of objects that are encoded already."""
+    return Answer(200, b'{"data":[' + b",".join(objects) + (b'],"has_more":true}' if has_more else b'],"has_more":false}'))
+
+
+_PAY = decoder_of(PayBody)
+_CANCEL = decoder_of(CancelBody)

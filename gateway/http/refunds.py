@@ -1,0 +1,52 @@
+"""Refunds: create, read, list. Decodes, asks the flow, encodes; every decision is the flow's."""
+
+from gateway.domain.resources import refund_json
+from gateway.flow.commands import RefundCommand
+from gateway.flow.ports import RefundFilter
+from gateway.http.bodies import NoQuery, RefundBody, RefundsQuery
+from gateway.http.decoding import decode_body, decode_query, decoder_of
+from gateway.http.exchange import Answer, Call, EdgeDeps
+from gateway.http.payments import REPLAYED, page
+
+
+async def create_refund(call: Call, deps: EdgeDeps) -> Answer:
+    """`POST /v1/payments/{payment_id}/refunds`: 201 the first time, 200 with `Idempotency-Replayed: true` again."""
+    decode_query(NoQuery, call.query_string)
+    body = decode_body(_REFUND, call.body)
+    command = RefundCommand(refund_no=body.refund_no, amount=body.amount, reason=body.reason, operator_id=body.operator_id)
+    refunded = await deps.refunds.refund(call.path["payment_id"], command, call.caller, call.idempotency_key, call.wait_s)
+    if refunded.replayed:
+        return Answer(200, refund_json(refunded.refund), headers=REPLAYED)
+    return Answer(201, refund_json(refunded.refund), headers={"Location": f"/v1/refunds/{refunded.refund.id}"})
+
+
+async def read_refund(call: Call, deps: EdgeDeps) -> Answer:
+    """`GET /v1/refunds/{refund_id}`."""
+    decode_query(NoQuery, call.query_string)
+    return Answer(200, refund_json(await deps.lookup.refund(call.path["refund_id"], call.caller)))
+
+
+async def list_refunds_of(call: Call, deps: EdgeDeps) -> Answer:
+    """`GET /v1/payments/{payment_id}/refunds`: all of them, oldest first."""
+    decode_query(NoQuery, call.query_string)
+    refunds = await deps.lookup.refunds_of(call.path["payment_id"], call.caller)
+    return page([refund_json(refund) for refund in refunds], has_more=False)
+
+
+async def list_refunds(call: Call, deps: EdgeDeps) -> Answer:
+    """`GET /v1/refunds`: newest first."""
+    query = decode_query(RefundsQuery, call.query_string)
+    wanted = RefundFilter(
+        refund_no=query.refund_no,
+        status=query.status,
+        store_id=query.store_id,
+        since=query.since,
+        until=query.until,
+        limit=query.limit,
+        starting_after=query.starting_after,
+    )
+    refunds, has_more = await deps.lookup.refunds(wanted, call.caller)
+    return page([refund_json(refund) for refund in refunds], has_more=has_more)
+
+
+_REFUND = decoder_of(RefundBody)
