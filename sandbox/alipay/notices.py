@@ -1,0 +1,80 @@
+"""The notify form (notify_type trade_status_sync) and the facts a new trade is born with."""
+
+import secrets
+from typing import Any
+from urllib.parse import urlencode
+
+from sandbox.alipay import wire
+from sandbox.channel import Account, Lie, Notice, Sealed
+from sandbox.surroundings import Surroundings
+
+_STALE_MS = 86_400_000
+
+
+def new_trade(world: Surroundings) -> dict[str, Any]:
+    """Channel number (28 digits, begins with the day), buyer, birth time."""
+    number = f"{world.china_time():%Y%m%d}22001{secrets.randbelow(10**15):015d}"
+    buyer = {"buyer_user_id": f"2088{secrets.randbelow(10**12):012d}", "buyer_logon_id": f"159****{secrets.randbelow(10**4):04d}"}
+    return {"channel_trade_no": number, "created_at_ms": world.now_ms(), "extra": buyer}
+
+
+def other_number(number: str) -> str:
+    """A number that differs in its last character."""
+    return number[:-1] + ("B" if number.endswith("A") else "A")
+
+
+def fields(notice: Notice, account: Account, world: Surroundings, lie: Lie, *, stale: bool) -> dict[str, str]:
+    """What is signed; `lie` is genuinely signed too. Empty values are part of the form."""
+    trade, kept = notice.trade, account.kept
+    shift = _STALE_MS if stale else 0
+    amount = wire.yuan(trade.amount + (1 if lie is Lie.AMOUNT else 0))
+    form = {
+        "notify_time": wire.time_text(world.china_time(world.now_ms() - shift)),
+        "notify_type": "trade_status_sync",
+        "notify_id": secrets.token_hex(17),
+        "app_id": _other_digits(kept["app_id"]) if lie is Lie.APP else kept["app_id"],
+        "charset": "utf-8",
+        "version": "1.0",
+        "sign_type": "RSA2",
+        "trade_no": trade.channel_trade_no,
+        "out_trade_no": other_number(trade.out_trade_no) if lie is Lie.ORDER else trade.out_trade_no,
+        "buyer_id": trade.extra.get("buyer_user_id", ""),
+        "buyer_logon_id": trade.extra.get("buyer_logon_id", ""),
+        "seller_id": _other_digits(kept["seller_id"]) if lie is Lie.SELLER_OR_MCHID else kept["seller_id"],
+        "trade_status": "TRADE_SUCCESS",
+        "total_amount": amount,
+        "receipt_amount": amount,
+        "buyer_pay_amount": amount,
+        "subject": trade.extra.get("subject", ""),
+        "body": "",
+        "gmt_create": wire.time_text(world.china_time(trade.created_at_ms)),
+        "gmt_payment": wire.time_text(world.china_time(trade.paid_at_ms)),
+        "fund_bill_list": f'[{{"amount":"{amount}","fundChannel":"ALIPAYACCOUNT"}}]',
+    }
+    form["auth_app_id"] = form["app_id"]
+    return form | _refund_fields(notice, world)
+
+
+def form(signed_fields: dict[str, str], signature: str) -> Sealed:
+    """The POST body; the signature goes last."""
+    body = urlencode({**signed_fields, "sign": signature}).encode()
+    return Sealed({"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}, body)
+
+
+def _refund_fields(notice: Notice, world: Surroundings) -> dict[str, str]:
+    refund, trade = notice.refund, notice.trade
+    if refund is None:
+        return {}
+    moment = world.china_time(refund.finished_at_ms)
+    facts = {
+        "out_biz_no": refund.number,
+        "refund_fee": wire.yuan(trade.refunded),
+        "gmt_refund": f"{wire.time_text(moment)}.{moment.microsecond // 1000:03d}",
+    }
+    if trade.refunded == trade.amount:
+        facts |= {"trade_status": "TRADE_CLOSED", "gmt_close": wire.time_text(moment)}
+    return facts
+
+
+def _other_digits(number: str) -> str:
+    return number[:-1] + str((int(number[-1]) + 1) % 10)

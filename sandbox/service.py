@@ -1,0 +1,120 @@
+"""The sandbox as one object: ledger, book, accounts with their ports, faults. `control.py` is its only door."""
+
+import asyncio
+import dataclasses
+import pathlib
+from dataclasses import dataclass
+from typing import Any, Self
+
+from sandbox.accounts import Accounts
+from sandbox.acts import Acts
+from sandbox.book import Book, now_ms
+from sandbox.callbacks import Callbacks, Post
+from sandbox.channel import Account, Channel, Desk
+from sandbox.discovery import discover
+from sandbox.exchange import Exchange
+from sandbox.faults import Fault, Faults
+from sandbox.ledger import Ledger
+from sandbox.listener import Listener, free_port
+from sandbox.surroundings import Settings, Surroundings
+
+
+class AccountTakenError(Exception):
+    """This account name is enrolled already; its credentials were handed out once and are not kept."""
+
+
+@dataclass(slots=True)
+class OpenAccount:
+    """An account in operation."""
+
+    account: Account
+    desk: Desk
+    acts: Acts
+    callbacks: Callbacks
+    listener: Listener
+
+
+class Service:
+    """Everything that runs in the channel process."""
+
+    def __init__(self, channels: dict[str, Channel], ledger: Ledger, accounts: Accounts) -> None:
+        self.channels = channels
+        self.ledger = ledger
+        self.accounts = accounts
+        self.book = Book()
+        self.faults = Faults()
+        self.settings = {name: Settings() for name in channels}
+        self.open_accounts: dict[tuple[str, str], OpenAccount] = {}
+        self._post = Post()
+        self._enrolling = asyncio.Lock()
+
+    @classmethod
+    async def start(cls, data: pathlib.Path) -> Self:
+        """Takes the data folder, rebuilds the book, opens every enrolled account's port."""
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        ledger = await Ledger.start(data / "ledger.jsonl")
+        service = cls(discover(), ledger, Accounts(data / "accounts.json"))
+        service.book.load(ledger)
+        for account in service.accounts.all.values():
+            await service._open(account)
+        await service.accounts.save()
+        return service
+
+    async def stop(self) -> None:
+        """Closes the ports, then the ledger."""
+        for one in self.open_accounts.values():
+            one.acts.stop()
+        await asyncio.gather(*(one.listener.close() for one in self.open_accounts.values()))
+        await asyncio.gather(*(one.callbacks.stop() for one in self.open_accounts.values()))
+        await self._post.close()
+        await self.ledger.close()
+
+    async def enrol(self, channel: str, name: str, mode: str, profile: str, callback_url: str | None) -> tuple[Account, dict[str, Any]]:
+        """The merchant console: a new account with its keys and its port. Returns the credentials, once."""
+        async with self._enrolling:
+            if (channel, name) in self.accounts.all:
+                raise AccountTakenError
+            account = Account(channel, name, mode, profile, free_port(), {})  # the credentials name the port
+            credentials = await self.channels[channel].enrol(account, callback_url)
+            await self._open(account)
+            await self.accounts.add(account)
+            return account, credentials
+
+    async def arm(self, **terms: Any) -> Fault:
+        """Arms a checked fault; `refuse_connection` acts at once."""
+        fault = self.faults.arm(**terms)
+        if fault.name == "refuse_connection":
+            for (channel, name), one in self.open_accounts.items():
+                if channel == fault.channel and fault.account in {None, name}:
+                    one.listener.refuse()
+            fault.fired = 1
+        return fault
+
+    async def disarm(self) -> list[dict[str, Any]]:
+        """Disarms everything: ports open again, held callbacks go out."""
+        rows = self.faults.disarm()
+        for one in self.open_accounts.values():
+            await one.listener.reopen()
+            one.callbacks.release()
+        return rows
+
+    async def _open(self, account: Account) -> None:
+        settings = self.settings[account.channel]
+        acts = Acts(self.book, account, lambda: now_ms() + settings.clock_offset_ms)
+        surroundings = Surroundings(account, acts, settings, self.accounts.save)
+        desk = self.channels[account.channel].open(account, surroundings)
+        callbacks = acts.listener = Callbacks(account, desk, self.book, self.faults, self._post)
+        listener = Listener(Exchange(account, desk, surroundings, self.book, self.faults).serve)
+        account.port = await listener.open(account.port)
+        for fault in self.faults.refusing(account.channel, account.account):
+            listener.refuse()
+            fault.fired = 1
+        self.open_accounts[account.channel, account.account] = OpenAccount(account, desk, acts, callbacks, listener)
+        acts.resume()
+
+    def change_settings(self, channel: str, changes: dict[str, Any]) -> dict[str, Any]:
+        """Changes the named switches of a channel; answers all of them."""
+        settings = self.settings[channel]
+        for name, value in changes.items():
+            setattr(settings, name, value)
+        return dataclasses.asdict(settings)

@@ -1,0 +1,44 @@
+"""What a channel's desk works with: its account, the money acts, the channel's settings and its clock."""
+
+import datetime as dt
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from sandbox.acts import Acts
+from sandbox.book import now_ms
+from sandbox.channel import Account
+
+CHINA = dt.timezone(dt.timedelta(hours=8))
+
+
+@dataclass(slots=True)
+class Settings:
+    """The unproven points of a real channel, as switches; one set a channel, kept in memory only."""
+
+    cancel_is_tombstone: bool = False
+    query_lag_ms_max: int = 2_000
+    clock_offset_ms: int = 0
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """One account's world. `save` makes a change of `account.kept` durable (a rotated key)."""
+
+    account: Account
+    acts: Acts
+    settings: Settings
+    save: Callable[[], Awaitable[None]]
+    chance: random.Random = field(default_factory=random.SystemRandom)
+
+    def now_ms(self) -> int:
+        """The channel's wall clock, epoch milliseconds."""
+        return now_ms() + self.settings.clock_offset_ms
+
+    def china_time(self, epoch_ms: int | None = None) -> dt.datetime:
+        """The channel's local time: both wallets speak Asia/Shanghai, which has no summer time."""
+        return dt.datetime.fromtimestamp((self.now_ms() if epoch_ms is None else epoch_ms) / 1000, CHINA)
+
+    def query_lag_seconds(self, scale: float) -> float:
+        """One draw of how long a query may not see a trade whose answer was lost."""
+        return self.chance.uniform(0, self.settings.query_lag_ms_max) * scale / 1000

@@ -1,0 +1,5 @@
+"""WeChat Pay API v3: codepay, native, query, reverse, close, refunds, certificates, encrypted callbacks."""
+
+from sandbox.wechat.channel import WeChat
+
+CHANNEL = WeChat()
