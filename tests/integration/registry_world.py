@@ -1,0 +1,122 @@
+"""A vault, a small remote channel and the registries, for the tests of registry and directory."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+import msgspec
+
+from adapters.channel import Flow, Manifest
+from adapters.transport import ChannelTransport, HttpAnswer, HttpCall, InlineExecutor, NotSentError
+from gateway.clock import Clock, SystemClock, SystemIds
+from gateway.storage.account_registry import AccountRegistry
+from gateway.storage.connections import read_pool
+from gateway.storage.directory import SnapshotDirectory
+from gateway.storage.registry import Registry
+from security.keyring import MasterKeys
+from security.secret import Secret
+from security.vault import Vault
+
+KEYS = MasterKeys({1: bytes(range(32))})
+GOOD = b'{"app_id": "a1", "key": "open sesame", "base_url": "https://pay.example"}'
+
+
+class PaperCredentials(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    app_id: str
+    key: Secret
+    base_url: str
+    profile: Literal["standard", "short"] = "standard"
+    notify_url: str | None = None
+
+
+class PaperChannel:
+    """Remembers what it was built with."""
+
+    def __init__(self, credentials: PaperCredentials, transport: ChannelTransport, clock: Clock) -> None:
+        if credentials.key.reveal() == "unfit":
+            raise ValueError("key is unfit: use another")
+        self.credentials, self.transport, self.clock = credentials, transport, clock
+
+
+class Drawer:
+    """A local channel."""
+
+
+class PaperTransport:
+    """Counts how often it was closed."""
+
+    signing_executor = InlineExecutor()
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    async def send(self, call: HttpCall) -> HttpAnswer:
+        raise NotSentError(call.operation)
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+def manifest(channel: str, settles: Literal["remote", "local"], credentials: Any, build: Any) -> Manifest:
+    return Manifest(
+        channel=channel,
+        settles=settles,
+        flows=frozenset({Flow.CODE}),
+        auth_codes=(re.compile("^9[0-9]{15}$"),),
+        amount_max=10_000,
+        schedules={},
+        credentials=credentials,
+        build=build,
+        title_zh="纸",
+        title_en=channel,
+    )
+
+
+MANIFESTS = {
+    "paper": manifest("paper", "remote", PaperCredentials, PaperChannel),
+    "drawer": manifest("drawer", "local", None, lambda *_: Drawer()),
+}
+
+
+class Registries:
+    """Both registries of one database."""
+
+    def __init__(self, pool: Any, vault: Vault) -> None:
+        self.people = Registry(pool, vault=vault, ids=SystemIds())
+        self.accounts = AccountRegistry(pool, vault=vault, ids=SystemIds(), clock=SystemClock(), manifests=MANIFESTS)
+        self.pool = pool
+
+
+@asynccontextmanager
+async def registries(dsn: str, keys: MasterKeys = KEYS) -> AsyncIterator[Registries]:
+    pool = await read_pool(dsn)
+    try:
+        yield Registries(pool, Vault(keys))
+    finally:
+        await pool.close()
+
+
+class StillClock:
+    """Monotonic time that moves when told."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def now(self) -> Any:
+        return SystemClock().now()
+
+
+def directory(dsn: str, clock: Clock | None = None, *, allow_loopback: bool = False, keys: MasterKeys = KEYS) -> SnapshotDirectory:
+    return SnapshotDirectory(
+        dsn,
+        vault=Vault(keys),
+        clock=clock or SystemClock(),
+        manifests=MANIFESTS,
+        new_transport=PaperTransport,
+        public_url="https://till.example",
+        allow_loopback_channels=allow_loopback,
+    )

@@ -1,0 +1,152 @@
+"""A whole gateway in this process, on real servers: one shop with its keys and accounts, served on a free port.
+
+The sweeper runs beside it unless a test wants to hold it still. Callbacks reach the gateway because its address is known before
+the accounts are enrolled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from adapters.discovery import discover
+from gateway.cli.client import Answer, Client
+from gateway.clock import SystemClock, SystemIds
+from gateway.composition import Gateway, edge_deps, gateway
+from gateway.http.app import build_app
+from gateway.http.serving import serve_until
+from gateway.settings import Settings, read_settings
+from gateway.storage.account_registry import AccountRegistry
+from gateway.storage.connections import read_pool
+from gateway.storage.registry import Registry
+from gateway.workers.sweeper import Sweeper
+from security.key_material import KeyEnvironment
+from security.keyring import MasterKeys
+from security.roles import Role
+from security.vault import Vault
+from tests.sandbox_process import SandboxProcess
+
+MASTER = "v1:" + "A" * 43 + "="
+STORE = "store_1"
+
+_orders = itertools.count(1)
+
+
+def order_no() -> str:
+    """A bill number nobody has used in this process."""
+    return f"T-{next(_orders):06d}"
+
+
+@dataclass(slots=True)
+class Books:
+    """What one test provisioned."""
+
+    dsn: str
+    settings: Settings
+    merchant_id: str = ""
+    terminal_id: str = ""
+    terminal: tuple[str, Any] = ("", None)
+    merchant: tuple[str, Any] = ("", None)
+    accounts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Shop:
+    """The running gateway and its clients: `till` holds a terminal key, `office` a merchant key."""
+
+    world: Gateway
+    books: Books
+    base_url: str
+    till: Client
+    office: Client
+    sandbox: SandboxProcess | None
+
+    async def pay(self, amount: int, *, key: str | None = None, wait_s: float | None = None, **body: Any) -> Answer:
+        order = body.pop("order_no", None) or order_no()
+        return await self.till.pay({"order_no": order, "amount": amount, **body}, key or f"key-{order}", wait_s=wait_s)
+
+    async def settled(self, payment_id: str, within_s: float = 20) -> dict[str, Any]:
+        """The payment once its status is final; fails the test when it takes too long."""
+        async with asyncio.timeout(within_s):
+            while True:
+                answer = await self.office.payment(payment_id, wait_s=2)
+                if answer.document["next_action"] is None:
+                    return answer.document
+
+    async def rows(self, sql: str, *arguments: object) -> list[Any]:
+        return await self.world.store._fetch(sql, *arguments)
+
+    async def captured(self, channel: str) -> dict[str, dict[str, Any]]:
+        """The sandbox's own ledger by channel order number."""
+        assert self.sandbox is not None
+        return {row["out_trade_no"]: row for row in await self.sandbox.ledger(channel, self.books.accounts[channel])}
+
+
+def settings_for(dsn: str, redis_url: str | None, public_url: str | None) -> Settings:
+    given = {
+        "TILLGATE_DATABASE_URL": dsn,
+        "TILLGATE_MASTER_KEY": MASTER,
+        "TILLGATE_ALLOW_LOOPBACK_CHANNELS": "yes",
+        "TILLGATE_LOG_LEVEL": "error",
+    }
+    return read_settings(given | ({"TILLGATE_REDIS_URL": redis_url} if redis_url else {}) | ({"TILLGATE_PUBLIC_URL": public_url} if public_url else {}))
+
+
+async def provisioned(settings: Settings, sandbox: SandboxProcess | None, tag: str, **modes: str) -> Books:
+    """A merchant with one store, one terminal, both kinds of key, a cash account and one account of each remote channel."""
+    books = Books(settings.needed_database_url().reveal(), settings)
+    vault, ids, manifests = Vault(MasterKeys.from_text(MASTER, source="test")), SystemIds(), discover()
+    pool = await read_pool(books.dsn)
+    try:
+        registry = Registry(pool, vault=vault, ids=ids)
+        accounts = AccountRegistry(pool, vault=vault, ids=ids, clock=SystemClock(), manifests=manifests)
+        books.merchant_id = (await registry.create_merchant("Noodle House")).id
+        await registry.create_store(books.merchant_id, "Main street", STORE)
+        books.terminal_id = (await registry.create_terminal(books.merchant_id, STORE, "Till 1")).id
+        till = await registry.issue_terminal_key(books.merchant_id, books.terminal_id, KeyEnvironment.TEST)
+        office = await registry.issue_merchant_key(books.merchant_id, Role.MERCHANT, KeyEnvironment.TEST)
+        books.terminal, books.merchant = (till.id, till.secret), (office.id, office.secret)
+        books.accounts["cash"] = await accounts.create(books.merchant_id, "cash")
+        if sandbox is not None:
+            for channel in sorted(name for name, manifest in manifests.items() if manifest.settles == "remote"):
+                account = f"acct_{channel}_{tag}"
+                terms = {"profile": "short", **({"mode": modes[channel]} if channel in modes else {})}
+                enrolled = await sandbox.enroll(channel, account, **terms)
+                credentials = json.dumps(enrolled["credentials"]).encode()
+                books.accounts[channel] = await accounts.create(books.merchant_id, channel, credentials, account_id=account)
+    finally:
+        await pool.close()
+    return books
+
+
+@contextlib.asynccontextmanager
+async def shop(
+    dsn: str, *, redis_url: str | None = None, sandbox: SandboxProcess | None = None, sweep: bool = True, **modes: str
+) -> AsyncIterator[Shop]:
+    """Open the shop; closed and drained on the way out."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    base_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    settings = settings_for(dsn, redis_url, base_url)
+    books = await provisioned(settings, sandbox, f"{next(_orders)}_{listening.getsockname()[1]}", **modes)
+    stop = asyncio.Event()
+    async with gateway(settings) as world:
+        started = asyncio.Event()
+        serving = asyncio.create_task(
+            serve_until(build_app(edge_deps(world, dsn)), listening, stop, on_started=started.set, drain_grace_s=0)
+        )
+        sweeping = asyncio.create_task(Sweeper(world.store, world.in_doubt, world.clock).run(stop)) if sweep else None
+        await started.wait()
+        try:
+            async with Client(base_url, *books.terminal) as till, Client(base_url, *books.merchant) as office:
+                yield Shop(world, books, base_url, till, office, sandbox)
+        finally:
+            stop.set()
+            await serving
+            if sweeping is not None:
+                await sweeping
