@@ -21,11 +21,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from msgspec import Struct
+
 from gateway.domain.outcomes import CancelOutcome, Closed, Declined, PayOutcome, QueryOutcome, RefundOutcome, RefundQueryOutcome, Succeeded
 
 if TYPE_CHECKING:
-    from adapters.transport import ChannelTransport
-    from gateway.clock import Clock
     from security.secret import Secret
 
 
@@ -38,7 +38,9 @@ class Flow(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """When an undecided payment of one flow is queried and cancelled (reference: channels.md section 4). Milliseconds after the pay was sent.
+    """When an undecided payment of one flow is queried and cancelled (docs/architecture.md).
+
+    Milliseconds after the pay was sent.
 
     `None` for a cancel time means: at the payment's own expiry (QR flows).
     """
@@ -100,8 +102,7 @@ class Manifest:
         return found.shortened(10) if profile == "short" else found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PayRequest:
+class PayRequest(Struct, frozen=True, kw_only=True):
     """One pay call. `deadline` is monotonic seconds: no request byte may leave after it (then the outcome is `NotSent`)."""
 
     out_trade_no: str
@@ -119,8 +120,7 @@ class PayRequest:
     deadline: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TradeRef:
+class TradeRef(Struct, frozen=True, kw_only=True):
     """What a query or a cancel names. `deadline` as in `PayRequest`."""
 
     out_trade_no: str
@@ -132,8 +132,7 @@ class TradeRef:
     deadline: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefundRequest:
+class RefundRequest(Struct, frozen=True, kw_only=True):
     """One refund, or the query of it. Every repeat carries the same `out_refund_no`."""
 
     out_trade_no: str
@@ -151,7 +150,7 @@ class RefundRequest:
 class Callback:
     """A verified callback. `event_key` is unique per channel event: a resend has the same one.
 
-    `learned` is what it proves about the trade `out_trade_no` (amount differences are the flow's to judge: `amount` is what the channel says).
+    `learned` is what it proves about the trade `out_trade_no`; `amount` is what the channel says, and differences are the flow's to judge.
     `refund` names our refund when the callback is about one.
     """
 
@@ -217,16 +216,14 @@ class Channel(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """One journal line. `account` like `drawer/<store>/<terminal>`; `amount` in fen, debit positive; a posting's lines sum to 0."""
 
     account: str
     amount: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalPay:
+class LocalPay(Struct, frozen=True, kw_only=True):
     """A tender that settles in our own database. `tendered` in fen, None: exact."""
 
     amount: int
@@ -236,8 +233,7 @@ class LocalPay:
     tendered: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalSucceeded:
+class LocalSucceeded(Struct, frozen=True, kw_only=True):
     """Paid: `entries` are posted by the same write that books it. `change` in fen, None where the word has no meaning."""
 
     entries: tuple[Entry, ...]

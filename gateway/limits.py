@@ -45,6 +45,11 @@ CLOCK_SKEW_S_MAX = 300  # WeChat's header window, both ways
 ALIPAY_NOTIFY_FIELDS_MAX = 100  # a notify has about thirty
 ALIPAY_ANSWER_BYTES_MAX = 65_536  # a trade answer is under 8 KiB, and it is scanned on the loop
 ALIPAY_ANSWER_DEPTH_MAX = 32  # a trade answer has four levels
+WECHAT_DESCRIPTION_BYTES_MAX = 127  # WeChat Pay's own bound; counted in bytes, which is never too many
+WECHAT_SCENE_ID_BYTES_MAX = 32  # WeChat Pay's own bound of store and device ids
+WECHAT_REFUND_REASON_BYTES_MAX = 80  # WeChat Pay's own bound
+WECHAT_CHANNEL_CODE_CHARS_MAX = 64  # the longest word it uses has 22
+WECHAT_QR_CODE_CHARS_MAX = 512  # what a QR code of a bearable size holds
 
 # --- store
 FLUSH_RECORDS_MAX = 128  # beyond this a batch only adds latency

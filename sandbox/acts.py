@@ -93,9 +93,8 @@ class Acts:
         return trade
 
     def expire(self, trade: Trade) -> None:
-        """The order's own time limit closes it."""
-        if trade.exists:
-            self.close(trade.out_trade_no, trade.amount)
+        """The order's own time limit closes it; a QR that nobody scanned stays a number without a trade."""
+        self.close(trade.out_trade_no, trade.amount, exists=trade.exists)
 
     def reverse(self, trade: Trade) -> None:
         """A paid trade is given back whole by cancel or reverse."""
@@ -109,6 +108,7 @@ class Acts:
         assert trade.reserved + amount <= trade.amount, "the desk has checked this"
         channel_number = f"50{secrets.randbelow(10**26):026d}"
         delay_ms = orders.refund_delay_ms if orders.refund is RefundFate.SLOW else by_itself_ms
+        delay_ms = 0 if orders.refund_at_once else delay_ms
         extra = terms.pop("extra", {}) | {"fate": orders.refund.value, "due_ms": self._now_ms() + delay_ms}
         fact = {"channel_number": channel_number, "created_at_ms": self._now_ms(), "extra": extra, **terms}
         self._post(trade.out_trade_no, "refund_accepted", amount, number, **fact)

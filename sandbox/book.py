@@ -206,7 +206,7 @@ def _declined(trade: Trade, record: dict[str, Any], _: AccountBook) -> None:
 
 def _closed(trade: Trade, record: dict[str, Any], _: AccountBook) -> None:
     _terms(trade, record)
-    trade.state, trade.exists, trade.declined = CLOSED, True, ""
+    trade.state, trade.exists, trade.declined = CLOSED, record["fact"].get("exists", True), ""
     trade.closed_at_ms = record["fact"]["closed_at_ms"]
 
 

@@ -75,6 +75,7 @@ class Orders:
     customer: Customer = Customer.PAYS
     refund: RefundFate = RefundFate.ORDINARY
     refund_delay_ms: int = 0
+    refund_at_once: bool = False  # done before it is answered, so that its callback can come first
 
 
 @dataclass(frozen=True, slots=True)

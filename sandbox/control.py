@@ -172,11 +172,13 @@ async def ledger(request: web.Request) -> web.Response:
     channel, account = query.get("channel"), query.get("account")
     if account is not None and channel is None:
         raise ControlError(422, "account: name its channel too")
-    await service.book.durable()
     rows = service.book.rows_of(channel, account)
-    page = [trade.public() for trade in rows[start : start + size]]
+    page = rows[start : start + size]
+    for trade in page:
+        service.open_accounts[trade.channel, trade.account].acts.find(trade.out_trade_no)  # one whose time is over closes now
+    await service.book.durable()
     next_cursor = str(start + size) if start + size < len(rows) else None
-    return web.json_response({"data": page, "next_cursor": next_cursor})
+    return web.json_response({"data": [trade.public() for trade in page], "next_cursor": next_cursor})
 
 
 async def pay(request: web.Request) -> web.Response:

@@ -71,7 +71,10 @@ class Exchange:
         if refusal is not None:
             return refusal
         seen_before = call.trade is not None
-        reply = call.execute(plan.orders(fault.delay_ms if fault else 0))
+        orders = plan.orders(fault.delay_ms if fault else 0)
+        if call.operation == "refund" and self._faults.is_callback_first(self._account.channel, self._account.account):
+            orders = dataclasses.replace(orders, refund_at_once=True)
+        reply = call.execute(orders)
         trade = call.trade
         if trade and not seen_before:
             self._hide(trade, plan, fault)

@@ -108,7 +108,7 @@ WHERE: Final[Mapping[str, frozenset[str]]] = {
     "callback_duplicate": CALLBACKS,
     "callback_late": CALLBACKS,
     "callback_hold": CALLBACKS,
-    "callback_before_reply": CALLBACKS,
+    "callback_before_reply": CALLBACKS - {"precreate"},  # a QR is paid when nobody waits for a reply
     "callback_after_cancel": CALLBACKS - {"refund"},
     "callback_forged": CALLBACKS,
     "signtest_probe": CALLBACKS,
@@ -187,6 +187,11 @@ class Faults:
             if fault.name != "refuse_connection" and fault.matches(channel, account, operations) and fault.strikes():
                 return fault
         return None
+
+    def is_callback_first(self, channel: str, account: str) -> bool:
+        """Whether the next refund callback may be ordered to come before the refund's own answer."""
+        armed = (fault for fault in self._armed if fault.name == "callback_before_reply")
+        return any(fault.matches(channel, account, ("refund", "callback")) for fault in armed)
 
     def refusing(self, channel: str, account: str) -> list[Fault]:
         """Armed `refuse_connection` faults of this account."""

@@ -29,7 +29,7 @@ class Surroundings:
     acts: Acts
     settings: Settings
     save: Callable[[], Awaitable[None]]
-    chance: random.Random = field(default_factory=random.SystemRandom)
+    chance: random.Random = field(default_factory=random.Random)  # for numbers that need not be secret, drawn for every trade
 
     def now_ms(self) -> int:
         """The channel's wall clock, epoch milliseconds."""

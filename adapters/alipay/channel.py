@@ -106,7 +106,7 @@ class AlipayChannel:
 
     def callback_refused(self) -> CallbackAnswer:
         """Alipay sends again: after 4, 10 and 10 minutes, 1, 2, 6 and 15 hours."""
-        return CallbackAnswer(status=200, content_type="text/plain", body=b"failure")
+        return CallbackAnswer(status=400, content_type="text/plain", body=b"failure")
 
     async def _ask(self, method: str, biz: msgspec.Struct, deadline: float, notify_url: str | None = None) -> Reply | NotSent | Unknown:
         """One signed request and its verified answer."""

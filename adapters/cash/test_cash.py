@@ -18,18 +18,18 @@ def asked(amount: int, tendered: int | None, terminal: str = "term_1") -> LocalP
         (1, 10_000_000_000, 9_999_999_999),
     ],
 )
-def test_change(amount, tendered, change):
+def test_change(amount: int, tendered: int | None, change: int) -> None:
     decision = CashDrawer().decide(asked(amount, tendered))
     assert isinstance(decision, LocalSucceeded)
     assert decision.change == change
     assert {entry.account: entry.amount for entry in decision.entries} == {"drawer/s1/term_1": amount, "takings/s1": -amount}
 
 
-def test_too_little_is_declined():
+def test_too_little_is_declined() -> None:
     assert isinstance(CashDrawer().decide(asked(12850, 12849)), Declined)
 
 
-def test_refund_reverses_the_lines():
+def test_refund_reverses_the_lines() -> None:
     decision = CashDrawer().decide_refund(asked(500, None, terminal=""))
     assert isinstance(decision, LocalSucceeded)
     assert {entry.account: entry.amount for entry in decision.entries} == {"drawer/s1/office": -500, "takings/s1": 500}

@@ -144,11 +144,11 @@ LISTED: Final[frozenset[str]] = frozenset().union(PAY_CODES, QUERY_CODES, REVERS
 
 # SUCCESS stands in no table: it is compared first, see `translate`.
 #
-# REFUND means "was paid, and some or all of it went back", and nothing in the answer tells some from all. Read as Closed it
-# would free the tender for a second charge while most of the first may still be with the merchant; read as Succeeded it would book
-# money that may be gone. No attempt that we still ask about has a refund of ours, because ours start from a booked yes. So it
-# is undecided: nothing is booked and nothing is freed, a reversal is repeated until its own answer is definite, and what is
-# left stays in doubt for a person.
+# REFUND means "was paid, and some or all of it went back"; the answer does not tell some from all. Read as Closed it would free
+# the tender for a second charge while most of the first may still be with the merchant; read as Succeeded it would book money that
+# may be gone. Our own refunds start from a booked yes, so an attempt we still ask about was refunded by somebody else, or by us
+# before a database was rolled back. So it is undecided: nothing is booked, nothing is freed, a reversal is repeated until its own
+# answer is definite, and what cannot be reversed stays in doubt for a person.
 TRADE_STATES: Final[Mapping[Flow, Mapping[str, StateRow]]] = MappingProxyType(
     {
         Flow.CODE: MappingProxyType(

@@ -53,16 +53,18 @@ from gateway.domain.outcomes import (
     Unknown,
     UseRefund,
 )
+from gateway.limits import (
+    WECHAT_CHANNEL_CODE_CHARS_MAX,
+    WECHAT_DESCRIPTION_BYTES_MAX,
+    WECHAT_QR_CODE_CHARS_MAX,
+    WECHAT_REFUND_REASON_BYTES_MAX,
+    WECHAT_SCENE_ID_BYTES_MAX,
+)
 
 UNLISTED: Final = "unlisted_code"  # the reason of an `Unknown` whose word stands in no table
 UNREADABLE: Final = "unreadable"  # signed, but not of the shape it should have
 INCOMPLETE: Final = "incomplete"  # signed, but without a field that we compare
 
-DESCRIPTION_BYTES_MAX: Final = 127
-SCENE_ID_BYTES_MAX: Final = 32
-REFUND_REASON_BYTES_MAX: Final = 80
-CHANNEL_CODE_CHARS_MAX: Final = 64  # their longest word has 22
-QR_CODE_CHARS_MAX: Final = 512  # what a QR code of a bearable size holds
 OPENID_SHOWN_CHARS: Final = 4  # at either end
 
 _CHINA: Final = timezone(timedelta(hours=8))
@@ -98,13 +100,13 @@ def codepay_order(merchant: Merchant, request: PayRequest) -> bytes:
         wire.CodepayOrder(
             appid=merchant.appid,
             mchid=merchant.mchid,
-            description=cut(request.description, DESCRIPTION_BYTES_MAX),
+            description=cut(request.description, WECHAT_DESCRIPTION_BYTES_MAX),
             out_trade_no=request.out_trade_no,
             payer=wire.PayerOut(auth_code=request.auth_code.reveal()),
             amount=wire.AmountOut(total=request.amount, currency=request.currency),
             scene_info=wire.SceneOut(
-                device_id=cut(request.terminal_id, SCENE_ID_BYTES_MAX),
-                store_info=wire.StoreOut(id=cut(request.store_id, SCENE_ID_BYTES_MAX)),
+                device_id=cut(request.terminal_id, WECHAT_SCENE_ID_BYTES_MAX),
+                store_info=wire.StoreOut(id=cut(request.store_id, WECHAT_SCENE_ID_BYTES_MAX)),
             ),
         )
     )
@@ -116,7 +118,7 @@ def native_order(merchant: Merchant, request: PayRequest, notify_url: str | None
         wire.NativeOrder(
             appid=merchant.appid,
             mchid=merchant.mchid,
-            description=cut(request.description, DESCRIPTION_BYTES_MAX),
+            description=cut(request.description, WECHAT_DESCRIPTION_BYTES_MAX),
             out_trade_no=request.out_trade_no,
             time_expire=china_time(request.not_after),
             amount=wire.AmountOut(total=request.amount, currency=request.currency),
@@ -143,7 +145,7 @@ def refund_order(request: RefundRequest, notify_url: str | None) -> bytes:
             out_trade_no=request.out_trade_no,
             out_refund_no=request.out_refund_no,
             amount=amount,
-            reason=cut(request.reason, REFUND_REASON_BYTES_MAX) or None,
+            reason=cut(request.reason, WECHAT_REFUND_REASON_BYTES_MAX) or None,
             notify_url=notify_url,
         )
     )
@@ -167,12 +169,14 @@ def query_outcome(merchant: Merchant, trade: TradeRef, reply: Reply) -> QueryOut
 
 def reverse_outcome(merchant: Merchant, trade: TradeRef, reply: Reply) -> CancelOutcome:
     """What the answer to a reversal says. Whether the trade had been paid it does not say."""
-    if not reply.is_success:
+    if reply.status not in {200, 204}:  # 202 is "accepted", not "done"
         return by_code(REVERSE_CODES, reply)
-    done = wire.ReverseDone() if not reply.body else wire.read(wire.ReverseDone, reply.body)
-    if done is None:
-        return Unknown(reason=UNREADABLE)
-    if (done.out_trade_no or trade.out_trade_no) != trade.out_trade_no or (done.mchid or merchant.mchid) != merchant.mchid:
+    if not reply.body:
+        return Reversed(was_charged=None)
+    done = wire.read(wire.ReverseDone, reply.body)
+    if done is None or not done.out_trade_no:  # a code may come with a 200
+        return by_code(REVERSE_CODES, reply)
+    if done.out_trade_no != trade.out_trade_no or (done.mchid or merchant.mchid) != merchant.mchid:
         return Unknown(reason="other_trade")
     return CallAgain(channel_code="recall") if done.recall == "Y" else Reversed(was_charged=None)
 
@@ -199,7 +203,7 @@ def by_code(table: Mapping[str, _RowT], reply: Reply) -> _RowT | Unknown:
     failure = wire.read(wire.Failure, reply.body)
     if failure is None or not failure.code:
         return Unknown(reason=UNREADABLE)
-    code = failure.code[:CHANNEL_CODE_CHARS_MAX]
+    code = failure.code[:WECHAT_CHANNEL_CODE_CHARS_MAX]
     word = OLD_SPELLINGS.get(code, code)
     row = table.get(word)
     if row is None:
@@ -211,7 +215,7 @@ def by_code(table: Mapping[str, _RowT], reply: Reply) -> _RowT | Unknown:
 
 def _code_shown(reply: Reply) -> PayOutcome:
     created = wire.read(wire.NativeCreated, reply.body)
-    if created is None or not 0 < len(created.code_url) <= QR_CODE_CHARS_MAX:
+    if created is None or not 0 < len(created.code_url) <= WECHAT_QR_CODE_CHARS_MAX:
         return Unknown(reason=UNREADABLE)
     return PayerActionNeeded(qr_code=created.code_url)
 
@@ -230,7 +234,7 @@ def _trade_outcome(
         return _paid(ours, trade)
     row = TRADE_STATES[ours.flow].get(trade.trade_state)
     if row is None:
-        return Unknown(reason=UNLISTED, channel_code=trade.trade_state[:CHANNEL_CODE_CHARS_MAX])
+        return Unknown(reason=UNLISTED, channel_code=trade.trade_state[:WECHAT_CHANNEL_CODE_CHARS_MAX])
     return _in_state(row, trade)
 
 
@@ -286,7 +290,7 @@ def _refund_state(request: RefundRequest, reply: Reply) -> RefundOutcome:
     if foreign := _other_refund(request, refund):
         return foreign
     if not (refund.out_refund_no and refund.refund_id):
-        return Unknown(reason=INCOMPLETE, channel_code=refund.status[:CHANNEL_CODE_CHARS_MAX])
+        return Unknown(reason=INCOMPLETE, channel_code=refund.status[:WECHAT_CHANNEL_CODE_CHARS_MAX])
     return refund_in_state(refund, refund.status)
 
 
@@ -300,7 +304,7 @@ def refund_in_state(refund: wire.Refund, state: str) -> RefundOutcome:
     row = REFUND_STATES.get(state)
     match row:
         case None:
-            return Unknown(reason=UNLISTED, channel_code=state[:CHANNEL_CODE_CHARS_MAX])
+            return Unknown(reason=UNLISTED, channel_code=state[:WECHAT_CHANNEL_CODE_CHARS_MAX])
         case RefundPending():
             return replace(row, channel_code=state, channel_refund_no=refund.refund_id or None)
         case _:

@@ -43,7 +43,9 @@ def client_of(options: argparse.Namespace) -> Client:
         raise CommandError("--url, --key and --secret-file belong together: give all three, or none to use dev.json")
     folder = data_folder(options.data)
     if folder is None:
-        raise CommandError("no dev.json found: run `tillgate dev` here first, name its folder with --data, or give --url, --key, --secret-file")
+        raise CommandError(
+            "no dev.json found: run `tillgate dev` here first, name its folder with --data, or give --url, --key, --secret-file"
+        )
     dev = read_private(folder / DEV_JSON)
     key = dev["merchant_key" if options.as_merchant else "terminal_key"]
     return Client(dev["base_url"], key["id"], Secret(key["secret"]))
@@ -67,10 +69,12 @@ async def _asked(client: Client, ask: Callable[[Client], Awaitable[Answer]]) -> 
     try:
         async with client:
             return await ask(client)
+    except aiohttp.ClientConnectorError as error:
+        raise CommandError(f"{client.base_url} cannot be reached, nothing was sent: is `tillgate dev` (or the service) running?") from error
     except (aiohttp.ClientError, TimeoutError) as error:
         raise CommandError(
-            f"{client.base_url} gave no answer ({type(error).__name__}): is it running? Whether a payment was taken is not known;"
-            " ask again with the same --idempotency-key, that never charges twice"
+            f"{client.base_url} gave no answer ({type(error).__name__}). Whether it was done is not known:"
+            " send the same again with the same --idempotency-key (or --refund-no), that never moves money twice"
         ) from error
 
 

@@ -1,9 +1,9 @@
 """Failures that are not bugs, in words for the person at the keyboard."""
 
+from adapters.discovery import DiscoveryError
 from gateway.domain.errors import StoreUnavailable
-from gateway.embedded.binaries import ServerMissingError
 from gateway.embedded.data_folder import DataFolderError
-from gateway.embedded.postgres import EmbeddedServerError
+from gateway.embedded.errors import EmbeddedServerError
 from gateway.settings import SettingsError
 from gateway.storage.migrate import MigrationError
 from gateway.storage.registry import RegistryError
@@ -24,8 +24,8 @@ def in_words(error: Exception) -> str | None:
             | SettingsError()
             | RegistryError()
             | MigrationError()
+            | DiscoveryError()
             | EmbeddedServerError()
-            | ServerMissingError()
             | DataFolderError()
             | SecurityError()
         ):

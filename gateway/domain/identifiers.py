@@ -5,14 +5,21 @@ A database rolled back makes the same number again, and the channel refuses it: 
 
 from __future__ import annotations
 
-import base64
 import hashlib
+
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # RFC 4648
+_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)  # the library's encoder takes five times as long
+_SHIFTS = range(120, -1, -10)
 
 
 def _digest26(*parts: str | int) -> str:
-    """26 base32 characters (130 bits) of SHA-256 over the parts, each ended by NUL so that no two lists collide."""
-    text = "".join(f"{part}\0" for part in parts)
-    return base64.b32encode(hashlib.sha256(text.encode()).digest()[:17]).decode("ascii")[:26]
+    """The first 130 bits of SHA-256 over the parts, each ended by NUL so that no two lists collide, as 26 base32 characters."""
+    bits = int.from_bytes(_sha256(parts).digest()[:17], "big") >> 6
+    return "".join([_PAIRS[bits >> shift & 1023] for shift in _SHIFTS])
+
+
+def _sha256(parts: tuple[str | int, ...]) -> hashlib._Hash:
+    return hashlib.sha256("".join([f"{part}\0" for part in parts]).encode())
 
 
 def out_trade_no(environment: str, merchant_id: str, order_no: str, tender_no: int, number: int) -> str:
@@ -30,4 +37,4 @@ def out_refund_no(environment: str, trade_no: str, refund_no: str) -> str:
 
 def event_id(object_id: str, version: int) -> str:
     """Stable for one version of one object; not sortable."""
-    return f"evt_{_digest26('event', object_id, version).lower()}"
+    return f"evt_{_sha256(('event', object_id, version)).hexdigest()[:32]}"

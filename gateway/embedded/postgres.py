@@ -18,6 +18,7 @@ from typing import Self
 from urllib.parse import quote
 
 from gateway.embedded.binaries import identity, postgres_programs, server_user
+from gateway.embedded.errors import EmbeddedServerError
 from gateway.embedded.ownership import Ownership
 from gateway.embedded.tail import tail
 from gateway.limits import (
@@ -35,10 +36,6 @@ USER = "gateway"
 PORT = 5432  # only part of the socket's file name: nothing listens on TCP
 HELD_FOR_A_MOMENT = ("shared memory block", "lock file")  # what the log says while the one before is still ending
 TLS_QUESTION = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")  # SSLRequest of the PostgreSQL protocol
-
-
-class EmbeddedServerError(RuntimeError):
-    """An embedded server did not start, stop or fit; the message says why and what to do."""
 
 
 class EmbeddedPostgres:
@@ -69,18 +66,25 @@ class EmbeddedPostgres:
         """True when this process started (or adopted) the server and therefore stops it."""
         return self._ownership.held
 
+    @property
+    def is_running(self) -> bool:
+        """True when a server answers in this folder, whoever started it."""
+        return self._state() is not None
+
     def start(self, wait_s: float = EMBEDDED_POSTGRES_START_S) -> str:
         """Start the server, or attach to the one that runs; returns `dsn`. Blocks until it accepts connections."""
-        if not self.root.exists():
-            self.root.mkdir(parents=True)
-            self.root.chmod(0o755)  # the servers' user must get through to data/, which is 0700
+        self._make_root()
         with self._ownership.starting():
             if self._process is not None:
                 self._process.poll()  # a dead child nobody waited for looks alive to the next postmaster
             if self._state() is None:
                 self._initialise()
                 self._launch()
-            self._wait_until_ready(wait_s)
+            try:
+                self._wait_until_ready(wait_s)
+            except BaseException:
+                self._abandon()  # Ctrl-C during a start must not leave a server without an owner
+                raise
             self._refuse_lost_durability()
             self._ownership.claim()
         return self.dsn
@@ -113,6 +117,12 @@ class EmbeddedPostgres:
         return f"EmbeddedPostgres({self.root}, state={self._state() or 'stopped'}, owner={self.is_owner})"
 
     # -- starting --------------------------------------------------------------------------------------------------
+
+    def _make_root(self) -> None:
+        if not self.root.exists():
+            self.root.mkdir(parents=True, exist_ok=True)
+            if self._run_as:
+                self.root.chmod(0o755)  # the servers' user must get through to data/, which is 0700
 
     def _programs(self) -> Path:
         return postgres_programs(self._run_as, self.root / "programs")
@@ -177,6 +187,13 @@ class EmbeddedPostgres:
             raise EmbeddedServerError(f"PostgreSQL did not start in {self.root}; its log ends with:\n{last_lines}")
         time.sleep(EMBEDDED_RELAUNCH_POLL_MS / 1000)
         self._launch()
+
+    def _abandon(self) -> None:
+        if self._process is not None:
+            if self._process.poll() is None:
+                self._process.send_signal(signal.SIGQUIT)
+            self._process.wait()
+            self._process = None
 
     def _refuse_lost_durability(self) -> None:
         started_with = (self.data / "postmaster.opts").read_text()

@@ -12,8 +12,8 @@ from typing import Self
 from urllib.parse import quote
 
 from gateway.embedded.binaries import redis_program
+from gateway.embedded.errors import EmbeddedServerError
 from gateway.embedded.ownership import Ownership
-from gateway.embedded.postgres import EmbeddedServerError
 from gateway.embedded.tail import tail
 from gateway.limits import (
     EMBEDDED_POLL_MS,
@@ -44,13 +44,24 @@ class EmbeddedRedis:
         """True when this process started (or adopted) the server and therefore stops it."""
         return self._ownership.held
 
+    @property
+    def is_running(self) -> bool:
+        """True when a server answers in this folder, whoever started it."""
+        return bool(self._ask("PING"))
+
     def start(self, wait_s: float = EMBEDDED_REDIS_START_S) -> str:
         """Start the server, or attach to the one that runs; returns `url`. Blocks until it answers a PING."""
         self.root.mkdir(parents=True, exist_ok=True)
         with self._ownership.starting():
             if not self._ask("PING"):
                 self._launch()
-            self._wait_until_ready(time.monotonic() + wait_s)
+            try:
+                self._wait_until_ready(time.monotonic() + wait_s)
+            except BaseException:
+                if self._process is not None:
+                    self._process.terminate()  # Ctrl-C during a start must not leave a server without an owner
+                    self._reap(wait_s)
+                raise
             self._ownership.claim()
         return self.url
 

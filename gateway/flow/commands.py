@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
 from gateway.domain.payment import Payment, Refund
 from security.secret import Secret
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
+class Caller(Struct, frozen=True, kw_only=True):
     """Who signed the request. Tenant, store and terminal come from the key, never from the body."""
 
     key_id: str
@@ -19,8 +18,7 @@ class Caller:
     role: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PayCommand:
+class PayCommand(Struct, frozen=True, kw_only=True):
     """`POST /v1/payments` with defaults filled in. `store_id` is what the body may say when a merchant key pays."""
 
     order_no: str
@@ -35,11 +33,10 @@ class PayCommand:
     store_id: str | None
     operator_id: str | None
     description: str | None
-    metadata: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefundCommand:
+class RefundCommand(Struct, frozen=True, kw_only=True):
     """`POST /v1/payments/{id}/refunds`."""
 
     refund_no: str
@@ -48,16 +45,14 @@ class RefundCommand:
     operator_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Paid:
+class Paid(Struct, frozen=True):
     """The payment in its present state. `replayed`: it was not this request that made it."""
 
     payment: Payment
     replayed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Refunded:
+class Refunded(Struct, frozen=True):
     """The refund in its present state."""
 
     refund: Refund

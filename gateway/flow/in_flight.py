@@ -25,31 +25,30 @@ log = structlog.get_logger("tillgate.flow")
 class InFlight:
     """Owns tasks and waiters. `admit` bounds the payments one worker carries."""
 
+    __slots__ = ("_store", "_tasks", "_waiters", "_watch", "places_taken")
+
     def __init__(self, store: Store) -> None:
         self._store = store
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._admitted = 0
+        self.places_taken = 0
         self._waiters: dict[tuple[str, str], dict[asyncio.Future[Payment], int]] = {}
         self._watch: asyncio.Task[None] | None = None
 
-    @contextlib.contextmanager
-    def admitted(self) -> Any:
-        """A place for one request. Raises `Overloaded` before anything is written."""
-        if self._admitted + len(self._tasks) >= PAYMENTS_IN_FLIGHT_MAX:
-            raise Overloaded
-        self._admitted += 1
-        IN_FLIGHT.inc()
-        try:
-            yield
-        finally:
-            self._admitted -= 1
-            IN_FLIGHT.dec()
+    def admitted(self) -> _Place:
+        """A place for one request, while the context lasts. Raises `Overloaded` before anything is written."""
+        return _Place(self)
 
     def carry(self, road: Coroutine[Any, Any, Any], name: str) -> None:
         """Run `road` to its end whatever becomes of the caller."""
         task = asyncio.create_task(road, name=name)
         self._tasks.add(task)
+        IN_FLIGHT.inc()
         task.add_done_callback(self._done)
+
+    @property
+    def roads(self) -> int:
+        """How many are under way."""
+        return len(self._tasks)
 
     def wake(self, payment: Payment) -> None:
         """A transition of this worker is durable."""
@@ -59,6 +58,8 @@ class InFlight:
 
     async def wait(self, payment: Payment, seconds: float, enough: Callable[[Payment], bool]) -> Payment:
         """The payment once `enough` holds, or as it is when the time is up."""
+        if enough(payment):
+            return payment
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while not enough(payment):
@@ -103,6 +104,24 @@ class InFlight:
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
+        IN_FLIGHT.dec()
         if not task.cancelled() and (error := task.exception()) is not None:
             # The row is durable: the sweeper finishes what this task could not.
             log.error("road_broken", task=task.get_name(), error=type(error).__name__, exc_info=error)
+
+
+class _Place:
+    """One admitted request; a road under way keeps a place too."""
+
+    __slots__ = ("_in_flight",)
+
+    def __init__(self, in_flight: InFlight) -> None:
+        self._in_flight = in_flight
+
+    def __enter__(self) -> None:
+        if self._in_flight.places_taken + self._in_flight.roads >= PAYMENTS_IN_FLIGHT_MAX:
+            raise Overloaded
+        self._in_flight.places_taken += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._in_flight.places_taken -= 1

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from adapters.channel import Entry, Flow, LocalSucceeded
 from gateway.clock import Ids
@@ -19,8 +20,7 @@ from gateway.limits import QR_EXPIRES_S_DEFAULT, SEND_DEADLINE_MS
 CHINA = timedelta(hours=8)  # business days are Asia/Shanghai's; it has no summer time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class Draft(Struct, frozen=True, kw_only=True):
     """What an opening is made from; `n` is the attempt's count within the tender."""
 
     command: PayCommand

@@ -247,7 +247,7 @@ class Store(Protocol):
         ...
 
     async def keep_callback(self, callback: StoredCallback) -> bool:
-        """Store it; False when this channel event is known already."""
+        """Store it; True while its effect is still owed: a callback kept by a worker that died is applied by the channel's resend."""
         ...
 
     async def callback_applied(self, account_id: str, event_key: str) -> None:

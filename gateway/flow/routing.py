@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from adapters.channel import Flow, Manifest
 from gateway.domain.errors import AmountInvalid, AuthCodeUnrecognized, FieldInvalid, FieldMissing, MethodUnavailable
@@ -13,8 +14,7 @@ from gateway.flow.ports import Account, Directory
 AUTO = "auto"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(Struct, frozen=True, kw_only=True):
     """The decision. `why` is stored with the attempt."""
 
     account: Account

@@ -80,14 +80,14 @@ def answering(work: Work, template: str, deps: EdgeDeps, *, shows_verdict: bool)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         started = deps.clock.monotonic()
-        request_id = deps.ids.new("req")
+        request_id = f"req_{deps.ids.token()}"
         try:
             answer = await work(request)
         except GatewayError as error:
             answer = problem_answer(error, request_id, shows_verdict=shows_verdict)
-            if isinstance(error, MethodNotAllowed):
-                answer = answer._replace(headers={"Allow": error.detail})
-        except Exception as error:
+            if isinstance(error, _WrongMethod):
+                answer = answer._replace(headers={"Allow": error.allowed})
+        except Exception as error:  # noqa: BLE001 - the last line: a till gets a problem, never a broken connection
             _report(error, request_id, template)
             answer = problem_answer(Internal(), request_id, shows_verdict=shows_verdict)
         counter = counted.get(answer.status) or counted.setdefault(answer.status, REQUESTS.labels(template, str(answer.status)))
@@ -144,9 +144,15 @@ def unmatched(allowed_for: Callable[[str], Sequence[str]], deps: EdgeDeps) -> We
             raise NotFound("There is no such path")
         if request.method == "OPTIONS":
             return Answer(204, b"", "", {"Allow": allowed})
-        raise MethodNotAllowed(allowed)
+        raise _WrongMethod(allowed)
 
     return answering(work, "(unmatched)", deps, shows_verdict=False)
+
+
+class _WrongMethod(MethodNotAllowed):
+    def __init__(self, allowed: str) -> None:
+        super().__init__(f"This path takes {allowed}")
+        self.allowed = allowed
 
 
 _PRINTABLE = re.compile(rf"[ -~]{{1,{IDEMPOTENCY_KEY_CHARS_MAX}}}")

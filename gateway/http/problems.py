@@ -4,7 +4,6 @@
 """
 
 import sys
-from http import HTTPStatus
 
 import msgspec
 from msgspec import Struct
@@ -85,9 +84,8 @@ def errors_page() -> str:
         "|---|---|---|---|---|---|",
     ]
     for leaf in sorted(documented(), key=lambda each: each.http_status):
-        again = "yes" if leaf.sendable_again else "after a change"
-        status = f"{leaf.http_status} {HTTPStatus(leaf.http_status).phrase}"
-        lines.append(f"| {status} | `{leaf.code}` | {leaf.title} | {leaf.zh} | {again} | `{leaf.verdict}` |")
+        again = "yes" if leaf.sendable_again else "no"
+        lines.append(f"| {leaf.http_status} | `{leaf.code}` | {leaf.title} | {leaf.zh} | {again} | `{leaf.verdict}` |")
     lines += [
         "",
         "`store_unavailable` means that nothing was sent, except when its verdict is `do_not_charge_again`: then the payment may have been",

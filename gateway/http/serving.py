@@ -34,7 +34,7 @@ async def serve_until(
     draining = asyncio.Event()
     app[DRAINING] = draining
     app.on_response_prepare.append(_say_goodbye)
-    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=DRAIN_REQUESTS_S, access_log=None)
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=DRAIN_REQUESTS_S, access_log=None, auto_decompress=False)
     await runner.setup()
     try:
         site = web.SockSite(runner, listening, backlog=LISTEN_BACKLOG)

@@ -120,7 +120,7 @@ class NoClaims:
     async def take(self, key: str, token: str) -> bool | None:
         """Never taken, never held."""
         del key, token
-        return None  # noqa: RET501 - None is an answer here
+        return None
 
     async def release(self, key: str, token: str) -> None:
         """Nothing to release."""

@@ -20,7 +20,12 @@ _SETTINGS = {
     "synchronous_commit": "on",
     "timezone": "UTC",
     "jit": "off",  # our statements run in a millisecond; compiling them takes fifty
+    "enable_seqscan": "off",  # every statement of ours has its index; a plan made while a table was new must not scan it for ever
+}
+_WRITING = _SETTINGS | {
     "plan_cache_mode": "force_generic_plan",  # planning the big statements anew costs more than running them
+    "enable_hashjoin": "off",  # a batch touches a handful of rows: look each up, whatever the statistics say
+    "enable_mergejoin": "off",
 }
 
 # The server is not there, or not yet: no statement was handed over.
@@ -48,9 +53,10 @@ REPLY_LOST = (
 COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
-async def connect(dsn: str) -> asyncpg.Connection[Any]:
-    """One connection with our settings. Raises one of `UNREACHABLE`."""
-    return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=ANSWER_TIMEOUT_S, server_settings=_SETTINGS)
+async def connect(dsn: str, *, writing: bool = False) -> asyncpg.Connection[Any]:
+    """One connection with our settings, for readers or for the group writer. Raises one of `UNREACHABLE`."""
+    settings = _WRITING if writing else _SETTINGS
+    return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=ANSWER_TIMEOUT_S, server_settings=settings)
 
 
 async def _keep(_: Any) -> None:

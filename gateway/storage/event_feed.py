@@ -27,14 +27,15 @@ class EventFeed(Reader):
 
     async def events(self, merchant_id: str, after: str | None, limit: int) -> EventPage:
         """One page; `next_cursor` stays where it was when there is nothing new."""
-        xid, seq = _position(after)
+        xid, seq = position(after)
         rows = await self._fetch(FEED, merchant_id, xid, seq, limit + 1)
         page = rows[:limit]
         cursor = f"{page[-1]['xid']}-{page[-1]['seq']}" if page else after
-        return EventPage(tuple(_event(row["id"], row["type"], row["at"], row["data"]) for row in page), cursor, len(rows) > limit)
+        return EventPage(tuple(event_document(row["id"], row["type"], row["at"], row["data"]) for row in page), cursor, len(rows) > limit)
 
 
-def _position(cursor: str | None) -> tuple[str, int]:
+def position(cursor: str | None) -> tuple[str, int]:
+    """(transaction, row) of a cursor; the beginning for None. Raises `FieldInvalid`."""
     if cursor is None:
         return "0", 0
     found = _CURSOR.fullmatch(cursor)
@@ -43,7 +44,7 @@ def _position(cursor: str | None) -> tuple[str, int]:
     return found[1], int(found[2])
 
 
-def _event(event_id: str, kind: str, at: object, data: str) -> bytes:
+def event_document(event_id: str, kind: str, at: object, data: str) -> bytes:
     """`{type, id, created_at, data: {payment|refund: ...}}`, the stored text spliced in unchanged."""
     shape = {"type": kind, "id": event_id, "created_at": at, "data": {kind.partition(".")[0]: msgspec.Raw(data.encode())}}
     return _encode(shape)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -57,7 +57,7 @@ class GroupWriter(Generic[R]):
         self._kind = kind
         self._queue: deque[_Waiting[R]] = deque()
         self._busy: set[Hashable] = set()
-        self._work = asyncio.Condition()
+        self._work = asyncio.Event()
         self._lanes: list[asyncio.Task[None]] = []
         self._flushed = STORE_FLUSHES.labels(kind.name)
         self._closing = False
@@ -72,15 +72,13 @@ class GroupWriter(Generic[R]):
             raise Overloaded
         waiting = _Waiting(record, self._kind.keys(record), asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
-        async with self._work:
-            self._work.notify()
+        self._work.set()
         return await waiting.answer
 
     async def close(self) -> None:
         """Flush what waits, then stop."""
         self._closing = True
-        async with self._work:
-            self._work.notify_all()
+        self._work.set()
         await asyncio.gather(*self._lanes, return_exceptions=True)
 
     def __repr__(self) -> str:
@@ -94,21 +92,21 @@ class GroupWriter(Generic[R]):
             except Exception as error:  # noqa: BLE001 - a lane must outlive whatever a batch brings; its records hear of it
                 self._fail(batch, error)
             finally:
-                async with self._work:
-                    self._busy.difference_update(key for waiting in batch for key in waiting.keys)
-                    self._work.notify_all()
+                for waiting in batch:
+                    self._busy.difference_update(waiting.keys)
+                self._work.set()  # what waited for these rows may go
         if connection is not None:
             with contextlib.suppress(*REPLY_LOST, asyncpg.PostgresError):
                 await connection.close()
 
     async def _next_batch(self) -> list[_Waiting[R]]:
-        async with self._work:
-            while True:
-                if batch := self._take():
-                    return batch
-                if self._closing and not self._queue:
-                    return []
-                await self._work.wait()
+        while True:
+            if batch := self._take():
+                return batch
+            if self._closing and not self._queue:
+                return []
+            self._work.clear()
+            await self._work.wait()
 
     def _take(self) -> list[_Waiting[R]]:
         """What may be flushed now; a record whose rows are in flight, or already in this batch, keeps its place."""
@@ -163,7 +161,7 @@ class GroupWriter(Generic[R]):
 
     async def _connected(self, *, handed_over: bool) -> asyncpg.Connection[Any]:
         try:
-            return await connect(self._dsn)
+            return await connect(self._dsn, writing=True)
         except (*UNREACHABLE, asyncpg.PostgresError) as error:
             log.warning("store_unreachable", writer=self._kind.name, error=type(error).__name__)
             raise (OutcomePending if handed_over else StoreUnavailable) from error
@@ -183,6 +181,3 @@ class GroupWriter(Generic[R]):
         for waiting in batch:
             if not waiting.answer.done():
                 waiting.answer.set_exception(error)
-
-
-Judge = Callable[[R], Awaitable[Any]]

@@ -76,6 +76,8 @@ class PaymentReader(Reader):
 
     async def versions(self, ids: Sequence[tuple[str, str]]) -> Mapping[str, int]:
         """Payment id -> version."""
+        if not ids:
+            return {}
         merchants, payments = zip(*ids, strict=True)
         return {row["id"]: row["version"] for row in await self._fetch(VERSIONS, merchants, payments)}
 

@@ -8,7 +8,6 @@ import json
 from typing import Any, Final
 
 from sandbox import certificates, keys
-from sandbox.acts import is_ended_unpaid
 from sandbox.alipay import notices, wire
 from sandbox.alipay.calls import AlipayCall
 from sandbox.alipay.methods import CALLS
@@ -92,10 +91,8 @@ class AlipayDesk:
         """Scanning a shown QR makes the trade; paying charges it."""
         acts = self.world.acts
         trade = acts.find(trade.out_trade_no) or trade
-        if trade.state != PENDING or is_ended_unpaid(trade):
+        if trade.state != PENDING:
             return f"the trade is {trade.state}: nothing waits for a payer"
-        if trade.expires_at_ms is not None and trade.expires_at_ms <= self.world.now_ms():
-            return "the QR has expired"
         terms: dict[str, Any] = {} if trade.exists else notices.new_trade(self.world)
         if only_scan:
             if trade.exists:

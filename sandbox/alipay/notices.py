@@ -13,8 +13,9 @@ _STALE_MS = 86_400_000
 
 def new_trade(world: Surroundings) -> dict[str, Any]:
     """Channel number (28 digits, begins with the day), buyer, birth time."""
-    number = f"{world.china_time():%Y%m%d}22001{secrets.randbelow(10**15):015d}"
-    buyer = {"buyer_user_id": f"2088{secrets.randbelow(10**12):012d}", "buyer_logon_id": f"159****{secrets.randbelow(10**4):04d}"}
+    draw = world.chance.randrange
+    number = f"{world.china_time():%Y%m%d}22001{draw(10**15):015d}"
+    buyer = {"buyer_user_id": f"2088{draw(10**12):012d}", "buyer_logon_id": f"159****{draw(10**4):04d}"}
     return {"channel_trade_no": number, "created_at_ms": world.now_ms(), "extra": buyer}
 
 

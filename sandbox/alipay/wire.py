@@ -19,6 +19,7 @@ _AMOUNT: Final = re.compile(r"\A(0|[1-9][0-9]{0,8})(?:\.([0-9]{1,2}))?\Z")
 _EXPRESS: Final = re.compile(r"\A([1-9][0-9]{0,4})([mhd])\Z")
 _EXPRESS_MS: Final = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _TIME: Final = "%Y-%m-%d %H:%M:%S"
+_TIME_SHAPE: Final = re.compile(r"\A[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\Z")
 _RSA_SIGNATURES: Final = "1.2.840.113549.1.1"
 
 
@@ -81,10 +82,13 @@ def time_text(moment: dt.datetime) -> str:
 
 def epoch_ms(text: Any, zone: dt.tzinfo) -> int:
     """`yyyy-MM-dd HH:mm:ss` in China time → epoch milliseconds."""
+    if not isinstance(text, str) or not _TIME_SHAPE.match(text):
+        raise WireError("时间格式错误: yyyy-MM-dd HH:mm:ss")
     try:
-        return int(dt.datetime.strptime(text, _TIME).replace(tzinfo=zone).timestamp() * 1000)
-    except (TypeError, ValueError):
-        raise WireError("时间格式错误: yyyy-MM-dd HH:mm:ss") from None
+        moment = dt.datetime.fromisoformat(text)  # strptime takes ten times as long
+    except ValueError:
+        raise WireError("时间格式错误: 没有这样的时刻") from None
+    return int(moment.replace(tzinfo=zone).timestamp() * 1000)
 
 
 def express_ms(text: Any) -> int:
@@ -112,6 +116,8 @@ def _joined(pairs: Iterable[tuple[str, str]]) -> bytes:
 
 
 def _decode(text: str) -> str:
+    if "%" not in text and "+" not in text:
+        return text
     try:
         return unquote_plus(text, errors="strict")
     except UnicodeDecodeError:

@@ -77,7 +77,7 @@ class CodePay(WeChatCall):
             expires_at_ms = min(expires_at_ms, wire.epoch_ms(self.fields["time_expire"]))
         if expires_at_ms <= self.world.now_ms():
             raise RefusedError("PARAM_ERROR", "time_expire: 已过期")
-        extra = {"attach": self._text("attach"), "openid": f"o{secrets.token_hex(14)[:27]}"}
+        extra = {"attach": self._text("attach"), "openid": f"o{self.world.chance.getrandbits(108):027x}"}
         number = self.trade.channel_trade_no if self.trade else new_transaction_id(self.world)
         return {"channel_trade_no": number, "content": content, "expires_at_ms": expires_at_ms, "extra": extra}
 
@@ -132,7 +132,7 @@ class Native(CodePay):
 
 def new_transaction_id(world: Surroundings) -> str:
     """28 digits with the day in them."""
-    return f"42000{secrets.randbelow(10**5):05d}{world.china_time():%Y%m%d}{secrets.randbelow(10**10):010d}"
+    return f"42000{world.chance.randrange(10**5):05d}{world.china_time():%Y%m%d}{world.chance.randrange(10**10):010d}"
 
 
 def _code_url() -> str:

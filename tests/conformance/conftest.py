@@ -10,10 +10,10 @@ from tests.conformance.side import Postbox, Side, open_postbox
 from tests.sandbox_process import SandboxProcess
 
 REMOTE = {name: manifest for name, manifest in discover().items() if manifest.settles == "remote"}
+MODES = [(name, mode) for name, channel in sandbox_channels().items() if name in REMOTE for mode in channel.modes]
 WORLDS = [
     pytest.param((name, mode, tombstone), id=f"{name}-{mode}-{'tombstone' if tombstone else 'no_tombstone'}")
-    for name in REMOTE
-    for mode in sandbox_channels()[name].modes
+    for name, mode in MODES
     for tombstone in (False, True)
 ]
 
@@ -48,12 +48,11 @@ async def side(
     """One channel account. Queries see everything at once unless a test says otherwise; nothing is armed before or after."""
     name, mode, tombstone = request.param
     if (name, mode) not in sides:
-        enrolled = await sandbox.enroll(name, mode, mode=mode, profile="short", callback_url=postbox.url)
+        enrolled = await sandbox.enroll(name, mode, mode=mode, profile="short")
         sides[name, mode] = Side(sandbox, REMOTE[name], mode, enrolled["credentials"], postbox)
     one = sides[name, mode]
     await sandbox.settings(name, cancel_is_tombstone=tombstone, query_lag_ms_max=0)
-    postbox.channel = one.channel
-    postbox.received.clear()
+    postbox.reopen(one.channel)
     yield one
     await sandbox.disarm()
 

@@ -1,5 +1,6 @@
 """One channel account seen from both sides: our adapter over the real transport, and the sandbox's own truth."""
 
+import asyncio
 import re
 import secrets
 from collections.abc import AsyncIterator, Mapping
@@ -15,15 +16,16 @@ from aiohttp import web
 from adapters.channel import Callback, CallbackRefused, Channel, Flow, Manifest, PayRequest, RefundRequest, TradeRef
 from adapters.transport import AiohttpTransport, HttpAnswer, HttpCall
 from gateway.clock import SystemClock
-from gateway.domain.outcomes import NotSent, RefundPending
+from gateway.domain.outcomes import NotSent, RefundNotFound, RefundPending
 from security.secret import Secret, decode_hook
 from tests.sandbox_process import SandboxProcess, SandboxRefusedError
 
 CLOCK = SystemClock()
 SEND_S = 5.0
 SILENCE_MS = 600  # how long our side waits for an answer
+ARRIVAL_S = 5.0
 AMOUNT = 12_850
-REFUND_QUERIES_MAX = 200  # of 50 ms each: the sandbox's slowest refund takes two seconds
+REFUND_QUERIES_MAX = 2_000  # each a round trip; the slowest refund that a test asks for takes 0.4 s
 
 # our five calls, and what the sandbox may call them
 PAY, QUERY, CANCEL = ("pay", "precreate"), ("query",), ("cancel", "close", "reverse")
@@ -57,14 +59,24 @@ class Received:
 
 @dataclass
 class Postbox:
-    """The address callbacks come to; answers in the channel's own words."""
+    """The address callbacks come to; answers in the channel's own words. Each test has its own: resent ones come late."""
 
-    url: str = ""
+    origin: str = ""
+    name: str = ""
     channel: Channel | None = None
     received: list[Received] = field(default_factory=list)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def url(self) -> str:
+        return f"{self.origin}/callbacks/{self.name}"
+
+    def reopen(self, channel: Channel) -> None:
+        self.name, self.channel, self.received = secrets.token_hex(4), channel, []
 
     async def handle(self, request: web.Request) -> web.Response:
-        assert self.channel is not None
+        if self.channel is None or request.match_info["name"] != self.name:
+            return web.Response(status=410)
         body = await request.read()
         headers = dict(request.headers)
         try:
@@ -73,7 +85,15 @@ class Postbox:
         except CallbackRefused as refused:
             read, answer = refused, self.channel.callback_refused()
         self.received.append(Received(headers, body, read))
+        self._news.set()
         return web.Response(status=answer.status, body=answer.body, content_type=answer.content_type)
+
+    async def arrived(self, count: int) -> None:
+        """Until so many were received; the sandbox sends them when it likes."""
+        async with asyncio.timeout(ARRIVAL_S):
+            while len(self.received) < count:
+                self._news.clear()
+                await self._news.wait()
 
     def accepted(self) -> list[Callback]:
         return [one.read for one in self.received if isinstance(one.read, Callback)]
@@ -86,13 +106,13 @@ class Postbox:
 async def open_postbox() -> AsyncIterator[Postbox]:
     postbox = Postbox()
     app = web.Application()
-    app.router.add_post("/callbacks", postbox.handle)
+    app.router.add_post("/callbacks/{name}", postbox.handle)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     host, port = runner.addresses[0][:2]
-    postbox.url = f"http://{host}:{port}/callbacks"
+    postbox.origin = f"http://{host}:{port}"
     try:
         yield postbox
     finally:
@@ -106,7 +126,7 @@ class Side:
     sandbox: SandboxProcess
     manifest: Manifest
     account: str
-    credentials: Mapping[str, Any]
+    credentials: dict[str, Any]
     postbox: Postbox
     transport: CountingTransport = field(init=False)
     channel: Channel = field(init=False)
@@ -214,12 +234,11 @@ class Side:
         return await self._once(self.channel.query_refund(request))
 
     async def settled_refund(self, request: RefundRequest) -> Any:
-        """Queries until the refund is no longer on its way; the sandbox's own clock ends it."""
+        """Queries until the refund is no longer on its way (some channels say "not found" so long); the sandbox's own clock ends it."""
         for _ in range(REFUND_QUERIES_MAX):
             outcome = await self.query_refund(request)
-            if not isinstance(outcome, RefundPending):
+            if not isinstance(outcome, RefundPending | RefundNotFound):
                 return outcome
-            await self.sandbox.ledger(self.name, self.account)
         raise AssertionError("the refund stays pending")
 
     async def _once(self, call: Any) -> Any:

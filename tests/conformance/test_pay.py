@@ -65,11 +65,13 @@ RESCAN, BALANCE = out.Retry.RESCAN, out.FailureCode.INSUFFICIENT_BALANCE
 async def test_magic_codes(side: Side, magic: str, expected: type, charged: bool) -> None:
     request = side.pay_request(magic=magic)
     outcome = await side.pay(request)
-    assert type(outcome) is expected
+    assert isinstance(outcome, expected)
     assert (await side.moved(request))[0] == (AMOUNT if charged else 0)
     if magic == "01":
+        assert isinstance(outcome, out.Declined)
         assert (outcome.code, outcome.retry, outcome.failover_useful) == (BALANCE, out.Retry.OTHER_METHOD, False)
     if magic == "02":
+        assert isinstance(outcome, out.Declined)
         assert (outcome.retry, outcome.failover_useful, outcome.proof) == (RESCAN, False, out.Proof.SIGNED_REFUSAL)
     assert request.auth_code is not None
     assert request.auth_code.reveal() not in repr(outcome)

@@ -1,5 +1,7 @@
 """The snapshot of keys and accounts against a real PostgreSQL: nothing committed is missed, nothing broken spreads."""
 
+from typing import Any
+
 import asyncpg
 import pytest
 
@@ -33,9 +35,11 @@ async def test_it_serves_keys_stores_and_accounts_in_order(database: str) -> Non
             assert not snapshot.store_exists("mer_2", "sto_1")
             assert [account.id for account in snapshot.accounts("mer_1")] == ["acct_b", "acct_a"]
             paper, drawer = snapshot.accounts("mer_1")
-            assert isinstance(paper.channel, PaperChannel)
+            channel: Any = paper.channel
+            assert isinstance(channel, PaperChannel)
             assert paper.notify_url == "https://till.example/callbacks/acct_b"
-            assert isinstance(drawer.local, Drawer)
+            local: Any = drawer.local
+            assert isinstance(local, Drawer)
             assert drawer.notify_url is None
             assert snapshot.accounts("mer_2") == ()
             assert snapshot.fresh()
@@ -174,5 +178,6 @@ async def test_a_key_sealed_under_an_unknown_master_key_is_unknown_and_reported(
 def channel_of(snapshot: module.SnapshotDirectory) -> PaperChannel:
     account = snapshot.account("acct_1")
     assert account is not None
-    assert isinstance(account.channel, PaperChannel)
-    return account.channel
+    channel: Any = account.channel
+    assert isinstance(channel, PaperChannel)
+    return channel

@@ -16,7 +16,8 @@ import redis
 
 from gateway.embedded import binaries
 from gateway.embedded.data_folder import RECORD_NAME, DataFolderError, choose_data_folder, unsuitable
-from gateway.embedded.postgres import EmbeddedPostgres, EmbeddedServerError
+from gateway.embedded.errors import EmbeddedServerError, ServerMissingError
+from gateway.embedded.postgres import EmbeddedPostgres
 from gateway.embedded.redis import EmbeddedRedis
 from tests.servers import temporary_root
 
@@ -50,9 +51,9 @@ with redis_server(), postgres_server():
 class Starter:
     """One such process."""
 
-    def __init__(self, kind: str, root: Path, uid: int = 0) -> None:
+    def __init__(self, kind: str, root: Path, uid: int = 0, stderr: int | None = None) -> None:
         command = [sys.executable, "-c", STARTER, kind, str(root), str(uid)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True)
 
     def said(self) -> dict[str, object]:
         assert self.process.stdout
@@ -181,6 +182,19 @@ def test_a_server_whose_owner_was_killed_is_adopted_and_then_stopped(root: Path,
     second.stop()
 
 
+@pytest.mark.parametrize("kind", [EmbeddedPostgres, EmbeddedRedis])
+def test_an_interrupted_start_leaves_no_server(
+    root: Path, kind: type[EmbeddedPostgres | EmbeddedRedis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kind, "_wait_until_ready", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        kind(root, durable=False).start()
+    assert _processes_of(root) == []
+
+
 def test_ctrl_c_reaches_the_starter_and_not_the_server(root: Path) -> None:
     starter = Starter("postgres", root)
     starter.said()
@@ -232,9 +246,9 @@ def test_redis_that_cannot_start_says_why(root: Path) -> None:
 def test_a_missing_program_says_what_to_install(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(binaries, "_package_folder", lambda module: None)
     monkeypatch.setenv("PATH", str(root))
-    with pytest.raises(binaries.ServerMissingError, match="redis-server or valkey-server"):
+    with pytest.raises(ServerMissingError, match="redis-server or valkey-server"):
         EmbeddedRedis(root).start()
-    with pytest.raises(binaries.ServerMissingError, match="make setup"):
+    with pytest.raises(ServerMissingError, match="make setup"):
         EmbeddedPostgres(root).start()
 
 
@@ -267,6 +281,14 @@ def test_a_folder_asked_for_is_used_or_refused_never_replaced(root: Path) -> Non
     assert choose_data_folder(root, root / "asked").path == root.resolve() / "asked"
     with pytest.raises(DataFolderError, match=r"--data .* comma"):
         choose_data_folder(root, root / "a,b")
+
+
+@needs_root
+def test_a_folder_of_another_user_is_refused_in_words(root: Path) -> None:
+    with EmbeddedRedis(root, durable=False):
+        starter = Starter("redis", root, pwd.getpwnam("nobody").pw_uid, stderr=subprocess.PIPE)
+        _, said = starter.process.communicate()
+        assert "belongs to another user" in said
 
 
 @needs_root

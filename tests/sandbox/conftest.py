@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import pathlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,28 +37,38 @@ async def enrolled(sandbox: SandboxProcess) -> dict[str, dict[str, Any]]:
     return {row["channel"]: row["credentials"] for row in rows}
 
 
+@pytest.fixture(scope="session")
+async def merchants(enrolled: dict[str, Any], session: aiohttp.ClientSession) -> dict[str, Any]:
+    """Made once: the SDKs check every key they load, which takes longer than a test."""
+    return {channel: make(session, enrolled[channel]) for channel, make in MERCHANTS.items()}
+
+
+@pytest.fixture
+async def undisturbed(sandbox: SandboxProcess, merchants: dict[str, Any]) -> AsyncIterator[None]:
+    """No fault armed before and after, no callback wanted unless the test says so."""
+    for one in merchants.values():
+        one.notify_url = None
+    await sandbox.disarm()
+    yield
+    await sandbox.disarm()
+
+
 @pytest.fixture(params=MERCHANTS)
-async def merchant(
-    request: pytest.FixtureRequest, sandbox: SandboxProcess, enrolled: dict[str, Any], session: aiohttp.ClientSession
-) -> AsyncIterator[Any]:
-    """A merchant of each channel, with every fault disarmed before and after."""
-    await sandbox.disarm()
-    yield MERCHANTS[request.param](session, enrolled[request.param])
-    await sandbox.disarm()
+async def merchant(request: pytest.FixtureRequest, merchants: dict[str, Any], undisturbed: None) -> Any:
+    """A merchant of each channel."""
+    return merchants[request.param]
 
 
 @pytest.fixture
-async def alipay(sandbox: SandboxProcess, enrolled: dict[str, Any], session: aiohttp.ClientSession) -> AsyncIterator[AlipayMerchant]:
-    await sandbox.disarm()
-    yield AlipayMerchant(session, enrolled["alipay"])
-    await sandbox.disarm()
+async def alipay(merchants: dict[str, Any], undisturbed: None) -> AlipayMerchant:
+    one: AlipayMerchant = merchants["alipay"]
+    return one
 
 
 @pytest.fixture
-async def wechat(sandbox: SandboxProcess, enrolled: dict[str, Any], session: aiohttp.ClientSession) -> AsyncIterator[WeChatMerchant]:
-    await sandbox.disarm()
-    yield WeChatMerchant(session, enrolled["wechat"])
-    await sandbox.disarm()
+async def wechat(merchants: dict[str, Any], undisturbed: None) -> WeChatMerchant:
+    one: WeChatMerchant = merchants["wechat"]
+    return one
 
 
 _numbers = itertools.count(1)
@@ -71,9 +81,9 @@ def number() -> str:
 
 
 @pytest.fixture
-def codes() -> Iterator[Any]:
+def codes() -> Callable[..., str]:
     """`codes(prefix, "05")`: a fresh payment code with these last digits, 18 digits like both wallets' codes."""
-    return lambda prefix, last="00": f"{prefix}{next(_numbers):014d}{last}"  # type: ignore[return-value]
+    return lambda prefix, last="00": f"{prefix}{next(_numbers):014d}{last}"
 
 
 @dataclass
@@ -126,3 +136,10 @@ async def row_of(sandbox: SandboxProcess, channel: str, number: str) -> dict[str
 async def state_of(sandbox: SandboxProcess, channel: str, number: str) -> str | None:
     row = await row_of(sandbox, channel, number)
     return row["state"] if row else None
+
+
+async def until(look: Callable[[], Any], expected: Any) -> None:
+    """Polls until it is so; the deadline only ends a failing test."""
+    async with asyncio.timeout(10):
+        while await look() != expected:  # noqa: ASYNC110 - the other side is another process
+            await asyncio.sleep(0.02)

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 import aiohttp
 from alipay import AliPay, DCAliPay
-from wechatpayv3 import WeChatPay, WeChatPayType, utils
+from wechatpayv3 import WeChatPay, WeChatPayType, core, utils
 
 CHINA = dt.timezone(dt.timedelta(hours=8))
 LOST = "lost"
@@ -37,7 +37,8 @@ class _ChinaTime:
 
     def build_body(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         body = super().build_body(*args, **kwargs)  # type: ignore[misc]
-        body["timestamp"] = dt.datetime.now(CHINA).strftime("%Y-%m-%d %H:%M:%S")
+        if "timestamp" not in kwargs:
+            body["timestamp"] = dt.datetime.now(CHINA).strftime("%Y-%m-%d %H:%M:%S")
         return body  # type: ignore[no-any-return]
 
 
@@ -218,7 +219,6 @@ class WeChatMerchant:
 
 def wechat_sdk(credentials: dict[str, Any], notify_url: str = "http://127.0.0.1:9/none") -> Any:
     """The real SDK, sent to the sandbox: its host is hard-coded, so the constructor's first call needs it patched before."""
-    from wechatpayv3 import core
 
     class Here(core.Core):  # type: ignore[misc]
         _gate_way = property(lambda _: credentials["base_url"], lambda _, __: None)
@@ -228,14 +228,11 @@ def wechat_sdk(credentials: dict[str, Any], notify_url: str = "http://127.0.0.1:
         serial, pem = next(iter(credentials["platform_keys"].items()))
         keys = {"public_key": pem, "public_key_id": serial}
     ours = (credentials["mchid"], credentials["merchant_private_key"], credentials["merchant_serial"])
-    sdk = WeChatPay.__new__(WeChatPay)
-    init = WeChatPay.__init__.__globals__
-    usual, init["Core"] = init["Core"], Here
+    usual, core.Core = core.Core, Here
     try:
-        sdk.__init__(WeChatPayType.NATIVE, *ours, credentials["appid"], credentials["api_v3_key"], notify_url=notify_url, **keys)
+        return WeChatPay(WeChatPayType.NATIVE, *ours, credentials["appid"], credentials["api_v3_key"], notify_url=notify_url, **keys)
     finally:
-        init["Core"] = usual
-    return sdk
+        core.Core = usual
 
 
 def yuan(fen: int) -> str:

@@ -1,12 +1,13 @@
 """Each fault does what its name says: what the merchant sees, and what the ledger knows."""
 
 import asyncio
+import datetime as dt
 from typing import Any
 
 import pytest
 
-from tests.sandbox.conftest import row_of, state_of
-from tests.sandbox.merchants import LOST
+from tests.sandbox.conftest import MERCHANTS, row_of, state_of, until
+from tests.sandbox.merchants import CHINA, LOST
 from tests.sandbox_process import SandboxProcess, SandboxRefusedError
 
 PAID = {"alipay": "ok", "wechat": "SUCCESS"}
@@ -34,7 +35,9 @@ PAY_FAULTS = [
 
 
 @pytest.mark.parametrize(("fault", "said", "genuine", "state"), PAY_FAULTS, ids=lambda value: value if isinstance(value, str) else "")
-async def test_fault_on_pay(sandbox: SandboxProcess, merchant: Any, number: str, codes: Any, fault: str, said: Any, genuine: bool, state: str | None):
+async def test_fault_on_pay(
+    *, sandbox: SandboxProcess, merchant: Any, number: str, codes: Any, fault: str, said: Any, genuine: bool, state: str | None
+) -> None:
     await sandbox.arm(merchant.channel, "pay", fault, account="shop", times=1, delay_ms=50)
     answer = await merchant.pay(number, codes(merchant.code_prefix))
     assert answer.said == (said if isinstance(said, str) else said[merchant.channel])
@@ -43,7 +46,7 @@ async def test_fault_on_pay(sandbox: SandboxProcess, merchant: Any, number: str,
     assert [row["fired"] for row in await sandbox.faults()] == [1]
 
 
-async def test_times_probability_and_account_choose_who_is_struck(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str):
+async def test_times_probability_and_account_choose_who_is_struck(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
     await sandbox.arm(merchant.channel, "query", "http_500_before", times=2)
     heard = [(await merchant.query(number)).said for _ in range(4)]
     assert heard == ["http_500"] * 2 + [NOT_FOUND[merchant.channel]] * 2
@@ -57,24 +60,40 @@ async def test_times_probability_and_account_choose_who_is_struck(sandbox: Sandb
     assert (await sandbox.disarm())[0]["fired"] == first.count("http_500")
 
 
-async def test_a_request_that_was_held_is_executed_though_its_caller_left(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str):
+async def test_a_request_that_was_held_is_executed_though_its_caller_left(
+    sandbox: SandboxProcess, merchant: Any, codes: Any, number: str
+) -> None:
     await sandbox.arm(merchant.channel, "pay", "delay_before", times=1, delay_ms=300)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
             await merchant.pay(number, codes(merchant.code_prefix))
     assert await state_of(sandbox, merchant.channel, number) is None
-    await _until(lambda: state_of(sandbox, merchant.channel, number), "charged")
+    await until(lambda: state_of(sandbox, merchant.channel, number), "charged")
 
 
-async def test_a_held_request_is_refused_when_its_own_time_is_over(sandbox: SandboxProcess, alipay: Any, codes: Any, number: str):
-    await sandbox.arm("alipay", "pay", "delay_before", times=1, delay_ms=2_500)
+async def test_a_held_request_is_refused_when_its_own_time_is_over(sandbox: SandboxProcess, alipay: Any, codes: Any, number: str) -> None:
+    await sandbox.arm("alipay", "pay", "delay_before", times=1, delay_ms=1_100)
     soon = _china_time_in(1)
     answer = await alipay.pay(number, codes("28"), time_expire=soon)
     assert answer.said == "ACQ.INVALID_PARAMETER"
     assert await state_of(sandbox, "alipay", number) is None
 
 
-async def test_wrong_amount_and_wrong_order_are_genuinely_signed(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str):
+async def test_a_held_request_is_refused_when_its_signature_is_too_old_by_then(
+    sandbox: SandboxProcess, merchant: Any, codes: Any, number: str
+) -> None:
+    await sandbox.arm(merchant.channel, "pay", "delay_before", times=1, delay_ms=500)
+    held = asyncio.create_task(merchant.pay(number, codes(merchant.code_prefix)))
+    await until(lambda: _fired(sandbox), 1)
+    try:
+        await sandbox.settings(merchant.channel, clock_offset_ms=700_000)
+        assert (await held).said in {"isv.invalid-timestamp", "SIGN_ERROR"}
+    finally:
+        await sandbox.settings(merchant.channel, clock_offset_ms=0)
+    assert await state_of(sandbox, merchant.channel, number) is None
+
+
+async def test_wrong_amount_and_wrong_order_are_genuinely_signed(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
     await sandbox.arm(merchant.channel, "pay", "wrong_amount", times=1)
     answer = await merchant.pay(number, codes(merchant.code_prefix), 250)
     assert (answer.genuine, merchant.amount_of(answer)) == (True, 251)
@@ -87,28 +106,28 @@ async def test_wrong_amount_and_wrong_order_are_genuinely_signed(sandbox: Sandbo
     assert (row["amount"], row["state"]) == (250, "charged")
 
 
-async def test_a_fault_that_could_do_nothing_has_not_fired(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str):
+async def test_a_fault_that_could_do_nothing_has_not_fired(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
     await sandbox.arm(merchant.channel, "pay", "wrong_amount", times=1)
     await merchant.pay(number, codes(merchant.code_prefix, "01"))
     assert (await sandbox.faults())[0]["fired"] == 0
 
 
-async def test_typing_customer_pays_by_himself(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str):
+async def test_typing_customer_pays_by_himself(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
     await sandbox.arm(merchant.channel, "pay", "user_paying_then_success", times=1)
     assert (await merchant.pay(number, codes(merchant.code_prefix))).said == "typing"
-    await _until(lambda: state_of(sandbox, merchant.channel, number), "charged")
+    await until(lambda: state_of(sandbox, merchant.channel, number), "charged")
     assert (await merchant.query(number)).said == QUERY_PAID[merchant.channel]
 
 
-async def test_not_found_for_ms_hides_a_charged_trade(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str):
+async def test_not_found_for_ms_hides_a_charged_trade(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
     await sandbox.arm(merchant.channel, "pay", "not_found_for_ms", times=1, delay_ms=400)
     await merchant.pay(number, codes(merchant.code_prefix))
     assert await state_of(sandbox, merchant.channel, number) == "charged"
     assert (await merchant.query(number)).said == NOT_FOUND[merchant.channel]
-    await _until(lambda: _said(merchant.query(number)), QUERY_PAID[merchant.channel])
+    await until(lambda: _said(merchant.query(number)), QUERY_PAID[merchant.channel])
 
 
-async def test_not_found_for_ms_on_query_counts_only_young_trades(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str):
+async def test_not_found_for_ms_on_query_counts_only_young_trades(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
     await merchant.pay(number, codes(merchant.code_prefix))
     await sandbox.arm(merchant.channel, "query", "not_found_for_ms", delay_ms=60_000)
     assert (await merchant.query(number)).said == NOT_FOUND[merchant.channel]
@@ -118,7 +137,7 @@ async def test_not_found_for_ms_on_query_counts_only_young_trades(sandbox: Sandb
     assert (await sandbox.faults())[0]["fired"] == 0
 
 
-async def test_cancel_retry_does_nothing_yet(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str):
+async def test_cancel_retry_does_nothing_yet(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
     await merchant.pay(number, codes(merchant.code_prefix))
     await sandbox.arm(merchant.channel, merchant.cancel_operation, "cancel_retry", times=1)
     answer = await merchant.cancel(number)
@@ -134,19 +153,21 @@ async def test_cancel_retry_does_nothing_yet(sandbox: SandboxProcess, merchant: 
     ("lie_success", "ok", "SUCCESS", 0),
     ("drop_after_charge", LOST, LOST, 40),
 ])  # fmt: skip
-async def test_fault_on_refund(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str, fault: str, alipay_says: str, wechat_says: str, refunded: int):
+async def test_fault_on_refund(
+    *, sandbox: SandboxProcess, merchant: Any, codes: Any, number: str, fault: str, alipay_says: str, wechat_says: str, refunded: int
+) -> None:
     await merchant.pay(number, codes(merchant.code_prefix))
     await sandbox.arm(merchant.channel, "refund", fault, times=1, delay_ms=200)
     answer = await merchant.refund(number, f"R{number}", 40)
     assert answer.said == {"alipay": alipay_says, "wechat": wechat_says}[merchant.channel]
     if fault == "refund_processing":
         assert (await row_of(sandbox, merchant.channel, number) or {})["refunded"] == 0
-    await _until(lambda: _refunded(sandbox, merchant.channel, number), refunded)
+    await until(lambda: _refunded(sandbox, merchant.channel, number), refunded)
     if fault == "refund_abnormal" and merchant.channel == "wechat":
-        await _until(lambda: _said(merchant.refund_query(number, f"R{number}")), "ABNORMAL")
+        await until(lambda: _said(merchant.refund_query(number, f"R{number}")), "ABNORMAL")
 
 
-async def test_refused_connection_is_the_whole_account(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str):
+async def test_refused_connection_is_the_whole_account(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
     await merchant.pay(number, codes(merchant.code_prefix))
     await sandbox.arm(merchant.channel, "pay", "refuse_connection", account="shop", times=1)
     assert [(await merchant.query(number)).said for _ in range(3)] == [LOST] * 3
@@ -155,14 +176,14 @@ async def test_refused_connection_is_the_whole_account(sandbox: SandboxProcess, 
     assert (await merchant.query(number)).said == QUERY_PAID[merchant.channel]
 
 
-async def test_stale_timestamp(sandbox: SandboxProcess, wechat: Any, codes: Any, number: str):
+async def test_stale_timestamp(sandbox: SandboxProcess, wechat: Any, codes: Any, number: str) -> None:
     await sandbox.arm("wechat", "pay", "stale_timestamp", times=1)
     answer = await wechat.pay(number, codes("13"))
     assert (answer.said, answer.genuine) == ("SUCCESS", False)
 
 
-async def test_rotated_key_stays_and_is_published(sandbox: SandboxProcess, session: Any, codes: Any):
-    for channel, merchants in (("alipay", _alipay), ("wechat", _wechat)):
+async def test_rotated_key_stays_and_is_published(sandbox: SandboxProcess, session: Any, codes: Any) -> None:
+    for channel, merchants in MERCHANTS.items():
         enrolled = await sandbox.enroll(channel, "rotating", profile="short")
         merchant = merchants(session, enrolled["credentials"])
         await sandbox.arm(channel, "query", "rotate_key", account="rotating", times=1)
@@ -186,17 +207,16 @@ async def test_rotated_key_stays_and_is_published(sandbox: SandboxProcess, sessi
     ("alipay", "pay", "bill_fee", 409, "bills not built yet"),
     ("cheques", "pay", "drop_before", 422, "alipay, wechat"),
 ])  # fmt: skip
-async def test_what_cannot_be_armed(sandbox: SandboxProcess, enrolled: Any, channel: str, operation: str, fault: str, status: int, words: str):
+async def test_what_cannot_be_armed(
+    *, sandbox: SandboxProcess, enrolled: Any, channel: str, operation: str, fault: str, status: int, words: str
+) -> None:
     with pytest.raises(SandboxRefusedError, match=words) as refused:
         await sandbox.arm(channel, operation, fault)
     assert refused.value.status == status
 
 
-async def _until(look: Any, expected: Any) -> None:
-    """Polls until it is so; the deadline only ends a failing test."""
-    async with asyncio.timeout(10):
-        while await look() != expected:
-            await asyncio.sleep(0.02)
+async def _fired(sandbox: SandboxProcess) -> int:
+    return int((await sandbox.faults())[0]["fired"])
 
 
 async def _said(call: Any) -> str:
@@ -211,20 +231,4 @@ async def _refunded(sandbox: SandboxProcess, channel: str, number: str) -> int:
 
 
 def _china_time_in(seconds: int) -> str:
-    import datetime as dt
-
-    from tests.sandbox.merchants import CHINA
-
     return (dt.datetime.now(CHINA) + dt.timedelta(seconds=seconds)).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _alipay(session: Any, credentials: Any) -> Any:
-    from tests.sandbox.merchants import AlipayMerchant
-
-    return AlipayMerchant(session, credentials)
-
-
-def _wechat(session: Any, credentials: Any) -> Any:
-    from tests.sandbox.merchants import WeChatMerchant
-
-    return WeChatMerchant(session, credentials)

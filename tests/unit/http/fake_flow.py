@@ -6,6 +6,7 @@ Their errors are armed by a test (`refuse_with`), the way the real flow raises t
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -19,6 +20,7 @@ from security.secret import Secret
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 SECRET = Secret("sk_test_0123456789abcdef")
+SUCCESS = CallbackAnswer(status=200, content_type="text/plain", body=b"success")
 
 
 class FixedClock:
@@ -140,12 +142,12 @@ class FakeFlow:
     payments_by_key: dict[str, Payment] = field(default_factory=dict)
     refunds_by_key: dict[str, Refund] = field(default_factory=dict)
     commands: list[PayCommand] = field(default_factory=list)
-    asked: list[tuple[object, ...]] = field(default_factory=list)
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
     refuse_with: BaseException | None = None
     event_rows: tuple[bytes, ...] = ()
-    callback_answer: CallbackAnswer = CallbackAnswer(status=200, content_type="text/plain", body=b"success")
+    callback_answer: CallbackAnswer = SUCCESS
 
-    def _judge(self, *asked: object) -> None:
+    def _judge(self, *asked: Any) -> None:
         self.asked.append(asked)
         if self.refuse_with is not None:
             raise self.refuse_with

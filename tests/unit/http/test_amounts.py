@@ -23,7 +23,7 @@ whole = st.integers(min_value=-(2**70), max_value=2**70).map(str)
 near_bounds = st.sampled_from([0, 1, AMOUNT_FEN_MAX, 2**31, 2**32, 2**53, 2**63, 2**64]).flatmap(
     lambda bound: st.integers(min_value=bound - 2, max_value=bound + 2).map(str)
 )
-floats = st.floats(allow_nan=True, allow_infinity=True).map(lambda value: json.dumps(value))
+floats = st.floats(allow_nan=True, allow_infinity=True).map(json.dumps)
 exponents = st.tuples(st.integers(-(10**6), 10**6), st.integers(-20, 20), st.sampled_from("eE")).map(lambda t: f"{t[0]}{t[2]}{t[1]}")
 decimals = st.decimals(allow_nan=False, allow_infinity=False, places=2).map(str)
 full_width = st.integers(min_value=0, max_value=10**12).map(lambda n: str(n).translate({48 + d: 0xFF10 + d for d in range(10)}))
@@ -35,16 +35,17 @@ odd = st.sampled_from(
 number_texts = st.one_of(whole, near_bounds, floats, exponents, decimals, full_width, decorated, digits, odd)
 
 
-@settings(max_examples=3_000, deadline=None, print_blob=True)
+@settings(max_examples=2_000, deadline=None, print_blob=True)
 @given(text=number_texts)
 def test_the_accepted_amount_is_the_stored_amount(text: str) -> None:
     body = f'{{"order_no":"T1","currency":"CNY","amount":{text}}}'.encode()
     try:
         decoded = decode_body(PAY, body)
-    except (AmountInvalid, Malformed) as refusal:
-        assert not _plain_amount(text), refusal
+    except (AmountInvalid, Malformed):
+        decoded = None
+    assert (decoded is not None) == _plain_amount(text)
+    if decoded is None:
         return
-    assert _plain_amount(text)
     stored = json.loads(payment_json(payment_of(pay_command(decoded), CALLER, "pay_1")))["amount"]
     assert type(stored) is int
     assert Decimal(stored) == Decimal(text.strip(" "))

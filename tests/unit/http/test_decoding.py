@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.domain.errors import GatewayError
-from gateway.http.bodies import CancelBody, PaymentsQuery, PayBody, RefundBody
+from gateway.http.bodies import CancelBody, PayBody, PaymentsQuery, RefundBody
 from gateway.http.decoding import decode_body, decode_query, decoder_of
 
 PAY = decoder_of(PayBody)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from typing import Any
 
 import pytest
 import structlog.testing
@@ -9,13 +10,13 @@ import structlog.testing
 from gateway.domain.errors import AlreadyPaid, AuthCodeUnrecognized, GatewayError, IdempotencyKeyReused, OutcomePending, Overloaded, leaves
 from gateway.flow.ports import PaymentFilter
 from gateway.limits import REQUEST_BODY_BYTES_MAX
-from tests.unit.http.conftest import Till
+from tests.unit.http.conftest import Reply, Till
 from tests.unit.http.fake_flow import World, in_doubt
 
 BODY = b'{"order_no":"T08-0042","amount":12850,"currency":"CNY","auth_code":"280000000000000000"}'
 
 
-async def pay(till: Till, key: str = "idem-0001", body: bytes = BODY, **more):
+async def pay(till: Till, key: str = "idem-0001", body: bytes = BODY, **more: Any) -> Reply:
     return await till.send("POST", "/v1/payments", body, key=key, **more)
 
 
@@ -114,23 +115,21 @@ async def test_every_problem_of_the_pay_route_says_what_the_cashier_may_do(till:
 
 
 REFUSALS = [
-    (OutcomePending(), 503, "store_unavailable", "do_not_charge_again"),
-    (Overloaded(), 503, "overloaded", "try_again"),
-    (AuthCodeUnrecognized(field="auth_code"), 422, "auth_code_unrecognized", "try_again"),
-    (IdempotencyKeyReused(field="amount"), 422, "idempotency_key_reused", "do_not_charge_again"),
-    (RuntimeError("select * from payments -- 280000000000000000"), 500, "internal", "do_not_charge_again"),
-    (TimeoutError(), 500, "internal", "do_not_charge_again"),
+    (OutcomePending(), (503, "store_unavailable", "do_not_charge_again")),
+    (Overloaded(), (503, "overloaded", "try_again")),
+    (AuthCodeUnrecognized(field="auth_code"), (422, "auth_code_unrecognized", "try_again")),
+    (IdempotencyKeyReused(field="amount"), (422, "idempotency_key_reused", "do_not_charge_again")),
+    (RuntimeError("select * from payments -- 280000000000000000"), (500, "internal", "do_not_charge_again")),
+    (TimeoutError(), (500, "internal", "do_not_charge_again")),
 ]
 
 
-@pytest.mark.parametrize(("error", "status", "code", "verdict"), REFUSALS)
-async def test_refusals_of_the_flow_become_problems(
-    till: Till, world: World, error: Exception, status: int, code: str, verdict: str
-) -> None:
+@pytest.mark.parametrize(("error", "expected"), REFUSALS)
+async def test_refusals_of_the_flow_become_problems(till: Till, world: World, error: Exception, expected: tuple[int, str, str]) -> None:
     world.flow.refuse_with = error
     reply = await pay(till)
     problem = reply.json()
-    assert (reply.status, problem["code"], problem["verdict"]["code"]) == (status, code, verdict)
+    assert (reply.status, problem["code"], problem["verdict"]["code"]) == expected
     assert problem.get("field") == getattr(error, "field", None)
     assert b"select" not in reply.body
     assert b"Traceback" not in reply.body

@@ -11,7 +11,7 @@ from adapters.channel import CallbackAnswer
 from gateway.http.operations import exposition
 from gateway.http.serving import DRAINING
 from gateway.limits import CALLBACK_BODY_BYTES_MAX
-from tests.unit.http.conftest import Till, serving
+from tests.unit.http.conftest import Reply, Till, serving
 from tests.unit.http.fake_flow import World
 
 UNMATCHED = [
@@ -65,6 +65,16 @@ async def test_a_connection_that_breaks_within_the_body_harms_nobody(till: Till,
     await writer.drain()
     writer.close()
     assert (await till.plain("GET", "/healthz")).status == 200
+    assert world.callbacks.taken == []
+
+
+async def test_broken_framing_is_a_bad_request_and_tells_nothing(till: Till, world: World) -> None:
+    start = b"POST /callbacks/acct_1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    at_once = await till.raw(start + b"zz\r\nabc\r\n")
+    both = await till.raw(b"POST /callbacks/acct_1 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc")
+    for answer in (at_once, both):
+        assert answer.split(b" ")[1] == b"400"
+        assert b"Traceback" not in answer
     assert world.callbacks.taken == []
 
 
@@ -136,7 +146,7 @@ async def test_a_callback_for_a_foreign_account_or_too_long_is_refused(till: Til
 
 
 async def test_refunds_are_made_once_and_found(till: Till) -> None:
-    async def refund():
+    async def refund() -> Reply:
         return await till.send("POST", "/v1/payments/pay_1/refunds", b'{"refund_no":"R1","amount":500}', key="r")
 
     first, again = await refund(), await refund()

@@ -1,5 +1,7 @@
 """Who may in: the signature over the bytes as sent, the key's state, its role, and the age of our copy of the keys."""
 
+from typing import Any
+
 import pytest
 
 from security.secret import Secret
@@ -71,7 +73,7 @@ async def test_the_authorization_header_is_read_strictly(till: Till, header: str
 
 
 async def test_another_secret_is_refused(till: Till) -> None:
-    parts = {"method": "GET", "path_qs": "/v1/payments", "ts": 1_795_219_200, "idempotency_key": None, "body": b""}
+    parts: dict[str, Any] = {"method": "GET", "path_qs": "/v1/payments", "ts": 1_795_219_200, "idempotency_key": None, "body": b""}
     header = authorization_header("tk_1", Secret("sk_test_other"), **parts)
     assert (await till.plain("GET", "/v1/payments", None, {"Authorization": header})).status == 401
 

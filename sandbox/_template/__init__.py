@@ -1,0 +1,5 @@
+"""Template: scanned payment, QR code, query, cancel, refund, callback; JSON signed with a shared key."""
+
+from sandbox._template.channel import Template
+
+CHANNEL = Template()

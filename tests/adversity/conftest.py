@@ -1,0 +1,33 @@
+"""Fixtures of the tests that break things: one sandbox a session, and a fresh world for whoever kills it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.adversity.house import House, house
+from tests.sandbox_process import SandboxProcess
+
+
+@pytest.fixture(scope="session")
+async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SandboxProcess]:
+    """One for the session; every world enrols accounts of its own."""
+    process = SandboxProcess()
+    await process.start(tmp_path_factory.mktemp("sandbox"))
+    yield process
+    await process.stop()
+
+
+@pytest.fixture
+async def processes(database: str, redis_url: str, sandbox: SandboxProcess, tmp_path: Path) -> AsyncIterator[House]:
+    """A gateway of real processes."""
+    async with house(database, sandbox, tmp_path, redis_url=redis_url) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+async def _disarmed(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """No fault outlives its test."""
+    yield
+    if "sandbox" in request.fixturenames:
+        await request.getfixturevalue("sandbox").disarm()

@@ -1,0 +1,197 @@
+"""A gateway of real processes, to be killed: `gateway serve` with one worker and `gateway work`, on the session's servers.
+
+The supervisor starts a killed worker again; nobody starts a killed `work` but the test. The parents end with this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+
+from gateway.cli.children import Child, start_child
+from gateway.cli.client import Answer, Client
+from gateway.cli.surroundings import without_settings
+from loadtests.audit import Violation, audit
+from tests.sandbox_process import SandboxProcess
+from tests.world import MASTER, Books, order_no, provisioned, settings_for
+
+SCALE = int(os.environ.get("PROOF_SCALE", "1"))  # `make proof` repeats the random tests this many times
+LINE_BROKEN = (aiohttp.ClientError, ConnectionError, TimeoutError)
+STEMS = {"alipay": "28", "wechat": "13"}
+
+_houses = itertools.count(1)
+_codes = itertools.count(1)
+
+
+def code(channel: str, ending: str = "00") -> str:
+    """A payment code nobody has used in this process; its ending says what the customer does."""
+    return f"{STEMS[channel]}{next(_codes) + 10**9:014d}{ending}"
+
+
+@dataclass(slots=True)
+class House:
+    """The processes and the clients of one shop; `answered` is what the tills wrote down: key -> payment id."""
+
+    books: Books
+    sandbox: SandboxProcess
+    base_url: str
+    folder: Path
+    environment: dict[str, str]
+    till: Client
+    office: Client
+    answered: dict[str, str] = field(default_factory=dict)
+    _children: dict[str, Child] = field(default_factory=dict)
+
+    async def start(self, name: str) -> None:
+        """`serve` (one worker; waits until it is ready) or `work`."""
+        arguments = ["gateway", name, "--end-with-parent", str(os.getpid()), *(["--workers", "1"] if name == "serve" else [])]
+        self._children[name] = await start_child(name, arguments, self.environment, self.folder / f"{name}.log")
+        if name == "serve":
+            await self.ready()
+
+    async def ready(self, within_s: float = 30) -> None:
+        """Until a worker answers."""
+        async with asyncio.timeout(within_s), aiohttp.ClientSession() as session:
+            while True:
+                child = self._children["serve"]
+                assert child.process.returncode is None, child.epitaph()
+                with contextlib.suppress(*LINE_BROKEN):
+                    async with session.get(f"{self.base_url}/readyz") as answer:
+                        if answer.status == 200:
+                            return
+                await asyncio.sleep(0.05)
+
+    def worker_pid(self) -> int | None:
+        """The one worker; None between its death and its successor."""
+        parent = self._children["serve"].process.pid
+        found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        return int(found[0]) if found else None
+
+    def signal_worker(self, number: int) -> None:
+        """To the worker itself, past its supervisor."""
+        pid = self.worker_pid()
+        assert pid is not None, "there is no worker at this moment"
+        os.kill(pid, number)
+
+    async def kill(self, name: str) -> None:
+        """kill -9 of a whole process; it stays dead."""
+        process = self._children.pop(name).process
+        process.kill()
+        await process.wait()
+
+    async def stop(self) -> None:
+        """SIGTERM to what still runs."""
+        for name in ("work", "serve"):
+            if child := self._children.pop(name, None):
+                await child.stop()
+
+    async def pay(self, amount: int, *, key: str | None = None, wait_s: int = 0, **body: Any) -> Answer | None:
+        """One tap; None when the line broke before the answer. What was answered is written down."""
+        order = body.pop("order_no", None) or order_no()
+        key = key or f"key-{order}"
+        answer = await unbroken(self.till.pay({"order_no": order, "amount": amount, **body}, key, wait_s=wait_s))
+        if answer is not None and answer.ok:
+            self.answered[key] = answer.document["id"]
+        return answer
+
+    async def settled(self, payment_id: str, within_s: float = 30) -> dict[str, Any]:
+        """The payment once its status is final, whoever dies meanwhile."""
+        async with asyncio.timeout(within_s):
+            while True:
+                answer = await unbroken(self.office.payment(payment_id, wait_s=1))
+                if answer is not None and answer.ok and answer.document["next_action"] is None:
+                    document: dict[str, Any] = answer.document
+                    return document
+                if answer is None or not answer.ok:
+                    await asyncio.sleep(0.1)
+
+    async def refund_settled(self, refund_id: str, within_s: float = 30) -> dict[str, Any]:
+        """The refund once it is decided."""
+        async with asyncio.timeout(within_s):
+            while True:
+                answer = await unbroken(self.office.refund_state(refund_id))
+                if answer is not None and answer.ok and answer.document["status"] not in ("requested", "processing", "in_doubt"):
+                    document: dict[str, Any] = answer.document
+                    return document
+                await asyncio.sleep(0.1)
+
+    async def trade(self, out_trade_no: str) -> dict[str, Any] | None:
+        """The channel's own row."""
+        return next((row for row in await self.sandbox.ledger() if row["out_trade_no"] == out_trade_no), None)
+
+    async def rows(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(self.books.dsn)
+        try:
+            found: list[asyncpg.Record] = await connection.fetch(sql, *arguments)
+            return found
+        finally:
+            await connection.close()
+
+    async def audit(self, **terms: Any) -> list[Violation]:
+        """The books against the ledger, and against what the tills wrote down."""
+        return await audit(self.books.dsn, self.sandbox.control_url, answered=self.answered, **terms)
+
+    async def fired(self, fault_id: int) -> None:
+        """Until the fault has struck a request."""
+        await until(lambda: self._has_fired(fault_id))
+
+    async def _has_fired(self, fault_id: int) -> bool:
+        return any(row["id"] == fault_id and row["fired"] for row in await self.sandbox.faults())
+
+
+async def unbroken(call: Awaitable[Answer]) -> Answer | None:
+    """The answer, None when the line broke."""
+    try:
+        return await call
+    except LINE_BROKEN:
+        return None
+
+
+async def until(holds: Callable[[], Awaitable[bool]], within_s: float = 20) -> None:
+    """Looks again and again; fails the test when it takes too long."""
+    async with asyncio.timeout(within_s):
+        while not await holds():
+            await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def house(
+    dsn: str, sandbox: SandboxProcess, folder: Path, *, redis_url: str | None = None, run: tuple[str, ...] = ("serve", "work"), **env: str
+) -> AsyncIterator[House]:
+    """Provisioned and started; `env` replaces variables of the processes. Everything is ended on the way out."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    base_url = f"http://127.0.0.1:{port}"
+    settings = settings_for(dsn, redis_url, base_url)
+    books = await provisioned(settings, sandbox, f"h{next(_houses)}_{port}")
+    environment = without_settings(os.environ) | {
+        "TILLGATE_DATABASE_URL": dsn,
+        "TILLGATE_MASTER_KEY": MASTER,
+        "TILLGATE_LISTEN": f"127.0.0.1:{port}",
+        "TILLGATE_PUBLIC_URL": base_url,
+        "TILLGATE_ALLOW_LOOPBACK_CHANNELS": "yes",
+        "TILLGATE_LOG_LEVEL": "warning",
+        **({"TILLGATE_REDIS_URL": redis_url} if redis_url else {}),
+        **env,
+    }
+    async with Client(base_url, *books.terminal) as till, Client(base_url, *books.merchant) as office:
+        opened = House(books, sandbox, base_url, folder, environment, till, office)
+        try:
+            for name in run:
+                await opened.start(name)
+            yield opened
+        finally:
+            with contextlib.suppress(ProcessLookupError, AssertionError, KeyError):
+                opened.signal_worker(signal.SIGCONT)
+            await opened.stop()

@@ -1,0 +1,124 @@
+"""kill -9 where it hurts: between the row and the answer, in the middle of a cancel, between a refund and its answer.
+
+Whoever dies, somebody finishes: every payment ends, and the gateway's books agree with the channel's own, row by row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.adversity.house import House, code, house, until
+from tests.sandbox_process import SandboxProcess, SandboxRefusedError
+from tests.servers import DatabaseServer
+
+WAYS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "alipay code": ("alipay", "pay", {"flow": "code"}),
+    "wechat code": ("wechat", "pay", {"flow": "code"}),
+    "alipay qr": ("alipay", "precreate", {"flow": "qr", "method": "alipay"}),
+}
+HOLDS = ("delay_before", "delay_after", "drop_after_charge")
+
+
+@pytest.fixture(scope="module")
+async def shop(
+    postgres: DatabaseServer, redis_session_url: str, sandbox: SandboxProcess, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[House]:
+    """One for the module: whatever a test kills stands again at its end."""
+    dsn = await postgres.fresh_database()
+    async with house(dsn, sandbox, tmp_path_factory.mktemp("kill"), redis_url=redis_session_url) as opened:
+        yield opened
+    await postgres.drop(dsn)
+
+
+async def test_worker_dies_between_the_row_and_the_answer(shop: House):
+    """Three ways to pay, each held in three ways; one kill for all nine."""
+    paid: dict[tuple[str, str], dict[str, Any]] = {}
+    for way, (channel, operation, body) in WAYS.items():
+        for hold in HOLDS:
+            fault = await shop.sandbox.arm(channel, operation, hold, account=shop.books.accounts[channel], times=1, delay_ms=3_000)
+            scanned = {"auth_code": code(channel)} if body["flow"] == "code" else {}
+            answer = await shop.pay(1_000, **body, **scanned)
+            assert answer is not None and answer.status == 201, answer
+            paid[way, hold] = answer.document
+            await shop.fired(fault["id"])
+    shop.signal_worker(signal.SIGKILL)
+    codes = [payment["out_trade_no"] for (way, _), payment in paid.items() if way == "alipay qr"]
+    await asyncio.gather(*(until(lambda number=number: customer_pays(shop, number)) for number in codes))
+    ended = {case: await shop.settled(payment["id"]) for case, payment in paid.items()}
+    for (way, hold), payment in ended.items():
+        trade = await shop.trade(payment["out_trade_no"])
+        assert trade is not None
+        assert (payment["status"] == "succeeded") == (trade["state"] == "charged"), (way, hold, payment, trade)
+        if hold != "delay_before":  # executed before the kill, so the first query finds it
+            assert payment["status"] == "succeeded", (way, hold, payment)
+    assert await shop.audit() == []
+
+
+async def customer_pays(shop: House, number: str) -> bool:
+    """True once the channel has the code: nobody showed it to the diner, but somebody may have photographed the other screen."""
+    try:
+        await shop.sandbox.pay(number)
+    except SandboxRefusedError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("channel", "operation"), [("alipay", "cancel"), ("wechat", "reverse")])
+@pytest.mark.parametrize("hold", ["delay_before", "delay_after"])
+async def test_work_dies_in_the_middle_of_a_cancel(shop: House, channel: str, operation: str, hold: str):
+    answer = await shop.pay(700, auth_code=code(channel, "04"))
+    assert answer is not None
+    fault = await shop.sandbox.arm(channel, operation, hold, account=shop.books.accounts[channel], times=1, delay_ms=1_500)
+    assert (await shop.till.cancel(answer.document["id"], wait_s=0)).status == 200
+    await shop.fired(fault["id"])
+    await shop.kill("work")
+    durable = await shop.rows("SELECT status FROM attempt WHERE payment_id = $1", answer.document["id"])
+    assert [row["status"] for row in durable] == ["cancelling"], "durable before the cancel leaves"
+    await shop.start("work")
+    ended = await shop.settled(answer.document["id"])
+    assert (ended["status"], ended["failure"]["code"]) == ("canceled", "canceled"), ended
+    trade = await shop.trade(ended["out_trade_no"])
+    assert trade is not None
+    assert trade["state"] in ("closed", "reversed")
+    assert await shop.audit() == []
+
+
+async def test_worker_dies_between_a_refund_and_its_answer(shop: House):
+    """Executed after the death, executed before it, never executed: each once at the channel, under the number fixed before."""
+    asked: dict[tuple[str, str], str] = {}
+    for channel in ("alipay", "wechat"):
+        for hold in ("delay_before", "delay_after", "drop_before"):
+            paid = await shop.pay(1_000, auth_code=code(channel), wait_s=10)
+            assert paid is not None and paid.document["status"] == "succeeded", paid
+            fault = await shop.sandbox.arm(channel, "refund", hold, account=shop.books.accounts[channel], times=1, delay_ms=2_500)
+            body = {"refund_no": f"{channel}-{hold}", "amount": 400, "reason": "cold soup"}
+            refund = await shop.till.refund(paid.document["id"], body, f"refund-{channel}-{hold}", wait_s=0)
+            assert refund.status == 201, refund
+            asked[channel, hold] = refund.document["id"]
+            await shop.fired(fault["id"])
+    shop.signal_worker(signal.SIGKILL)
+    for case, refund_id in asked.items():
+        refund_now = await shop.refund_settled(refund_id)
+        assert refund_now["status"] == "succeeded", (case, refund_now)
+        again = await shop.office.payment(refund_now["payment_id"])
+        assert again.document["amount_refunded"] == 400, case
+    assert await shop.audit() == []
+
+
+@pytest.fixture(autouse=True)
+async def _debug(shop: House):
+    yield
+    import json
+    v = await shop.audit()
+    for x in v:
+        print(x)
+        for r in await shop.rows("SELECT p.flow, p.status, a.channel, a.status ast, a.evidence::text e, a.sent_at FROM attempt a JOIN payment p ON p.id=a.payment_id WHERE a.out_trade_no=$1 OR p.id=$1", x.subject):
+            print(r["flow"], r["status"], r["channel"], r["ast"], r["sent_at"])
+            for e in json.loads(r["e"]): print("   ", e["at"], e["source"], e["outcome"], e.get("proof"), e.get("code"), e.get("words","")[:150])
+            t = await shop.trade(x.subject)
+            print(json.dumps(t, indent=1) if t else None)

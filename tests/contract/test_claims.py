@@ -1,0 +1,222 @@
+"""What claims promise: one holder at a time, let go by the holder only, and never more than a nuisance when they are gone."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+import redis.asyncio
+
+from gateway.limits import CLAIM_TTL_MS, REDIS_FAILURES_MAX, REDIS_REST_MS
+from gateway.storage.claims import NoClaims, RedisClaims
+from gateway.storage.memory_claims import MemoryClaims
+
+_keys = itertools.count(1)
+
+
+@dataclass
+class HandClock:
+    """Goes on when a test says so."""
+
+    seconds: float = 100.0
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+@dataclass
+class Side:
+    """Claims, and the one thing that differs: how a claim grows old."""
+
+    claims: RedisClaims | MemoryClaims
+    clock: HandClock
+    client: redis.asyncio.Redis | None
+
+    async def expire(self, key: str) -> None:
+        """Let the claim's time run out."""
+        if self.client is None:
+            self.clock.seconds += CLAIM_TTL_MS / 1000
+        else:
+            assert 0 < await self.client.pttl(key) <= CLAIM_TTL_MS
+            await self.client.pexpire(key, 0)
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def side(request: pytest.FixtureRequest) -> AsyncIterator[Side]:
+    clock = HandClock()
+    if request.param == "memory":
+        yield Side(MemoryClaims(clock), clock, None)
+        return
+    url = request.getfixturevalue("redis_session_url")
+    client = redis.asyncio.from_url(url)
+    claims = RedisClaims(url, clock)
+    await first_use(claims)
+    yield Side(claims, clock, client)
+    await claims.close()
+    await client.aclose()
+
+
+async def first_use(claims: RedisClaims) -> None:
+    """The first connection may take longer than a claim may cost; that is not what these tests are about."""
+    async with asyncio.timeout(20):
+        while await claims.state() != "up":
+            await asyncio.sleep(0)
+
+
+def fresh_key() -> str:
+    return f"{{m}}:pay:contract-{next(_keys)}"
+
+
+async def test_one_holder(side: Side):
+    key = fresh_key()
+    assert await side.claims.take(key, "a") is True
+    assert await side.claims.take(key, "b") is False
+    assert await side.claims.take(key, "a") is False
+    assert await side.claims.take(fresh_key(), "b") is True
+
+
+async def test_one_of_many_at_once(side: Side):
+    key = fresh_key()
+    answers = await asyncio.gather(*(side.claims.take(key, f"t{n}") for n in range(50)))
+    assert sorted(answers, key=str) == [False] * 49 + [True]
+
+
+async def test_released_by_its_token_only(side: Side):
+    key = fresh_key()
+    await side.claims.take(key, "a")
+    await side.claims.release(key, "b")
+    assert await side.claims.take(key, "b") is False
+    await side.claims.release(key, "a")
+    assert await side.claims.take(key, "b") is True
+    await side.claims.release(key, "a")
+    assert await side.claims.take(key, "c") is False
+
+
+async def test_releasing_nothing_is_no_matter(side: Side):
+    await side.claims.release(fresh_key(), "a")
+
+
+async def test_a_claim_grows_old(side: Side):
+    key = fresh_key()
+    await side.claims.take(key, "a")
+    await side.expire(key)
+    assert await side.claims.take(key, "b") is True
+    await side.claims.release(key, "a")  # late: it is somebody else's by now
+    assert await side.claims.take(key, "c") is False
+
+
+async def test_memory_that_is_gone_is_like_redis_that_is_gone():
+    claims = MemoryClaims(HandClock())
+    claims.reachable = False
+    assert await claims.take("k", "a") is None
+    await claims.release("k", "a")
+    claims.reachable = True
+    assert await claims.take("k", "a") is True
+
+
+async def test_no_claims_are_never_taken():
+    assert await NoClaims().take("k", "a") is None
+    await NoClaims().release("k", "a")
+
+
+# --- Redis away: counted at a door in front of it
+
+
+class Door:
+    """In front of the real Redis: open, or silent (it reads and never answers). Counts what was read while silent."""
+
+    def __init__(self, port: int) -> None:
+        self.port, self.silent, self.heard = port, False, 0
+        self._server: asyncio.Server | None = None
+        self._pipes: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> int:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for pipe in self._pipes:
+            pipe.cancel()
+        await asyncio.gather(*self._pipes, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self.port)
+        for source, target, counted in ((reader, back, True), (there, writer, False)):
+            pipe = asyncio.create_task(self._pipe(source, target, counted))
+            self._pipes.add(pipe)
+            pipe.add_done_callback(self._pipes.discard)
+
+    async def _pipe(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, counted: bool) -> None:
+        try:
+            while chunk := await source.read(65_536):
+                if self.silent:
+                    self.heard += counted
+                    continue
+                target.write(chunk)
+        finally:
+            target.close()
+
+
+@pytest.fixture
+async def door(redis_session_url: str) -> AsyncIterator[tuple[Door, RedisClaims, HandClock]]:
+    parts = redis.asyncio.connection.parse_url(redis_session_url)
+    if "path" in parts:
+        pytest.skip("this Redis listens on a socket file only")
+    door, clock = Door(parts["port"]), HandClock()
+    claims = RedisClaims(f"redis://127.0.0.1:{await door.open()}/{parts.get('db', 0)}", clock)
+    await first_use(claims)
+    yield door, claims, clock
+    await claims.close()
+    await door.close()
+
+
+async def test_silent_redis_is_skipped_and_then_left_alone(door):
+    front, claims, clock = door
+    front.silent = True
+    key = fresh_key()
+    async with asyncio.timeout(20):
+        for _ in range(REDIS_FAILURES_MAX):
+            assert await claims.take(key, "a") is None
+        heard = front.heard
+        for _ in range(20):
+            assert await claims.take(key, "a") is None
+            await claims.release(key, "a")
+    assert front.heard == heard >= 1  # not one byte while it rests
+    front.silent = False
+    clock.seconds += REDIS_REST_MS / 1000 - 0.001
+    assert await claims.take(key, "a") is None
+    clock.seconds += 0.002
+    await first_use(claims)
+    assert await claims.take(fresh_key(), "a") is True
+
+
+async def test_one_success_forgets_the_failures(door):
+    front, claims, _ = door
+    for _ in range(3):
+        front.silent = True
+        for _ in range(REDIS_FAILURES_MAX - 1):
+            assert await claims.take(fresh_key(), "a") is None
+        front.silent = False
+        await first_use(claims)
+        assert await claims.take(fresh_key(), "a") is True
+
+
+async def test_nobody_listens():
+    with pytest.MonkeyPatch.context():
+        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        server.close()
+        await server.wait_closed()
+        claims = RedisClaims(f"redis://127.0.0.1:{port}/0", HandClock())
+        async with asyncio.timeout(20):
+            assert await claims.take("k", "a") is None
+            await claims.release("k", "a")
+        assert await claims.state() == "down"
+        await claims.close()

@@ -1,0 +1,35 @@
+"""Fixtures of the tests that run a whole gateway."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.sandbox_process import SandboxProcess
+from tests.servers import DatabaseServer
+from tests.world import Shop, shop
+
+
+@pytest.fixture(scope="session")
+async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SandboxProcess]:
+    """One sandbox for the session; every test enrols accounts of its own."""
+    process = SandboxProcess()
+    await process.start(tmp_path_factory.mktemp("sandbox"))
+    yield process
+    await process.stop()
+
+
+@pytest.fixture(scope="module")
+async def market(postgres: DatabaseServer, redis_session_url: str, sandbox: SandboxProcess) -> AsyncIterator[Shop]:
+    """A shop with cash and every remote channel, sweeper running; one a module, since enrolling an account makes RSA keys."""
+    dsn = await postgres.fresh_database()
+    async with shop(dsn, redis_url=redis_session_url, sandbox=sandbox) as opened:
+        yield opened
+    await postgres.drop(dsn)
+
+
+@pytest.fixture(autouse=True)
+async def _disarmed(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """No fault outlives its test."""
+    yield
+    if "sandbox" in request.fixturenames:
+        await request.getfixturevalue("sandbox").disarm()

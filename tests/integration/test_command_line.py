@@ -1,0 +1,94 @@
+"""The administering commands as a person types them, against a real database."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.surroundings import without_settings
+from security.keyring import MasterKeys
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Shell:
+    """Runs commands on one installation."""
+
+    def __init__(self, database: str, keys: Path) -> None:
+        settings = {"TILLGATE_DATABASE_URL": database, "TILLGATE_MASTER_KEY_FILE": str(keys)}
+        self.environment = without_settings(os.environ) | settings
+
+    async def run(self, words: str, *, stdin: bytes = b"") -> tuple[int, str, str]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "gateway",
+            *words.split(),
+            cwd=ROOT,
+            env=self.environment,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate(stdin)
+        assert process.returncode is not None
+        return process.returncode, out.decode(), err.decode()
+
+    async def good(self, words: str) -> str:
+        code, out, err = await self.run(words)
+        assert code == 0, err
+        return out.strip()
+
+
+@pytest.fixture
+def shell(database: str, tmp_path: Path) -> Shell:
+    MasterKeys.generate(tmp_path / "keys")
+    return Shell(database, tmp_path / "keys")
+
+
+async def test_a_shop_is_set_up_by_hand(shell: Shell) -> None:
+    merchant = await shell.good("merchant create Noodles")
+    await shell.good(f"store create {merchant} East --id sto_east")
+    await shell.good(f"terminal create {merchant} sto_east Till1 --id term_1")
+    issued = await shell.good(f"key issue {merchant} --terminal term_1 --test")
+    key_id, secret = (line.split()[1] for line in issued.splitlines())
+    assert secret.startswith("sk_test_")
+    rotated = await shell.good(f"key rotate {key_id} --test")
+    assert rotated.split()[1].startswith("tk_")
+    code, _, err = await shell.run(f"key rotate {key_id} --test")
+    assert (code, "revoke the one no longer in use" in err) == (2, True)
+    await shell.good(f"key revoke {key_id}")
+    listed = await shell.good(f"key list {merchant}")
+    assert secret not in listed
+    assert len(listed.splitlines()) == 3
+    account = await shell.good(f"account create {merchant} cash")
+    await shell.good(f"account disable {account}")
+    assert json.loads(await shell.good(f"account show {account}"))["enabled"] is False
+    code, _, err = await shell.run(f"account create {merchant} alipay --credentials -", stdin=b'{"app_id": "x"}')
+    assert (code, "missing required field" in err) == (2, True)
+    assert await shell.good("case list") == "no open cases"
+
+
+async def test_rekey_follows_a_rotation(shell: Shell, tmp_path: Path) -> None:
+    merchant = await shell.good("merchant create Noodles")
+    await shell.good(f"key issue {merchant} --role finance")
+    await shell.good(f"master-key rotate {tmp_path / 'keys'}")
+    assert (await shell.good("rekey")).startswith("1 secrets sealed")
+    assert (await shell.good("rekey")).startswith("0 secrets sealed")
+
+
+async def test_the_doctor_names_what_is_wrong_and_what_to_do(shell: Shell, empty_database: str) -> None:
+    code, out, _ = await shell.run("doctor")
+    assert (code, "no channel account can take payments" in out, "fsync=off" in out) == (1, True, True)
+    shell.environment["TILLGATE_DATABASE_URL"] = empty_database
+    code, out, _ = await shell.run("doctor")
+    assert (code, "run `tillgate migrate`" in out) == (1, True)
+    shell.environment["TILLGATE_DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/none"
+    code, out, _ = await shell.run("doctor")
+    assert (code, "cannot connect to PostgreSQL" in out) == (1, True)
+    shell.environment["TILLGATE_DATABAS_URL"] = "x"
+    code, out, _ = await shell.run("doctor")
+    assert (code, "did you mean TILLGATE_DATABASE_URL" in out) == (1, True)
