@@ -18,6 +18,7 @@ from gateway.clock import Clock, SystemClock, SystemIds
 from gateway.domain.errors import GatewayError
 from gateway.flow.callback import CallbackDesk
 from gateway.flow.cancellation import Cancellation
+from gateway.flow.case_closing import CaseClosing
 from gateway.flow.checkout import Checkout
 from gateway.flow.idempotency import KeyDesk
 from gateway.flow.in_doubt import InDoubt
@@ -142,7 +143,7 @@ def _wired(
         ),
         cancellation=Cancellation(lookup, transitions, in_flight),
         refunds=refunds,
-        callbacks=CallbackDesk(store=store, directory=directory, in_flight=in_flight, transitions=transitions, clock=clock, ids=ids),
+        callbacks=CallbackDesk(store=store, directory=directory, transitions=transitions, clock=clock, ids=ids),
         in_doubt=InDoubt(store=store, directory=directory, transitions=transitions, refunds=refunds, clock=clock),
         clock=clock,
         ids=ids,
@@ -184,6 +185,11 @@ def _readiness(world: Gateway, dsn: str) -> Callable[[], Awaitable[Readiness]]:
         return Readiness(ready=ready, checks=checks)
 
     return look
+
+
+def case_closing(world: Gateway) -> CaseClosing:
+    """For `tillgate case close`."""
+    return CaseClosing(world.store, world.transitions, world.clock)
 
 
 def serve_worker(settings: Settings, listening: socket.socket, index: int) -> int:

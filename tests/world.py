@@ -67,7 +67,7 @@ class Shop:
     office: Client
     sandbox: SandboxProcess | None
 
-    async def pay(self, amount: int, *, key: str | None = None, wait_s: float | None = None, **body: Any) -> Answer:
+    async def pay(self, amount: int, *, key: str | None = None, wait_s: int | None = None, **body: Any) -> Answer:
         order = body.pop("order_no", None) or order_no()
         return await self.till.pay({"order_no": order, "amount": amount, **body}, key or f"key-{order}", wait_s=wait_s)
 
@@ -77,7 +77,7 @@ class Shop:
             while True:
                 answer = await self.office.payment(payment_id, wait_s=2)
                 if answer.document["next_action"] is None:
-                    return answer.document
+                    return dict(answer.document)
 
     async def rows(self, sql: str, *arguments: object) -> list[Any]:
         return await self.world.store._fetch(sql, *arguments)
@@ -95,7 +95,9 @@ def settings_for(dsn: str, redis_url: str | None, public_url: str | None) -> Set
         "TILLGATE_ALLOW_LOOPBACK_CHANNELS": "yes",
         "TILLGATE_LOG_LEVEL": "error",
     }
-    return read_settings(given | ({"TILLGATE_REDIS_URL": redis_url} if redis_url else {}) | ({"TILLGATE_PUBLIC_URL": public_url} if public_url else {}))
+    return read_settings(
+        given | ({"TILLGATE_REDIS_URL": redis_url} if redis_url else {}) | ({"TILLGATE_PUBLIC_URL": public_url} if public_url else {})
+    )
 
 
 async def provisioned(settings: Settings, sandbox: SandboxProcess | None, tag: str, **modes: str) -> Books:

@@ -1,16 +1,18 @@
 """`tillgate case`: what the gateway saw and will not decide by itself.
 
-Closing a case with a verdict applies an ordinary payment event: `gateway.flow.case_closing` is the place for it, and the
-command is offered here once that exists.
+Closing a case with a verdict applies the ordinary payment event on the word of the person who closes it.
 """
 
 import argparse
+import asyncio
+import getpass
 import json
 
 from gateway.cli.failures import CommandError
-from gateway.cli.registries import Registries, act
-from gateway.cli.surroundings import add_data_argument
+from gateway.cli.registries import Registries, act, registries
+from gateway.cli.surroundings import add_data_argument, environment
 from gateway.cli.table import show_table
+from gateway.settings import Settings, read_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,12 +23,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--all", action="store_true", help="closed ones too")
     show = acts.add_parser("show", help="one case with its evidence")
     show.add_argument("case", metavar="CASE_ID")
-    for each in (listing, show):
+    close = acts.add_parser("close", help="close a case; with --as, decide its payment")
+    close.add_argument("case", metavar="CASE_ID")
+    close.add_argument("--as", dest="verdict", choices=("paid", "not_charged"), help="what you found out about the payment's money")
+    close.add_argument("--reason", required=True, help="what you looked at, for whoever reads this next year")
+    close.add_argument("--by", default=getpass.getuser(), help="who closes it (default: you)")
+    for each in (listing, show, close):
         add_data_argument(each)
 
 
 def run(options: argparse.Namespace) -> int:
     """Do it."""
+    if options.act == "close":
+        return _close(options)
 
     async def work(opened: Registries) -> None:
         if options.act == "list":
@@ -45,3 +54,23 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(facts, ensure_ascii=False, indent=2))
 
     return act(options, work)
+
+
+def _close(options: argparse.Namespace) -> int:
+    settings = read_settings(environment(options.data))
+    asyncio.run(_closed(settings, options))
+    return 0
+
+
+async def _closed(settings: Settings, options: argparse.Namespace) -> None:
+    from gateway.composition import case_closing, gateway  # noqa: PLC0415  the drivers, only once the settings are right
+
+    async with registries(settings) as opened:
+        found = await opened.cases.case(options.case)
+    if found is None or found.closed_at is not None:
+        raise CommandError(f"there is no open case {options.case}: `tillgate case list` shows what there is")
+    async with gateway(settings) as world:
+        payment = await case_closing(world).close(
+            found.merchant_id, found.id, found.object_id, options.verdict, by=options.by, reason=options.reason
+        )
+    print(f"closed {found.id}" + (f"; payment {payment.id} is {payment.status}" if payment is not None else ""))

@@ -24,7 +24,7 @@ from gateway.domain.states import (
     check_move,
     next_state,
 )
-from gateway.limits import EVIDENCE_CHARS_MAX, EVIDENCE_ITEMS_MAX
+from gateway.limits import EVIDENCE_CHARS_MAX, EVIDENCE_ITEMS_MAX, SILENCES_BEFORE_CASE
 
 Outcome = o.QueryOutcome | o.CancelOutcome
 
@@ -85,6 +85,11 @@ def cancel_requested(payment: Payment, occasion: Occasion) -> Change:
     return _change(payment, None, occasion, cancel_requested_at=occasion.now)
 
 
+def thawed(payment: Payment, occasion: Occasion) -> Change:
+    """A person has looked at a frozen payment and lets it go on."""
+    return _change(payment, None, occasion, frozen_at=None)
+
+
 def late_refund(payment: Payment, attempt: Attempt, origin: str, occasion: Occasion) -> Refund:
     """The refund of money that came after a no; its numbers are fixed, so it can be made once only."""
     refund_no = f"{origin}.{attempt.out_trade_no}"
@@ -109,6 +114,10 @@ def late_refund(payment: Payment, attempt: Attempt, origin: str, occasion: Occas
 
 def _confirmed(payment: Payment, attempt: Attempt, outcome: o.Succeeded, occasion: Occasion) -> Change | None:
     if attempt.status in ATTEMPT_UNCHARGED:
+        if occasion.source == "callback":  # it may be older than the cancel that gave this money back: only an answer to a question counts
+            return None
+        if payment.frozen_at is not None:  # refunds stand still too, until a person has looked
+            return _change(payment, _seen(attempt, outcome, occasion), occasion)
         return _captured_late(payment, attempt, outcome, occasion)
     if not attempt.live:
         return None
@@ -219,7 +228,8 @@ def _silence(payment: Payment, attempt: Attempt, outcome: o.Unknown | o.AlreadyE
     if occasion.source == "cancel":
         seen = replace(seen, last_cancel=type(outcome).__name__, cancels=attempt.cancels + 1)
     if attempt.status != "sent":
-        return _change(payment, seen, occasion)
+        case = _case("long_in_doubt", outcome, occasion) if seen.silences == SILENCES_BEFORE_CASE else None
+        return _change(payment, seen, occasion, case=case)
     return _change(payment, replace(seen, status="in_doubt"), occasion, status=next_state(payment.status, "lost_sight"))
 
 

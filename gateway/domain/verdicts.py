@@ -31,7 +31,7 @@ VERDICTS = {
     )
 }
 
-_BY_STATUS = {
+BY_STATUS = {
     "processing": "wait",
     "awaiting_payer": "wait",
     "in_doubt": "do_not_charge_again",
@@ -72,7 +72,7 @@ def verdict_of(payment: Payment) -> Verdict:
     """The sentence for the till."""
     if payment.status == "paid_late":
         return VERDICTS[_BY_LATE_REFUND.get(payment.late_refund or "", "refund_under_way")]
-    return VERDICTS[_BY_STATUS[payment.status]]
+    return VERDICTS[BY_STATUS[payment.status]]
 
 
 def refund_verdict(status: str) -> Verdict:

@@ -1,7 +1,11 @@
-"""What a channel tells us unasked: verified, stored (once per channel event), acknowledged, then applied like everything else.
+"""What a channel tells us unasked: verified, stored (once per channel event), applied like everything else, then acknowledged.
 
+Acknowledged last: what was acknowledged never comes again, so a worker that dies before the effect is durable must not have said so.
 Refused with no row changed: a bad signature, a probe, another app or merchant. Genuine but about a number we do not know:
 stored, acknowledged, a case. Genuine with another amount: stored, acknowledged, the payment freezes.
+
+A callback is as old as it likes. A yes about an attempt that ended uncharged is late money, or the news of a charge that our own
+cancel gave back since: the channel's present word decides, and until it has one the callback is not acknowledged.
 """
 
 from __future__ import annotations
@@ -16,9 +20,10 @@ from gateway.clock import Clock, Ids
 from gateway.domain.change import Case
 from gateway.domain.errors import NotFound
 from gateway.domain.learning import evidence_of
-from gateway.domain.outcomes import Mismatch, Succeeded
+from gateway.domain.outcomes import Closed, Declined, Mismatch, Succeeded
 from gateway.domain.payment import Payment
-from gateway.flow.in_flight import InFlight
+from gateway.domain.states import ATTEMPT_UNCHARGED
+from gateway.flow.channel_call import called, trade_ref
 from gateway.flow.ports import Account, Directory, Store, StoredCallback
 from gateway.flow.transition import Transitions
 from gateway.telemetry.metrics import CALLBACKS, CASES
@@ -32,7 +37,6 @@ class CallbackDesk:
 
     store: Store
     directory: Directory
-    in_flight: InFlight
     transitions: Transitions
     clock: Clock
     ids: Ids
@@ -56,13 +60,15 @@ class CallbackDesk:
             body=body,
             received_at=self.clock.now(),
         )
-        if await self.store.keep_callback(kept):
-            self.in_flight.carry(self._apply(account, callback), name=f"callback {account_id}")
-        else:
+        if not await self.store.keep_callback(kept):
             CALLBACKS.labels(account.manifest.channel, "duplicate").inc()
+        elif not await self._apply(account, callback):
+            CALLBACKS.labels(account.manifest.channel, "postponed").inc()
+            return account.channel.callback_refused()
         return account.channel.callback_accepted()
 
-    async def _apply(self, account: Account, callback: Callback) -> None:
+    async def _apply(self, account: Account, callback: Callback) -> bool:
+        """False while the channel will not say what became of the money: it sends the callback again."""
         payment = await self.store.payment_by_trade(account.id, callback.out_trade_no)
         if payment is None:
             await self._unknown_number(account, callback)
@@ -73,9 +79,22 @@ class CallbackDesk:
             if callback.amount is not None and callback.amount != payment.amount and not isinstance(learned, Succeeded):
                 await self.transitions.learn(payment, callback.out_trade_no, _other_amount(payment, callback), "callback")
             else:
-                await self.transitions.learn(payment, callback.out_trade_no, learned, "callback")
+                payment = await self.transitions.learn(payment, callback.out_trade_no, learned, "callback")
+                if _says_yes_after_a_no(payment, callback) and not await self._asked(account, payment, callback.out_trade_no):
+                    return False
         await self.store.callback_applied(account.id, callback.event_key)
         CALLBACKS.labels(account.manifest.channel, "applied").inc()
+        return True
+
+    async def _asked(self, account: Account, payment: Payment, out_trade_no: str) -> bool:
+        """Late money, or old news? What the channel says now is applied; False when it says nothing definite."""
+        assert account.channel is not None
+        trade = trade_ref(payment, out_trade_no, self.clock)
+        outcome = await called(account, "query", account.channel.query(trade), self.clock)
+        if not isinstance(outcome, Succeeded | Closed | Declined | Mismatch):
+            return False
+        await self.transitions.learn(payment, out_trade_no, outcome, "query")
+        return True
 
     async def _about_refund(self, payment: Payment, callback: Callback) -> None:
         """A refund of ours, found by its number; one we never made leaves money missing: a person looks."""
@@ -94,6 +113,11 @@ class CallbackDesk:
         await self.store.open_case(merchant_id, object_id, Case(id=self.ids.new("case"), kind=kind, evidence=evidence))
         CASES.labels(kind).inc()
         log.error("case_opened", kind=kind, object=object_id)
+
+
+def _says_yes_after_a_no(payment: Payment, callback: Callback) -> bool:
+    ended_uncharged = payment.attempt(callback.out_trade_no).status in ATTEMPT_UNCHARGED
+    return isinstance(callback.learned, Succeeded) and ended_uncharged and payment.frozen_at is None
 
 
 def _other_amount(payment: Payment, callback: Callback) -> Mismatch:

@@ -57,8 +57,9 @@ class Checkout:
                 worker_id=self.worker_id,
             )
             paid = await (self._settle(draft) if route.account.local is not None else self._claim_and_send(draft))
-        payment = await self.in_flight.wait(paid.payment, wait_s, answerable)
-        return Paid(payment, paid.replayed)
+        if answerable(paid.payment):
+            return paid
+        return Paid(await self.in_flight.wait(paid.payment, wait_s, answerable), paid.replayed)
 
     async def _settle(self, draft: Draft) -> Paid:
         """A tender of our own books: decided here, booked in one write."""
@@ -77,7 +78,7 @@ class Checkout:
             opening = draft.local(self.ids, n, decision)
             match await self.store.open(opening):
                 case Opened():
-                    return Paid(opening.payment, replayed=False)
+                    return Paid(opening.payment, replayed=False, document=opening.events[0].data)
                 case NumberTaken(highest_n=highest):
                     n = highest + 1
                 case KeyTaken() | TenderTaken() as lost:

@@ -46,10 +46,14 @@ class RefundCommand(Struct, frozen=True, kw_only=True):
 
 
 class Paid(Struct, frozen=True):
-    """The payment in its present state. `replayed`: it was not this request that made it."""
+    """The payment in its present state. `replayed`: it was not this request that made it.
+
+    `document`: its encoding, where the event of this very state has made it already.
+    """
 
     payment: Payment
     replayed: bool
+    document: bytes | None = None
 
 
 class Refunded(Struct, frozen=True):

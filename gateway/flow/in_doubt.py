@@ -10,18 +10,16 @@ from dataclasses import dataclass
 
 import structlog
 
-from adapters.channel import Flow, TradeRef
 from gateway.clock import Clock
 from gateway.domain.change import Change
 from gateway.domain.learning import cancel_sent, taken
 from gateway.domain.outcomes import RefundNotFound
 from gateway.domain.payment import Attempt, Payment
-from gateway.flow.channel_call import called
+from gateway.flow.channel_call import called, trade_ref
 from gateway.flow.ports import Account, Directory, DueAttempt, DueRefund, Store
 from gateway.flow.refund import Refunds, decided
 from gateway.flow.schedule import cancel_at, proof_at
 from gateway.flow.transition import Transitions
-from gateway.limits import SEND_DEADLINE_MS
 from gateway.telemetry.metrics import SWEEPS
 
 log = structlog.get_logger("tillgate.sweeper")
@@ -74,7 +72,7 @@ class InDoubt:
     async def _query(self, payment: Payment, out_trade_no: str, account: Account) -> Payment:
         assert account.channel is not None
         SWEEPS.labels(account.manifest.channel, "query").inc()
-        outcome = await called(account, "query", account.channel.query(self._ref(payment, out_trade_no)), self.clock)
+        outcome = await called(account, "query", account.channel.query(trade_ref(payment, out_trade_no, self.clock)), self.clock)
         return await self.transitions.learn(payment, out_trade_no, outcome, "query")
 
     async def _cancel(self, payment: Payment, out_trade_no: str, account: Account) -> None:
@@ -84,7 +82,7 @@ class InDoubt:
         if payment.attempt(out_trade_no).status != "cancelling":
             return  # a yes was booked first, and wins
         SWEEPS.labels(account.manifest.channel, "cancel").inc()
-        outcome = await called(account, "cancel", account.channel.cancel(self._ref(payment, out_trade_no)), self.clock)
+        outcome = await called(account, "cancel", account.channel.cancel(trade_ref(payment, out_trade_no, self.clock)), self.clock)
         await self.transitions.learn(payment, out_trade_no, outcome, "cancel")
 
     def _only_cancel(self, payment: Payment, attempt: Attempt) -> bool:
@@ -114,15 +112,3 @@ class InDoubt:
         if not attempt.live or attempt.status == "cancelling" or payment.frozen_at is not None:
             return None
         return cancel_sent(payment, attempt, self.transitions.occasion("sweeper"))
-
-    def _ref(self, payment: Payment, out_trade_no: str) -> TradeRef:
-        attempt = payment.attempt(out_trade_no)
-        return TradeRef(
-            out_trade_no=attempt.out_trade_no,
-            amount=payment.amount,
-            currency=payment.currency,
-            flow=Flow(payment.flow),
-            sent_at=attempt.sent_at,
-            channel_trade_no=attempt.channel_trade_no,
-            deadline=self.clock.monotonic() + SEND_DEADLINE_MS / 1000,
-        )

@@ -16,9 +16,10 @@ async def create_payment(call: Call, deps: EdgeDeps) -> Answer:
     decode_query(NoQuery, call.query_string)
     command = pay_command(decode_body(_PAY, call.body))
     paid = await deps.checkout.pay(command, call.caller, call.idempotency_key, call.wait_s)
+    document = paid.document or payment_json(paid.payment)
     if paid.replayed:
-        return Answer(200, payment_json(paid.payment), headers=REPLAYED)
-    return Answer(201, payment_json(paid.payment), headers={"Location": f"/v1/payments/{paid.payment.id}"})
+        return Answer(200, document, headers=REPLAYED)
+    return Answer(201, document, headers={"Location": f"/v1/payments/{paid.payment.id}"})
 
 
 async def read_payment(call: Call, deps: EdgeDeps) -> Answer:

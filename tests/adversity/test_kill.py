@@ -108,17 +108,3 @@ async def test_worker_dies_between_a_refund_and_its_answer(shop: House):
         again = await shop.office.payment(refund_now["payment_id"])
         assert again.document["amount_refunded"] == 400, case
     assert await shop.audit() == []
-
-
-@pytest.fixture(autouse=True)
-async def _debug(shop: House):
-    yield
-    import json
-    v = await shop.audit()
-    for x in v:
-        print(x)
-        for r in await shop.rows("SELECT p.flow, p.status, a.channel, a.status ast, a.evidence::text e, a.sent_at FROM attempt a JOIN payment p ON p.id=a.payment_id WHERE a.out_trade_no=$1 OR p.id=$1", x.subject):
-            print(r["flow"], r["status"], r["channel"], r["ast"], r["sent_at"])
-            for e in json.loads(r["e"]): print("   ", e["at"], e["source"], e["outcome"], e.get("proof"), e.get("code"), e.get("words","")[:150])
-            t = await shop.trade(x.subject)
-            print(json.dumps(t, indent=1) if t else None)

@@ -37,7 +37,9 @@ def occasion(source: str = "pay", at: datetime = NOW, *, proof_passed: bool = Fa
     return Occasion(now=at, source=source, new_id=new_id, environment="TT", proof_passed=proof_passed)
 
 
-def drawn_payment(order_no: str = "A1", n: int = 1, merchant: str = MERCHANT, attempt: dict[str, Any] | None = None, **fields: Any) -> Payment:
+def drawn_payment(
+    order_no: str = "A1", n: int = 1, merchant: str = MERCHANT, attempt: dict[str, Any] | None = None, **fields: Any
+) -> Payment:
     at = fields.get("created_at", NOW)
     own: dict[str, Any] = {
         "id": new_id("att"),
@@ -121,6 +123,12 @@ def refund_change(payment: Payment, refund_no: str, amount: int, key: str | None
         idempotency_key=key or f"rk-{refund_no}",
     )
     return reserved(payment, payment.attempts[-1], refund, occasion("till", at))
+
+
+def asked_for(change: Change) -> Refund:
+    """The refund a change makes."""
+    assert change.new_refund is not None
+    return change.new_refund
 
 
 YES = o.Succeeded(amount=1000, channel_trade_no="C1")

@@ -18,6 +18,7 @@ from tests.contract.drawn import (
     YES,
     Books,
     after,
+    asked_for,
     bent,
     case,
     drawn_payment,
@@ -95,7 +96,7 @@ async def test_paid_late_frees_the_tender(books):
     first = await opened(books)
     no = after(first, NO)
     await books.store.apply(no)
-    late = after(no.payment, YES, "callback")
+    late = after(no.payment, YES, "query")
     assert await books.store.apply(late) == Applied()
     assert await books.store.open(opening_of(drawn_payment(n=2))) == Opened()
 
@@ -288,7 +289,7 @@ async def test_refund_is_reserved_and_read_back(books):
     payment = await settled(books)
     change = refund_change(payment, "r1", 400)
     assert await books.store.apply(change) == Applied()
-    refund = change.new_refund
+    refund = asked_for(change)
     assert await books.store.refund(MERCHANT, refund.id) == refund
     assert await books.store.refund_by_number(MERCHANT, refund_no="r1") == refund
     assert await books.store.refund_by_number(MERCHANT, idempotency_key="rk-r1") == refund
@@ -351,21 +352,21 @@ async def test_a_refund_moves_by_the_table(books, fields, refusal):
     payment = await settled(books)
     first = refund_change(payment, "r1", 400)
     await books.store.apply(first)
-    moved = replace(first.new_refund, **fields)
+    moved = replace(asked_for(first), **fields)
     change = replace(after_cancel_request(first.payment), refund=moved)
     if refusal is None:
         assert await books.store.apply(change) == Applied()
         assert await books.store.refund(MERCHANT, moved.id) == moved
     else:
         assert await refused(books.store.apply(change)) == refusal
-        assert await books.store.refund(MERCHANT, moved.id) == first.new_refund
+        assert await books.store.refund(MERCHANT, moved.id) == asked_for(first)
 
 
 async def test_late_refund_comes_with_the_very_change(books):
     payment = await opened(books)
     no = after(payment, NO)
     await books.store.apply(no)
-    late = after(no.payment, YES, "callback", later(5))
+    late = after(no.payment, YES, "query", later(5))
     assert await books.store.apply(late) == Applied()
     refund = await books.store.refund_by_number(MERCHANT, refund_no=f"late.{payment.current.out_trade_no}")
     assert (refund, refund.origin) == (late.new_refund, "late")

@@ -5,6 +5,7 @@ A program is drawn from a seed, which a failure prints; TILLGATE_CONTRACT_SEEDS 
 
 import os
 import random
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -83,7 +84,12 @@ class Program:
         self.made += 1
         n = pick((1, 1, 1, 2, 3))
         build = pick((drawn_payment, drawn_payment, paid_payment))
-        fields = {"merchant": pick(MERCHANTS), "store_id": pick(("s1", "s2")), "created_at": later(self.made // 2), "tender_no": pick((1, 2))}
+        fields = {
+            "merchant": pick(MERCHANTS),
+            "store_id": pick(("s1", "s2")),
+            "created_at": later(self.made // 2),
+            "tender_no": pick((1, 2)),
+        }
         payment = build(f"O{pick(range(4))}", n=n, **fields)
         line = pick((1000, 1000, 999, 0))
         lines = (("drawer", 1000), ("takings", -line)) if build is paid_payment else ()
@@ -157,14 +163,14 @@ class Program:
     async def feed(self) -> None:
         merchant, limit = self.chance.choice(MERCHANTS), self.chance.choice((1, 3, 50))
         before = self.cursors[merchant]
-        pages = [await store.events(merchant, cursor, limit) for store, cursor in zip((self.left, self.right), before, strict=True)]
+        pages = [await store.events(merchant, cursor, limit) for store, cursor in ((self.left, before[0]), (self.right, before[1]))]
         assert (pages[0].rows, pages[0].has_more) == (pages[1].rows, pages[1].has_more)
         self.cursors[merchant] = (pages[0].next_cursor, pages[1].next_cursor)
 
     async def lists(self) -> None:
         pick = self.chance.choice
         merchant, limit = pick(MERCHANTS), pick((1, 3, 50))
-        span = {"since": pick((None, later(3))), "until": pick((None, later(9))), "store_id": pick((None, "s1"))}
+        span: dict[str, Any] = {"since": pick((None, later(3))), "until": pick((None, later(9))), "store_id": pick((None, "s1"))}
         status = pick((None, "succeeded", "in_doubt"))
         rows = await self.both("payments", merchant, PaymentFilter(order_no=pick((None, "O1")), status=status, limit=limit, **span))
         last = rows[-1].id if isinstance(rows, list) and rows else "nobody"
@@ -203,7 +209,7 @@ async def answer_of(store, name, *arguments, **options):
     """What a call shows: its result or its refusal (which rule is named first is nobody's promise). Leased work has no order."""
     try:
         answer = await getattr(store, name)(*arguments, **options)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - its kind is the answer
         return "refused" if getattr(error, "sqlstate", None) else type(error).__name__
     return sorted(answer, key=str) if name.startswith("take_due") else answer
 
@@ -221,5 +227,3 @@ async def test_both_stores_show_the_same(postgres: DatabaseServer, seed: int):
     finally:
         await right.close()
         await postgres.drop(dsn)
-
-

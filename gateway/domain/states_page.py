@@ -1,17 +1,19 @@
-"""`python -m tests.tidy.states_page` prints docs/states.md from the tables of `gateway.domain.states`; `test_docs` compares the two."""
+"""docs/states.md, written from the tables of `states`: `python -m gateway.domain.states_page` prints it; a test compares the two."""
+
+from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
 
 from gateway.domain.states import ATTEMPT, ATTEMPT_STATES, NEW, PAYMENT, PAYMENT_STATES, REFUND, REFUND_STATES, STAY
-from gateway.domain.verdicts import _BY_STATUS
+from gateway.domain.verdicts import BY_STATUS
 
 Reach = Mapping[str, Iterable[str]]
 
 HEAD = """\
 # States
 
-<!-- Written by `python -m tests.tidy.states_page` from gateway/domain/states.py; a test compares the two. -->
+<!-- Written by `python -m gateway.domain.states_page` from gateway/domain/states.py; a test compares the two. -->
 
 Three small machines. The database's triggers are generated from the same tables (`python -m gateway.storage.transition_sql`), so
 PostgreSQL refuses what is not in them, whoever asks. Every change raises `version` by one and writes an event row.
@@ -85,7 +87,7 @@ REFUND_MEANING = {
 }
 
 
-def page() -> str:
+def states_page() -> str:
     """The whole page."""
     return "".join(
         (
@@ -107,7 +109,7 @@ def page() -> str:
 
 
 def _verdict(status: str) -> str:
-    return f"`{_BY_STATUS[status]}`" if status in _BY_STATUS else "`refund_under_way`, `refunded` or `refund_needs_action`"
+    return f"`{BY_STATUS[status]}`" if status in BY_STATUS else "`refund_under_way`, `refunded` or `refund_needs_action`"
 
 
 def _payment_table() -> str:
@@ -146,4 +148,4 @@ def _diagram(moves: Iterable[tuple[str, str]]) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    sys.stdout.write(states_page())

@@ -1,0 +1,55 @@
+"""A person closes a case. With a verdict, the ordinary event is applied on that person's word, and a frozen payment thaws.
+
+The word counts like a channel's: `paid` books the money, `not_charged` ends the attempt; what the tables refuse is refused here too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from msgspec.structs import replace
+
+from gateway.clock import Clock
+from gateway.domain.change import Change
+from gateway.domain.learning import learned, thawed
+from gateway.domain.outcomes import Closed, Succeeded
+from gateway.domain.payment import Payment
+from gateway.flow.ports import Store
+from gateway.flow.transition import Transitions
+
+Verdict = Literal["paid", "not_charged"]
+BY_HAND = "confirmed-by-hand"  # the channel's trade number, where no answer of it ever carried one
+
+
+@dataclass(frozen=True, slots=True)
+class CaseClosing:
+    """`tillgate case close`."""
+
+    store: Store
+    transitions: Transitions
+    clock: Clock
+
+    async def close(
+        self, merchant_id: str, case_id: str, object_id: str, verdict: Verdict | None, *, by: str, reason: str
+    ) -> Payment | None:
+        """The payment as it stands afterwards, if the case is about one. Raises `NotFound` when no such case is open."""
+        payment = await self.store.payment(merchant_id, object_id)
+        if payment is not None:
+            payment = await self.transitions.step(payment, lambda now: self._judge(now, verdict))
+        await self.store.close_case(case_id, closed_by=by, reason=reason, now=self.clock.now())
+        return payment
+
+    def _judge(self, payment: Payment, verdict: Verdict | None) -> Change | None:
+        occasion = self.transitions.occasion("case")
+        attempt = payment.current
+        if verdict is None or not attempt.live:
+            return thawed(payment, occasion) if payment.frozen_at is not None else None
+        # The person has looked: a cancel under way is over, and nothing is frozen any more.
+        attempt = replace(attempt, last_cancel="UseRefund")
+        attempts = tuple(attempt if known.id == attempt.id else known for known in payment.attempts)
+        payment = replace(payment, frozen_at=None, attempts=attempts)
+        if verdict == "paid":
+            found = Succeeded(amount=payment.amount, channel_trade_no=attempt.channel_trade_no or BY_HAND)
+            return learned(payment, attempt, found, occasion)
+        return learned(payment, attempt, Closed(was_charged=None), occasion)

@@ -1,0 +1,87 @@
+"""Payments and attempts as the pure tests need them: in any state, with the few fields a case names."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from gateway.domain.learning import Occasion
+from gateway.domain.payment import Attempt, Evidence, Failure, Payment, Refund
+from gateway.domain.states import ATTEMPT_UNCHARGED, PAYMENT_UNCHARGED
+
+NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
+_ids = itertools.count(1)
+
+
+def later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def occasion(source: str = "query", *, proof_passed: bool = False) -> Occasion:
+    return Occasion(now=NOW, source=source, new_id=lambda prefix: f"{prefix}_{next(_ids)}", environment="TT", proof_passed=proof_passed)
+
+
+def said(*names: str, source: str = "pay") -> tuple[Evidence, ...]:
+    return tuple(Evidence(at=NOW, source=source, outcome=name) for name in names)
+
+
+def attempt(status: str = "sent", **fields: Any) -> Attempt:
+    money = 1000 if status in ("succeeded", "captured_late", "returned") else 0
+    given: dict[str, Any] = {
+        "id": "att_1",
+        "number": 1,
+        "trade_number": 1,
+        "channel": "wallet",
+        "channel_account": "acct_1",
+        "out_trade_no": "TT1",
+        "why": "only",
+        "worker_id": "wrk_1",
+        "sent_at": NOW,
+        "send_by": later(2),
+        "not_after": later(60),
+        "captured_amount": money,
+        "received_amount": money,
+        "evidence": said("Declined") if status in ATTEMPT_UNCHARGED else (),
+    }
+    return Attempt(status=status, **(given | fields))
+
+
+def payment(status: str = "processing", *attempts: Attempt, **fields: Any) -> Payment:
+    given: dict[str, Any] = {
+        "id": "pay_1",
+        "merchant_id": "m1",
+        "store_id": "s1",
+        "terminal_id": "t1",
+        "order_no": "A1",
+        "tender_no": 1,
+        "amount": 1000,
+        "currency": "CNY",
+        "channel": "wallet",
+        "flow": "code",
+        "business_date": "2026-11-21",
+        "created_at": NOW,
+        "version": 3,
+        "failure": Failure(code="not_charged", retry="rescan") if status in PAYMENT_UNCHARGED else None,
+        "paid_at": NOW if status in ("succeeded", "paid_late") else None,
+        "attempts": attempts or (attempt(),),
+    }
+    return Payment(status=status, **(given | fields))
+
+
+def refund(status: str = "requested", **fields: Any) -> Refund:
+    given: dict[str, Any] = {
+        "id": "ref_1",
+        "merchant_id": "m1",
+        "payment_id": "pay_1",
+        "attempt_id": "att_1",
+        "channel": "wallet",
+        "channel_account": "acct_1",
+        "refund_no": "r1",
+        "out_refund_no": "TTR1",
+        "amount": 400,
+        "currency": "CNY",
+        "origin": "merchant",
+        "created_at": NOW,
+    }
+    return Refund(status=status, **(given | fields))
