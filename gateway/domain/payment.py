@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from gateway.domain.states import ATTEMPT_LIVE, ATTEMPT_UNCHARGED
+from gateway.domain.states import ATTEMPT_LIVE
 
 
 class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -141,7 +141,7 @@ class Payment(Struct, frozen=True, kw_only=True):
         for attempt in reversed(self.attempts):
             if attempt.live:
                 return attempt
-        return next((a for a in self.attempts if a.status not in ATTEMPT_UNCHARGED), self.attempts[-1])
+        return self.settling or self.attempts[-1]
 
     @property
     def settling(self) -> Attempt | None:

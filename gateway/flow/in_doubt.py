@@ -72,8 +72,9 @@ class InDoubt:
     async def _query(self, payment: Payment, out_trade_no: str, account: Account) -> Payment:
         assert account.channel is not None
         SWEEPS.labels(account.manifest.channel, "query").inc()
+        asked_at = self.clock.now()
         outcome = await called(account, "query", account.channel.query(trade_ref(payment, out_trade_no, self.clock)), self.clock)
-        return await self.transitions.learn(payment, out_trade_no, outcome, "query")
+        return await self.transitions.learn(payment, out_trade_no, outcome, "query", asked_at=asked_at)
 
     async def _cancel(self, payment: Payment, out_trade_no: str, account: Account) -> None:
         assert account.channel is not None

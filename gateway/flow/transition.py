@@ -49,12 +49,18 @@ class Transitions:
             now=self._clock.now(), source=source, new_id=self._ids.new, environment=self._environment, proof_passed=proof_passed
         )
 
-    async def learn(self, payment: Payment, out_trade_no: str, outcome: Outcome, source: str) -> Payment:
-        """Apply what a channel said about the attempt `out_trade_no`. Survives a short absence of the store."""
+    async def learn(
+        self, payment: Payment, out_trade_no: str, outcome: Outcome, source: str, *, asked_at: datetime | None = None
+    ) -> Payment:
+        """Apply what a channel said about the attempt `out_trade_no`. Survives a short absence of the store.
+
+        `asked_at`: when the question left. Without it the answer is never P4: an answer that lay about for a while, with us or on its
+        way, may be older than the moment from which "not found" proves anything.
+        """
 
         def judge(now: Payment) -> Change | None:
             attempt = now.attempt(out_trade_no)
-            passed = self._clock.now() >= proof_at(attempt, self.schedule(now, attempt))
+            passed = asked_at is not None and asked_at >= proof_at(attempt, self.schedule(now, attempt))
             return learned(now, attempt, outcome, self.occasion(source, proof_passed=passed))
 
         return await self.insist(payment, judge)
@@ -67,7 +73,10 @@ class Transitions:
             refund = await self._store.refund(now.merchant_id, refund_id)
             assert refund is not None, "a refund is written before anybody speaks of it"
             latest[:] = [refund]
-            change = refund_learned(now, refund, outcome, self.occasion(source))
+            try:
+                change = refund_learned(now, refund, outcome, self.occasion(source))
+            except IllegalTransition as illegal:
+                return await self._illegal(now, illegal)
             if change is None or change.refund is None:
                 return now
             result = await self._write(change, was=now)

@@ -1,16 +1,15 @@
 """Columns and their types, once: the statements of the group writer and the readers are built from these tuples.
 
-A record travels as one element of many arrays (`unnest`); the Python side is a tuple in the same order.
+A record travels as the JSON of its own struct, whose fields have the columns' names (`json_to_recordset`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 
 class Columns(NamedTuple):
-    """Names and array element types, in order."""
+    """Names and types, in order."""
 
     names: tuple[str, ...]
     types: tuple[str, ...]
@@ -19,18 +18,17 @@ class Columns(NamedTuple):
         """`a, b, c` or `p.a, p.b, p.c`."""
         return ", ".join(prefix + name for name in self.names)
 
-    def unnested(self, alias: str, first: int) -> str:
-        """`unnest($1::text[], ...) AS alias(a, ...)`, parameters numbered from `first`."""
-        arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(self.types, first))
-        return f"unnest({arrays}) AS {alias}({self.listed()})"
+    def recordset(self, parameter: int, alias: str, *more: str) -> str:
+        """`json_to_recordset($n) AS alias(a text, ...)`; `more` are further columns of the record."""
+        return f"json_to_recordset(${parameter}::json) AS {alias}({self.typed(*more)})"
+
+    def typed(self, *more: str) -> str:
+        """`a text, b int`, and `more`."""
+        return ", ".join([*(f"{name} {kind}" for name, kind in zip(self.names, self.types, strict=True)), *more])
 
     def assigned(self, source: str, skip: frozenset[str]) -> str:
         """`a = source.a, ...` for an UPDATE, without the columns in `skip`."""
         return ", ".join(f"{name} = {source}.{name}" for name in self.names if name not in skip)
-
-    def prefixed(self, prefix: str) -> Columns:
-        """The same columns under other names."""
-        return Columns(tuple(prefix + name for name in self.names), self.types)
 
 
 def columns(text: str) -> Columns:
@@ -44,16 +42,16 @@ def joined(*groups: Columns) -> Columns:
     return Columns(tuple(n for g in groups for n in g.names), tuple(t for g in groups for t in g.types))
 
 
-def transposed(rows: Sequence[tuple[Any, ...]], width: int) -> Iterable[Sequence[Any]]:
-    """One sequence a column, as `unnest` wants them; `width` empty ones when there are no rows."""
-    return zip(*rows, strict=True) if rows else ((),) * width
-
-
 CLAIM = columns("""
+merchant_id     text
+payment_id      text
 idempotency_key text
-fingerprint     bytea
+order_no        text
+tender_no       int
 first_n         int
 holds           boolean
+fingerprint     text
+created_at      timestamptz
 """)
 
 PAYMENT_FIXED = columns("""
@@ -180,12 +178,6 @@ id          text
 kind        text
 evidence    json
 at          timestamptz
-""")
-
-KEY = columns("""
-merchant_id text
-payment_id  text
-id          text
 """)
 
 PAYMENT = joined(PAYMENT_FIXED, PAYMENT_MOVING)

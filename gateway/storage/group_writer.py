@@ -35,7 +35,7 @@ class Kind(Generic[R]):
 
     name: str
     statement: str
-    arguments: Callable[[list[R]], list[object]]
+    arguments: Callable[[list[R]], list[str]]
     keys: Callable[[R], tuple[Hashable, ...]]
     sort_key: Callable[[R], Any]
     identity: Callable[[R], tuple[str, str]]

@@ -61,7 +61,7 @@ class PaymentReader(Reader):
     async def payment_by_key(self, merchant_id: str, idempotency_key: str) -> KeyTaken | None:
         """What the key is bound to."""
         rows = await self._fetch(BY_KEY, merchant_id, idempotency_key)
-        return KeyTaken(read_payment(rows[0], rows), rows[0]["fingerprint"]) if rows else None
+        return KeyTaken(read_payment(rows[0], rows), rows[0]["fingerprint"].encode()) if rows else None
 
     async def payment_by_trade(self, account_id: str, out_trade_no: str) -> Payment | None:
         """By the channel's order number, on this account only."""

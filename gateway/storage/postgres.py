@@ -15,7 +15,8 @@ from gateway.storage.event_feed import EventFeed
 from gateway.storage.group_writer import GroupWriter, Kind
 from gateway.storage.inbox import Inbox
 from gateway.storage.payment_reader import PaymentReader
-from gateway.storage.statements import APPLY, OPEN, apply_arguments, open_arguments
+from gateway.storage.rows import apply_arguments, open_arguments
+from gateway.storage.statements import APPLY, OPEN
 
 WRITTEN = "SELECT data::text AS data, at FROM event WHERE merchant_id = $1 AND id = $2"
 

@@ -1,105 +1,123 @@
-"""Structs to tuples in the order of `columns`, and database rows back to structs."""
+"""Structs to the JSON the statements take, and database rows back to structs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
-from operator import attrgetter
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 import msgspec
 from asyncpg import Record
+from msgspec import Raw, Struct
 
-from gateway.domain.change import Case, Change, Event, Opening, Posting
+from gateway.domain.change import Change, Opening
 from gateway.domain.payment import Attempt, Evidence, Failure, Payment, Refund
 from gateway.domain.states import PAYMENT_HOLDING
 from gateway.storage import columns as c
 
-Row = tuple[Any, ...]
-
-_encode = msgspec.json.encode
+_encode = msgspec.json.Encoder().encode
 _evidence = msgspec.json.Decoder(tuple[Evidence, ...])
 _metadata = msgspec.json.Decoder(dict[str, str])
 _discounts = msgspec.json.Decoder(tuple[dict[str, Any], ...])
 _failure = msgspec.json.Decoder(Failure)
-_attempt_fixed = attrgetter(*c.ATTEMPT_FIXED.names)
-_attempt_moving = attrgetter(*(name for name in c.ATTEMPT_MOVING.names if name != "evidence"))
-_refund_fixed = attrgetter(*c.REFUND_FIXED.names)
-_refund_moving = attrgetter(*(name for name in c.REFUND_MOVING.names if name != "evidence"))
 
 
-def _json(value: object) -> str | None:
-    """Empty is NULL: the schema's CHECKs ask whether there is evidence at all."""
-    return _encode(value).decode() if value else None
-
-
-_EMPTY_OBJECT: Final = "{}"
-_EMPTY_LIST: Final = "[]"
-
-
-def claim_row(opening: Opening) -> Row:
+class _Claim(Struct):
     """`CLAIM`."""
-    claim = opening.claim
-    return (claim.idempotency_key, claim.fingerprint, claim.first_n, opening.payment.status in PAYMENT_HOLDING)
+
+    merchant_id: str
+    payment_id: str
+    idempotency_key: str
+    order_no: str
+    tender_no: int
+    first_n: int
+    holds: bool
+    fingerprint: str
+    created_at: datetime
 
 
-def payment_fixed(payment: Payment) -> Row:
-    """`PAYMENT_FIXED`."""
-    p = payment
-    day = date.fromisoformat(p.business_date)
-    who = (p.merchant_id, p.id, p.store_id, p.terminal_id, p.operator_id)
-    what = (p.order_no, p.tender_no, p.amount, p.currency, p.channel, p.flow, p.description, _json(p.metadata) or _EMPTY_OBJECT)
-    return (*who, *what, p.tendered, p.change, day, p.created_at, p.expires_at)
+class _Event(Struct):
+    """`EVENT`. `data` keeps its exact text: an answer, its event and every resend have equal bytes."""
+
+    merchant_id: str
+    payment_id: str
+    id: str
+    object_id: str
+    version: int
+    type: str
+    public: bool
+    data: Raw
+    at: datetime
 
 
-def payment_moving(payment: Payment) -> Row:
-    """`PAYMENT_MOVING`."""
-    p = payment
-    seen = (p.version, p.status, p.qr_code, p.paid_at, p.payer_masked, _json(p.discounts) or _EMPTY_LIST, _json(p.failure))
-    return (*seen, p.cancel_requested_at, p.frozen_at, p.late_refund)
-
-
-def attempt_row(attempt: Attempt) -> Row:
-    """`ATTEMPT`."""
-    return (*_attempt_fixed(attempt), *_attempt_moving(attempt), _json(attempt.evidence))
-
-
-def attempt_moving(payment: Payment, attempt: Attempt) -> Row:
-    """`KEY` + `ATTEMPT_MOVING`."""
-    return (payment.merchant_id, payment.id, attempt.id, *_attempt_moving(attempt), _json(attempt.evidence))
-
-
-def refund_row(refund: Refund) -> Row:
-    """`REFUND`."""
-    return (*_refund_fixed(refund), *_refund_moving(refund), _json(refund.evidence))
-
-
-def refund_moving(refund: Refund) -> Row:
-    """`KEY` + `REFUND_MOVING`."""
-    return (refund.merchant_id, refund.payment_id, refund.id, *_refund_moving(refund), _json(refund.evidence))
-
-
-def event_row(payment: Payment, event: Event) -> Row:
-    """`EVENT`."""
-    where = (payment.merchant_id, payment.id, event.id, event.object_id, event.version)
-    return (*where, event.type, event.public, event.data.decode(), event.at)
-
-
-def posting_rows(payment: Payment, change: Change | Opening) -> Iterable[Row]:
+class _Posting(Struct):
     """`POSTING`."""
-    if not change.postings:
-        return ()
-    at = change.events[0].at
-    return [_posting(payment, posting, at) for posting in change.postings]
+
+    merchant_id: str
+    payment_id: str
+    posting_id: str
+    account: str
+    amount: int
+    at: datetime
 
 
-def _posting(payment: Payment, posting: Posting, at: Any) -> Row:
-    return (payment.merchant_id, payment.id, posting.posting_id, posting.account, posting.amount, at)
-
-
-def case_row(payment: Payment, case: Case) -> Row:
+class _Case(Struct):
     """`CASE`."""
-    return (payment.merchant_id, payment.id, case.id, case.kind, _encode(case.evidence).decode(), case.evidence.at)
+
+    merchant_id: str
+    payment_id: str
+    id: str
+    kind: str
+    evidence: Evidence
+    at: datetime
+
+
+def open_arguments(openings: list[Opening]) -> list[str]:
+    """The parameters of `statements.OPEN`: claims, payments with their attempts, events, journal."""
+    payments = [opening.payment for opening in openings]
+    return [_text([_claim(opening) for opening in openings]), _text(payments), _text(_events(openings)), _text(_postings(openings))]
+
+
+def apply_arguments(changes: list[Change]) -> list[str]:
+    """The parameters of `statements.APPLY`: payments with their attempts, new refunds, changed refunds, events, journal, cases."""
+    cases = [
+        _Case(k.payment.merchant_id, k.payment.id, k.case.id, k.case.kind, k.case.evidence, k.case.evidence.at) for k in changes if k.case
+    ]
+    return [
+        _text([change.payment for change in changes]),
+        _text([change.new_refund for change in changes if change.new_refund]),
+        _text([change.refund for change in changes if change.refund]),
+        _text(_events(changes)),
+        _text(_postings(changes)),
+        _text(cases),
+    ]
+
+
+def _text(records: object) -> str:
+    return _encode(records).decode()
+
+
+def _claim(opening: Opening) -> _Claim:
+    p, claim = opening.payment, opening.claim
+    holds = p.status in PAYMENT_HOLDING
+    words = claim.fingerprint.decode()
+    return _Claim(p.merchant_id, p.id, claim.idempotency_key, p.order_no, p.tender_no, claim.first_n, holds, words, p.created_at)
+
+
+def _events(records: list[Opening] | list[Change]) -> list[_Event]:
+    return [
+        _Event(r.payment.merchant_id, r.payment.id, e.id, e.object_id, e.version, e.type, e.public, Raw(e.data), e.at)
+        for r in records
+        for e in r.events
+    ]
+
+
+def _postings(records: list[Opening] | list[Change]) -> list[_Posting]:
+    return [
+        _Posting(r.payment.merchant_id, r.payment.id, line.posting_id, line.account, line.amount, r.events[0].at)
+        for r in records
+        for line in r.postings
+    ]
 
 
 def read_payment(row: Record, attempts: Iterable[Record]) -> Payment:
@@ -115,12 +133,12 @@ def read_payment(row: Record, attempts: Iterable[Record]) -> Payment:
 def read_attempt(row: Record) -> Attempt:
     """An attempt from a row whose columns may be prefixed `a_`."""
     fields = {name: row["a_" + name] for name in c.ATTEMPT.names}
-    fields["evidence"] = _evidence.decode(fields["evidence"]) if fields["evidence"] else ()
+    fields["evidence"] = _evidence.decode(fields["evidence"])
     return Attempt(**fields)
 
 
 def read_refund(row: Record) -> Refund:
     """A refund from its row."""
     fields = {name: row[name] for name in c.REFUND.names}
-    fields["evidence"] = _evidence.decode(fields["evidence"]) if fields["evidence"] else ()
+    fields["evidence"] = _evidence.decode(fields["evidence"])
     return Refund(**fields)

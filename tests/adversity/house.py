@@ -161,7 +161,7 @@ async def unbroken(call: Awaitable[Answer]) -> Answer | None:
 async def until(holds: Callable[[], Awaitable[bool]], within_s: float = 20) -> None:
     """Looks again and again; fails the test when it takes too long."""
     async with asyncio.timeout(within_s):
-        while not await holds():
+        while not await holds():  # noqa: ASYNC110 - the other side is another process
             await asyncio.sleep(0.02)
 
 
@@ -195,3 +195,11 @@ async def house(
             with contextlib.suppress(ProcessLookupError, AssertionError, KeyError):
                 opened.signal_worker(signal.SIGCONT)
             await opened.stop()
+
+
+def accepted(answer: Answer | None) -> dict[str, Any]:
+    """The document of a 2xx."""
+    assert answer is not None, "the line broke"
+    assert answer.ok, answer
+    document: dict[str, Any] = answer.document
+    return document

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
 
-from tests.adversity.house import House, code, house, until
+from tests.adversity.house import House, accepted, code, house, until
 from tests.sandbox_process import SandboxProcess, SandboxRefusedError
 from tests.servers import DatabaseServer
 
@@ -42,13 +43,11 @@ async def test_worker_dies_between_the_row_and_the_answer(shop: House):
         for hold in HOLDS:
             fault = await shop.sandbox.arm(channel, operation, hold, account=shop.books.accounts[channel], times=1, delay_ms=3_000)
             scanned = {"auth_code": code(channel)} if body["flow"] == "code" else {}
-            answer = await shop.pay(1_000, **body, **scanned)
-            assert answer is not None and answer.status == 201, answer
-            paid[way, hold] = answer.document
+            paid[way, hold] = accepted(await shop.pay(1_000, **(body | scanned)))
             await shop.fired(fault["id"])
     shop.signal_worker(signal.SIGKILL)
     codes = [payment["out_trade_no"] for (way, _), payment in paid.items() if way == "alipay qr"]
-    await asyncio.gather(*(until(lambda number=number: customer_pays(shop, number)) for number in codes))
+    await asyncio.gather(*(until(partial(customer_pays, shop, number)) for number in codes))
     ended = {case: await shop.settled(payment["id"]) for case, payment in paid.items()}
     for (way, hold), payment in ended.items():
         trade = await shop.trade(payment["out_trade_no"])
@@ -71,16 +70,15 @@ async def customer_pays(shop: House, number: str) -> bool:
 @pytest.mark.parametrize(("channel", "operation"), [("alipay", "cancel"), ("wechat", "reverse")])
 @pytest.mark.parametrize("hold", ["delay_before", "delay_after"])
 async def test_work_dies_in_the_middle_of_a_cancel(shop: House, channel: str, operation: str, hold: str):
-    answer = await shop.pay(700, auth_code=code(channel, "04"))
-    assert answer is not None
+    payment = accepted(await shop.pay(700, auth_code=code(channel, "04")))
     fault = await shop.sandbox.arm(channel, operation, hold, account=shop.books.accounts[channel], times=1, delay_ms=1_500)
-    assert (await shop.till.cancel(answer.document["id"], wait_s=0)).status == 200
+    assert (await shop.till.cancel(payment["id"], wait_s=0)).status == 200
     await shop.fired(fault["id"])
     await shop.kill("work")
-    durable = await shop.rows("SELECT status FROM attempt WHERE payment_id = $1", answer.document["id"])
+    durable = await shop.rows("SELECT status FROM attempt WHERE payment_id = $1", payment["id"])
     assert [row["status"] for row in durable] == ["cancelling"], "durable before the cancel leaves"
     await shop.start("work")
-    ended = await shop.settled(answer.document["id"])
+    ended = await shop.settled(payment["id"])
     assert (ended["status"], ended["failure"]["code"]) == ("canceled", "canceled"), ended
     trade = await shop.trade(ended["out_trade_no"])
     assert trade is not None
@@ -93,13 +91,12 @@ async def test_worker_dies_between_a_refund_and_its_answer(shop: House):
     asked: dict[tuple[str, str], str] = {}
     for channel in ("alipay", "wechat"):
         for hold in ("delay_before", "delay_after", "drop_before"):
-            paid = await shop.pay(1_000, auth_code=code(channel), wait_s=10)
-            assert paid is not None and paid.document["status"] == "succeeded", paid
+            paid = accepted(await shop.pay(1_000, auth_code=code(channel), wait_s=10))
+            assert paid["status"] == "succeeded", paid
             fault = await shop.sandbox.arm(channel, "refund", hold, account=shop.books.accounts[channel], times=1, delay_ms=2_500)
             body = {"refund_no": f"{channel}-{hold}", "amount": 400, "reason": "cold soup"}
-            refund = await shop.till.refund(paid.document["id"], body, f"refund-{channel}-{hold}", wait_s=0)
-            assert refund.status == 201, refund
-            asked[channel, hold] = refund.document["id"]
+            refund = accepted(await shop.till.refund(paid["id"], body, f"refund-{channel}-{hold}", wait_s=0))
+            asked[channel, hold] = refund["id"]
             await shop.fired(fault["id"])
     shop.signal_worker(signal.SIGKILL)
     for case, refund_id in asked.items():

@@ -25,7 +25,7 @@ from security.roles import PERMISSIONS, Role
 from security.secret import Secret
 from security.till_signature import sign
 from tests.tidy import markdown
-from tests.tidy.tree import ROOT
+from tests.tidy.tree import ROOT, python_files, source_of
 
 PAGES = markdown.pages()
 READMES = ("README.md", "README.zh-CN.md")
@@ -107,9 +107,18 @@ def test_errors_are_the_error_trees() -> None:
 
 def test_every_state_has_its_meaning_and_no_other() -> None:
     wanted = {"Payment": PAYMENT_STATES, "Attempt": ATTEMPT_STATES, "Refund": REFUND_STATES}
-    sections = {title: re.split(rf"^### {title}$", page("docs/api.md"), flags=re.MULTILINE)[1].split("\n#")[0] for title in wanted}
-    described = {title: re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) for title, text in sections.items()}
-    assert {title: sorted(names) for title, names in described.items()} == {title: sorted(names) for title, names in wanted.items()}
+    text = page("docs/states.md")
+    sections = {title: re.split(rf"^## {title}$", text, flags=re.MULTILINE)[1].split("\n## ")[0] for title in wanted}
+    described = {title: re.findall(r"^\| `(\w+)` \| [^|`]", section, re.MULTILINE) for title, section in sections.items()}
+    assert {title: set(names) for title, names in described.items()} == {title: set(names) for title, names in wanted.items()}
+
+
+def test_every_kind_of_case_is_in_its_runbook() -> None:
+    sources = "".join(source_of(path) for path in python_files("gateway/domain", "gateway/flow"))
+    kinds = set(re.findall(r'(?:_case\(|_open_case\([^"]*|kind=)f?"([a-z_{}.]+)"', sources))
+    described = page("docs/runbooks/frozen-payments.md")
+    assert len(kinds) > 5
+    assert [kind for kind in kinds if f"`{kind.split('{')[0]}" not in described] == []
 
 
 def test_every_verdict_is_described() -> None:
@@ -129,6 +138,13 @@ def test_commands_exist(path: object) -> None:
 @pytest.mark.parametrize("path", PAGES, ids=str)
 def test_links_lead_somewhere(path: object) -> None:
     assert broken_links(str(path), page(str(path))) == []
+
+
+def test_files_that_pages_name_exist() -> None:
+    named = {(path, span) for path in PAGES if path.parts[0] in {"docs", "CONTRIBUTING.md"} for span in markdown.spans(page(str(path)))}
+    files = [(path, span) for path, span in named if re.fullmatch(r"\.?[\w-]+(/[\w.-]+)*/[\w-]+\.(py|sql|yaml|lock|toml)", span)]
+    assert len(files) > 20
+    assert [f"{path}: {span}" for path, span in files if not any((ROOT / base / span).is_file() for base in ("", "gateway"))] == []
 
 
 def test_both_readmes_have_the_same_parts() -> None:

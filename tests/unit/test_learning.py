@@ -216,7 +216,13 @@ def test_learned(line: Line):
     after = change.payment
     event = change.events[0]
     proofs = [item.proof for item in after.attempts[0].evidence if item.proof]
-    found = (after.status, after.attempts[0].status, proofs[-1] if proofs else "-", event.type if event.public else "-", change.case.kind if change.case else "-")
+    found = (
+        after.status,
+        after.attempts[0].status,
+        proofs[-1] if proofs else "-",
+        event.type if event.public else "-",
+        change.case.kind if change.case else "-",
+    )
     assert list(found) == expected
     assert (after.version, event.version, event.object_id) == (before.version + 1, before.version + 1, before.id)
     assert after.attempts[0].evidence[-1].outcome in (type(OUTCOMES[word]).__name__, "Mismatch")
@@ -250,7 +256,13 @@ def test_money_after_a_no_is_refunded_in_the_same_change(status, tried, origin):
     assert change is not None
     assert change.new_refund is not None
     refund, first = change.new_refund, change.payment.attempts[0]
-    assert (refund.refund_no, refund.origin, refund.amount, refund.status, refund.attempt_id) == (f"{origin}.TT1", origin, 1000, "requested", first.id)
+    assert (refund.refund_no, refund.origin, refund.amount, refund.status, refund.attempt_id) == (
+        f"{origin}.TT1",
+        origin,
+        1000,
+        "requested",
+        first.id,
+    )
     assert refund.due_at == NOW
     assert (first.status, first.captured_amount, first.reserved_amount) == ("captured_late", 1000, 1000)
     assert change.payment.status == ("paid_late" if origin == "late" else status)
@@ -307,7 +319,11 @@ def test_a_yes_is_booked_whole():
     change = learned(payment(), attempt(), yes, occasion("pay"))
     assert change is not None
     paid, settled = change.payment, change.payment.attempts[0]
-    assert (paid.paid_at, paid.payer_masked, paid.discounts) == (later(-1), "a**", ({"name": "coupon", "amount": 50, "funded_by": "merchant"},))
+    assert (paid.paid_at, paid.payer_masked, paid.discounts) == (
+        later(-1),
+        "a**",
+        ({"name": "coupon", "amount": 50, "funded_by": "merchant"},),
+    )
     assert (settled.captured_amount, settled.received_amount, settled.channel_trade_no, settled.due_at) == (1000, 950, "C7", None)
 
 

@@ -82,7 +82,7 @@ CREATE TABLE claim (
     tender_no       int NOT NULL,
     first_n         int NOT NULL CHECK (first_n >= 1),
     holds           boolean NOT NULL,
-    fingerprint     bytea NOT NULL,          -- decoded fields; secrets as keyed digests
+    fingerprint     text NOT NULL,           -- decoded fields as JSON; secrets as keyed digests
     created_at      timestamptz NOT NULL,
     PRIMARY KEY (merchant_id, idempotency_key),
     UNIQUE (merchant_id, payment_id),
@@ -153,13 +153,13 @@ CREATE TABLE attempt (
     received_amount  bigint NOT NULL CHECK (received_amount >= 0),
     reserved_amount  bigint NOT NULL CHECK (reserved_amount >= 0),
     returned_amount  bigint NOT NULL CHECK (returned_amount >= 0),
-    evidence         json,
+    evidence         json NOT NULL,
     PRIMARY KEY (merchant_id, id),
     UNIQUE (merchant_id, payment_id, number),
     UNIQUE (out_trade_no),
     -- no foreign key: the one statement that inserts attempts takes them from the payment's RETURNING
     CONSTRAINT refunds_within_capture CHECK (reserved_amount + returned_amount <= captured_amount),
-    CONSTRAINT a_no_needs_evidence CHECK (status NOT IN ('declined', 'not_sent', 'reversed') OR evidence IS NOT NULL),
+    CONSTRAINT a_no_needs_evidence CHECK (status NOT IN ('declined', 'not_sent', 'reversed') OR json_array_length(evidence) > 0),
     CONSTRAINT money_is_known CHECK ((captured_amount > 0) = (status IN ('succeeded', 'captured_late', 'returned'))),
     CONSTRAINT live_is_watched CHECK (status NOT IN ('pending', 'in_doubt', 'cancelling') OR due_at IS NOT NULL)
 );
@@ -192,13 +192,13 @@ CREATE TABLE refund (
     due_at            timestamptz,
     tries             int NOT NULL,
     silences          int NOT NULL,
-    evidence          json,
+    evidence          json NOT NULL,
     PRIMARY KEY (merchant_id, id),
     UNIQUE (merchant_id, refund_no),
     UNIQUE (merchant_id, idempotency_key),
     UNIQUE (out_refund_no),
     FOREIGN KEY (merchant_id, payment_id) REFERENCES payment (merchant_id, id),
-    CONSTRAINT failed_needs_evidence CHECK (status <> 'failed' OR evidence IS NOT NULL),
+    CONSTRAINT failed_needs_evidence CHECK (status <> 'failed' OR json_array_length(evidence) > 0),
     CONSTRAINT what_we_owe_never_fails CHECK (status <> 'failed' OR origin = 'merchant'),
     CONSTRAINT open_is_watched CHECK (status NOT IN ('requested', 'processing', 'in_doubt') OR due_at IS NOT NULL)
 );

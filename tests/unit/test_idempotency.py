@@ -1,0 +1,162 @@
+"""Same key, same body: the same payment. Same key, other body: the first field that differs is named."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from gateway.domain.errors import IdempotencyKeyReused
+from gateway.flow.commands import Caller, PayCommand
+from gateway.flow.idempotency import KeyDesk, fingerprint, same_body_or_refuse
+from gateway.flow.ports import KeyTaken
+from gateway.limits import HELD_LOOKS_MAX
+from gateway.storage.memory import MemoryStore
+from gateway.storage.memory_claims import MemoryClaims
+from security.secret import Secret
+from tests.contract.drawn import drawn_payment, opening_of
+from tests.unit.paying import payment
+
+BODY: dict[str, Any] = {
+    "order_no": "A1",
+    "tender_no": 1,
+    "amount": 1000,
+    "currency": "CNY",
+    "method": "auto",
+    "flow": None,
+    "auth_code": Secret("280000000000000000"),
+    "tendered": None,
+    "expires_in_s": None,
+    "store_id": None,
+    "operator_id": "op",
+    "description": "noodles",
+    "metadata": {"a": "1", "b": "2"},
+}
+CALLER = Caller(key_id="k", merchant_id="m1", store_id="s1", terminal_id="t1", role="terminal")
+
+
+def digest(purpose: str, text: str) -> str:
+    return f"{purpose}:{len(text)}:{sum(text.encode())}"
+
+
+def prints(**fields: Any) -> bytes:
+    return fingerprint(PayCommand(**(BODY | fields)), "s1", "code", digest)
+
+
+def test_same_body_passes():
+    same_body_or_refuse(KeyTaken(payment(), prints()), prints())
+
+
+def test_the_order_of_metadata_is_no_difference():
+    same_body_or_refuse(KeyTaken(payment(), prints()), prints(metadata={"b": "2", "a": "1"}))
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"order_no": "A2"}, "order_no"),
+        ({"tender_no": 2}, "tender_no"),
+        ({"amount": 1001}, "amount"),
+        ({"method": "alipay"}, "method"),
+        ({"auth_code": Secret("280000000000000001")}, "auth_code"),
+        ({"auth_code": None}, "auth_code"),
+        ({"tendered": 1000}, "cash"),
+        ({"expires_in_s": 60}, "expires_in"),
+        ({"operator_id": None}, "operator_id"),
+        ({"description": "rice"}, "description"),
+        ({"metadata": {"a": "1"}}, "metadata"),
+        ({"amount": 1001, "description": "rice"}, "amount"),
+    ],
+)
+def test_other_body_names_the_first_field_that_differs(fields, named):
+    with pytest.raises(IdempotencyKeyReused) as refused:
+        same_body_or_refuse(KeyTaken(payment(), prints()), prints(**fields))
+    assert refused.value.field == named
+
+
+@pytest.mark.parametrize(("store", "flow", "named"), [("s2", "code", "store_id"), ("s1", "qr", "flow")])
+def test_defaults_filled_in_are_compared_too(store, flow, named):
+    with pytest.raises(IdempotencyKeyReused) as refused:
+        same_body_or_refuse(KeyTaken(payment(), prints()), fingerprint(PayCommand(**BODY), store, flow, digest))
+    assert refused.value.field == named
+
+
+def test_a_payment_code_is_kept_as_a_digest_only():
+    assert b"280000000000000000" not in prints()
+    assert digest("auth_code", "280000000000000000").encode() in prints()
+
+
+# --- the claim around a request
+
+
+class StillClock:
+    def now(self) -> datetime:
+        return datetime(2026, 11, 21, tzinfo=UTC)
+
+    def monotonic(self) -> float:
+        return 1.0
+
+
+class Tokens:
+    def __init__(self) -> None:
+        self.made = 0
+
+    def new(self, prefix: str) -> str:
+        return prefix
+
+    def token(self) -> str:
+        self.made += 1
+        return f"token{self.made}"
+
+
+class CountingStore(MemoryStore):
+    """Counts the looks for a row; `appears_at` is the look at which it is there."""
+
+    def __init__(self, appears_at: int | None) -> None:
+        super().__init__()
+        self.looks, self.appears_at = 0, appears_at
+
+    async def payment_by_key(self, merchant_id: str, idempotency_key: str) -> KeyTaken | None:
+        self.looks += 1
+        if self.looks == self.appears_at:
+            await self.open(opening_of(drawn_payment(), idempotency_key))
+        return await super().payment_by_key(merchant_id, idempotency_key)
+
+
+async def test_a_free_key_is_taken_and_let_go():
+    store, claims = CountingStore(None), MemoryClaims(StillClock())
+    desk = KeyDesk(store, claims, Tokens())
+    token, bound = await desk.take(CALLER, "k1")
+    assert (token, bound, store.looks) == ("token1", None, 0)
+    await desk.release(CALLER, "k1", token)
+    assert await desk.take(CALLER, "k1") == ("token2", None)
+
+
+@pytest.mark.parametrize("appears_at", range(1, HELD_LOOKS_MAX + 1))
+async def test_a_held_key_waits_for_the_row_of_the_other(appears_at):
+    store = CountingStore(appears_at)
+    desk = KeyDesk(store, MemoryClaims(StillClock()), Tokens())
+    await desk.take(CALLER, "k1")
+    token, bound = await desk.take(CALLER, "k1")
+    assert token is None
+    assert bound is not None
+    assert store.looks == appears_at
+
+
+async def test_a_held_key_without_a_row_goes_on_after_a_while():
+    """Whoever held it may be dead: Postgres decides."""
+    store, claims = CountingStore(None), MemoryClaims(StillClock())
+    desk = KeyDesk(store, claims, Tokens())
+    first, _ = await desk.take(CALLER, "k1")
+    assert await desk.take(CALLER, "k1") == (None, None)
+    assert store.looks == HELD_LOOKS_MAX
+    await desk.release(CALLER, "k1", None)  # whoever has no token lets nothing go
+    assert await claims.take("{m1}:pay:k1", "x") is False
+    await desk.release(CALLER, "k1", first)
+    assert await claims.take("{m1}:pay:k1", "x") is True
+
+
+async def test_without_redis_postgres_decides():
+    store, claims = CountingStore(None), MemoryClaims(StillClock())
+    claims.reachable = False
+    assert await KeyDesk(store, claims, Tokens()).take(CALLER, "k1") == (None, None)
+    assert store.looks == 0

@@ -1,0 +1,147 @@
+"""Which account takes a payment, and which field is to blame when none does: one line a case."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from adapters.channel import Flow
+from adapters.discovery import discover
+from gateway.domain.errors import AmountInvalid, AuthCodeUnrecognized, FieldInvalid, FieldMissing, MethodUnavailable
+from gateway.flow.commands import Caller, PayCommand
+from gateway.flow.ports import Account
+from gateway.flow.routing import choose
+from security.secret import Secret
+
+MANIFESTS = {name: manifest for name, manifest in discover().items() if name in ("alipay", "wechat", "cash")}
+ALIPAY_CODE, WECHAT_CODE, NOBODYS_CODE = "280000000000000000", "130000000000000000", "990000000000000000"
+
+
+def account(name: str, channel: str, store: str | None = None, *, enabled: bool = True) -> Account:
+    return Account(
+        id=name,
+        merchant_id="m1",
+        store_id=store,
+        priority=1,
+        enabled=enabled,
+        profile="standard",
+        manifest=MANIFESTS[channel],
+        channel=None,
+        local=None,
+    )
+
+
+@dataclass
+class Shelf:
+    """A directory of one merchant."""
+
+    rows: list[Account] = field(default_factory=list)
+
+    def accounts(self, merchant_id: str) -> list[Account]:
+        return self.rows if merchant_id == "m1" else []
+
+    def manifests(self):
+        return MANIFESTS
+
+    def store_exists(self, merchant_id: str, store_id: str) -> bool:
+        return (merchant_id, store_id) in (("m1", "s1"), ("m1", "s2"))
+
+
+SHELF = Shelf(
+    [
+        account("off", "alipay", enabled=False),
+        account("ali_s2", "alipay", "s2"),
+        account("ali_1", "alipay"),
+        account("ali_2", "alipay"),
+        account("wx", "wechat", "s1"),
+        account("till", "cash"),
+    ]
+)
+TILL = Caller(key_id="k", merchant_id="m1", store_id="s1", terminal_id="t1", role="terminal")
+TILL_OF_M2 = Caller(key_id="k", merchant_id="m2", store_id="s1", terminal_id="t1", role="terminal")
+OFFICE = Caller(key_id="k", merchant_id="m1", store_id=None, terminal_id=None, role="merchant")
+
+
+def command(**fields: Any) -> PayCommand:
+    given: dict[str, Any] = {
+        "order_no": "A1",
+        "tender_no": 1,
+        "amount": 1000,
+        "currency": "CNY",
+        "method": "auto",
+        "flow": None,
+        "auth_code": None,
+        "tendered": None,
+        "expires_in_s": None,
+        "store_id": None,
+        "operator_id": None,
+        "description": None,
+    }
+    if isinstance(fields.get("auth_code"), str):
+        fields["auth_code"] = Secret(fields["auth_code"])
+    return PayCommand(**(given | fields))
+
+
+@pytest.mark.parametrize(
+    ("caller", "fields", "chosen"),
+    [
+        (TILL, {"auth_code": ALIPAY_CODE}, ("ali_1", "code", "s1")),
+        (TILL, {"auth_code": WECHAT_CODE}, ("wx", "code", "s1")),
+        (TILL, {"auth_code": ALIPAY_CODE, "method": "alipay"}, ("ali_1", "code", "s1")),
+        (TILL, {"auth_code": ALIPAY_CODE, "store_id": "s1"}, ("ali_1", "code", "s1")),
+        (OFFICE, {"auth_code": ALIPAY_CODE, "store_id": "s2"}, ("ali_s2", "code", "s2")),
+        (OFFICE, {"auth_code": ALIPAY_CODE, "store_id": "s1"}, ("ali_1", "code", "s1")),
+        (TILL, {"method": "alipay", "flow": "qr"}, ("ali_1", "qr", "s1")),
+        (TILL, {"method": "wechat", "flow": "qr", "expires_in_s": 60}, ("wx", "qr", "s1")),
+        (TILL, {"method": "cash"}, ("till", "code", "s1")),
+        (TILL, {"method": "cash", "tendered": 1000}, ("till", "code", "s1")),
+        (OFFICE, {"method": "cash", "store_id": "s2", "tendered": 2000}, ("till", "code", "s2")),
+    ],
+)
+def test_chosen(caller, fields, chosen):
+    route = choose(command(**fields), caller, SHELF)
+    assert (route.account.id, route.flow, route.store_id) == chosen
+
+
+@pytest.mark.parametrize(
+    ("caller", "fields", "error", "blamed"),
+    [
+        (TILL, {}, FieldMissing, "method"),
+        (TILL, {"flow": "code"}, FieldMissing, "auth_code"),
+        (TILL, {"auth_code": NOBODYS_CODE}, AuthCodeUnrecognized, "auth_code"),
+        (TILL, {"auth_code": WECHAT_CODE, "method": "alipay"}, AuthCodeUnrecognized, "auth_code"),
+        (TILL, {"method": "alipay"}, FieldMissing, "auth_code"),
+        (TILL, {"method": "alipay", "flow": "qr", "auth_code": ALIPAY_CODE}, FieldInvalid, "auth_code"),
+        (TILL, {"method": "cash", "auth_code": ALIPAY_CODE}, FieldInvalid, "auth_code"),
+        (TILL, {"method": "cash", "flow": "qr"}, FieldInvalid, "flow"),
+        (TILL, {"method": "bitcoin"}, FieldInvalid, "method"),
+        (TILL, {"auth_code": ALIPAY_CODE, "expires_in_s": 60}, FieldInvalid, "expires_in"),
+        (TILL, {"auth_code": ALIPAY_CODE, "tendered": 1000}, FieldInvalid, "cash"),
+        (TILL, {"method": "cash", "tendered": 999}, FieldInvalid, "cash.tendered"),
+        (TILL, {"auth_code": ALIPAY_CODE, "amount": 10_000_000_001}, AmountInvalid, "amount"),
+        (TILL, {"auth_code": ALIPAY_CODE, "store_id": "s2"}, FieldInvalid, "store_id"),
+        (OFFICE, {"auth_code": ALIPAY_CODE}, FieldMissing, "store_id"),
+        (OFFICE, {"auth_code": ALIPAY_CODE, "store_id": "s9"}, FieldInvalid, "store_id"),
+        (OFFICE, {"auth_code": WECHAT_CODE, "store_id": "s2"}, MethodUnavailable, "method"),
+    ],
+)
+def test_refused_before_anything_is_written(caller, fields, error, blamed):
+    with pytest.raises(error) as refused:
+        choose(command(**fields), caller, SHELF)
+    assert refused.value.field == blamed
+    assert all(str(code) not in str(refused.value) for code in (ALIPAY_CODE, WECHAT_CODE, NOBODYS_CODE))
+
+
+def test_the_reason_is_kept():
+    assert choose(command(auth_code=ALIPAY_CODE), TILL, SHELF).why == "first by priority of: ali_1 ali_2"
+
+
+def test_another_merchants_accounts_do_not_exist():
+    with pytest.raises(MethodUnavailable):
+        choose(command(auth_code=ALIPAY_CODE), TILL_OF_M2, SHELF)
+
+
+@pytest.mark.parametrize("flow", list(Flow))
+def test_every_wallet_takes_both_flows(flow):
+    for channel in ("alipay", "wechat"):
+        assert flow in MANIFESTS[channel].flows
