@@ -58,7 +58,7 @@ load: $(READY) ## lunch rush with locust, ended by the money audit
 	@$(PY) -m loadtests.rush $(ARGS)
 
 .PHONY: bench
-bench: $(READY) ## open-loop latencies against the smallest possible rival
+bench: $(READY) ## payments a second and CPU a payment, beside the floor measured in the same run
 	@$(PY) -m loadtests.bench $(ARGS)
 
 .PHONY: new-channel

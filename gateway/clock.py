@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -49,8 +49,8 @@ class SystemIds:
 
     def new(self, prefix: str) -> str:
         """See `Ids`."""
-        return f"{prefix}_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+        return f"{prefix}_{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
 
     def token(self) -> str:
         """See `Ids`."""
-        return secrets.token_hex(16)
+        return os.urandom(16).hex()

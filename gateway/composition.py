@@ -176,8 +176,8 @@ def _readiness(world: Gateway, dsn: str) -> Callable[[], Awaitable[Readiness]]:
             await world.store.alive()
             migrated = migrated or not await pending(dsn)
         except (GatewayError, OSError):
-            checks["postgres"] = "down"
-        if not migrated:
+            checks |= {"postgres": "down", "schema": "unknown"}
+        if checks["postgres"] == "up" and not migrated:
             checks["schema"] = "behind: run `tillgate migrate`"
         if not world.directory.fresh():
             checks["directory"] = "stale"

@@ -17,26 +17,37 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import uvloop
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from gateway.cli.client import Client
 from loadtests.generator import CONNECTIONS, Measured, closed_loop
-from loadtests.processes import below, table
-from security.secret import Secret
-from security.till_signature import authorization_header
+from loadtests.processes import table
+from loadtests.service import Service
+from loadtests.till import payment, prebuilt, wire
 
 SECONDS = 8.0
 WARM_UP_S = 2.0
-REQUESTS_A_SECOND_MAX = 6_000  # prebuilt; a server faster than this would end the run early
-START_S = 120.0
+REQUESTS_A_SECOND_MAX = 6_000  # prebuilt; a server faster than this ends the run early
 CASH_CPU_RATIO_MAX: Final = 4.0  # aim: a cash payment costs at most this many bare requests of worker CPU
 CASH_RATE_RATIO_MIN: Final = 0.25  # aim: and reaches this share of the bare endpoint's rate
+CREATED = 201
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measurement: the answers, and CPU seconds by part."""
+
+    measured: Measured
+    cpu_s: dict[str, float]
+
+    def us(self, part: str) -> float:
+        """CPU microseconds of `part` for one answer."""
+        return self.cpu_s.get(part, 0.0) / max(self.measured.answers, 1) * 1e6
 
 
 def main() -> int:
@@ -46,8 +57,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=SECONDS, help="length of each measurement")
     parser.add_argument("--connections", type=int, default=CONNECTIONS)
     parser.add_argument("--only", choices=("cash", "alipay"), help="one of the two payments")
-    options = parser.parse_args()
-    return uvloop.run(_bench(options))
+    return uvloop.run(_bench(parser.parse_args()))
 
 
 async def _bench(options: argparse.Namespace) -> int:
@@ -57,157 +67,61 @@ async def _bench(options: argparse.Namespace) -> int:
     sign_us, verify_us = _rsa_floor()
     print(f"RSA-2048: sign {sign_us:.0f} µs, verify {verify_us:.0f} µs of one core")
     with tempfile.TemporaryDirectory(prefix="tg-bench-") as folder:
-        Path(folder).chmod(0o711)  # as root, Postgres runs as another user that must reach its folder inside
-        gateway = await _Dev.start(Path(folder))
-        missed: list[str] = []
+        service = await Service.start(Path(folder))
         try:
-            sample = await gateway.sample()
-            floor = await _bare(sample, options)
-            for name in ("cash", "alipay") if options.only is None else (options.only,):
-                figure = await gateway.measured(name, options)
-                missed += _report(name, figure, floor, sign_us + verify_us)
-            print(await gateway.audited())
+            floor = await _bare(service, options)
+            missed: list[str] = []
+            for method in ("cash", "alipay") if options.only is None else (options.only,):
+                missed += _report(method, await _measured(service, method, options), floor, sign_us + verify_us)
+            problems = await service.audited()
         finally:
-            gateway.stop()
-    for line in missed:
+            service.stop()
+    print(f"money audit: {len(problems)} differences" + "".join(f"\n  {problem}" for problem in problems[:20]))
+    for line in (*missed, *problems[:1]):
         print(f"MISSED {line}")
-    return 1 if missed and options.check else 0
+    return 1 if (missed or problems) and options.check else 0
 
 
-class Figure:
-    """One measurement: the answers, and CPU seconds by part."""
-
-    def __init__(self, measured: Measured, cpu_s: dict[str, float]) -> None:
-        self.measured, self.cpu_s = measured, cpu_s
-
-    def us(self, part: str) -> float:
-        """CPU microseconds of `part` for one answer."""
-        return self.cpu_s.get(part, 0.0) / max(self.measured.answers, 1) * 1e6
-
-
-def _report(name: str, figure: Figure, floor: Figure, rsa_us: float) -> list[str]:
-    m, bare_us = figure.measured, floor.us("worker")
-    ratio, rate = figure.us("worker") / bare_us, m.rate / floor.measured.rate
+def _report(method: str, figure: Figure, floor: Figure, rsa_us: float) -> list[str]:
+    m, bare_us, worker_us = figure.measured, floor.us("worker"), figure.us("worker")
+    ratio, rate = worker_us / bare_us, m.rate / floor.measured.rate
     parts = ", ".join(f"{part} {figure.us(part):.0f}" for part in figure.cpu_s)
-    print(f"{name}: {m.rate:.0f}/s, p50 {m.percentile_ms(0.5):.1f} ms, p99 {m.percentile_ms(0.99):.1f} ms, statuses {dict(m.statuses)}")
+    print(f"{method}: {m.rate:.0f}/s, p50 {m.percentile_ms(0.5):.1f} ms, p99 {m.percentile_ms(0.99):.1f} ms, statuses {dict(m.statuses)}")
     print(f"  CPU µs a payment: {parts}")
     print(f"  worker CPU = {ratio:.2f} × bare request; rate = {rate:.2f} × bare", end="")
-    print(f"; worker CPU = {figure.us('worker') / (bare_us + rsa_us):.2f} × (bare + RSA sign and verify)" if name != "cash" else "")
-    missed = [f"{name}: {count} answers of status {status}" for status, count in m.statuses.items() if status != 201]  # noqa: PLR2004
-    if name == "cash" and ratio > CASH_CPU_RATIO_MAX:
+    print(f"; worker CPU = {worker_us / (bare_us + rsa_us):.2f} × (bare + RSA sign and verify)" if method != "cash" else "")
+    missed = [f"{method}: {count} answers of status {status}" for status, count in m.statuses.items() if status != CREATED]
+    if method == "cash" and ratio > CASH_CPU_RATIO_MAX:
         missed.append(f"cash CPU {ratio:.2f} × bare, aim {CASH_CPU_RATIO_MAX}")
-    if name == "cash" and rate < CASH_RATE_RATIO_MIN:
+    if method == "cash" and rate < CASH_RATE_RATIO_MIN:
         missed.append(f"cash rate {rate:.2f} × bare, aim {CASH_RATE_RATIO_MIN}")
     return missed
 
 
-class _Dev:
-    """`tillgate dev` in a process of its own: the very system a newcomer runs."""
-
-    def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
-        self._process, self._folder = process, folder
-        self._terms: dict[str, Any] = {}
-        self._numbers = itertools.count(1)
-
-    @classmethod
-    async def start(cls, folder: Path) -> _Dev:
-        """Ready, its tour played."""
-        log = (folder / "dev.log").open("wb")
-        command = [sys.executable, "-m", "gateway", "dev", "--data", str(folder / "data"), "--port", "0", "--workers", "1"]
-        dev = cls(subprocess.Popen(command, stdout=log, stderr=log), folder)  # noqa: ASYNC220
-        end = time.monotonic() + START_S
-        while b"Ctrl-C stops" not in (folder / "dev.log").read_bytes():
-            if dev._process.poll() is not None or time.monotonic() > end:
-                raise SystemExit(f"tillgate dev did not start:\n{(folder / 'dev.log').read_text()}")
-            await asyncio.sleep(0.2)
-        dev._terms = json.loads((folder / "data" / "dev.json").read_text())
-        return dev
-
-    def stop(self) -> None:
-        """End it and everything it started."""
-        self._process.terminate()
-        self._process.wait(60)
-
-    async def sample(self) -> bytes:
-        """A payment as the gateway answers it, for the bare endpoint to answer."""
-        key = self._terms["terminal_key"]
-        async with Client(self._terms["base_url"], key["id"], Secret(key["secret"])) as till:
-            answer = await till.pay({"order_no": "BENCH-SAMPLE", "amount": 12850, "method": "cash"}, "bench-sample-" + str(time.time_ns()))
-        return json.dumps(answer.document).encode()
-
-    async def measured(self, name: str, options: argparse.Namespace) -> Figure:
-        """A warm-up, then the measurement."""
-        host, port = self._terms["base_url"].removeprefix("http://").split(":")
-        await closed_loop(host, int(port), self._requests(name, WARM_UP_S), WARM_UP_S, options.connections)
-        requests = self._requests(name, options.seconds)
-        before = self._cpu()
-        measured = await closed_loop(host, int(port), requests, options.seconds, options.connections)
-        after = self._cpu()
-        return Figure(measured, {part: after[part] - before.get(part, 0.0) for part in after})
-
-    async def audited(self) -> str:
-        """The gateway's books against the sandbox's ledger."""
-        from gateway.embedded.postgres import EmbeddedPostgres  # noqa: PLC0415 - only for its address
-        from loadtests.audit import audit  # noqa: PLC0415 - a bench without remote payments needs no sandbox client
-
-        dsn = EmbeddedPostgres(self._folder / "data" / "postgres").dsn
-        problems = await audit(dsn, self._terms["sandbox_url"])
-        return f"money audit: {len(problems)} differences" + "".join(f"\n  {problem}" for problem in problems[:20])
-
-    def _requests(self, name: str, seconds: float) -> Iterator[bytes]:
-        count = int(seconds * REQUESTS_A_SECOND_MAX)
-        return iter([self._request(name, next(self._numbers)) for _ in range(count)])
-
-    def _request(self, name: str, number: int) -> bytes:
-        order = f"B{time.time_ns():x}-{number}"
-        how = {"method": "cash"} if name == "cash" else {"auth_code": f"28{number:014d}00"}
-        body = json.dumps({"order_no": order, "amount": 12850, "currency": "CNY", **how}).encode()
-        return signed(self._terms["terminal_key"], order, body)
-
-    def _cpu(self) -> dict[str, float]:
-        found = {"worker": 0.0, "postgres": 0.0, "redis": 0.0, "sandbox": 0.0, "work": 0.0}
-        for process in below(self._process.pid, table()):
-            for part, mark in (
-                ("worker", "gateway serve"),
-                ("postgres", "postgres"),
-                ("redis", "redis"),
-                ("sandbox", "sandbox"),
-                ("work", "gateway work"),
-            ):
-                if mark in process.command:
-                    found[part] += process.cpu_s
-                    break
-        return found
+async def _measured(service: Service, method: str, options: argparse.Namespace) -> Figure:
+    """A warm-up, then the measurement."""
+    host, port = service.address
+    key = service.terms["terminal_key"]
+    await closed_loop(host, port, prebuilt(key, method, int(WARM_UP_S * REQUESTS_A_SECOND_MAX)), WARM_UP_S, options.connections)
+    requests = prebuilt(key, method, int(options.seconds * REQUESTS_A_SECOND_MAX))
+    before = service.cpu_s()
+    measured = await closed_loop(host, port, requests, options.seconds, options.connections)
+    after = service.cpu_s()
+    return Figure(measured, {part: after[part] - before[part] for part in after})
 
 
-def signed(key: dict[str, str], idempotency_key: str, body: bytes) -> bytes:
-    """A whole pay request as it goes over the wire."""
-    authorization = authorization_header(
-        key["id"],
-        Secret(key["secret"]),
-        method="POST",
-        path_qs="/v1/payments",
-        ts=int(time.time()),
-        idempotency_key=idempotency_key,
-        body=body,
-    )
-    head = (
-        f"POST /v1/payments HTTP/1.1\r\nHost: till\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        f"Idempotency-Key: {idempotency_key}\r\nAuthorization: {authorization}\r\n\r\n"
-    )
-    return head.encode() + body
-
-
-async def _bare(sample: bytes, options: argparse.Namespace) -> Figure:
-    process = subprocess.Popen([sys.executable, "-m", "loadtests.bare"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: ASYNC220
+async def _bare(service: Service, options: argparse.Namespace) -> Figure:
+    """The floor, answering a payment that the gateway itself answered."""
+    async with service.till() as till:
+        sample = await till.pay({"order_no": f"BENCH-{time.time_ns()}", "amount": 12850, "method": "cash"}, f"bench-{time.time_ns()}")
+    command = [sys.executable, "-m", "loadtests.bare"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: ASYNC220
     assert process.stdin is not None and process.stdout is not None  # noqa: PT018
     try:
-        process.stdin.write(sample + b"\n")
+        process.stdin.write(json.dumps(sample.document).encode() + b"\n")
         process.stdin.flush()
         port = int(process.stdout.readline())
-        key = {"id": "tk_" + "A" * 26, "secret": "sk_test_" + "A" * 52}
-        body = json.dumps({"order_no": "B-1", "amount": 12850, "currency": "CNY", "method": "cash"}).encode()
-        one = signed(key, "bench", body)
+        one = wire(service.terms["terminal_key"], "bench", json.dumps(payment("cash", 12_345)).encode())
         await closed_loop("127.0.0.1", port, itertools.repeat(one), WARM_UP_S, options.connections)
         before = table()[process.pid].cpu_s
         measured = await closed_loop("127.0.0.1", port, itertools.repeat(one), options.seconds, options.connections)
@@ -220,6 +134,7 @@ async def _bare(sample: bytes, options: argparse.Namespace) -> Figure:
 
 
 def _rsa_floor() -> tuple[float, float]:
+    """CPU microseconds of one signature and of one verification."""
     key, message = rsa.generate_private_key(65537, 2048), b"m" * 500
     rounds = 300
     began = time.process_time()

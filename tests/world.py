@@ -65,7 +65,13 @@ class Shop:
     base_url: str
     till: Client
     office: Client
-    sandbox: SandboxProcess | None
+    channels_side: SandboxProcess | None
+
+    @property
+    def sandbox(self) -> SandboxProcess:
+        """The other side of the wire; only where the shop was opened with one."""
+        assert self.channels_side is not None
+        return self.channels_side
 
     async def pay(self, amount: int, *, key: str | None = None, wait_s: int | None = None, **body: Any) -> Answer:
         order = body.pop("order_no", None) or order_no()
@@ -84,7 +90,6 @@ class Shop:
 
     async def captured(self, channel: str) -> dict[str, dict[str, Any]]:
         """The sandbox's own ledger by channel order number."""
-        assert self.sandbox is not None
         return {row["out_trade_no"]: row for row in await self.sandbox.ledger(channel, self.books.accounts[channel])}
 
 

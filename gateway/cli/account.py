@@ -27,12 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--credentials", metavar="FILE", required=is_needed, help="JSON file, - for standard input; local channels have none"
         )
     place = acts.add_parser("place", help="move it in the order of trying")
-    place.add_argument("priority", type=int)
     listing = acts.add_parser("list", help="the accounts of a merchant, or of all")
     listing.add_argument("merchant", metavar="MERCHANT_ID", nargs="?")
     single = [acts.add_parser(name, help=text) for name, text in SINGLE]
     for each in (rotate, place, *single):
         each.add_argument("account", metavar="ACCOUNT_ID")
+    place.add_argument("priority", type=int)
     for each in (create, rotate, place, listing, *single):
         add_data_argument(each)
 

@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import getpass
 import json
+import os
 
 from gateway.cli.failures import CommandError
 from gateway.cli.registries import Registries, act, registries
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     close.add_argument("case", metavar="CASE_ID")
     close.add_argument("--as", dest="verdict", choices=("paid", "not_charged"), help="what you found out about the payment's money")
     close.add_argument("--reason", required=True, help="what you looked at, for whoever reads this next year")
-    close.add_argument("--by", default=getpass.getuser(), help="who closes it (default: you)")
+    close.add_argument("--by", help="who closes it (default: you)")
     for each in (listing, show, close):
         add_data_argument(each)
 
@@ -71,6 +72,14 @@ async def _closed(settings: Settings, options: argparse.Namespace) -> None:
         raise CommandError(f"there is no open case {options.case}: `tillgate case list` shows what there is")
     async with gateway(settings) as world:
         payment = await case_closing(world).close(
-            found.merchant_id, found.id, found.object_id, options.verdict, by=options.by, reason=options.reason
+            found.merchant_id, found.id, found.object_id, options.verdict, by=options.by or _user(), reason=options.reason
         )
     print(f"closed {found.id}" + (f"; payment {payment.id} is {payment.status}" if payment is not None else ""))
+
+
+def _user() -> str:
+    """Whoever runs this; a container's user may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

@@ -12,6 +12,9 @@ from msgspec import Struct
 
 from gateway.domain.states import ATTEMPT_LIVE
 
+_SETTLED = frozenset({"succeeded"})
+_LATE = frozenset({"captured_late", "returned"})
+
 
 class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing a channel (or a person closing a case) told us about an attempt or a refund."""
@@ -139,15 +142,18 @@ class Payment(Struct, frozen=True, kw_only=True):
     def current(self) -> Attempt:
         """The live attempt, else the one that settled, else the last one."""
         for attempt in reversed(self.attempts):
-            if attempt.live:
+            if attempt.status in ATTEMPT_LIVE:
                 return attempt
         return self.settling or self.attempts[-1]
 
     @property
     def settling(self) -> Attempt | None:
         """The attempt whose money is this payment's: the succeeded one, or for `paid_late` the late one."""
-        wanted = ("captured_late", "returned") if self.status == "paid_late" else ("succeeded",)
-        return next((a for a in self.attempts if a.status in wanted), None)
+        wanted = _LATE if self.status == "paid_late" else _SETTLED
+        for attempt in self.attempts:
+            if attempt.status in wanted:
+                return attempt
+        return None
 
     def attempt(self, out_trade_no: str) -> Attempt:
         """The attempt with this channel order number. Raises `KeyError`."""

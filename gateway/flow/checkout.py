@@ -22,6 +22,7 @@ from gateway.flow.ports import Account, Directory, KeyTaken, NumberTaken, Opened
 from gateway.flow.routing import choose
 from gateway.flow.transition import Transitions
 from gateway.limits import OPEN_RETRIES_MAX, SEND_DEADLINE_MS
+from gateway.telemetry.metrics import PAYMENTS
 
 SUBJECT = "Payment"  # what the customer's wallet shows when the till gives no description
 
@@ -78,6 +79,7 @@ class Checkout:
             opening = draft.local(self.ids, n, decision)
             match await self.store.open(opening):
                 case Opened():
+                    PAYMENTS.labels(opening.payment.channel, opening.payment.status).inc()
                     return Paid(opening.payment, replayed=False, document=opening.events[0].data)
                 case NumberTaken(highest_n=highest):
                     n = highest + 1
@@ -104,6 +106,7 @@ class Checkout:
             match await self.store.open(opening):
                 case Opened():
                     payment = opening.payment
+                    PAYMENTS.labels(payment.channel, payment.status).inc()
                     self.in_flight.carry(self._send(payment, draft, deadline), name=f"pay {payment.id}")
                     return Paid(payment, replayed=False)
                 case NumberTaken(highest_n=highest):

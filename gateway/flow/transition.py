@@ -83,7 +83,8 @@ class Transitions:
             if not isinstance(result, Applied):
                 raise _Again
             latest[:] = [change.refund]
-            REFUNDS.labels(refund.channel, change.refund.status).inc()
+            if change.refund.status != refund.status:
+                REFUNDS.labels(refund.channel, change.refund.status).inc()
             return change.payment
 
         for _ in range(STALE_RETRIES_MAX):
@@ -140,6 +141,8 @@ class Transitions:
         if isinstance(result, Applied):
             if change.payment.status != was.status:
                 PAYMENTS.labels(change.payment.channel, change.payment.status).inc()
+            if change.new_refund is not None:
+                REFUNDS.labels(change.new_refund.channel, change.new_refund.status).inc()
             if change.case is not None:
                 CASES.labels(change.case.kind).inc()
                 log.error("case_opened", kind=change.case.kind, payment=was.id, case=change.case.id)

@@ -49,6 +49,8 @@ REPLY_LOST = (
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,
 )
+# Rolled back by the server, which waited too long for a lock or for itself: sending it again would wait as long again.
+GAVE_UP = (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError)
 # Rolled back by the server, safe to send again.
 COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 

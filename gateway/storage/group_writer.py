@@ -22,7 +22,7 @@ import structlog
 
 from gateway.domain.errors import OutcomePending, Overloaded, StoreUnavailable
 from gateway.limits import FLUSH_RECORDS_MAX, FLUSHES_IN_FLIGHT_MAX, WRITER_QUEUE_RECORDS_MAX
-from gateway.storage.connections import ANSWER_TIMEOUT_S, COLLIDED, REPLY_LOST, UNREACHABLE, connect, discard
+from gateway.storage.connections import ANSWER_TIMEOUT_S, COLLIDED, GAVE_UP, REPLY_LOST, UNREACHABLE, connect, discard
 from gateway.telemetry.metrics import STORE_FLUSHES, STORE_RETRIES
 
 R = TypeVar("R")
@@ -46,7 +46,7 @@ class _Waiting(Generic[R]):
     record: R
     keys: tuple[Hashable, ...]
     answer: asyncio.Future[asyncpg.Record | None]
-    lost_once: bool = field(default=False)
+    lost_once: bool = field(default=False)  # a reply to it was lost: it may stand, whatever later sendings say
 
 
 class GroupWriter(Generic[R]):
@@ -130,15 +130,20 @@ class GroupWriter(Generic[R]):
         again = "no"
         for attempt in range(4):
             if connection is None or connection.is_closed():
-                connection = await self._connected(handed_over=again == "reply_lost")
+                connection = await self._connected(batch)
             try:
                 found = await self._send(connection, batch)
             except COLLIDED:
                 again = "collided"
             except REPLY_LOST as error:
                 log.warning("reply_lost", writer=self._kind.name, error=type(error).__name__, records=len(batch), attempt=attempt)
+                for waiting in batch:
+                    waiting.lost_once = True
                 await discard(connection)
                 connection, again = None, "reply_lost"
+            except GAVE_UP as error:
+                log.warning("store_too_slow", writer=self._kind.name, error=type(error).__name__, records=len(batch))
+                raise _absence(batch) from error
             except asyncpg.PostgresError:
                 if len(batch) == 1:
                     raise
@@ -151,7 +156,7 @@ class GroupWriter(Generic[R]):
             STORE_RETRIES.labels(again).inc()
         if again == "collided" and connection is not None and len(batch) > 1:
             return await self._one_by_one(connection, batch)
-        raise OutcomePending if again == "reply_lost" else StoreUnavailable
+        raise _absence(batch)
 
     async def _send(self, connection: asyncpg.Connection[Any], batch: Sequence[_Waiting[R]]) -> dict[tuple[str, str], asyncpg.Record]:
         arguments = self._kind.arguments([waiting.record for waiting in batch])
@@ -159,12 +164,12 @@ class GroupWriter(Generic[R]):
             answer = await connection.fetch(self._kind.statement, *arguments)
         return {(row["merchant_id"], row["payment_id"]): row for row in answer}
 
-    async def _connected(self, *, handed_over: bool) -> asyncpg.Connection[Any]:
+    async def _connected(self, batch: list[_Waiting[R]]) -> asyncpg.Connection[Any]:
         try:
             return await connect(self._dsn, writing=True)
         except (*UNREACHABLE, asyncpg.PostgresError) as error:
             log.warning("store_unreachable", writer=self._kind.name, error=type(error).__name__)
-            raise (OutcomePending if handed_over else StoreUnavailable) from error
+            raise _absence(batch) from error
 
     async def _one_by_one(self, connection: asyncpg.Connection[Any], batch: list[_Waiting[R]]) -> asyncpg.Connection[Any]:
         """One bad record must not fail its neighbours."""
@@ -181,3 +186,7 @@ class GroupWriter(Generic[R]):
         for waiting in batch:
             if not waiting.answer.done():
                 waiting.answer.set_exception(error)
+
+
+def _absence(batch: Sequence[_Waiting[Any]]) -> StoreUnavailable:
+    return OutcomePending() if any(waiting.lost_once for waiting in batch) else StoreUnavailable()

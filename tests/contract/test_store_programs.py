@@ -84,7 +84,7 @@ class Program:
         self.made += 1
         n = pick((1, 1, 1, 2, 3))
         build = pick((drawn_payment, drawn_payment, paid_payment))
-        fields = {
+        fields: dict[str, Any] = {
             "merchant": pick(MERCHANTS),
             "store_id": pick(("s1", "s2")),
             "created_at": later(self.made // 2),

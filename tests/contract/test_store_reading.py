@@ -243,7 +243,7 @@ async def test_a_payment_has_one_live_attempt_in_the_database(database):
 
 
 def document(row: bytes) -> dict[str, Any]:
-    return json.loads(row)
+    return dict(json.loads(row))
 
 
 def type_of(row: bytes) -> str:

@@ -4,6 +4,7 @@ import pytest
 
 from gateway.composition import case_closing
 from gateway.domain.errors import NotFound
+from gateway.flow.case_closing import Verdict
 from tests.integration.test_wallets import code
 from tests.world import Shop
 
@@ -25,11 +26,14 @@ async def open_case(market: Shop, payment_id: str) -> str:
 
 
 @pytest.mark.parametrize(("verdict", "status"), [("paid", "succeeded"), ("not_charged", "failed")])
-async def test_a_verdict_decides(market: Shop, verdict: str, status: str):
+async def test_a_verdict_decides(market: Shop, verdict: Verdict, status: str):
     payment = await frozen(market)
     case = await open_case(market, payment["id"])
     closing = case_closing(market.world)
-    after = await closing.close(market.books.merchant_id, case, payment["id"], verdict, by="finance", reason="looked at the channel's console")
+    after = await closing.close(
+        market.books.merchant_id, case, payment["id"], verdict, by="finance", reason="looked at the channel's console"
+    )
+    assert after is not None
     assert (after.status, after.frozen_at) == (status, None)
     assert [item.source for item in after.attempts[0].evidence][-1] == "case"
     with pytest.raises(NotFound):

@@ -69,7 +69,7 @@ async def test_lost_answers_are_resolved(market: Shop):
 
 
 async def lost_answer(market: Shop, channel: str, ending: str, status: str) -> None:
-    answer = await market.pay(900, auth_code=code(channel, ending), wait_s=0.2)
+    answer = await market.pay(900, auth_code=code(channel, ending), wait_s=0)
     ended = await market.settled(answer.document["id"], within_s=60)
     assert ended["status"] == status, ended
     assert [event["type"] for event in await events_of(market, ended["id"])] == ["payment.in_doubt", f"payment.{status}"]

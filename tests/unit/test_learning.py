@@ -14,13 +14,13 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.domain import outcomes as o
-from gateway.domain.learning import cancel_requested, cancel_sent, late_refund, learned, taken
+from gateway.domain.learning import Outcome, cancel_requested, cancel_sent, late_refund, learned, taken
 from gateway.domain.payment import Payment
 from gateway.domain.states import IllegalTransition
 from gateway.limits import EVIDENCE_CHARS_MAX, EVIDENCE_ITEMS_MAX
 from tests.unit.paying import NOW, attempt, later, occasion, payment, said
 
-OUTCOMES = {
+OUTCOMES: dict[str, Outcome] = {
     "yes": o.Succeeded(amount=1000, channel_trade_no="C1"),
     "yes_999": o.Succeeded(amount=999, channel_trade_no="C1"),
     "pending": o.Pending(channel_code="ACCEPT"),
@@ -194,7 +194,7 @@ LINES = [Line(text) for text in TABLE.strip().splitlines() if text and not text.
 
 
 def drawn(status: str, tried: str, marks: list[str]) -> Payment:
-    fields: dict[str, Any] = {"last_cancel": mark[3:] for mark in marks if mark.startswith("lc:")}
+    fields: dict[str, Any] = {"last_cancel": next((mark[3:] for mark in marks if mark.startswith("lc:")), None)}
     if "asked" in marks:
         fields["evidence"] = said("Unknown") + said("PayerActionNeeded", source="query") + said("CancelSent", source="sweeper")
     if "refunded" in marks:

@@ -1,6 +1,7 @@
 """The public objects, field by field, in the order the contract shows them."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -20,8 +21,8 @@ operator_id created_at refunded_at
 """
 
 
-def shown(subject) -> dict:
-    return json.loads(payment_json(subject))
+def shown(subject) -> dict[str, Any]:
+    return dict(json.loads(payment_json(subject)))
 
 
 def test_payment_fields():

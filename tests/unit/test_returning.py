@@ -13,7 +13,7 @@ from gateway.domain.returning import refund_learned, reserved, returned_at_once
 from gateway.domain.states import IllegalTransition
 from tests.unit.paying import NOW, attempt, later, occasion, payment, refund
 
-OUTCOMES = {
+OUTCOMES: dict[str, o.RefundQueryOutcome] = {
     "done": o.RefundSucceeded(amount=400, channel_refund_no="R1"),
     "done_1000": o.RefundSucceeded(amount=1000, channel_refund_no="R1"),
     "done_399": o.RefundSucceeded(amount=399, channel_refund_no="R1"),

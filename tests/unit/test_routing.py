@@ -1,6 +1,5 @@
 """Which account takes a payment, and which field is to blame when none does: one line a case."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from gateway.flow.commands import Caller, PayCommand
 from gateway.flow.ports import Account
 from gateway.flow.routing import choose
 from security.secret import Secret
+from tests.shelf import Shelf
 
 MANIFESTS = {name: manifest for name, manifest in discover().items() if name in ("alipay", "wechat", "cash")}
 ALIPAY_CODE, WECHAT_CODE, NOBODYS_CODE = "280000000000000000", "130000000000000000", "990000000000000000"
@@ -31,23 +31,9 @@ def account(name: str, channel: str, store: str | None = None, *, enabled: bool 
     )
 
 
-@dataclass
-class Shelf:
-    """A directory of one merchant."""
-
-    rows: list[Account] = field(default_factory=list)
-
-    def accounts(self, merchant_id: str) -> list[Account]:
-        return self.rows if merchant_id == "m1" else []
-
-    def manifests(self):
-        return MANIFESTS
-
-    def store_exists(self, merchant_id: str, store_id: str) -> bool:
-        return (merchant_id, store_id) in (("m1", "s1"), ("m1", "s2"))
-
-
 SHELF = Shelf(
+    "m1",
+    ("s1", "s2"),
     [
         account("off", "alipay", enabled=False),
         account("ali_s2", "alipay", "s2"),
@@ -55,7 +41,8 @@ SHELF = Shelf(
         account("ali_2", "alipay"),
         account("wx", "wechat", "s1"),
         account("till", "cash"),
-    ]
+    ],
+    MANIFESTS,
 )
 TILL = Caller(key_id="k", merchant_id="m1", store_id="s1", terminal_id="t1", role="terminal")
 TILL_OF_M2 = Caller(key_id="k", merchant_id="m2", store_id="s1", terminal_id="t1", role="terminal")

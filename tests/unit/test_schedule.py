@@ -3,6 +3,8 @@
 Seconds after the pay was sent, standard profile; the short profile is a tenth of everything.
 """
 
+from datetime import datetime
+
 import pytest
 from msgspec.structs import replace
 
@@ -33,13 +35,14 @@ CANCEL = [
 ]
 
 
-def seconds(moment) -> float:
+def seconds(moment: datetime) -> float:
     return round((moment - NOW).total_seconds(), 3)
 
 
 @pytest.mark.parametrize("profile", TIMES)
-@pytest.mark.parametrize(("channel", "status", "tried", "not_founds", "asked", "at"), CANCEL)
-def test_code_is_cancelled_at(channel, status, tried, not_founds, asked, at, profile):
+@pytest.mark.parametrize("case", CANCEL)
+def test_code_is_cancelled_at(case, profile):
+    channel, status, tried, not_founds, asked, at = case
     schedule = MANIFESTS[channel].schedule(Flow.CODE, profile)
     now = payment(status, attempt(tried, not_founds=not_founds), cancel_requested_at=NOW if asked else None)
     assert seconds(cancel_at(now, now.current, schedule)) == at / TIMES[profile]

@@ -256,7 +256,7 @@ def test_event_is_not_changed_in_place():
 
 
 def test_depth_is_bounded():
-    value = VISA
+    value: object = VISA
     for _ in range(1000):
         value = [value]
     shown = redact_event(None, "info", {"deep": value})["deep"]

@@ -88,7 +88,7 @@ def test_empty_or_foreign_is_refused():
     with pytest.raises(ValueError, match="empty"):
         Secret("")
     with pytest.raises(TypeError):
-        Secret(b"bytes")
+        Secret(b"bytes")  # type: ignore[arg-type]
 
 
 def test_structs_hold_secrets():

@@ -8,7 +8,7 @@ from security.till_signature import Authorization, authorization_header, canonic
 SECRET = Secret("sk_test_0123456789abcdef")
 TS = 1795219200
 BODY = b'{"order_no":"T08-0042","amount":12850,"currency":"CNY","auth_code":"280000000000000000"}'
-REQUEST = {"method": "POST", "path_qs": "/v1/payments", "idempotency_key": "idem-0001", "body": BODY}
+REQUEST: dict[str, Any] = {"method": "POST", "path_qs": "/v1/payments", "idempotency_key": "idem-0001", "body": BODY}
 SIG = "a7YbEyFokKOFQ0JLY6LaLqH8CSecy8vUr64qrS+snFI="  # the vector of api.md
 HEADER = f'TILLGATE-HMAC-SHA256 key="tk_A",ts={TS},sig="{SIG}"'
 
@@ -210,6 +210,6 @@ def test_exactly_one_header():
 
 
 def test_get_without_key_or_body():
-    request = {"method": "GET", "path_qs": "/v1/payments?order_no=T08-0042&limit=20", "idempotency_key": None, "body": b""}
+    request: dict[str, Any] = {"method": "GET", "path_qs": "/v1/payments?order_no=T08-0042&limit=20", "idempotency_key": None, "body": b""}
     verify(SECRET, signed(**request), **request, now_s=TS)
     verify(SECRET, signed(**request), **(request | {"idempotency_key": ""}), now_s=TS)

@@ -1,0 +1,34 @@
+"""A directory of one merchant, held in memory: `gateway.flow.ports.Directory` for tests without a database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from adapters.channel import Manifest
+from gateway.flow.ports import Account, ApiKey
+
+
+class Shelf:
+    """`accounts` in order of priority."""
+
+    def __init__(self, merchant_id: str, stores: Sequence[str], accounts: Sequence[Account], manifests: Mapping[str, Manifest]) -> None:
+        self._merchant_id, self._stores, self._accounts, self._manifests = merchant_id, stores, accounts, manifests
+
+    def key(self, key_id: str) -> ApiKey | None:
+        del key_id
+        return None
+
+    def account(self, account_id: str) -> Account | None:
+        return next((account for account in self._accounts if account.id == account_id), None)
+
+    def accounts(self, merchant_id: str) -> Sequence[Account]:
+        return self._accounts if merchant_id == self._merchant_id else ()
+
+    def store_exists(self, merchant_id: str, store_id: str) -> bool:
+        return merchant_id == self._merchant_id and store_id in self._stores
+
+    def manifests(self) -> Mapping[str, Manifest]:
+        return self._manifests
+
+    def fresh(self) -> bool:
+        return True
