@@ -39,7 +39,7 @@ class _ChinaTime:
         body = super().build_body(*args, **kwargs)  # type: ignore[misc]
         if "timestamp" not in kwargs:
             body["timestamp"] = dt.datetime.now(CHINA).strftime("%Y-%m-%d %H:%M:%S")
-        return body  # type: ignore[no-any-return]
+        return body
 
 
 class KeySdk(_ChinaTime, AliPay):  # type: ignore[misc]

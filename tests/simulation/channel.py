@@ -84,6 +84,11 @@ class SimChannel:
         self._own = contextvars.Context()  # what the channel does belongs to no worker: no crash of ours stops it
         self._tasks: dict[asyncio.Task[None], None] = {}
 
+    @property
+    def busy(self) -> bool:
+        """Something is still going to happen over there."""
+        return bool(self._tasks)
+
     # --- what the gateway may call
 
     async def pay(self, request: PayRequest) -> o.PayOutcome:

@@ -7,6 +7,7 @@ A frozen worker goes on later as if nothing had been, with everything it believe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import random
 from collections.abc import Callable, Coroutine
@@ -58,6 +59,7 @@ class Surroundings:
     store: MemoryStore
     claims: Any
     accounts: list[tuple[Account, SimChannel]]
+    faults: list[str]
     in_doubt: type[InDoubt] = InDoubt
 
 
@@ -89,7 +91,7 @@ class Worker:
         self.cancellation = Cancellation(self.lookup, transitions, self.in_flight)
         self.callbacks = CallbackDesk(**flow, ids=ids)
         self.in_doubt = around.in_doubt(**flow, refunds=self.refunds)
-        self.sweeper = Sweeper(store, self.in_doubt, clock)
+        self.sweeper = Visits(store, self.in_doubt, clock)
 
     def start(self) -> None:
         """The heart and the sweeper."""
@@ -110,6 +112,12 @@ class Worker:
         if task.cancelled():
             raise ConnectionError
         return task.result()
+
+    def ended(self, task: asyncio.Task[Any]) -> None:
+        """A refusal is an answer; anything else that a task throws is a fault of the program."""
+        self.tasks.pop(task, None)
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, GatewayError):
+            self.around.faults.append(f"{task.get_name()}: {error!r}")
 
     def kill(self) -> None:
         """Now, wherever its tasks stand."""
@@ -139,10 +147,8 @@ class Worker:
     async def _sweep(self) -> None:
         """The real sweeper's look, at the moments when there may be something to see."""
         while True:
-            try:
+            with contextlib.suppress(GatewayError):
                 await self.sweeper._take(SWEEP_BATCH)
-            except GatewayError:
-                pass
             await asyncio.sleep(self._next_look_s())
 
     def _next_look_s(self) -> float:
@@ -150,6 +156,14 @@ class Worker:
         due = [a.due_at for p in store.payment_rows.values() for a in p.attempts if a.due_at is not None]
         due += [r.due_at for r in store.refund_rows.values() if r.due_at is not None]
         return max(0.4, min(2.0, (min(due) - now).total_seconds())) if due else 2.0
+
+
+class Visits(Sweeper):
+    """The real sweeper, but what a visit throws is seen."""
+
+    async def _finished(self, visit: Any, subject: str) -> None:
+        with contextlib.suppress(GatewayError):
+            await visit
 
 
 class StoreLine:
@@ -228,7 +242,7 @@ def owned_task(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> as
     owner = context.get(OWNER) if context is not None else OWNER.get()
     if owner is not None:
         owner.tasks[task] = None
-        task.add_done_callback(lambda done: owner.tasks.pop(done, None))
+        task.add_done_callback(owner.ended)
     return task
 
 

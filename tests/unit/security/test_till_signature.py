@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from gateway.domain.errors import SignatureExpired, SignatureInvalid

@@ -1,0 +1,173 @@
+"""The judge of a world: three books that know nothing of each other, the gateway's, the channels' and the tills', must tell one story.
+
+`violations` names what does not fit, by the invariant it breaks; it trusts no counter of the gateway.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+
+from gateway.domain.payment import Attempt, Payment
+from gateway.domain.states import ATTEMPT, ATTEMPT_LIVE, PAYMENT, PAYMENT_FINAL, PAYMENT_UNCHARGED, REFUND, STAY
+from gateway.storage.memory import MemoryStore
+from tests.simulation.channel import Trade
+from tests.simulation.till import Journal
+
+PROOFS = {"P0", "P1", "P2", "P3", "P4"}
+EXPECTED_CASES = {"captured_late", "captured_surplus", "long_in_doubt", "closed_after_success"}
+
+
+def violations(store: MemoryStore, ledger: Mapping[str, Trade], journal: Journal, *, contract_kept: bool) -> list[str]:
+    """Everything that does not fit, once the world stands still."""
+    tried = {a.out_trade_no: (p, a) for p in store.payment_rows.values() for a in p.attempts}
+    return [
+        *_one_charge_an_order(store, ledger, contract_kept=contract_kept),
+        *_every_charge_is_known(tried, ledger),
+        *_no_false_success(store, ledger, journal),
+        *_no_way_back(store),
+        *_same_key_same_payment(store, journal),
+        *_nothing_in_doubt(store),
+        *_next_only_after_proof(store, ledger, contract_kept=contract_kept),
+        *_refunds_agree(store, ledger),
+        *_no_surprising_case(store, contract_kept=contract_kept),
+    ]
+
+
+def _one_charge_an_order(store: MemoryStore, ledger: Mapping[str, Trade], *, contract_kept: bool) -> Iterator[str]:
+    for tender, payments in _tenders(store).items():
+        trades = [ledger[a.out_trade_no] for p in payments for a in p.attempts if a.out_trade_no in ledger]
+        held = [trade for trade in trades if trade.held]
+        if len(held) > 1:
+            yield f"INV1 {tender} is charged {len(held)} times on balance: {[trade.number for trade in held]}"
+        if not contract_kept:
+            continue
+        spans = sorted((t.charged_at, t.returned_at) for t in trades if t.charged_at is not None)
+        for (_, given_back), (again, _) in pairwise(spans):
+            if given_back is None or again < given_back:
+                yield f"INV1 {tender} was charged twice at the same moment ({again:.3f})"
+    for number, trade in ledger.items():
+        if trade.captures > 1:
+            yield f"INV1 {number} captured {trade.captures} times"
+
+
+def _every_charge_is_known(tried: Mapping[str, tuple[Payment, Attempt]], ledger: Mapping[str, Trade]) -> Iterator[str]:
+    for number, trade in ledger.items():
+        if number not in tried:
+            yield f"INV2 {number} is nobody's"
+            continue
+        payment, attempt = tried[number]
+        if trade.amount != payment.amount:
+            yield f"INV2 {number}: {trade.amount} over there, {payment.amount} here"
+        if trade.held and attempt.status != "succeeded":
+            yield f"INV2 {number} holds {trade.held} of the customer's and is {attempt.status} here ({payment.status})"
+
+
+def _no_false_success(store: MemoryStore, ledger: Mapping[str, Trade], journal: Journal) -> Iterator[str]:
+    for payment in store.payment_rows.values():
+        for attempt in payment.attempts:
+            trade = ledger.get(attempt.out_trade_no)
+            if attempt.status in ("succeeded", "captured_late", "returned") and (trade is None or trade.state != "charged"):
+                yield f"INV3 {attempt.out_trade_no} is {attempt.status} here and {trade.state if trade else 'unknown'} over there"
+        if (payment.status == "succeeded") != any(a.status == "succeeded" for a in payment.attempts):
+            yield f"INV3 {payment.id} is {payment.status}, its attempts are {[a.status for a in payment.attempts]}"
+    for payment_id, told in journal.finals:
+        found = next(p for (_, known), p in store.payment_rows.items() if known == payment_id)
+        may_be = {told, "paid_late"} if told in PAYMENT_UNCHARGED else {told}
+        if found.status not in may_be:
+            yield f"INV3 a till was told {told} of {payment_id}, which is {found.status}"
+
+
+def _no_way_back(store: MemoryStore) -> Iterator[str]:
+    """Every object's log is a path of its table, one version at a time."""
+    reach = {state: {to for to in cells.values() if to != STAY} for state, cells in PAYMENT.items()}
+    logs: dict[str, list[dict[str, object]]] = defaultdict(list)
+    for kept in store.log:
+        logs[kept.event.object_id].append(json.loads(kept.event.data))
+    for object_id, documents in logs.items():
+        is_refund = documents[0]["object"] == "refund"
+        moves: Mapping[str, object] = REFUND if is_refund else reach
+        if [document["version"] for document in documents] != list(range(1, len(documents) + 1)):
+            yield f"INV4 {object_id} has the versions {[document['version'] for document in documents]}"
+        for before, after in pairwise(documents):
+            if not _may_become(moves, before["status"], after["status"]):
+                yield f"INV4 {object_id} went from {before['status']} to {after['status']}"
+            if not is_refund:
+                yield from _attempts_moved(before, after)
+        newest = store.refund_rows if is_refund else store.payment_rows
+        row = next(each for (_, known), each in newest.items() if known == object_id)
+        if (row.version, row.status) != (documents[-1]["version"], documents[-1]["status"]):
+            yield f"INV4 {object_id} is not what its log says"
+
+
+def _attempts_moved(before: dict[str, object], after: dict[str, object]) -> Iterator[str]:
+    olds, news = before["attempts"], after["attempts"]
+    assert isinstance(olds, list)
+    assert isinstance(news, list)
+    for old, new in zip(olds, news, strict=False):
+        if not _may_become(ATTEMPT, old["status"], new["status"]):
+            yield f"INV4 {old['id']} went from {old['status']} to {new['status']}"
+
+
+def _may_become(moves: Mapping[str, object], old: object, new: object) -> bool:
+    reach = moves.get(str(old), ())
+    return old == new or (isinstance(reach, set | frozenset) and new in reach)
+
+
+def _same_key_same_payment(store: MemoryStore, journal: Journal) -> Iterator[str]:
+    for key, payments in (journal.keys | journal.refunds).items():
+        if len(payments) != 1:
+            yield f"INV7 the key {key} was answered with {sorted(payments)}"
+    yield from (f"INV7 the key {key} took another body" for key in journal.other_bodies_taken)
+    if len(store.claims) != len(store.payment_rows):
+        yield f"INV7 {len(store.claims)} keys, {len(store.payment_rows)} payments"
+
+
+def _nothing_in_doubt(store: MemoryStore) -> Iterator[str]:
+    for payment in store.payment_rows.values():
+        live = [attempt.status for attempt in payment.attempts if attempt.status in ATTEMPT_LIVE]
+        if payment.status not in PAYMENT_FINAL or live:
+            yield f"INV8 {payment.id} is still {payment.status} {live}"
+    for refund in store.refund_rows.values():
+        if refund.status in ("requested", "processing", "in_doubt"):
+            yield f"INV8 {refund.id} is still {refund.status}"
+
+
+def _next_only_after_proof(store: MemoryStore, ledger: Mapping[str, Trade], *, contract_kept: bool) -> Iterator[str]:
+    for tender, payments in _tenders(store).items():
+        for earlier, later in pairwise(payments):
+            last = earlier.attempts[-1]
+            proofs = [item.at for item in last.evidence if item.proof in PROOFS]
+            if not proofs or min(proofs) > later.created_at:
+                yield f"INV9 {tender}: {later.id} began without a proof that {earlier.id} had not charged"
+            trade = ledger.get(last.out_trade_no)
+            if contract_kept and trade is not None and trade.state == "charged":
+                yield f"INV9 {tender}: {later.id} began, and {earlier.id} charged all the same"
+
+
+def _refunds_agree(store: MemoryStore, ledger: Mapping[str, Trade]) -> Iterator[str]:
+    given = {number: amount for trade in ledger.values() for number, (amount, done) in trade.refunds.items() if done}
+    booked = {refund.out_refund_no: refund.amount for refund in store.refund_rows.values() if refund.status == "succeeded"}
+    if given != booked:
+        yield f"INV10 refunds over there {sorted(given.items())}, here {sorted(booked.items())}"
+    for payment in store.payment_rows.values():
+        for attempt in payment.attempts:
+            trade = ledger.get(attempt.out_trade_no)
+            if trade is not None and trade.refunded != attempt.returned_amount:
+                yield f"INV10 {attempt.out_trade_no} gave {trade.refunded} back over there and {attempt.returned_amount} here"
+
+
+def _no_surprising_case(store: MemoryStore, *, contract_kept: bool) -> Iterator[str]:
+    for kept in store.cases:
+        late = kept.case.kind in ("captured_late", "captured_surplus", "closed_after_success")
+        if kept.case.kind not in EXPECTED_CASES or (late and contract_kept):
+            yield f"CASE {kept.case.kind} of {kept.object_id}"
+
+
+def _tenders(store: MemoryStore) -> dict[tuple[str, int], list[Payment]]:
+    found: dict[tuple[str, int], list[Payment]] = defaultdict(list)
+    for payment in sorted(store.payment_rows.values(), key=lambda each: each.attempts[0].trade_number):
+        found[payment.order_no, payment.tender_no].append(payment)
+    return found
