@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip --disable-pip-version-check --quiet
+PIP := $(PY) -m pip --disable-pip-version-check --no-cache-dir --quiet
 LOCKS := requirements/build.lock requirements/all.lock
 READY := $(VENV)/.ready
 SOURCES := $(wildcard gateway adapters security reconciliation sandbox loadtests tests)

@@ -1,13 +1,13 @@
 """Template's answers and what they prove; one line an answer."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from adapters._template.channel import TemplateChannel
 from adapters._template.credentials import Credentials

@@ -7,7 +7,6 @@ server stands in `sandbox/alipay`; tests/integration/test_alipay_sandbox.py runs
 import base64
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from msgspec.structs import replace
 from prometheus_client import REGISTRY
 
 from adapters.alipay.channel import AlipayChannel

@@ -46,7 +46,7 @@ def refund_learned(payment: Payment, refund: Refund, outcome: o.RefundQueryOutco
             return _change(payment, None, occasion, old=refund, seen=_moved(seen, "processing"))
         case o.RefundDeclined():
             seen = replace(seen, failure_code=outcome.code, channel_code=outcome.channel_code, due_at=None)
-            if outcome.needs_action or refund.origin != "merchant":
+            if outcome.needs_action or refund.origin != "merchant" or not _first_word(refund, occasion):
                 return _change(payment, None, occasion, old=refund, seen=_moved(seen, "needs_action"))
             freed = replace(attempt, reserved_amount=attempt.reserved_amount - refund.amount)
             return _change(payment, freed, occasion, old=refund, seen=_moved(seen, "failed"))
@@ -59,6 +59,14 @@ def refund_learned(payment: Payment, refund: Refund, outcome: o.RefundQueryOutco
             return _change(payment, None, occasion, old=refund, seen=replace(seen, silences=refund.silences + 1))
         case _:
             assert_never(outcome)
+
+
+def _first_word(refund: Refund, occasion: Occasion) -> bool:
+    """Whether a refusal is definite: the answer to a query, or to the first and only send.
+
+    A repeat may be refused for what the first one did.
+    """
+    return occasion.source != "refund" or all(item.outcome == o.NotSent.__name__ for item in refund.evidence)
 
 
 def _given_back(attempt: Attempt, amount: int) -> Attempt:

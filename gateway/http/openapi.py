@@ -151,7 +151,7 @@ def _operation(route: Described, refs: dict[type, Json], errors: Iterable[type[G
             {"name": each, "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}}
             for each in re.findall(r"\{(\w+)\}", route.path)
         ],
-        "responses": {**_answers(route, refs), **_problems(errors, refs)},
+        "responses": _merged(_answers(route, refs), _problems(errors, refs)),
     }
 
 
@@ -202,6 +202,15 @@ def _without_null(schema: Json) -> Json:
 
 def _answers(route: Described, refs: dict[type, Json]) -> Json:
     return {str(status): _answer(status, shape, refs) for status, shape in route.answers.items()}
+
+
+def _merged(answers: Json, problems: Json) -> Json:
+    """By status; one may stand for an answer and for problems: channels are refused in their own words."""
+    both = {
+        status: {**answers[status], **problems[status], "content": {**answers[status]["content"], **problems[status]["content"]}}
+        for status in answers.keys() & problems.keys()
+    }
+    return {**answers, **problems, **both}
 
 
 def _answer(status: int, shape: Any, refs: dict[type, Json]) -> Json:

@@ -20,6 +20,7 @@ from gateway.domain.errors import (
     PaymentNotPaid,
     RefundExceedsCaptured,
     RefundNoTaken,
+    StoreUnavailable,
 )
 from gateway.domain.resources import PaymentResource, RefundResource
 from gateway.http.bodies import CancelBody, EventsQuery, PayBody, PaymentQuery, PaymentsQuery, RefundBody, RefundsQuery
@@ -168,8 +169,8 @@ OPEN_ROUTES: tuple[OpenRoute, ...] = (
         title_en="A channel tells us the result",
         title_zh="渠道回调",
         takes_body=True,
-        answers={200: "*/*"},
-        errors=(NotFound,),
+        answers=dict.fromkeys((200, 204, 400, 401), "*/*"),  # taken or refused, in each channel's own words
+        errors=(NotFound, StoreUnavailable),
     ),
     OpenRoute(method="GET", path="/healthz", handler=healthz, title_en="Alive", title_zh="存活检查", answers={200: AliveResource}),
     OpenRoute(

@@ -146,7 +146,6 @@ BODIES: list[tuple[bytes, int, str, str | None]] = [
     (pay_body(metadata={str(n): "v" for n in range(21)}), 422, "field_invalid", "metadata"),
     (pay_body(metadata={"k": 1}), 422, "field_invalid", "metadata"),
     (pay_body(store_id="store_2"), 422, "field_invalid", "store_id"),
-    (pay_body(description="\ud800".encode("utf-8", "surrogatepass").decode("utf-8", "replace") * 200), 422, "field_invalid", "description"),
     (pay_body(metadata={"k": "x" * REQUEST_BODY_BYTES_MAX}), 413, "too_large", None),
 ]
 
@@ -182,7 +181,13 @@ async def test_headers(target: Shop, headers: dict[str, str], key: str | None, s
 def forged(target: Shop, **changed: Any) -> str:
     """A signature that would be right if what it was made over had been sent."""
     key_id, secret = changed.pop("signer", target.books.terminal)
-    what = {"method": "POST", "path_qs": "/v1/payments", "ts": int(time.time()), "idempotency_key": "forged", "body": FORGED_BODY} | changed
+    what: dict[str, Any] = {
+        "method": "POST",
+        "path_qs": "/v1/payments",
+        "ts": int(time.time()),
+        "idempotency_key": "forged",
+        "body": FORGED_BODY,
+    } | changed
     return authorization_header(key_id, secret, **what)
 
 

@@ -136,15 +136,27 @@ def _nothing_in_doubt(store: MemoryStore) -> Iterator[str]:
 
 
 def _next_only_after_proof(store: MemoryStore, ledger: Mapping[str, Trade], *, contract_kept: bool) -> Iterator[str]:
+    """In commit order: what a clock said when a payment was drawn up is no evidence of what was known by then."""
+    began, ended = _places(store)
     for tender, payments in _tenders(store).items():
         for earlier, later in pairwise(payments):
             last = earlier.attempts[-1]
-            proofs = [item.at for item in last.evidence if item.proof in PROOFS]
-            if not proofs or min(proofs) > later.created_at:
+            if not any(item.proof in PROOFS for item in last.evidence) or ended.get(earlier.id, len(store.log)) > began[later.id]:
                 yield f"INV9 {tender}: {later.id} began without a proof that {earlier.id} had not charged"
             trade = ledger.get(last.out_trade_no)
             if contract_kept and trade is not None and trade.state == "charged":
                 yield f"INV9 {tender}: {later.id} began, and {earlier.id} charged all the same"
+
+
+def _places(store: MemoryStore) -> tuple[dict[str, int], dict[str, int]]:
+    """Where in the log each payment begins, and where it is first said to be uncharged."""
+    began: dict[str, int] = {}
+    ended: dict[str, int] = {}
+    for place, kept in enumerate(store.log):
+        began.setdefault(kept.event.object_id, place)
+        if kept.event.type.removeprefix("payment.") in PAYMENT_UNCHARGED:
+            ended.setdefault(kept.event.object_id, place)
+    return began, ended
 
 
 def _refunds_agree(store: MemoryStore, ledger: Mapping[str, Trade]) -> Iterator[str]:

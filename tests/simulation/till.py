@@ -50,8 +50,8 @@ class Till:
             taps = [self._pay(command, f"{self._order_no}/{round_no}") for _ in range(self._chance.choice((1, 1, 2)))]
             if self._chance.random() < 0.2:  # another till takes the same bill
                 taps.append(self._pay(self._command(), f"{self._order_no}/{round_no}/other"))
-            found = [payment for payment in await asyncio.gather(*taps) if payment is not None]
-            ended = [await self._followed(payment) for payment in found]
+            found = {payment.id: payment for payment in await asyncio.gather(*taps) if payment is not None}
+            ended = [await self._followed(payment) for payment in found.values()]
             if not ended or any(payment.status not in PAYMENT_UNCHARGED for payment in ended):
                 return
             await asyncio.sleep(self._chance.uniform(0.1, 20))
@@ -101,7 +101,7 @@ class Till:
 
     async def _refund(self, payment: Payment) -> None:
         for number in range(self._chance.choice((1, 2))):
-            amount = self._chance.choice((payment.amount, payment.amount // 2, 1))
+            amount = self._chance.choice((payment.amount, (payment.amount + 1) // 2, 1))
             command = RefundCommand(refund_no=f"{payment.order_no}-{number}", amount=amount, reason="", operator_id=None)
             key = f"refund {payment.id} {number}"
             try:

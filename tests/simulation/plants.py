@@ -1,0 +1,157 @@
+"""Bugs on purpose, each the kind of shortcut a tired programmer takes. The judge has to find every one of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+from msgspec import structs
+
+from adapters.channel import PayRequest, RefundRequest, TradeRef
+from gateway.domain import learning
+from gateway.domain import outcomes as o
+from gateway.domain.change import Change, Opening
+from gateway.domain.payment import Payment
+from gateway.flow.callback import CallbackDesk
+from gateway.flow.channel_call import called, trade_ref
+from gateway.flow.in_doubt import InDoubt
+from gateway.flow.ports import Account, Applied, RefundTaken, Stale
+from gateway.storage.memory import KeptClaim, MemoryStore
+from tests.simulation.channel import SimChannel
+from tests.simulation.world import Plant
+
+
+class TimeoutIsNo(SimChannel):
+    """No answer is taken for a refusal."""
+
+    async def pay(self, request: PayRequest) -> o.PayOutcome:
+        outcome = await super().pay(request)
+        if isinstance(outcome, o.Unknown):
+            return o.Declined(code=o.FailureCode.CHANNEL_BUSY, retry=o.Retry.SAME_METHOD, failover_useful=True)
+        return outcome
+
+
+class NotFoundIsNo(SimChannel):
+    """One early "not found" is taken for proof."""
+
+    async def query(self, trade: TradeRef) -> o.QueryOutcome:
+        outcome = await super().query(trade)
+        return o.Closed(was_charged=False) if isinstance(outcome, o.NotFound) else outcome
+
+
+class NothingThereIsDone(SimChannel):
+    """A cancel that found nothing is taken for a cancel that worked."""
+
+    async def cancel(self, trade: TradeRef) -> o.CancelOutcome:
+        outcome = await super().cancel(trade)
+        return o.Reversed(was_charged=False) if isinstance(outcome, o.NothingThere) else outcome
+
+
+class FreshRefundNumbers(SimChannel):
+    """Every try of a refund has a number of its own."""
+
+    _tries = 0
+
+    async def refund(self, request: RefundRequest) -> o.RefundOutcome:
+        self._tries += 1
+        return await super().refund(replaced(request, out_refund_no=f"{request.out_refund_no}{self._tries}"))
+
+
+class CancelNotDurable(InDoubt):
+    """The cancel leaves first, and is written down afterwards."""
+
+    async def _cancel(self, payment: Payment, out_trade_no: str, account: Account) -> None:
+        assert account.channel is not None
+        outcome = await called(account, "cancel", account.channel.cancel(trade_ref(payment, out_trade_no, self.clock)), self.clock)
+        payment = await self.transitions.step(payment, lambda now: self._cancel_sent(now, out_trade_no))
+        await self.transitions.learn(payment, out_trade_no, outcome, "cancel")
+
+
+class LostUpdates(MemoryStore):
+    """Write 2 does not compare the version."""
+
+    async def apply(self, change: Change) -> Applied | Stale | RefundTaken:
+        known = self.payment_rows[change.payment.merchant_id, change.payment.id]
+        if known.version != change.payment.version - 1:
+            self.payment_rows[known.merchant_id, known.id] = structs.replace(known, version=change.payment.version - 1)
+        return await super().apply(change)
+
+
+class TenderNotHeld(MemoryStore):
+    """The order tender is not unique."""
+
+    def _collides(self, wanted: KeptClaim, merchant_id: str, key: str) -> bool:
+        return (merchant_id, key) in self.claims or any(
+            kept.tender == wanted.tender and kept.first_n == wanted.first_n for kept in self.claims.values()
+        )
+
+    def _why_lost(self, opening: Opening, tender: tuple[str, str, int]) -> Any:
+        held = dict(self.claims)
+        self.claims = {key: replace(kept, holds=False) for key, kept in held.items()}
+        try:
+            return super()._why_lost(opening, tender)
+        finally:
+            self.claims = held
+
+
+class DeadAreForgotten(MemoryStore):
+    """Nobody takes over what a dead worker had sent."""
+
+    async def take_due_attempts(self, *arguments: Any) -> Any:
+        found = await super().take_due_attempts(*arguments)
+        return [due for due in found if self.payment_rows[due.merchant_id, due.payment_id].attempt(due.out_trade_no).status != "sent"]
+
+
+def books_any_yes(payment: Payment, attempt: Any, outcome: o.Succeeded, occasion: Any) -> Any:
+    """A yes is booked while a cancel is under way."""
+    if attempt.status == "cancelling":
+        attempt = structs.replace(attempt, last_cancel="UseRefund")
+    return _confirmed(payment, attempt, outcome, occasion)
+
+
+def drops_late_money(payment: Payment, attempt: Any, outcome: o.Succeeded, occasion: Any) -> None:
+    """Money after a no is nobody's business."""
+
+
+async def acknowledges_first(self: CallbackDesk, account: Account, callback: Any) -> bool:
+    """The callback is acknowledged, and applied when there is time."""
+    await self.store.callback_applied(account.id, callback.event_key)
+    return await _apply(self, account, callback)
+
+
+_confirmed = learning._confirmed
+_apply = CallbackDesk._apply
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """A bug, the nature of the worlds in which it can show, and the invariants that may name it."""
+
+    name: str
+    nature: str
+    named_by: tuple[str, ...]
+    plant: Plant = Plant()
+    patched: tuple[Any, str, Any] | None = None
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[Plant]:
+        with patch.object(*self.patched) if self.patched else contextlib.nullcontext():
+            yield self.plant
+
+
+PLANTED = [
+    Planted("timeout is no", "forgetful", ("INV1", "INV2", "INV9"), Plant(channel=TimeoutIsNo)),
+    Planted("not found is no", "late", ("INV1", "INV2"), Plant(channel=NotFoundIsNo)),
+    Planted("nothing there is done", "late", ("INV1", "INV2"), Plant(channel=NothingThereIsDone)),
+    Planted("fresh refund numbers", "forgetful", ("INV10",), Plant(channel=FreshRefundNumbers)),
+    Planted("cancel not durable", "late", ("INV3",), Plant(in_doubt=CancelNotDurable)),
+    Planted("lost updates", "slow", ("INV4", "THROWN"), Plant(store=LostUpdates)),
+    Planted("tender not held", "honest", ("INV1", "INV9"), Plant(store=TenderNotHeld)),
+    Planted("the dead are forgotten", "honest", ("INV8",), Plant(store=DeadAreForgotten)),
+    Planted("any yes is booked", "late", ("INV3",), patched=(learning, "_confirmed", books_any_yes)),
+    Planted("late money is dropped", "breaks its word", ("INV2",), patched=(learning, "_captured_late", drops_late_money)),
+    Planted("acknowledged before applied", "breaks its word", ("INV2",), patched=(CallbackDesk, "_apply", acknowledges_first)),
+]
