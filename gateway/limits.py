@@ -67,7 +67,6 @@ REDIS_REST_MS = 1_000  # ... this long
 CLAIM_TTL_MS = 30_000  # longer than any pay call, shorter than a cashier's patience
 HELD_LOOKS_MAX = 5  # a held claim means a row is being written: look this often ...
 HELD_PAUSE_MS = 10  # ... with this pause, then let Postgres decide
-ANSWER_TTL_S = 60  # double taps come within seconds
 
 # --- directory snapshot
 DIRECTORY_REFRESH_MS = 2_000  # a revoked key dies within two refreshes ...
