@@ -4,6 +4,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-cache-dir --quiet
 LOCKS := requirements/build.lock requirements/all.lock
+# most tests wait for servers and schedules: more of them than cores
+JOBS ?= 4
 READY := $(VENV)/.ready
 SOURCES := $(wildcard gateway adapters security reconciliation sandbox loadtests tests)
 .DEFAULT_GOAL := help
@@ -30,7 +32,7 @@ run: $(READY) ## embedded servers, sandbox, gateway and the tour; then serves. O
 
 .PHONY: test
 test: $(READY) ## all tests, or those named: make test ARGS="tests/unit -k money"
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 .PHONY: format
 format: $(READY) ## rewrite the files as the formatter wants them

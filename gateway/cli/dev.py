@@ -49,7 +49,7 @@ PORT: Final = 8080
 WORKERS: Final = 2
 SANDBOX_READY: Final = "sandbox.ready.json"
 INTERRUPTED: Final = 130
-ENDING: Final = (signal.SIGTERM, signal.SIGHUP)  # SIGINT is asyncio's own; all three cancel the main task
+ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # SIGINT too: a shell's background job inherits it ignored
 
 Document = dict[str, Any]
 
@@ -309,7 +309,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _end_on_signals() -> None:
-    """SIGTERM and a closed terminal end it as Ctrl-C does."""
+    """Ctrl-C, SIGTERM and a closed terminal all cancel the main task."""
     task = asyncio.current_task()
     assert task is not None
     for number in ENDING:
@@ -320,4 +320,3 @@ def _go_deaf() -> None:
     """Stopping is bounded; a second Ctrl-C in the midst of it would leave servers behind."""
     for number in ENDING:
         asyncio.get_running_loop().add_signal_handler(number, lambda: None)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -30,12 +30,25 @@ Outcome = o.QueryOutcome | o.CancelOutcome
 
 
 class Occasion:
-    """When and on whose word. `new_id(prefix)` makes ids; `environment` prefixes refund numbers; `proof_passed`: P4's clock has run out."""
+    """When and on whose word. `new_id(prefix)` makes ids; `environment` prefixes refund numbers.
 
-    __slots__ = ("environment", "new_id", "now", "proof_passed", "source")
+    `proof_passed`: P4's clock had run out when the question left. `asked_after_end`: the attempt had ended when the question left.
+    """
 
-    def __init__(self, *, now: datetime, source: str, new_id: Any, environment: str, proof_passed: bool = False) -> None:
-        self.now, self.source, self.new_id, self.environment, self.proof_passed = now, source, new_id, environment, proof_passed
+    __slots__ = ("asked_after_end", "environment", "new_id", "now", "proof_passed", "source")
+
+    def __init__(
+        self,
+        *,
+        now: datetime,
+        source: str,
+        new_id: Any,
+        environment: str,
+        proof_passed: bool = False,
+        asked_after_end: bool = False,
+    ) -> None:
+        self.now, self.source, self.new_id, self.environment = now, source, new_id, environment
+        self.proof_passed, self.asked_after_end = proof_passed, asked_after_end
 
 
 def learned(payment: Payment, attempt: Attempt, outcome: Outcome, occasion: Occasion) -> Change | None:
@@ -114,8 +127,8 @@ def late_refund(payment: Payment, attempt: Attempt, origin: str, occasion: Occas
 
 def _confirmed(payment: Payment, attempt: Attempt, outcome: o.Succeeded, occasion: Occasion) -> Change | None:
     if attempt.status in ATTEMPT_UNCHARGED:
-        if occasion.source == "callback":  # it may be older than the cancel that gave this money back: only an answer to a question counts
-            return None
+        if occasion.source == "callback" or not occasion.asked_after_end:
+            return None  # it may be older than the cancel that gave this money back: `flow.late_money` asks
         if payment.frozen_at is not None:  # refunds stand still too, until a person has looked
             return _change(payment, _seen(attempt, outcome, occasion), occasion)
         return _captured_late(payment, attempt, outcome, occasion)

@@ -20,10 +20,9 @@ from gateway.clock import Clock, Ids
 from gateway.domain.change import Case
 from gateway.domain.errors import NotFound
 from gateway.domain.learning import evidence_of
-from gateway.domain.outcomes import Closed, Declined, Mismatch, Succeeded
+from gateway.domain.outcomes import Mismatch, Succeeded
 from gateway.domain.payment import Payment
-from gateway.domain.states import ATTEMPT_UNCHARGED
-from gateway.flow.channel_call import called, trade_ref
+from gateway.flow.late_money import asked_about_late_money
 from gateway.flow.ports import Account, Directory, Store, StoredCallback
 from gateway.flow.transition import Transitions
 from gateway.telemetry.metrics import CALLBACKS, CASES
@@ -80,20 +79,11 @@ class CallbackDesk:
                 await self.transitions.learn(payment, callback.out_trade_no, _other_amount(payment, callback), "callback")
             else:
                 payment = await self.transitions.learn(payment, callback.out_trade_no, learned, "callback")
-                if _says_yes_after_a_no(payment, callback) and not await self._asked(account, payment, callback.out_trade_no):
+                number = callback.out_trade_no
+                if not await asked_about_late_money(self.transitions, self.clock, account, payment, number, told=learned):
                     return False
         await self.store.callback_applied(account.id, callback.event_key)
         CALLBACKS.labels(account.manifest.channel, "applied").inc()
-        return True
-
-    async def _asked(self, account: Account, payment: Payment, out_trade_no: str) -> bool:
-        """Late money, or old news? What the channel says now is applied; False when it says nothing definite."""
-        assert account.channel is not None
-        trade = trade_ref(payment, out_trade_no, self.clock)
-        outcome = await called(account, "query", account.channel.query(trade), self.clock)
-        if not isinstance(outcome, Succeeded | Closed | Declined | Mismatch):
-            return False
-        await self.transitions.learn(payment, out_trade_no, outcome, "query")
         return True
 
     async def _about_refund(self, payment: Payment, callback: Callback) -> None:
@@ -113,11 +103,6 @@ class CallbackDesk:
         await self.store.open_case(merchant_id, object_id, Case(id=self.ids.new("case"), kind=kind, evidence=evidence))
         CASES.labels(kind).inc()
         log.error("case_opened", kind=kind, object=object_id)
-
-
-def _says_yes_after_a_no(payment: Payment, callback: Callback) -> bool:
-    ended_uncharged = payment.attempt(callback.out_trade_no).status in ATTEMPT_UNCHARGED
-    return isinstance(callback.learned, Succeeded) and ended_uncharged and payment.frozen_at is None
 
 
 def _other_amount(payment: Payment, callback: Callback) -> Mismatch:

@@ -17,6 +17,7 @@ from gateway.flow.channel_call import called
 from gateway.flow.commands import Caller, Paid, PayCommand
 from gateway.flow.idempotency import Digest, KeyDesk, fingerprint, same_body_or_refuse
 from gateway.flow.in_flight import InFlight
+from gateway.flow.late_money import asked_about_late_money
 from gateway.flow.opening import Draft
 from gateway.flow.ports import Account, Directory, KeyTaken, NumberTaken, Opened, Store, TenderTaken
 from gateway.flow.routing import choose
@@ -135,7 +136,8 @@ class Checkout:
             deadline=deadline,
         )
         outcome = await called(account, _operation(account, payment), account.channel.pay(request), self.clock)
-        await self.transitions.learn(payment, attempt.out_trade_no, outcome, "pay")
+        payment = await self.transitions.learn(payment, attempt.out_trade_no, outcome, "pay")
+        await asked_about_late_money(self.transitions, self.clock, account, payment, attempt.out_trade_no, told=outcome)
 
 
 def answerable(payment: Payment) -> bool:

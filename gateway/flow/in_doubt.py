@@ -16,6 +16,7 @@ from gateway.domain.learning import cancel_sent, taken
 from gateway.domain.outcomes import RefundNotFound
 from gateway.domain.payment import Attempt, Payment
 from gateway.flow.channel_call import called, trade_ref
+from gateway.flow.late_money import asked_about_late_money
 from gateway.flow.ports import Account, Directory, DueAttempt, DueRefund, Store
 from gateway.flow.refund import Refunds, decided
 from gateway.flow.schedule import cancel_at, proof_at
@@ -74,7 +75,9 @@ class InDoubt:
         SWEEPS.labels(account.manifest.channel, "query").inc()
         asked_at = self.clock.now()
         outcome = await called(account, "query", account.channel.query(trade_ref(payment, out_trade_no, self.clock)), self.clock)
-        return await self.transitions.learn(payment, out_trade_no, outcome, "query", asked_at=asked_at)
+        payment = await self.transitions.learn(payment, out_trade_no, outcome, "query", asked_at=asked_at)
+        await asked_about_late_money(self.transitions, self.clock, account, payment, out_trade_no, told=outcome)
+        return payment
 
     async def _cancel(self, payment: Payment, out_trade_no: str, account: Account) -> None:
         assert account.channel is not None

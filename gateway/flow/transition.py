@@ -21,7 +21,7 @@ from gateway.domain.learning import Occasion, Outcome, evidence_of, learned
 from gateway.domain.outcomes import RefundQueryOutcome
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.returning import refund_learned
-from gateway.domain.states import IllegalTransition
+from gateway.domain.states import ATTEMPT_UNCHARGED, IllegalTransition
 from gateway.flow.in_flight import InFlight
 from gateway.flow.ports import Applied, Directory, RefundTaken, Stale, Store
 from gateway.flow.schedule import due_after, proof_at, refund_due_after
@@ -43,10 +43,15 @@ class Transitions:
         self._store, self._in_flight, self._directory = store, in_flight, directory
         self._clock, self._ids, self._environment = clock, ids, environment
 
-    def occasion(self, source: str, *, proof_passed: bool = False) -> Occasion:
+    def occasion(self, source: str, *, proof_passed: bool = False, asked_after_end: bool = False) -> Occasion:
         """Now, on somebody's word."""
         return Occasion(
-            now=self._clock.now(), source=source, new_id=self._ids.new, environment=self._environment, proof_passed=proof_passed
+            now=self._clock.now(),
+            source=source,
+            new_id=self._ids.new,
+            environment=self._environment,
+            proof_passed=proof_passed,
+            asked_after_end=asked_after_end,
         )
 
     async def learn(
@@ -55,13 +60,15 @@ class Transitions:
         """Apply what a channel said about the attempt `out_trade_no`. Survives a short absence of the store.
 
         `asked_at`: when the question left. Without it the answer is never P4: an answer that lay about for a while, with us or on its
-        way, may be older than the moment from which "not found" proves anything.
+        way, may be older than the moment from which "not found" proves anything. `payment` is what was known when the question left:
+        had the attempt ended by then, a yes is news; else it may be older than the end.
         """
+        asked_after_end = payment.attempt(out_trade_no).status in ATTEMPT_UNCHARGED
 
         def judge(now: Payment) -> Change | None:
             attempt = now.attempt(out_trade_no)
             passed = asked_at is not None and asked_at >= proof_at(attempt, self.schedule(now, attempt))
-            return learned(now, attempt, outcome, self.occasion(source, proof_passed=passed))
+            return learned(now, attempt, outcome, self.occasion(source, proof_passed=passed, asked_after_end=asked_after_end))
 
         return await self.insist(payment, judge)
 
@@ -79,6 +86,8 @@ class Transitions:
                 return await self._illegal(now, illegal)
             if change is None or change.refund is None:
                 return now
+            change = self._scheduled(change)
+            assert change.refund is not None
             result = await self._write(change, was=now)
             if not isinstance(result, Applied):
                 raise _Again
@@ -113,6 +122,7 @@ class Transitions:
                 return await self._illegal(payment, illegal)
             if change is None:
                 return payment
+            change = self._scheduled(change)
             match await self._write(change, was=payment):
                 case Applied():
                     return change.payment
@@ -136,7 +146,6 @@ class Transitions:
         return account.manifest.schedule(Flow(payment.flow), account.profile)
 
     async def _write(self, change: Change, *, was: Payment) -> Applied | Stale | RefundTaken:
-        change = self._scheduled(change)
         result = await self._store.apply(change)
         if isinstance(result, Applied):
             if change.payment.status != was.status:

@@ -90,11 +90,15 @@ class House:
         process.kill()
         await process.wait()
 
+    async def drain(self, name: str) -> None:
+        """SIGTERM, and the wait until every road it carried has ended. Harmless when it does not run."""
+        if child := self._children.pop(name, None):
+            await child.stop()
+
     async def stop(self) -> None:
-        """SIGTERM to what still runs."""
-        for name in ("work", "serve"):
-            if child := self._children.pop(name, None):
-                await child.stop()
+        """Both."""
+        await self.drain("work")
+        await self.drain("serve")
 
     async def pay(self, amount: int, *, key: str | None = None, wait_s: int = 0, **body: Any) -> Answer | None:
         """One tap; None when the line broke before the answer. What was answered is written down."""

@@ -17,7 +17,7 @@ from tests.adversity.house import SCALE, House, code, unbroken
 from tests.sandbox_process import SandboxRefusedError
 from tests.world import order_no
 
-PAYMENTS = 60 * SCALE
+PAYMENTS = 48 * SCALE
 TILLS = 6
 SETTLE_S = 40 if SCALE == 1 else 120  # an unsent WeChat code is proven after 30 s, an unsent QR code after 63 s
 METHODS = ("alipay", "alipay", "cash") if SCALE == 1 else ("alipay", "wechat", "alipay qr", "wechat qr", "cash")

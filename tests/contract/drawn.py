@@ -34,7 +34,7 @@ def later(seconds: float) -> datetime:
 
 
 def occasion(source: str = "pay", at: datetime = NOW, *, proof_passed: bool = False) -> Occasion:
-    return Occasion(now=at, source=source, new_id=new_id, environment="TT", proof_passed=proof_passed)
+    return Occasion(now=at, source=source, new_id=new_id, environment="TT", proof_passed=proof_passed, asked_after_end=True)
 
 
 def drawn_payment(

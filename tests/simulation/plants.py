@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest.mock import patch
 
@@ -57,7 +57,7 @@ class FreshRefundNumbers(SimChannel):
 
     async def refund(self, request: RefundRequest) -> o.RefundOutcome:
         self._tries += 1
-        return await super().refund(replaced(request, out_refund_no=f"{request.out_refund_no}{self._tries}"))
+        return await super().refund(structs.replace(request, out_refund_no=f"{request.out_refund_no}{self._tries}"))
 
 
 class CancelNotDurable(InDoubt):
@@ -133,7 +133,7 @@ class Planted:
     name: str
     nature: str
     named_by: tuple[str, ...]
-    plant: Plant = Plant()
+    plant: Plant = field(default_factory=Plant)
     patched: tuple[Any, str, Any] | None = None
 
     @contextlib.contextmanager

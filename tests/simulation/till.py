@@ -1,4 +1,4 @@
-"""Tills of a simulated world: they tap twice, retry, give up hope, ask another worker, cancel, refund, and write down what they were told."""
+"""Tills of a simulated world: they tap twice, retry, ask another worker, cancel, refund, and write down what they were told."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import structs
 
 from gateway.domain.errors import (
     AlreadyPaid,
@@ -71,8 +73,7 @@ class Till:
             return payment
 
     async def _tries_another_body(self, command: PayCommand, key: str) -> None:
-        fields = {name: getattr(command, name) for name in PAY_FIELDS}
-        other = PayCommand(**(fields | {"amount": command.amount + 1}))
+        other = structs.replace(command, amount=command.amount + 1)
         try:
             await self._anybody(lambda worker: worker.checkout.pay(other, CALLER, key, 0.0))
         except IdempotencyKeyReused:
@@ -82,16 +83,16 @@ class Till:
     async def _followed(self, payment: Payment) -> Payment:
         """Asks until it ends. May want it cancelled, and may give money back."""
         cancel = self._chance.random() < 0.25
+        wanted, pause = payment.id, 2.0
         while payment.status not in PAYMENT_FINAL:
-            await asyncio.sleep(self._chance.uniform(1, 4))
-            wanted = payment.id
+            await asyncio.sleep(self._chance.uniform(pause / 2, pause * 2))
+            pause = min(pause * 1.4, 20.0)  # whoever waits for minutes asks less often
             if cancel and self._chance.random() < 0.3:
                 cancel = False
                 try:
                     payment = await self._anybody(lambda worker: worker.cancellation.cancel(wanted, CALLER, 1.0))
                 except AlreadyPaid as paid:
-                    assert paid.payment is not None
-                    payment = paid.payment
+                    payment = paid.payment or payment
             else:
                 payment = await self._anybody(lambda worker: worker.lookup.payment(wanted, CALLER))
         self._journal.finals.append((payment.id, payment.status))
@@ -139,10 +140,3 @@ class Till:
             operator_id=None,
             description=None,
         )
-
-
-PAY_FIELDS = (
-    *("order_no", "tender_no", "amount", "currency", "method", "flow", "auth_code", "tendered", "expires_in_s"),
-    *("store_id", "operator_id", "description", "metadata"),
-)
-

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import dataclasses
 import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ from tests.simulation.clock import SimClock, SimIds
 
 OWNER: contextvars.ContextVar[Worker | None] = contextvars.ContextVar("owner", default=None)
 ENVIRONMENT, MERCHANT, STORE = "SM", "m1", "s1"
-BEAT_S = HEARTBEAT_LEASE_MS / 1000 / 3
+WRITES = ("open", "apply")
+BEAT_S = HEARTBEAT_LEASE_MS / 1000 / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Worker:
         self._context = contextvars.copy_context()
         self._context.run(OWNER.set, self)
         store: Any = StoreLine(self)
-        accounts = [_replaced(account, ChannelLine(self, channel)) for account, channel in around.accounts]
+        accounts = [dataclasses.replace(account, channel=ChannelLine(self, channel)) for account, channel in around.accounts]
         directory = Shelf(MERCHANT, (STORE,), accounts, {account.manifest.channel: account.manifest for account in accounts})
         clock, ids = around.clock, around.ids
         self.in_flight = InFlight(store)
@@ -145,17 +147,17 @@ class Worker:
             await asyncio.sleep(BEAT_S)
 
     async def _sweep(self) -> None:
-        """The real sweeper's look, at the moments when there may be something to see."""
+        """The real sweeper's look, whenever there may be something to see: looking every moment would only cost time."""
         while True:
+            await asyncio.sleep(self._next_look_s())
             with contextlib.suppress(GatewayError):
                 await self.sweeper._take(SWEEP_BATCH)
-            await asyncio.sleep(self._next_look_s())
 
     def _next_look_s(self) -> float:
         store, now = self.around.store, self.around.clock.now()
-        due = [a.due_at for p in store.payment_rows.values() for a in p.attempts if a.due_at is not None]
+        due = [a.due_at for p in store.payment_rows.values() for a in p.attempts if a.due_at is not None and a.status != "sent"]
         due += [r.due_at for r in store.refund_rows.values() if r.due_at is not None]
-        return max(0.4, min(2.0, (min(due) - now).total_seconds())) if due else 2.0
+        return max(0.4, min(3.0, *((moment - now).total_seconds() for moment in due))) if due else 3.0
 
 
 class Visits(Sweeper):
@@ -184,10 +186,11 @@ class StoreLine:
             if chance.random() < weather.store_away:
                 raise StoreUnavailable
             answer = await method(*arguments, **options)
-            await asyncio.sleep(chance.uniform(0, weather.store_slow_s))
-            await self._worker.running()
+            if name in WRITES:
+                await asyncio.sleep(chance.uniform(0, weather.store_slow_s))
+                await self._worker.running()
             if chance.random() < weather.reply_lost:
-                raise OutcomePending if name in ("open", "apply") else StoreUnavailable
+                raise OutcomePending if name in WRITES else StoreUnavailable
             return answer
 
         return call
@@ -244,8 +247,3 @@ def owned_task(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> as
         owner.tasks[task] = None
         task.add_done_callback(owner.ended)
     return task
-
-
-def _replaced(account: Account, channel: Any) -> Account:
-    fields = {name: getattr(account, name) for name in account.__dataclass_fields__}
-    return Account(**(fields | {"channel": channel}))

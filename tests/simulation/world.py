@@ -10,10 +10,12 @@ import itertools
 import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from adapters.alipay.manifest import MANIFEST as ALIPAY
 from adapters.wechat.manifest import MANIFEST as WECHAT
+from gateway.domain.errors import GatewayError
 from gateway.flow.in_doubt import InDoubt
 from gateway.flow.ports import Account
 from gateway.storage.memory import MemoryStore
@@ -26,7 +28,7 @@ from tests.simulation.virtual_loop import VirtualLoop, on_virtual_time
 from tests.simulation.worker import MERCHANT, Surroundings, Weather, Worker, owned_task
 
 STORM_S = 90.0  # faults happen this long
-DRAIN_S_MAX = 7_200.0  # and this long after it, at the latest, everything is decided
+DRAIN_S_MAX = 3_600.0  # and this long after it, at the latest, everything is decided
 WORKERS = 2
 ORDERS = 6
 CALM = Weather()
@@ -125,7 +127,7 @@ class World:
 
     def _opened(self, manifest: Any) -> tuple[Account, SimChannel]:
         account_id = f"acct_{manifest.channel}"
-        channel = self._plant.channel(NATURES[self.report.nature][0], self._chance, self._clock, lambda body: self._delivered(account_id, body))
+        channel = self._plant.channel(NATURES[self.report.nature][0], self._chance, self._clock, partial(self._delivered, account_id))
         account = Account(
             id=account_id,
             merchant_id=MERCHANT,
@@ -147,9 +149,8 @@ class World:
         worker = self._chance.choice(living)
         try:
             answer = await worker.ask(worker.callbacks.take(account_id, {}, body))
-        except Exception as error:
-            if not isinstance(error, ConnectionError):
-                self.report.counts["callback refused"] = self.report.counts.get("callback refused", 0) + 1
+        except (ConnectionError, GatewayError):
+            self._count("callback unheard")
             return False
         return bool(answer.status == 200)
 
@@ -184,7 +185,7 @@ class World:
     async def _drained(self) -> None:
         """Until nothing has a next visit any more, and the channels have told what they had to tell."""
         until = self._loop.seconds + DRAIN_S_MAX
-        while self._loop.seconds < until and (self._owed() or any(channel.busy for _, channel in self._channels)):
+        while self._loop.seconds < until and (self._owed() or any(channel.busy for _, channel in self._channels)):  # noqa: ASYNC110 - nobody says when
             await asyncio.sleep(5)
 
     def _owed(self) -> bool:

@@ -18,8 +18,15 @@ def later(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def occasion(source: str = "query", *, proof_passed: bool = False) -> Occasion:
-    return Occasion(now=NOW, source=source, new_id=lambda prefix: f"{prefix}_{next(_ids)}", environment="TT", proof_passed=proof_passed)
+def occasion(source: str = "query", *, proof_passed: bool = False, asked_after_end: bool = False) -> Occasion:
+    return Occasion(
+        now=NOW,
+        source=source,
+        new_id=lambda prefix: f"{prefix}_{next(_ids)}",
+        environment="TT",
+        proof_passed=proof_passed,
+        asked_after_end=asked_after_end,
+    )
 
 
 def said(*names: str, source: str = "pay") -> tuple[Evidence, ...]:

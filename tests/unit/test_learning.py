@@ -4,7 +4,7 @@ Before the bar: payment status, attempt status, marks (- for none), outcome, who
 proof, public event, case; or `nothing` (a true repeat, or a word that no longer counts) or `illegal`.
 
 Marks: cr the till asked to cancel · frozen · lc:X the last cancel's outcome · proof P4's clock has run out · asked the channel waits
-for the payer · refunded our refunds explain a closed trade.
+for the payer · since the question was asked after the attempt had ended · refunded our refunds explain a closed trade.
 """
 
 from dataclasses import dataclass
@@ -127,18 +127,20 @@ in_doubt cancelling lc:Unknown,proof absent query         | in_doubt cancelling 
 in_doubt cancelling lc:UseRefund,proof absent query       | in_doubt cancelling - - -
 in_doubt cancelling proof absent query                    | in_doubt cancelling - - -
 
-# money after we had said no: given back in the very same write; a callback alone may be older than our cancel, so it is only asked about
-failed declined - yes query                          | paid_late captured_late - payment.paid_late captured_late
-failed not_sent - yes query                          | paid_late captured_late - payment.paid_late captured_late
-failed reversed - yes query                          | paid_late captured_late - payment.paid_late captured_late
-expired reversed - yes query                         | paid_late captured_late - payment.paid_late captured_late
-canceled reversed cr yes query                       | paid_late captured_late - payment.paid_late captured_late
-failed declined - yes pay                            | paid_late captured_late - payment.paid_late captured_late
-failed reversed - yes case                           | paid_late captured_late - payment.paid_late captured_late
+# money after we had said no: given back in the very same write, when the question was asked after the no; an older yes may speak of
+# the time before our cancel, and is only asked about
+failed declined since yes query                      | paid_late captured_late - payment.paid_late captured_late
+failed not_sent since yes query                      | paid_late captured_late - payment.paid_late captured_late
+failed reversed since yes query                      | paid_late captured_late - payment.paid_late captured_late
+expired reversed since yes query                     | paid_late captured_late - payment.paid_late captured_late
+canceled reversed since,cr yes query                 | paid_late captured_late - payment.paid_late captured_late
+failed declined - yes query                          | nothing
+failed reversed - yes query                          | nothing
+failed reversed - yes pay                            | nothing
 failed reversed - yes callback                       | nothing
-canceled reversed - yes callback                     | nothing
+canceled reversed since yes callback                 | nothing
 failed declined - yes_999 callback                   | failed declined - - mismatch_amount
-paid_late captured_late - yes query                  | nothing
+paid_late captured_late since yes query              | nothing
 paid_late captured_late - yes callback               | nothing
 paid_late returned - yes callback                    | nothing
 
@@ -175,7 +177,7 @@ in_doubt cancelling frozen reversed cancel           | in_doubt cancelling - - -
 in_doubt cancelling frozen,lc:UseRefund yes query    | in_doubt cancelling - - -
 in_doubt cancelling frozen,lc:NothingThere,proof absent query | in_doubt cancelling - - -
 failed declined frozen yes callback                  | nothing
-failed declined frozen yes query                     | failed declined - - -
+failed declined frozen,since yes query               | failed declined - - -
 in_doubt in_doubt frozen no pay                      | nothing
 """
 
@@ -208,7 +210,9 @@ def test_learned(line: Line):
     (status, tried, mark_text, word, source), expected = line.halves
     marks = mark_text.split(",")
     before = drawn(status, tried, marks)
-    change = learned(before, before.attempts[0], OUTCOMES[word], occasion(source, proof_passed="proof" in marks))
+    change = learned(
+        before, before.attempts[0], OUTCOMES[word], occasion(source, proof_passed="proof" in marks, asked_after_end="since" in marks)
+    )
     if expected == ["nothing"]:
         assert change is None
         return
@@ -252,7 +256,7 @@ def test_money_after_a_no_is_refunded_in_the_same_change(status, tried, origin):
     second = {"succeeded": "succeeded", "in_doubt": "in_doubt", "paid_late": "captured_late"}.get(status)
     others = (attempt(second, id="att_2", number=2, trade_number=2, out_trade_no="TT2"),) if second else ()
     before = payment(status, attempt(tried), *others)
-    change = learned(before, before.attempts[0], OUTCOMES["yes"], occasion("query"))
+    change = learned(before, before.attempts[0], OUTCOMES["yes"], occasion("query", asked_after_end=True))
     assert change is not None
     assert change.new_refund is not None
     refund, first = change.new_refund, change.payment.attempts[0]

@@ -1,0 +1,216 @@
+"""How what was learned reaches the books: whose answer proves what, and what happens to a word the tables have no cell for."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from adapters.alipay.manifest import MANIFEST
+from adapters.channel import Flow
+from gateway.domain import outcomes as o
+from gateway.domain.change import Change
+from gateway.domain.errors import OutcomePending, StoreUnavailable
+from gateway.domain.learning import cancel_sent, late_refund
+from gateway.domain.payment import Payment
+from gateway.flow.in_flight import InFlight
+from gateway.flow.ports import Account, Applied, Opened
+from gateway.flow.transition import RefundRace, Transitions
+from gateway.storage.memory import MemoryStore
+from tests.contract.drawn import (
+    ACCOUNT,
+    MERCHANT,
+    NO,
+    NOW,
+    YES,
+    after,
+    drawn_payment,
+    later,
+    new_id,
+    occasion,
+    opening_of,
+    refund_change,
+    watched,
+)
+from tests.shelf import Shelf
+
+PROOF_S = 60 + MANIFEST.schedules[Flow.CODE].proof_margin_ms / 1000  # drawn payments act until 60 s
+
+
+class HandClock:
+    def __init__(self, now: datetime) -> None:
+        self.at = now
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return (self.at - NOW).total_seconds()
+
+
+class Ids:
+    def new(self, prefix: str) -> str:
+        return new_id(prefix)
+
+    def token(self) -> str:
+        return new_id("token")
+
+
+class Rig:
+    """Transitions over a store in memory."""
+
+    def __init__(self, store: MemoryStore | None = None, at: datetime = NOW) -> None:
+        self.store, self.clock = store or MemoryStore(), HandClock(at)
+        account = Account(
+            id=ACCOUNT,
+            merchant_id=MERCHANT,
+            store_id=None,
+            priority=1,
+            enabled=True,
+            profile="standard",
+            manifest=MANIFEST,
+            channel=None,
+            local=None,
+        )
+        self.transitions = Transitions(
+            store=self.store,
+            in_flight=InFlight(self.store),
+            directory=Shelf(MERCHANT, ("s1",), [account], {"wallet": MANIFEST}),
+            clock=self.clock,
+            ids=Ids(),
+            environment="TT",
+        )
+
+    async def opened(self, *changes: Any) -> Payment:
+        payment = drawn_payment()
+        assert await self.store.open(opening_of(payment)) == Opened()
+        for change in changes:
+            made: Change = change(payment)
+            assert await self.store.apply(made) == Applied()
+            payment = made.payment
+        return payment
+
+
+def cancelled(payment: Payment) -> Change:
+    return watched(cancel_sent(payment, payment.current, occasion("sweeper")))
+
+
+def nothing_there(payment: Payment) -> Change:
+    return after(payment, o.NothingThere(), "cancel")
+
+
+@pytest.mark.parametrize(
+    ("asked_at", "status"),
+    [
+        (later(PROOF_S), "failed"),
+        (later(PROOF_S + 1), "failed"),
+        (later(PROOF_S - 0.001), "in_doubt"),
+        (later(0), "in_doubt"),
+        (None, "in_doubt"),
+    ],
+)
+async def test_not_found_proves_only_when_it_was_asked_late_enough(asked_at, status):
+    """A sweeper that stood still between the answer and its judgement holds old news, whatever the clock says when it wakes."""
+    rig = Rig(at=later(PROOF_S + 300))
+    payment = await rig.opened(cancelled, nothing_there)
+    payment = await rig.transitions.learn(payment, payment.current.out_trade_no, o.NotFound(), "query", asked_at=asked_at)
+    assert payment.status == status
+
+
+async def test_a_stale_no_is_judged_anew():
+    rig = Rig()
+    first = await rig.opened()
+    newer = after(first, o.Pending(), "query")
+    await rig.store.apply(newer)
+    learned = await rig.transitions.learn(first, first.current.out_trade_no, NO, "pay")
+    assert learned == newer.payment
+
+
+async def test_a_stale_yes_is_still_a_yes():
+    rig = Rig()
+    first = await rig.opened()
+    await rig.store.apply(after(first, o.Pending(), "query"))
+    learned = await rig.transitions.learn(first, first.current.out_trade_no, YES, "pay")
+    assert (learned.status, learned.version) == ("succeeded", 3)
+
+
+async def test_a_yes_from_before_the_end_is_not_late_money():
+    """The question left, our cancel gave the money back, and only then the old answer was read."""
+    rig = Rig()
+    asked_from = await rig.opened(cancelled)
+    ended = await rig.transitions.learn(asked_from, asked_from.current.out_trade_no, o.Reversed(was_charged=True), "cancel")
+    for source in ("query", "pay", "callback"):
+        assert await rig.transitions.learn(asked_from, asked_from.current.out_trade_no, YES, source) == ended
+    assert await rig.transitions.learn(ended, ended.current.out_trade_no, YES, "callback") == ended
+    late = await rig.transitions.learn(ended, ended.current.out_trade_no, YES, "query")
+    assert (late.status, late.late_refund) == ("paid_late", "requested")
+
+
+async def test_a_word_without_a_cell_changes_nothing_and_opens_a_case():
+    rig = Rig()
+    payment = await rig.opened(lambda p: after(p, YES))
+
+    def judge(now: Payment) -> Change:
+        return cancel_sent(now, now.attempts[0], occasion("sweeper"))
+
+    assert await rig.transitions.step(payment, judge) == payment
+    assert [kept.case.kind for kept in rig.store.cases] == ["illegal_transition"]
+    assert await rig.store.payment(MERCHANT, payment.id) == payment
+
+
+async def test_a_word_about_a_refund_without_a_cell_changes_nothing_and_opens_a_case():
+    rig = Rig()
+    paid = await rig.opened(lambda p: after(p, YES), lambda p: refund_change(p, "r1", 400))
+    refund = (await rig.store.refunds_of(MERCHANT, paid.id))[0]
+    waiting = o.RefundDeclined(code="balance", needs_action=True)
+    paid, refund = await rig.transitions.learn_refund(paid, refund.id, waiting, "refund")
+    assert refund.status == "needs_action"
+    again, unmoved = await rig.transitions.learn_refund(paid, refund.id, o.Mismatch(field="order", expected="a", got="b"), "callback")
+    assert (again, unmoved) == (paid, refund)
+    assert [kept.case.kind for kept in rig.store.cases] == ["illegal_transition"]
+
+
+class Struggling(MemoryStore):
+    """Away for some writes; with `pending`, the write happens and its reply is lost."""
+
+    def __init__(self, times: int, *, pending: bool) -> None:
+        super().__init__()
+        self.times, self.pending = times, pending
+
+    async def apply(self, change: Change) -> Any:
+        if self.times:
+            self.times -= 1
+            if self.pending:
+                await super().apply(change)
+                raise OutcomePending
+            raise StoreUnavailable
+        return await super().apply(change)
+
+
+@pytest.mark.parametrize("pending", [False, True])
+async def test_a_channels_word_survives_a_short_absence_of_the_store(pending, monkeypatch):
+    monkeypatch.setattr("gateway.flow.transition.WRITE_RETRY_MS", 0)
+    rig = Rig(Struggling(3, pending=pending))
+    payment = await rig.opened()
+    paid = await rig.transitions.learn(payment, payment.current.out_trade_no, YES, "pay")
+    assert (paid.status, paid.version) == ("succeeded", 2)
+    assert [kept.event.version for kept in rig.store.log] == [1, 2]
+
+
+async def test_the_next_visit_is_set_by_every_write():
+    rig = Rig(at=later(1))
+    payment = await rig.opened()
+    pending = await rig.transitions.learn(payment, payment.current.out_trade_no, o.Pending(), "pay")
+    assert pending.current.due_at == NOW + timedelta(milliseconds=MANIFEST.schedules[Flow.CODE].first_query_ms)
+    paid = await rig.transitions.learn(pending, payment.current.out_trade_no, YES, "query")
+    assert paid.current.due_at is None
+    assert paid == await rig.store.payment(MERCHANT, payment.id)
+
+
+async def test_a_refund_number_taken_in_the_same_moment_is_told():
+    rig = Rig()
+    no = await rig.opened(lambda p: after(p, NO))
+    late = await rig.transitions.learn(no, no.current.out_trade_no, YES, "query")
+    twin = replace(late_refund(late, late.attempts[0], "late", occasion()), id=new_id("ref"))
+    with pytest.raises(RefundRace):
+        await rig.transitions.step(late, lambda now: replace(refund_change(now, "x", 0), new_refund=twin))
