@@ -237,7 +237,7 @@ def _silence(payment: Payment, attempt: Attempt, outcome: o.Unknown | o.AlreadyE
     if not attempt.live:
         return None
     seen = _seen(attempt, outcome, occasion)
-    seen = replace(seen, silences=attempt.silences + 1)
+    seen = replace(seen, silences=attempt.silences + (not _same_visit_was_silent(attempt, occasion)))
     if occasion.source == "cancel":
         seen = replace(seen, last_cancel=type(outcome).__name__, cancels=attempt.cancels + 1)
     if attempt.status != "sent":
@@ -265,6 +265,12 @@ def _payer_was_asked(attempt: Attempt) -> bool:
     """Whether the last thing the channel said before the end was that it waits for the payer."""
     said = [item.outcome for item in attempt.evidence if item.source in ("pay", "query", "callback")]
     return bool(said) and said[-1] == o.PayerActionNeeded.__name__
+
+
+def _same_visit_was_silent(attempt: Attempt, occasion: Occasion) -> bool:
+    """A visit asks and then cancels: when both learn nothing, that is one silence. They pace phase 2, whose steps are long."""
+    asked = [item for item in attempt.evidence if item.source != "sweeper"]
+    return occasion.source == "cancel" and bool(asked) and asked[-1].source == "query" and attempt.silences > 0
 
 
 def _captured(attempt: Attempt, outcome: o.Succeeded, occasion: Occasion) -> Attempt:

@@ -37,6 +37,7 @@ UNREACHABLE = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.ConnectionFailureError,
     asyncpg.AdminShutdownError,
+    asyncpg.InternalClientError,
 )
 # The statement was handed over and the connection broke, or we stopped waiting: it may have been committed.
 REPLY_LOST = (
@@ -48,6 +49,7 @@ REPLY_LOST = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,
+    asyncpg.InternalClientError,  # the last words of a killed server come at a moment the protocol does not know
 )
 # Rolled back by the server, which waited too long for a lock or for itself: sending it again would wait as long again.
 GAVE_UP = (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError)

@@ -60,7 +60,7 @@ class House:
         if name == "serve":
             await self.ready()
 
-    async def ready(self, within_s: float = 30) -> None:
+    async def ready(self, within_s: float = 60) -> None:
         """Until a worker answers."""
         async with asyncio.timeout(within_s), aiohttp.ClientSession() as session:
             while True:
@@ -71,6 +71,9 @@ class House:
                         if answer.status == 200:
                             return
                 await asyncio.sleep(0.05)
+
+    def runs(self, name: str) -> bool:
+        return name in self._children
 
     def worker_pid(self) -> int | None:
         """The one worker; None between its death and its successor."""

@@ -1,4 +1,4 @@
-"""Every remote channel that `adapters.discovery` finds, in every key mode the sandbox offers, under both cancel settings."""
+"""Every remote channel that `adapters.discovery` finds, in every key mode the sandbox offers; cancels under both cancel settings."""
 
 from collections.abc import AsyncIterator
 
@@ -11,11 +11,8 @@ from tests.sandbox_process import SandboxProcess
 
 REMOTE = {name: manifest for name, manifest in discover().items() if manifest.settles == "remote"}
 MODES = [(name, mode) for name, channel in sandbox_channels().items() if name in REMOTE for mode in channel.modes]
-WORLDS = [
-    pytest.param((name, mode, tombstone), id=f"{name}-{mode}-{'tombstone' if tombstone else 'no_tombstone'}")
-    for name, mode in MODES
-    for tombstone in (False, True)
-]
+WORLDS = [pytest.param((name, mode, False), id=f"{name}-{mode}") for name, mode in MODES]
+TOMBSTONES = [pytest.param((name, mode, True), id=f"{name}-{mode}-tombstone") for name, mode in MODES]
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,8 @@ from tests.sandbox_process import SandboxProcess, SandboxRefusedError
 
 CLOCK = SystemClock()
 SEND_S = 5.0
-SILENCE_MS = 600  # how long our side waits for an answer
+SILENCE_MS = 600  # how long a hasty side waits for an answer
+PATIENCE_MS = 20_000  # and any other: a busy machine is no silent channel
 ARRIVAL_S = 5.0
 AMOUNT = 12_850
 REFUND_QUERIES_MAX = 2_000  # each a round trip; the slowest refund that a test asks for takes 0.4 s
@@ -128,6 +129,7 @@ class Side:
     account: str
     credentials: dict[str, Any]
     postbox: Postbox
+    silence_ms: int = PATIENCE_MS
     transport: CountingTransport = field(init=False)
     channel: Channel = field(init=False)
     _inner: AiohttpTransport = field(init=False)
@@ -135,7 +137,9 @@ class Side:
 
     def __post_init__(self) -> None:
         self._executor = ThreadPoolExecutor(1)
-        self._inner = AiohttpTransport(clock=CLOCK, signing_executor=self._executor, read_timeout_ms=SILENCE_MS)
+        self._inner = AiohttpTransport(
+            clock=CLOCK, signing_executor=self._executor, read_timeout_ms=self.silence_ms, call_timeout_ms=2 * self.silence_ms
+        )
         self.transport = CountingTransport(self._inner)
         self.channel = self.built(self.credentials)
 
@@ -150,9 +154,9 @@ class Side:
         return channel
 
     @asynccontextmanager
-    async def fresh_connections(self) -> AsyncIterator["Side"]:
+    async def fresh_connections(self, silence_ms: int = PATIENCE_MS) -> AsyncIterator["Side"]:
         """The same account over a pool without an open connection: only there is "refused" certain to be seen as such."""
-        fresh = Side(self.sandbox, self.manifest, self.account, self.credentials, self.postbox)
+        fresh = Side(self.sandbox, self.manifest, self.account, self.credentials, self.postbox, silence_ms)
         try:
             yield fresh
         finally:

@@ -4,8 +4,11 @@ import pytest
 
 from adapters.channel import Flow
 from gateway.domain import outcomes as out
+from tests.conformance.conftest import TOMBSTONES, WORLDS
 from tests.conformance.side import AMOUNT, CANCEL, Side
 from tests.sandbox_process import SandboxRefusedError
+
+pytestmark = pytest.mark.parametrize("side", WORLDS + TOMBSTONES, indirect=True)
 
 
 async def test_a_number_never_seen_is_only_ended_where_that_holds(side: Side, is_tombstone: bool) -> None:

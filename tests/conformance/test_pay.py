@@ -174,6 +174,7 @@ async def test_a_system_error_proves_nothing(side: Side, flow: Flow, fault: str)
 async def test_silence_proves_nothing(side: Side, fault: str) -> None:
     request = side.pay_request()
     await side.arm(PAY, fault, delay_ms=2 * SILENCE_MS)
-    outcome = await side.pay(request)
+    async with side.fresh_connections(SILENCE_MS) as hasty:
+        outcome = await hasty.pay(request)
     assert await side.fired() == 1
     assert isinstance(outcome, out.Unknown)

@@ -130,7 +130,7 @@ async def open_shop(request: Any, sandbox: SandboxProcess) -> AsyncIterator[Shop
         assert MANIFEST.credentials is not None
         credentials = msgspec.convert(enrolled["credentials"], MANIFEST.credentials, dec_hook=decode_hook)
         with ThreadPoolExecutor(2) as executor:
-            transport = AiohttpTransport(clock=CLOCK, signing_executor=executor)
+            transport = AiohttpTransport(clock=CLOCK, signing_executor=executor, read_timeout_ms=20_000, call_timeout_ms=40_000)
             yield Shop(mode, sandbox, MANIFEST.build(credentials, transport, CLOCK), inbox)
             await transport.aclose()
 

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
-from unittest.mock import patch
 
 from msgspec import structs
 
@@ -138,8 +137,16 @@ class Planted:
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[Plant]:
-        with patch.object(*self.patched) if self.patched else contextlib.nullcontext():
+        if self.patched is None:
             yield self.plant
+            return
+        where, name, broken = self.patched
+        sound = getattr(where, name)
+        setattr(where, name, broken)
+        try:
+            yield self.plant
+        finally:
+            setattr(where, name, sound)
 
 
 PLANTED = [

@@ -7,7 +7,6 @@ Marks: cr the till asked to cancel · frozen · lc:X the last cancel's outcome �
 for the payer · since the question was asked after the attempt had ended · refunded our refunds explain a closed trade.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -182,17 +181,7 @@ in_doubt in_doubt frozen no pay                      | nothing
 """
 
 
-@dataclass(frozen=True)
-class Line:
-    text: str
-
-    @property
-    def halves(self) -> tuple[list[str], list[str]]:
-        before, _, after = self.text.partition("|")
-        return before.split(), after.split()
-
-
-LINES = [Line(text) for text in TABLE.strip().splitlines() if text and not text.startswith("#")]
+LINES = [line for line in TABLE.strip().splitlines() if line and not line.startswith("#")]
 
 
 def drawn(status: str, tried: str, marks: list[str]) -> Payment:
@@ -205,9 +194,9 @@ def drawn(status: str, tried: str, marks: list[str]) -> Payment:
     return payment(status, attempt(tried, **fields), cancel_requested_at=asked, frozen_at=NOW if "frozen" in marks else None)
 
 
-@pytest.mark.parametrize("line", LINES, ids=lambda line: " ".join(line.text.split()))
-def test_learned(line: Line):
-    (status, tried, mark_text, word, source), expected = line.halves
+@pytest.mark.parametrize("line", LINES, ids=lambda line: " ".join(line.split()))
+def test_learned(line: str):
+    (status, tried, mark_text, word, source), expected = (half.split() for half in line.split("|"))
     marks = mark_text.split(",")
     before = drawn(status, tried, marks)
     change = learned(
@@ -235,7 +224,7 @@ def test_learned(line: Line):
 
 
 def test_every_outcome_is_in_the_table():
-    words = {line.halves[0][3] for line in LINES}
+    words = {line.split()[3] for line in LINES}
     assert words == set(OUTCOMES)
     named = {name for union in (o.QueryOutcome, o.CancelOutcome) for name in (member.__name__ for member in union.__args__)}
     assert {type(outcome).__name__ for outcome in OUTCOMES.values()} == named
@@ -309,6 +298,29 @@ def test_counters_that_pace_the_sweeper(word, source, counters):
     assert change is not None
     a = change.payment.current
     assert (a.queries, a.not_founds, a.cancels, a.silences, a.last_cancel or "-") == counters
+
+
+@pytest.mark.parametrize(
+    ("words", "silences"),
+    [
+        ("silence/query silence/cancel", 1),
+        ("silence/query silence/cancel silence/query silence/cancel", 2),
+        ("silence/cancel silence/cancel", 2),
+        ("silence/query not_sent/cancel silence/cancel", 2),
+        ("typing/query silence/cancel", 1),
+        ("silence/query again/cancel", 0),
+        ("silence/query silence/query", 2),
+    ],
+)
+def test_a_visit_that_learns_nothing_is_one_silence(words, silences):
+    """Its query and its cancel together: counted twice, a minute of outage would become an hour of doubt."""
+    now = payment("in_doubt", attempt("cancelling", last_cancel="Unknown"))
+    for said_by in words.split():
+        word, source = said_by.split("/")
+        change = learned(now, now.current, OUTCOMES[word], occasion(source))
+        assert change is not None
+        now = change.payment
+    assert now.current.silences == silences
 
 
 def test_a_yes_is_booked_whole():
