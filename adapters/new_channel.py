@@ -26,7 +26,7 @@ Next:
      its flows, its schedule, its names in Chinese and English.
   2. sandbox/{name}/: the channel's real protocol, written from its documents and not from the adapter.
   3. adapters/{name}/: wire.py, signing.py, then the tables of translate.py. A word in no table stays unknown.
-  4. pytest adapters/{name} tests/conformance -k {name}
+  4. make test ARGS="adapters/{name} tests/conformance -k {name}"
 """
 
 

@@ -37,7 +37,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     wanted = next((word for word in given if not word.startswith("-")), None)
     for command in COMMANDS:
-        below = commands.add_parser(command.name, help=command.summary, description=command.summary.capitalize() + ".")
+        below = commands.add_parser(command.name, help=command.summary, description=f"{command.summary[0].upper()}{command.summary[1:]}.")
         if command.name == wanted:
             module = import_module(f"gateway.cli.{command.module}")
             module.add_arguments(below)

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
     create = acts.add_parser("create", help="a new account, enabled at once")
     create.add_argument("merchant", metavar="MERCHANT_ID")
-    create.add_argument("channel")
+    create.add_argument("channel", metavar="CHANNEL", help="alipay, wechat, cash, or another that is installed")
     create.add_argument("--id", help="its id (default: a new one); callbacks come to /callbacks/<id>")
     create.add_argument("--store", metavar="ID", help="serves this store only (default: all of the merchant)")
     create.add_argument("--priority", type=int, default=100, help="lower is tried first (default 100)")
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     single = [acts.add_parser(name, help=text) for name, text in SINGLE]
     for each in (rotate, place, *single):
         each.add_argument("account", metavar="ACCOUNT_ID")
-    place.add_argument("priority", type=int)
+    place.add_argument("priority", metavar="PRIORITY", type=int, help="lower is tried first; 100 unless it was set")
     for each in (create, rotate, place, listing, *single):
         add_data_argument(each)
 

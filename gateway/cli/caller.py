@@ -58,11 +58,17 @@ def show(answer: Answer) -> None:
 
 
 def summary(document: Any) -> str:
-    """What a cashier would read."""
+    """What a cashier would read; of a refusal, why: the verdict of the payment it carries is not what was asked for."""
+    if "detail" in document:
+        return _joined(document.get("code"), document.get("zh"), document.get("field"), document["detail"])
+    if "data" in document:
+        return "nothing found" if not document["data"] else f"{len(document['data'])} found"
     verdict = document.get("verdict") or {}
-    words = [document.get("status") if isinstance(document.get("status"), str) else document.get("code"), verdict.get("code")]
-    texts = [verdict.get("zh"), verdict.get("en") or document.get("detail")]
-    return " · ".join(str(word) for word in (*words, *texts) if word)
+    return _joined(document.get("status"), verdict.get("code"), verdict.get("zh"), verdict.get("en"))
+
+
+def _joined(*words: str | None) -> str:
+    return " · ".join(word for word in words if word)
 
 
 async def _asked(client: Client, ask: Callable[[Client], Awaitable[Answer]]) -> Answer:

@@ -17,7 +17,7 @@ from gateway.settings import Settings, read_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """list, show."""
+    """list, show, close."""
     acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
     listing = acts.add_parser("list", help="open cases, newest first")
     listing.add_argument("--merchant", metavar="ID", help="of this merchant only")

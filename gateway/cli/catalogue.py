@@ -25,7 +25,7 @@ COMMANDS: Final = (
     Command("terminal", "create and list the tills of a merchant", "terminal"),
     Command("key", "issue, rotate, revoke and list API keys", "key"),
     Command("account", "create, place, rotate and list channel accounts", "account"),
-    Command("case", "list and show what people have to look at", "case"),
+    Command("case", "list, show and close what people have to look at", "case"),
     Command("doctor", "check settings, stores, clock, keys and channels; say what is wrong and what to do", "doctor"),
     Command("stop", "stop embedded servers that a killed `tillgate dev` left behind", "stop"),
     Command("master-key", "create or rotate the file with the master keys", "master_key"),

@@ -5,10 +5,8 @@ import asyncio
 
 from gateway.cli.checks import Finding, Level, examine
 from gateway.cli.surroundings import add_data_argument, environment
-from gateway.cli.table import padded
+from gateway.cli.table import padded, width
 from gateway.settings import SERVING, SettingsError, read_settings
-
-NAME_COLUMNS = 22
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,8 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """0: nothing is wrong (there may be warnings). 1: something is."""
     findings = asyncio.run(_findings(options))
+    columns = max(width(finding.name) for finding in findings)
     for finding in findings:
-        print(f"{finding.level.value:5} {padded(finding.name, NAME_COLUMNS)} {finding.text}")
+        print(f"{finding.level.value:5}  {padded(finding.name, columns)}  {finding.text}")
     wrong = sum(finding.level is Level.WRONG for finding in findings)
     warned = sum(finding.level is Level.WARNING for finding in findings)
     print(f"\n{wrong} wrong, {warned} warnings" if wrong or warned else "\nall well")

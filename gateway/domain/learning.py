@@ -24,7 +24,7 @@ from gateway.domain.states import (
     check_move,
     next_state,
 )
-from gateway.limits import EVIDENCE_CHARS_MAX, EVIDENCE_ITEMS_MAX, SILENCES_BEFORE_CASE
+from gateway.limits import CANCELS_QUICK_MAX, EVIDENCE_CHARS_MAX, EVIDENCE_ITEMS_MAX, SILENCES_BEFORE_CASE
 
 Outcome = o.QueryOutcome | o.CancelOutcome
 
@@ -228,8 +228,9 @@ def _not_found(payment: Payment, attempt: Attempt, outcome: o.NotFound, occasion
 def _cancel_undecided(payment: Payment, attempt: Attempt, outcome: o.CancelOutcome, occasion: Occasion) -> Change | None:
     if attempt.status != "cancelling":
         return None
-    name = type(outcome).__name__
-    return _change(payment, replace(_seen(attempt, outcome, occasion), last_cancel=name, cancels=attempt.cancels + 1), occasion)
+    seen = replace(_seen(attempt, outcome, occasion), last_cancel=type(outcome).__name__, cancels=attempt.cancels + 1)
+    case = _case("long_in_doubt", outcome, occasion) if isinstance(outcome, o.CallAgain) and _cancels_in_vain(seen) else None
+    return _change(payment, seen, occasion, case=case)
 
 
 def _silence(payment: Payment, attempt: Attempt, outcome: o.Unknown | o.AlreadyExists | o.NotSent, occasion: Occasion) -> Change | None:
@@ -241,8 +242,9 @@ def _silence(payment: Payment, attempt: Attempt, outcome: o.Unknown | o.AlreadyE
     if occasion.source == "cancel":
         seen = replace(seen, last_cancel=type(outcome).__name__, cancels=attempt.cancels + 1)
     if attempt.status != "sent":
-        case = _case("long_in_doubt", outcome, occasion) if seen.silences == SILENCES_BEFORE_CASE else None
-        return _change(payment, seen, occasion, case=case)
+        # A trade that stays paid while its cancel is refused is never silent: its cancels are counted.
+        is_long = seen.silences == SILENCES_BEFORE_CASE or (occasion.source == "cancel" and _cancels_in_vain(seen))
+        return _change(payment, seen, occasion, case=_case("long_in_doubt", outcome, occasion) if is_long else None)
     return _change(payment, replace(seen, status="in_doubt"), occasion, status=next_state(payment.status, "lost_sight"))
 
 
@@ -265,6 +267,11 @@ def _payer_was_asked(attempt: Attempt) -> bool:
     """Whether the last thing the channel said before the end was that it waits for the payer."""
     said = [item.outcome for item in attempt.evidence if item.source in ("pay", "query", "callback")]
     return bool(said) and said[-1] == o.PayerActionNeeded.__name__
+
+
+def _cancels_in_vain(attempt: Attempt) -> bool:
+    """Every so many cancels that ended nothing."""
+    return attempt.cancels % CANCELS_QUICK_MAX == 0
 
 
 def _same_visit_was_silent(attempt: Attempt, occasion: Occasion) -> bool:

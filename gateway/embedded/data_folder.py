@@ -39,7 +39,10 @@ def choose_data_folder(working_folder: Path, asked_for: Path | None = None) -> D
         reason = unsuitable(asked_for)
         if reason:
             raise DataFolderError(f"--data {asked_for} cannot be used: {reason}; name another folder")
-        return DataFolder(_made(asked_for.resolve()), "")
+        try:
+            return DataFolder(_made(asked_for.resolve()), "")
+        except OSError as error:
+            raise DataFolderError(f"--data {asked_for} cannot be made ({error.strerror}): name another folder") from error
     here = working_folder.resolve() / FOLDER_NAME
     reason = unsuitable(here)
     if not reason:

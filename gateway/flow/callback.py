@@ -73,15 +73,13 @@ class CallbackDesk:
             await self._unknown_number(account, callback)
         elif callback.kind == "refund":
             await self._about_refund(payment, callback)
+        elif callback.amount not in (None, payment.amount) and not isinstance(callback.learned, Succeeded):
+            await self.transitions.learn(payment, callback.out_trade_no, _other_amount(payment, callback), "callback")
         elif callback.learned is not None:
-            learned = callback.learned
-            if callback.amount is not None and callback.amount != payment.amount and not isinstance(learned, Succeeded):
-                await self.transitions.learn(payment, callback.out_trade_no, _other_amount(payment, callback), "callback")
-            else:
-                payment = await self.transitions.learn(payment, callback.out_trade_no, learned, "callback")
-                number = callback.out_trade_no
-                if not await asked_about_late_money(self.transitions, self.clock, account, payment, number, told=learned):
-                    return False
+            number, learned = callback.out_trade_no, callback.learned
+            payment = await self.transitions.learn(payment, number, learned, "callback")
+            if not await asked_about_late_money(self.transitions, self.clock, account, payment, number, told=learned):
+                return False
         await self.store.callback_applied(account.id, callback.event_key)
         CALLBACKS.labels(account.manifest.channel, "applied").inc()
         return True

@@ -15,6 +15,7 @@ from gateway.domain.change import Change
 from gateway.domain.learning import learned, thawed
 from gateway.domain.outcomes import Closed, Succeeded
 from gateway.domain.payment import Payment
+from gateway.domain.states import ATTEMPT_UNCHARGED
 from gateway.flow.ports import Store
 from gateway.flow.transition import Transitions
 
@@ -41,9 +42,11 @@ class CaseClosing:
         return payment
 
     def _judge(self, payment: Payment, verdict: Verdict | None) -> Change | None:
-        occasion = self.transitions.occasion("case")
         attempt = payment.current
-        if verdict is None or not attempt.live:
+        # Money that came after the end, of another amount: frozen too, and a person's yes gives it back.
+        is_late = payment.frozen_at is not None and attempt.status in ATTEMPT_UNCHARGED and verdict == "paid"
+        occasion = self.transitions.occasion("case", asked_after_end=is_late)
+        if verdict is None or not (attempt.live or is_late):
             return thawed(payment, occasion) if payment.frozen_at is not None else None
         # The person has looked: a cancel under way is over, and nothing is frozen any more.
         attempt = replace(attempt, last_cancel="UseRefund")

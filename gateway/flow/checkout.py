@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from adapters.channel import Flow, LocalPay, PayRequest
 from gateway.clock import Clock, Ids
 from gateway.domain.errors import OrderTenderTaken, Overloaded
@@ -101,6 +103,7 @@ class Checkout:
         deadline = (
             self.clock.monotonic() + SEND_DEADLINE_MS / 1000
         )  # before the write is queued: a slow store eats our time, not the channel's
+        draft = replace(draft, now=self.clock.now())  # `send_by` counts from the same moment, however long the claim took
         n = 1
         for _ in range(OPEN_RETRIES_MAX):
             opening = draft.remote(self.ids, n)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from adapters.channel import Flow, Schedule
 from gateway.domain.payment import Attempt, Payment, Refund
-from gateway.limits import REFUND_STEPS_MS, RETRY_STEPS_MS, SILENCES_QUICK_MAX
+from gateway.limits import CANCELS_QUICK_MAX, REFUND_STEPS_MS, RETRY_STEPS_MS, SILENCES_QUICK_MAX
 
 
 def due_after(payment: Payment, attempt: Attempt, schedule: Schedule, now: datetime) -> datetime | None:
@@ -21,6 +21,8 @@ def due_after(payment: Payment, attempt: Attempt, schedule: Schedule, now: datet
         return now + _step(RETRY_STEPS_MS, attempt.silences - SILENCES_QUICK_MAX - 1)
     pause = _ms(schedule.query_every_ms)
     if attempt.status == "cancelling":
+        if attempt.cancels > CANCELS_QUICK_MAX and attempt.last_cancel in ("CallAgain", "Unknown", "NotSent"):
+            return now + _step(RETRY_STEPS_MS, attempt.cancels - CANCELS_QUICK_MAX - 1)  # answered, and yet no end: a person was told
         proof = proof_at(attempt, schedule)
         waits = attempt.last_cancel == "NothingThere" and now < proof < now + _grown(schedule, attempt.cancels)
         return proof if waits else now + (_grown(schedule, attempt.cancels) if attempt.last_cancel == "NothingThere" else pause)

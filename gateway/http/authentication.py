@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from gateway.domain.errors import KeyRevoked, KeyUnknown, NotPermitted
+from gateway.domain.errors import DirectoryStale, KeyRevoked, KeyUnknown, NotPermitted
 from gateway.flow.commands import Caller
 from gateway.http.exchange import EdgeDeps
 from security.roles import Permission, Role, may
@@ -10,14 +10,14 @@ from security.till_signature import only_header, parse_authorization, verify
 
 
 def authenticated(request: web.Request, body: bytes, idempotency_key: str | None, deps: EdgeDeps) -> Caller:
-    """The caller. Raises `SignatureInvalid`, `SignatureExpired` (with our time), `KeyUnknown` or `KeyRevoked`.
+    """The caller. Raises `SignatureInvalid`, `SignatureExpired` (with our time), `KeyUnknown`, `DirectoryStale` or `KeyRevoked`.
 
     Only somebody who holds a key's secret learns that it was revoked or that the clock is wrong.
     """
     authorization = parse_authorization(only_header(request.headers.getall("Authorization", [])))
     key = deps.directory.key(authorization.key_id)
     if key is None:
-        raise KeyUnknown
+        raise KeyUnknown if deps.directory.fresh() else DirectoryStale  # a copy that is old or empty cannot say that a key does not exist
     verify(
         key.secret,
         authorization,

@@ -141,7 +141,7 @@ def unmatched(allowed_for: Callable[[str], Sequence[str]], deps: EdgeDeps) -> We
     async def work(request: web.Request) -> Answer:
         allowed = ", ".join(allowed_for(request.rel_url.raw_path))
         if not allowed:
-            raise NotFound("There is no such path")
+            raise NotFound("There is no such path: /docs lists those there are (none ends with a slash)")
         if request.method == "OPTIONS":
             return Answer(204, b"", "", {"Allow": allowed})
         raise _WrongMethod(allowed)

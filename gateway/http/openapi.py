@@ -65,7 +65,7 @@ def document(routes: Sequence[Route], open_routes: Sequence[OpenRoute]) -> Json:
         "info": {
             "title": "Tillgate",
             "version": "1",
-            "description": "One pay endpoint for Alipay, WeChat Pay, bank cards, cash and member value. Amounts are integers of fen. "
+            "description": "One pay endpoint for Alipay, WeChat Pay and cash. Amounts are integers of fen. "
             "Treat an unknown `status`, `verdict.code` or `next_action.type` as `do_not_charge_again`, and poll.",
         },
         "servers": [{"url": "/"}],

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.limits import DRAIN_GRACE_S, DRAIN_REQUESTS_S, LISTEN_BACKLOG
 
@@ -31,6 +32,7 @@ async def serve_until(
 
     `app` must not be frozen yet. `on_started` is called when requests are accepted.
     """
+    logging.getLogger("aiohttp.server").addFilter(without_foreign_bytes)
     draining = asyncio.Event()
     app[DRAINING] = draining
     app.on_response_prepare.append(_say_goodbye)
@@ -47,6 +49,16 @@ async def serve_until(
         await asyncio.sleep(drain_grace_s)
     finally:
         await runner.cleanup()
+
+
+def without_foreign_bytes(record: logging.LogRecord) -> bool:
+    """A logging filter. What is not HTTP is told in one line, without a traceback and without its bytes, which aiohttp's errors quote."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.msg = f"refused what is not HTTP ({type(error).__name__}) from %s"
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.exc_info = record.exc_text = None
+    return True
 
 
 async def _say_goodbye(request: web.Request, response: web.StreamResponse) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -15,7 +15,7 @@ import asyncpg
 from adapters.channel import Manifest
 from adapters.transport import AnswerLostError, HttpAnswer, HttpCall, InlineExecutor
 from gateway.clock import Clock, Ids
-from gateway.limits import SEALED_PLAINTEXT_BYTES_MAX
+from gateway.limits import HEARTBEAT_LEASE_MS, SEALED_PLAINTEXT_BYTES_MAX
 from gateway.storage.credentials import CredentialsInvalid, account_about, decoded, key_about, shown
 from gateway.storage.registry import RegistryError, RegistryWriter, chosen_id
 from security.errors import SecurityError
@@ -30,6 +30,7 @@ WHERE $1::text IS NULL OR merchant_id = $1 ORDER BY merchant_id, channel, priori
 ONE = "SELECT merchant_id, id, channel, store_id, priority, enabled, sealed, created_at FROM channel_account WHERE id = $1"
 PLACE = """UPDATE channel_account SET enabled = coalesce($2, enabled), priority = coalesce($3, priority) WHERE id = $1 RETURNING id"""
 RESEAL = "UPDATE channel_account SET sealed = $2 WHERE id = $1 RETURNING id"
+OLDER_WORKERS = "SELECT count(*) AS workers FROM worker WHERE started_at < $1 AND beat_at > clock_timestamp() - $2::interval"
 # Compared with what was read, so that a rotation of the secret itself is never undone.
 RESEAL_SAME = {
     "api_key": "UPDATE api_key SET sealed = $2 WHERE id = $1 AND sealed = $3 RETURNING id",
@@ -115,6 +116,12 @@ class AccountRegistry(RegistryWriter):
                 elif await self._row(RESEAL_SAME[table], row["id"], fresh, row["sealed"]) is not None:
                     resealed += 1
         return resealed, already
+
+    async def workers_started_before(self, moment: datetime) -> int:
+        """How many workers show signs of life and started before `moment`."""
+        row = await self._row(OLDER_WORKERS, moment, timedelta(milliseconds=HEARTBEAT_LEASE_MS))
+        assert row is not None
+        return int(row["workers"])
 
     def _refuse_unusable(self, channel: str, credentials: bytes) -> None:
         """The channel itself must be able to work with them: its struct decodes them, its builder reads the keys."""

@@ -21,11 +21,11 @@ _SETTINGS = {
     "timezone": "UTC",
     "jit": "off",  # our statements run in a millisecond; compiling them takes fifty
     "enable_seqscan": "off",  # every statement of ours has its index; a plan made while a table was new must not scan it for ever
+    "enable_hashjoin": "off",  # nor read it whole to find the handful of rows a statement is about
+    "enable_mergejoin": "off",
 }
 _WRITING = _SETTINGS | {
     "plan_cache_mode": "force_generic_plan",  # planning the big statements anew costs more than running them
-    "enable_hashjoin": "off",  # a batch touches a handful of rows: look each up, whatever the statistics say
-    "enable_mergejoin": "off",
 }
 
 # The server is not there, or not yet: no statement was handed over.
@@ -51,8 +51,15 @@ REPLY_LOST = (
     asyncpg.CannotConnectNowError,
     asyncpg.InternalClientError,  # the last words of a killed server come at a moment the protocol does not know
 )
-# Rolled back by the server, which waited too long for a lock or for itself: sending it again would wait as long again.
-GAVE_UP = (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError)
+# Rolled back by the server, which waited too long for a lock or for itself, or cannot write now (full disk, failed I/O, a standby):
+# sending it again at once would end the same way.
+GAVE_UP = (
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
 # Rolled back by the server, safe to send again.
 COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 

@@ -27,9 +27,9 @@ WHERE k.merchant_id = $1 AND k.order_no = $2 AND k.tender_no = $3 AND k.holds OR
 HIGHEST_N = """SELECT max(a.trade_number) AS n FROM claim k JOIN attempt a ON a.merchant_id = k.merchant_id AND a.payment_id = k.payment_id
 WHERE k.merchant_id = $1 AND k.order_no = $2 AND k.tender_no = $3"""
 
-# The row comparison walks the index (merchant_id, created_at, id) backwards from the last seen payment.
+# The row comparison walks the index (merchant_id, created_at) backwards from the last seen payment.
 LIST = f"""{_WHOLE} FROM (
-  SELECT p.* FROM payment p WHERE p.merchant_id = $1
+  SELECT p.* FROM payment p WHERE p.merchant_id = $1 AND p.amount > 0
     AND ($2::text IS NULL OR p.order_no = $2) AND ($3::text IS NULL OR p.status = $3) AND ($4::text IS NULL OR p.store_id = $4)
     AND ($5::timestamptz IS NULL OR p.created_at >= $5) AND ($6::timestamptz IS NULL OR p.created_at < $6)
     AND ($7::text IS NULL OR (p.created_at, p.id) < (SELECT l.created_at, l.id FROM payment l WHERE l.merchant_id = $1 AND l.id = $7))
@@ -44,7 +44,7 @@ REFUND_BY_ID = f"{_REFUND} WHERE f.merchant_id = $1 AND f.id = $2"
 REFUND_BY_NO = f"{_REFUND} WHERE f.merchant_id = $1 AND f.refund_no = $2"
 REFUND_BY_KEY = f"{_REFUND} WHERE f.merchant_id = $1 AND f.idempotency_key = $2"
 REFUNDS_OF = f"{_REFUND} WHERE f.merchant_id = $1 AND f.payment_id = $2 ORDER BY f.created_at, f.id"
-REFUND_LIST = f"""{_REFUND} JOIN payment p ON p.merchant_id = f.merchant_id AND p.id = f.payment_id WHERE f.merchant_id = $1
+REFUND_LIST = f"""{_REFUND} JOIN payment p ON p.merchant_id = f.merchant_id AND p.id = f.payment_id WHERE f.merchant_id = $1 AND f.amount > 0
     AND ($2::text IS NULL OR f.refund_no = $2) AND ($3::text IS NULL OR f.status = $3) AND ($4::text IS NULL OR p.store_id = $4)
     AND ($5::timestamptz IS NULL OR f.created_at >= $5) AND ($6::timestamptz IS NULL OR f.created_at < $6)
     AND ($7::text IS NULL OR (f.created_at, f.id) < (SELECT l.created_at, l.id FROM refund l WHERE l.merchant_id = $1 AND l.id = $7))

@@ -7,6 +7,7 @@ from typing import Any, Self
 import asyncpg
 
 from gateway.domain.change import Change, Opening
+from gateway.domain.errors import OutcomePending, StoreUnavailable
 from gateway.domain.payment import Payment
 from gateway.flow.ports import Applied, KeyTaken, NumberTaken, Opened, RefundTaken, Stale, TenderTaken
 from gateway.storage.connections import read_pool
@@ -64,14 +65,20 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
         """Write 1."""
         if await self._openings.write(opening) is not None:
             return Opened()
-        return await self._why_lost(opening)
+        try:
+            return await self._why_lost(opening)
+        except StoreUnavailable as error:  # write 1 was handed over, and a rival or our own first sending stands
+            raise OutcomePending from error
 
     async def apply(self, change: Change) -> Applied | Stale | RefundTaken:
         """Write 2, and every later one."""
         row = await self._changes.write(change)
         if row is not None:
             return Applied() if row["moved"] else RefundTaken()
-        return Applied() if await self._written(change) else Stale()
+        try:
+            return Applied() if await self._written(change) else Stale()
+        except StoreUnavailable as error:
+            raise OutcomePending from error
 
     async def alive(self) -> None:
         """Raises `StoreUnavailable`."""

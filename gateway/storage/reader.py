@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 
 from gateway.domain.errors import StoreUnavailable
-from gateway.storage.connections import REPLY_LOST, UNREACHABLE
+from gateway.storage.connections import ANSWER_TIMEOUT_S, GAVE_UP, REPLY_LOST, UNREACHABLE
 
 
 class Reader:
@@ -18,8 +18,9 @@ class Reader:
 
     async def _fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         try:
-            return await self._pool.fetch(sql, *arguments)
-        except (*UNREACHABLE, *REPLY_LOST, asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError) as error:
+            async with self._pool.acquire(timeout=ANSWER_TIMEOUT_S) as connection:  # nobody queues for ever behind a server that hangs
+                return await connection.fetch(sql, *arguments)
+        except (*UNREACHABLE, *REPLY_LOST, *GAVE_UP) as error:
             raise StoreUnavailable from error
 
     async def _row(self, sql: str, *arguments: object) -> asyncpg.Record | None:

@@ -3,6 +3,7 @@
 `OPEN`: the claim is inserted first; payment, attempt, event and journal come only from its RETURNING.
 `APPLY`: the payment row is the one thing compared. `held` locks the rows in order (unsorted batches deadlock within seconds) and
 keeps those whose version is still the expected one; a new refund must win its own uniqueness before its payment moves.
+`moves` unpacks the attempts before they are joined: joined directly, the planner unpacked them again for each of a merchant's attempts.
 A record that returns nothing lost; its rival is read by a second statement, since the first one's snapshot cannot see it.
 """
 
@@ -44,6 +45,9 @@ SELECT merchant_id, payment_id FROM won
 
 APPLY = f"""
 WITH input AS MATERIALIZED (SELECT * FROM {_MOVE.recordset(1, "r", "attempts json")}),
+moves AS MATERIALIZED (
+    SELECT r.merchant_id, r.id AS payment_id, t.* FROM input r, json_to_recordset(r.attempts) AS t({_ATTEMPT_MOVE.typed()})
+),
 wanted AS MATERIALIZED (SELECT * FROM {c.REFUND.recordset(2, "f")}),
 held AS (
     SELECT p.merchant_id, p.id FROM payment p
@@ -65,9 +69,8 @@ moved AS (
 ),
 tried AS (
     UPDATE attempt a SET {c.ATTEMPT_MOVING.assigned("t", frozenset())}
-    FROM input r JOIN moved m ON m.merchant_id = r.merchant_id AND m.payment_id = r.id,
-    LATERAL json_to_recordset(r.attempts) AS t({_ATTEMPT_MOVE.typed()})
-    WHERE a.merchant_id = r.merchant_id AND a.id = t.id
+    FROM moves t JOIN moved m USING (merchant_id, payment_id)
+    WHERE a.merchant_id = t.merchant_id AND a.id = t.id
 ),
 refunded AS (
     UPDATE refund f SET {c.REFUND_MOVING.assigned("t", frozenset())}

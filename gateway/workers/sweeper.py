@@ -23,18 +23,31 @@ class Sweeper:
     def __init__(self, store: Store, in_doubt: InDoubt, clock: Clock) -> None:
         self._store, self._in_doubt, self._clock = store, in_doubt, clock
         self._visits: set[asyncio.Task[None]] = set()
+        self._is_postponed = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; visits under way are finished first."""
         while not stop.is_set():
             room = SWEEP_BATCH - len(self._visits)
             if room > 0:
-                try:
-                    await self._take(room)
-                except GatewayError as error:
-                    log.warning("sweep_postponed", error=error.code)
+                await self._try_take(room)
             await paused(stop, SWEEP_INTERVAL_MS)
         await asyncio.gather(*self._visits, return_exceptions=True)
+
+    async def _try_take(self, room: int) -> None:
+        """Says when the store went away and when it came back, not several times a second in between."""
+        try:
+            await self._take(room)
+        except GatewayError as error:
+            if not self._is_postponed:
+                log.warning("sweep_postponed", error=error.code)
+            self._is_postponed = True
+        except Exception:  # nobody else visits what is in doubt: the loop outlives whatever the store says
+            log.exception("sweep_broken")
+        else:
+            if self._is_postponed:
+                log.warning("sweep_resumed")
+            self._is_postponed = False
 
     async def _take(self, room: int) -> None:
         now = self._clock.now()
@@ -61,8 +74,12 @@ class Sweeper:
 async def heartbeat(store: Store, worker_id: str, clock: Clock, stop: asyncio.Event) -> None:
     """The worker's sign of life: without it, what it had sent is taken over."""
     while not stop.is_set():
-        with contextlib.suppress(GatewayError):  # the store is away, and with it whoever would read this
+        try:
             await store.beat(worker_id, clock.now())
+        except GatewayError:
+            log.debug("beat_missed")  # the store is away, and with it whoever would read this
+        except Exception:  # a worker that lives must not be taken for dead for ever
+            log.exception("beat_broken")
         await paused(stop, HEARTBEAT_INTERVAL_MS)
 
 

@@ -142,7 +142,7 @@ def test_what_a_till_was_answered_must_still_be_there(healthy: World):
     ]
 
 
-def test_under_way_is_no_violation_and_a_frozen_payment_is_a_persons(healthy: World):
+def test_undecided_is_no_violation_before_rest_and_a_frozen_payment_is_a_persons(healthy: World):
     books, ledger = copy.deepcopy(healthy)
     books.callbacks[0]["applied"] = False
     assert compare(books, ledger, at_rest=False) == []

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from gateway.cli.surroundings import without_settings
@@ -77,6 +78,20 @@ async def test_rekey_follows_a_rotation(shell: Shell, tmp_path: Path) -> None:
     await shell.good(f"key issue {merchant} --role finance")
     await shell.good(f"master-key rotate {tmp_path / 'keys'}")
     assert (await shell.good("rekey")).startswith("1 secrets sealed")
+    assert (await shell.good("rekey")).startswith("0 secrets sealed")
+
+
+async def test_rekey_waits_for_workers_that_have_the_old_master_key(shell: Shell, database: str, tmp_path: Path) -> None:
+    merchant = await shell.good("merchant create Noodles")
+    await shell.good(f"key issue {merchant} --role finance")
+    connection = await asyncpg.connect(database)
+    await connection.execute("INSERT INTO worker (id, beat_at) VALUES ('w1', now() + interval '1 hour')")
+    await shell.good(f"master-key rotate {tmp_path / 'keys'}")
+    code, _, err = await shell.run("rekey")
+    assert (code, "1 workers started before the master keys were changed" in err) == (2, True)
+    assert (await shell.good("rekey --all-restarted")).startswith("1 secrets sealed")
+    await connection.execute("UPDATE worker SET started_at = now() + interval '1 minute'")
+    await connection.close()
     assert (await shell.good("rekey")).startswith("0 secrets sealed")
 
 

@@ -279,6 +279,9 @@ def test_the_data_folder_is_temporary_and_remembered_when_the_path_is_long(root:
 
 def test_a_folder_asked_for_is_used_or_refused_never_replaced(root: Path) -> None:
     assert choose_data_folder(root, root / "asked").path == root.resolve() / "asked"
+    (root / "file").touch()
+    with pytest.raises(DataFolderError, match=r"--data .* cannot be made .* name another folder"):
+        choose_data_folder(root, root / "file" / "below")
     with pytest.raises(DataFolderError, match=r"--data .* comma"):
         choose_data_folder(root, root / "a,b")
 

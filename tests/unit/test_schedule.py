@@ -12,7 +12,7 @@ from adapters.alipay.manifest import MANIFEST as ALIPAY
 from adapters.channel import Flow
 from adapters.wechat.manifest import MANIFEST as WECHAT
 from gateway.flow.schedule import cancel_at, due_after, proof_at, refund_due_after
-from gateway.limits import RETRY_STEPS_MS, SILENCES_QUICK_MAX
+from gateway.limits import CANCELS_QUICK_MAX, RETRY_STEPS_MS, SILENCES_QUICK_MAX
 from tests.unit.paying import NOW, attempt, later, payment, refund, said
 
 MANIFESTS = {"alipay": ALIPAY, "wechat": WECHAT}
@@ -93,6 +93,9 @@ VISITS = [
     ("alipay", "code", ("in_doubt", {"queries": 2, "not_founds": 2}), 11, 11),  # late already: at once
     ("alipay", "code", ("cancelling", {}), 31, 34),
     ("alipay", "code", ("cancelling", {"last_cancel": "CallAgain", "cancels": 4}), 31, 34),
+    ("alipay", "code", ("cancelling", {"last_cancel": "CallAgain", "cancels": CANCELS_QUICK_MAX}), 300, 303),
+    ("alipay", "code", ("cancelling", {"last_cancel": "Unknown", "cancels": CANCELS_QUICK_MAX + 1}), 300, 315),  # answered, and no end
+    ("alipay", "code", ("cancelling", {"last_cancel": "CallAgain", "cancels": CANCELS_QUICK_MAX + 9}), 300, 3900),
     ("alipay", "code", ("cancelling", {"last_cancel": "UseRefund"}), 31, 34),
     ("alipay", "code", ("cancelling", {"last_cancel": "NothingThere", "cancels": 1}), 31, 34),
     ("alipay", "code", ("cancelling", {"last_cancel": "NothingThere", "cancels": 9}), 63, 65),  # P4's clock: not_after 60 + 5

@@ -65,7 +65,13 @@ def test_tour_codes_are_recognised_by_their_channel_alone(channel: str) -> None:
     [
         ({"status": "succeeded", "verdict": {"code": "paid", "zh": "收款成功", "en": "Paid"}}, "succeeded · paid · 收款成功 · Paid"),
         ({"status": 404, "code": "not_found", "detail": "no such payment"}, "not_found · no such payment"),
-        ({"data": []}, ""),
+        (
+            {"code": "refund_exceeds_captured", "zh": "退款金额超出可退金额", "detail": "more than is left", "verdict": {"code": "paid"}},
+            "refund_exceeds_captured · 退款金额超出可退金额 · more than is left",
+        ),
+        ({"code": "field_missing", "field": "order_no", "detail": "missing"}, "field_missing · order_no · missing"),
+        ({"data": []}, "nothing found"),
+        ({"data": [{}, {}], "has_more": False}, "2 found"),
     ],
 )
 def test_an_answer_in_one_line(document: dict[str, object], words: str) -> None:

@@ -49,6 +49,19 @@ async def test_a_signature_of_other_parts_is_refused(till: Till, world: World, s
 
 
 GOOD_SIG = sign(SECRET, method="GET", path_qs="/v1/payments", ts=1_795_219_200, idempotency_key=None, body=b"")
+
+
+async def test_an_old_copy_of_the_keys_does_not_deny_that_a_key_exists(till: Till, world: World) -> None:
+    world.directory.is_fresh = False
+    headers = {
+        "Authorization": authorization_header(
+            "tk_new", SECRET, method="GET", path_qs="/v1/payments", ts=1_795_219_200, idempotency_key=None, body=b""
+        )
+    }
+    reply = await till.plain("GET", "/v1/payments", b"", headers)
+    assert (reply.status, reply.json()["code"]) == (503, "store_unavailable")
+
+
 HEADERS = [
     (None, "signature_invalid"),
     ("", "signature_invalid"),
