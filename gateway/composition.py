@@ -204,7 +204,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
     stop = _stopped_by_signals()
     async with gateway(settings) as world:
         app = build_app(edge_deps(world, settings.needed_database_url().reveal()))
-        await serve_until(app, listening, stop, on_started=report_ready)
+        await serve_until(app, listening, stop, on_started=report_ready, on_draining=world.in_flight.let_go)
 
 
 def run_work(settings: Settings) -> int:

@@ -82,6 +82,7 @@ WATCH_INTERVAL_MS = 250  # one query a worker looks at all awaited payments
 SILENCES_QUICK_MAX = 4  # visits in a row that learn nothing before phase 2
 SILENCES_BEFORE_CASE = 8  # in a row, after which a person should know; asking goes on
 CANCELS_QUICK_MAX = 64  # a WeChat reversal waits for its proof with 58; after more that end nothing, a person should know
+REFUND_AGAIN_MS = 3_600_000  # a refund that waits for a person, under the same number: balances are topped up within the day
 REFUND_STEPS_MS = (10_000, 30_000, 60_000, 300_000, 1_800_000, 3_600_000)  # Alipay: not before 10 s; the last repeats
 OPEN_RETRIES_MAX = 8  # openings of one tender that race for the same attempt number
 STALE_RETRIES_MAX = 32  # writers that lose the comparison this often in a row are in a loop

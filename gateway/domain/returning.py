@@ -15,7 +15,7 @@ from gateway.domain.change import Case, Change, Posting, payment_event, refund_e
 from gateway.domain.learning import Occasion, evidence_of
 from gateway.domain.payment import Attempt, Evidence, Payment, Refund
 from gateway.domain.states import REFUND, REFUND_OPEN, check_move
-from gateway.limits import EVIDENCE_ITEMS_MAX
+from gateway.limits import EVIDENCE_ITEMS_MAX, SILENCES_BEFORE_CASE
 
 
 def reserved(payment: Payment, attempt: Attempt, refund: Refund, occasion: Occasion) -> Change:
@@ -47,18 +47,38 @@ def refund_learned(payment: Payment, refund: Refund, outcome: o.RefundQueryOutco
         case o.RefundDeclined():
             seen = replace(seen, failure_code=outcome.code, channel_code=outcome.channel_code, due_at=None)
             if outcome.needs_action or refund.origin != "merchant" or not _first_word(refund, occasion):
-                return _change(payment, None, occasion, old=refund, seen=_moved(seen, "needs_action"))
+                case = None if refund.status == "needs_action" else _case("refund_needs_action", seen, occasion)
+                return _change(payment, None, occasion, old=refund, seen=_moved(seen, "needs_action"), case=case)
             freed = replace(attempt, reserved_amount=attempt.reserved_amount - refund.amount)
             return _change(payment, freed, occasion, old=refund, seen=_moved(seen, "failed"))
         case o.Mismatch():
-            case = Case(id=occasion.new_id("case"), kind=f"mismatch_{outcome.field}", evidence=seen.evidence[-1])
-            return replace(_change(payment, None, occasion, old=refund, seen=_moved(seen, "in_doubt")), case=case)
+            case = _case(f"mismatch_{outcome.field}", seen, occasion)
+            return _change(payment, None, occasion, old=refund, seen=_moved(seen, _in_doubt(refund)), case=case)
         case o.Unknown():
-            return _change(payment, None, occasion, old=refund, seen=_moved(replace(seen, silences=refund.silences + 1), "in_doubt"))
+            silences = refund.silences + 1
+            case = _case("refund_long_in_doubt", seen, occasion) if silences == SILENCES_BEFORE_CASE else None
+            seen = _moved(replace(seen, silences=silences), _in_doubt(refund))
+            return _change(payment, None, occasion, old=refund, seen=seen, case=case)
         case o.NotSent() | o.RefundNotFound():
             return _change(payment, None, occasion, old=refund, seen=replace(seen, silences=refund.silences + 1))
         case _:
             assert_never(outcome)
+
+
+def sent_again(payment: Payment, refund: Refund, occasion: Occasion) -> Change | None:
+    """Durable before a refund that was refused for now goes out once more, under the same number."""
+    if refund.status != "needs_action":
+        return None
+    return _change(payment, None, occasion, old=refund, seen=_moved(refund, "processing"))
+
+
+def _in_doubt(refund: Refund) -> str:
+    """What waits for a person goes on waiting when the channel says nothing."""
+    return "needs_action" if refund.status == "needs_action" else "in_doubt"
+
+
+def _case(kind: str, seen: Refund, occasion: Occasion) -> Case:
+    return Case(id=occasion.new_id("case"), kind=kind, evidence=seen.evidence[-1])
 
 
 def _first_word(refund: Refund, occasion: Occasion) -> bool:
@@ -95,6 +115,7 @@ def _change(
     new: Refund | None = None,
     old: Refund | None = None,
     seen: Refund | None = None,
+    case: Case | None = None,
 ) -> Change:
     attempts = payment.attempts
     if attempt is not None:
@@ -110,4 +131,4 @@ def _change(
         events.append(refund_event(new, was=None, at=occasion.now))
     if seen is not None and old is not None:
         events.append(refund_event(seen, was=old.status, at=occasion.now))
-    return Change(payment=after, new_refund=new, refund=seen, events=tuple(events))
+    return Change(payment=after, new_refund=new, refund=seen, events=tuple(events), case=case)

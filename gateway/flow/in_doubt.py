@@ -68,6 +68,7 @@ class InDoubt:
         payment, refund = await self.transitions.learn_refund(payment, refund.id, outcome, "refund_query")
         if isinstance(outcome, RefundNotFound) and not decided(refund):
             SWEEPS.labels(refund.channel, "refund").inc()
+            payment, refund = await self.transitions.refund_again(payment, refund.id)
             await self.refunds.send(payment, refund)
 
     async def _query(self, payment: Payment, out_trade_no: str, account: Account) -> Payment:

@@ -25,12 +25,13 @@ log = structlog.get_logger("tillgate.flow")
 class InFlight:
     """Owns tasks and waiters. `admit` bounds the payments one worker carries."""
 
-    __slots__ = ("_store", "_tasks", "_waiters", "_watch", "places_taken")
+    __slots__ = ("_draining", "_store", "_tasks", "_waiters", "_watch", "places_taken")
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._tasks: set[asyncio.Task[Any]] = set()
         self.places_taken = 0
+        self._draining = False
         self._waiters: dict[tuple[str, str], dict[asyncio.Future[Payment], int]] = {}
         self._watch: asyncio.Task[None] | None = None
 
@@ -58,13 +59,21 @@ class InFlight:
 
     async def wait(self, payment: Payment, seconds: float, enough: Callable[[Payment], bool]) -> Payment:
         """The payment once `enough` holds, or as it is when the time is up."""
-        if enough(payment):
+        if enough(payment) or self._draining:
             return payment
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while not enough(payment):
+                while not (enough(payment) or self._draining):
                     payment = await self._changed(payment)
         return payment
+
+    def let_go(self) -> None:
+        """The worker drains: everybody who waits is answered with what there is. The roads go on."""
+        self._draining = True
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_exception(TimeoutError())
 
     async def close(self) -> None:
         """Wait for the roads under way; each is bounded by its own deadlines."""

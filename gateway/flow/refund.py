@@ -154,8 +154,8 @@ class Refunds:
 
 
 def decided(refund: Refund) -> bool:
-    """Nothing more will happen to it by itself."""
-    return refund.status not in REFUND_OPEN or refund.status == "needs_action"
+    """Nothing more will happen to it."""
+    return refund.status not in REFUND_OPEN
 
 
 def _difference(refund: Refund, payment: Payment, command: RefundCommand) -> str | None:

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 from adapters.channel import Flow, Schedule
 from gateway.domain.payment import Attempt, Payment, Refund
-from gateway.limits import CANCELS_QUICK_MAX, REFUND_STEPS_MS, RETRY_STEPS_MS, SILENCES_QUICK_MAX
+from gateway.domain.states import REFUND_OPEN
+from gateway.limits import CANCELS_QUICK_MAX, REFUND_AGAIN_MS, REFUND_STEPS_MS, RETRY_STEPS_MS, SILENCES_QUICK_MAX
 
 
 def due_after(payment: Payment, attempt: Attempt, schedule: Schedule, now: datetime) -> datetime | None:
@@ -52,9 +53,11 @@ def proof_at(attempt: Attempt, schedule: Schedule) -> datetime:
 
 
 def refund_due_after(refund: Refund, profile: str, now: datetime) -> datetime | None:
-    """The next visit of a refund; None when it is decided or waits for a person."""
-    if refund.status not in ("requested", "processing", "in_doubt"):
+    """The next visit of a refund; None when it is decided. One that waits for a person is tried again now and then."""
+    if refund.status not in REFUND_OPEN:
         return None
+    if refund.status == "needs_action":
+        return now + _ms(REFUND_AGAIN_MS)
     step = _step(REFUND_STEPS_MS, max(0, len(refund.evidence) - 1))
     return now + (step / 10 if profile == "short" else step)
 

@@ -20,7 +20,7 @@ from gateway.domain.errors import Unavailable
 from gateway.domain.learning import Occasion, Outcome, evidence_of, learned
 from gateway.domain.outcomes import RefundQueryOutcome
 from gateway.domain.payment import Attempt, Payment, Refund
-from gateway.domain.returning import refund_learned
+from gateway.domain.returning import refund_learned, sent_again
 from gateway.domain.states import ATTEMPT_UNCHARGED, IllegalTransition
 from gateway.flow.in_flight import InFlight
 from gateway.flow.ports import Applied, Directory, RefundTaken, Stale, Store
@@ -73,7 +73,17 @@ class Transitions:
         return await self.insist(payment, judge)
 
     async def learn_refund(self, payment: Payment, refund_id: str, outcome: RefundQueryOutcome, source: str) -> tuple[Payment, Refund]:
-        """Apply what a channel said about a refund; the refund is read beside its payment."""
+        """Apply what a channel said about a refund."""
+        return await self._refund_step(payment, refund_id, lambda now, refund: refund_learned(now, refund, outcome, self.occasion(source)))
+
+    async def refund_again(self, payment: Payment, refund_id: str) -> tuple[Payment, Refund]:
+        """Before a refund that waits for a person goes out once more; changes nothing for any other."""
+        return await self._refund_step(payment, refund_id, lambda now, refund: sent_again(now, refund, self.occasion("sweeper")))
+
+    async def _refund_step(
+        self, payment: Payment, refund_id: str, judge: Callable[[Payment, Refund], Change | None]
+    ) -> tuple[Payment, Refund]:
+        """`step` for a refund, which is read beside its payment."""
         latest: list[Refund] = []
 
         async def once(now: Payment) -> Payment:
@@ -81,7 +91,7 @@ class Transitions:
             assert refund is not None, "a refund is written before anybody speaks of it"
             latest[:] = [refund]
             try:
-                change = refund_learned(now, refund, outcome, self.occasion(source))
+                change = judge(now, refund)
             except IllegalTransition as illegal:
                 return await self._illegal(now, illegal)
             if change is None or change.refund is None:

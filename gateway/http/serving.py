@@ -26,6 +26,7 @@ async def serve_until(
     stop: asyncio.Event,
     *,
     on_started: Callable[[], None] = lambda: None,
+    on_draining: Callable[[], None] = lambda: None,
     drain_grace_s: float = DRAIN_GRACE_S,
 ) -> None:
     """Serve `app` on a socket that somebody else bound, until `stop`; then drain and return. Closes this process's copy of the socket.
@@ -44,6 +45,7 @@ async def serve_until(
         on_started()
         await stop.wait()
         draining.set()
+        on_draining()
         log.info("draining")
         await site.stop()
         await asyncio.sleep(drain_grace_s)

@@ -44,7 +44,8 @@ REFUND_BY_ID = f"{_REFUND} WHERE f.merchant_id = $1 AND f.id = $2"
 REFUND_BY_NO = f"{_REFUND} WHERE f.merchant_id = $1 AND f.refund_no = $2"
 REFUND_BY_KEY = f"{_REFUND} WHERE f.merchant_id = $1 AND f.idempotency_key = $2"
 REFUNDS_OF = f"{_REFUND} WHERE f.merchant_id = $1 AND f.payment_id = $2 ORDER BY f.created_at, f.id"
-REFUND_LIST = f"""{_REFUND} JOIN payment p ON p.merchant_id = f.merchant_id AND p.id = f.payment_id WHERE f.merchant_id = $1 AND f.amount > 0
+REFUND_LIST = f"""{_REFUND} JOIN payment p ON p.merchant_id = f.merchant_id AND p.id = f.payment_id
+  WHERE f.merchant_id = $1 AND f.amount > 0
     AND ($2::text IS NULL OR f.refund_no = $2) AND ($3::text IS NULL OR f.status = $3) AND ($4::text IS NULL OR p.store_id = $4)
     AND ($5::timestamptz IS NULL OR f.created_at >= $5) AND ($6::timestamptz IS NULL OR f.created_at < $6)
     AND ($7::text IS NULL OR (f.created_at, f.id) < (SELECT l.created_at, l.id FROM refund l WHERE l.merchant_id = $1 AND l.id = $7))

@@ -30,7 +30,7 @@ TABLE = """
 requested    merchant done        | succeeded    0 400 succeeded -
 requested    merchant on_its_way  | processing   400 0 succeeded -
 requested    merchant no          | failed       0 0 succeeded -
-requested    merchant balance     | needs_action 400 0 succeeded -
+requested    merchant balance     | needs_action 400 0 succeeded refund_needs_action
 requested    merchant silence     | in_doubt     400 0 succeeded -
 requested    merchant not_sent    | requested    400 0 succeeded -
 requested    merchant absent      | requested    400 0 succeeded -
@@ -39,7 +39,7 @@ requested    merchant other_order | in_doubt     400 0 succeeded mismatch_order
 processing   merchant done        | succeeded    0 400 succeeded -
 processing   merchant on_its_way  | processing   400 0 succeeded -
 processing   merchant no          | failed       0 0 succeeded -
-processing   merchant balance     | needs_action 400 0 succeeded -
+processing   merchant balance     | needs_action 400 0 succeeded refund_needs_action
 processing   merchant silence     | in_doubt     400 0 succeeded -
 processing   merchant absent      | processing   400 0 succeeded -
 in_doubt     merchant done        | succeeded    0 400 succeeded -
@@ -51,16 +51,16 @@ needs_action merchant done        | succeeded    0 400 succeeded -
 needs_action merchant on_its_way  | processing   400 0 succeeded -
 needs_action merchant no          | failed       0 0 succeeded -
 needs_action merchant balance     | needs_action 400 0 succeeded -
-needs_action merchant silence     | illegal
-needs_action merchant other_order | illegal
+needs_action merchant silence     | needs_action 400 0 succeeded -
+needs_action merchant other_order | needs_action 400 0 succeeded mismatch_order
 succeeded    merchant done        | nothing
 succeeded    merchant no          | nothing
 failed       merchant done        | nothing
 requested    late     done_1000   | succeeded    0 1000 returned -
-requested    late     no          | needs_action 1000 0 captured_late -
-in_doubt     late     balance     | needs_action 1000 0 captured_late -
+requested    late     no          | needs_action 1000 0 captured_late refund_needs_action
+in_doubt     late     balance     | needs_action 1000 0 captured_late refund_needs_action
 needs_action late     no          | needs_action 1000 0 captured_late -
-requested    surplus  no          | needs_action 1000 0 captured_late -
+requested    surplus  no          | needs_action 1000 0 captured_late refund_needs_action
 processing   surplus  done_1000   | succeeded    0 1000 returned -
 """
 LINES = [line for line in TABLE.strip().splitlines() if line]

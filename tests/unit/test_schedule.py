@@ -155,7 +155,7 @@ def test_a_frozen_payment_is_only_asked_about(queries, pause):
         ("processing", 5, "standard", 1800),
         ("processing", 20, "standard", 3600),
         ("processing", 2, "short", 3),
-        ("needs_action", 1, "standard", None),
+        ("needs_action", 1, "standard", 3600),
         ("succeeded", 1, "standard", None),
         ("failed", 1, "standard", None),
     ],

@@ -158,16 +158,20 @@ async def test_a_word_without_a_cell_changes_nothing_and_opens_a_case():
     assert await rig.store.payment(MERCHANT, payment.id) == payment
 
 
-async def test_a_word_about_a_refund_without_a_cell_changes_nothing_and_opens_a_case():
+async def test_a_refund_that_waits_for_a_person_goes_on_waiting_and_is_sent_again_only_when_that_is_durable():
     rig = Rig()
     paid = await rig.opened(lambda p: after(p, YES), lambda p: refund_change(p, "r1", 400))
     refund = (await rig.store.refunds_of(MERCHANT, paid.id))[0]
     waiting = o.RefundDeclined(code="balance", needs_action=True)
     paid, refund = await rig.transitions.learn_refund(paid, refund.id, waiting, "refund")
     assert refund.status == "needs_action"
-    again, unmoved = await rig.transitions.learn_refund(paid, refund.id, o.Mismatch(field="order", expected="a", got="b"), "callback")
-    assert (again, unmoved) == (paid, refund)
-    assert [kept.case.kind for kept in rig.store.cases] == ["illegal_transition"]
+    paid, refund = await rig.transitions.learn_refund(paid, refund.id, o.Mismatch(field="order", expected="a", got="b"), "callback")
+    assert (refund.status, paid.attempts[0].reserved_amount) == ("needs_action", 400)
+    assert [kept.case.kind for kept in rig.store.cases] == ["refund_needs_action", "mismatch_order"]
+    paid, refund = await rig.transitions.refund_again(paid, refund.id)
+    assert (refund.status, await rig.store.refund(MERCHANT, refund.id)) == ("processing", refund)
+    same, unmoved = await rig.transitions.refund_again(paid, refund.id)
+    assert (same, unmoved) == (paid, refund)
 
 
 class Struggling(MemoryStore):
