@@ -62,6 +62,7 @@ STORE_ANSWER_TIMEOUT_MS = 6_000  # after the server's own timeout, so that its w
 
 # --- Redis
 REDIS_TIMEOUT_MS = 50  # saved work must not cost more than the work
+REDIS_STATE_TIMEOUT_MS = 1_000  # the readiness report says whether it is there, not whether it is quick
 REDIS_FAILURES_MAX = 3  # then it is left alone ...
 REDIS_REST_MS = 1_000  # ... this long
 CLAIM_TTL_MS = 30_000  # longer than any pay call, shorter than a cashier's patience

@@ -207,6 +207,7 @@ async def test_one_success_forgets_the_failures(door):
                     await asyncio.sleep(0)
         front.silent = False
         await first_use(claims, clock)
+        assert await claims.take(fresh_key(), "a") is True
 
 
 async def test_nobody_listens():
