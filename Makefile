@@ -53,7 +53,7 @@ check: ## lint and test: may I commit?
 
 .PHONY: proof
 proof: $(READY) ## the promises under fire: killed processes, lying channels, simulated worlds
-	@$(PY) -m pytest tests/conformance tests/adversity tests/simulation $(ARGS)
+	@PROOF_SCALE=$${PROOF_SCALE:-5} TILLGATE_SEEDS=$${TILLGATE_SEEDS:-2000} $(PY) -m pytest tests/conformance tests/adversity tests/simulation $(ARGS)
 
 .PHONY: load
 load: $(READY) ## lunch rush with locust, ended by the money audit

@@ -113,6 +113,7 @@ MIGRATION_TABLE_LOCK_WAIT_MS = 10_000  # a migration in the queue for a table st
 EMBEDDED_POLL_MS = 20  # a start takes 60 ms when the data exists
 EMBEDDED_POSTGRES_START_S = 120.0  # crash recovery and cold disks may be slow
 EMBEDDED_POSTGRES_STOP_S = 30.0  # a fast shutdown writes one checkpoint
+EMBEDDED_ABANDON_S = 5.0  # a server that is only starting has nothing to save
 EMBEDDED_REDIS_START_S = 30.0  # reading an append-only file
 EMBEDDED_REDIS_STOP_S = 10.0  # it has nothing to write but the last second
 EMBEDDED_PROBE_S = 2.0  # a local server that lives answers in under a millisecond

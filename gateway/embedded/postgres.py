@@ -5,6 +5,7 @@ owner's `stop()` stops it (see ownership.py). A server left by a killed owner is
 after a kill of the postmaster itself the next start recovers, as PostgreSQL always does.
 """
 
+import contextlib
 import logging
 import os
 import shutil
@@ -22,6 +23,7 @@ from gateway.embedded.errors import EmbeddedServerError
 from gateway.embedded.ownership import Ownership
 from gateway.embedded.tail import tail
 from gateway.limits import (
+    EMBEDDED_ABANDON_S,
     EMBEDDED_POLL_MS,
     EMBEDDED_POSTGRES_START_S,
     EMBEDDED_POSTGRES_STOP_S,
@@ -189,11 +191,15 @@ class EmbeddedPostgres:
         self._launch()
 
     def _abandon(self) -> None:
-        if self._process is not None:
-            if self._process.poll() is None:
-                self._process.send_signal(signal.SIGQUIT)
-            self._process.wait()
-            self._process = None
+        """End a server that is still starting. Asked again and again: a shell's background job may have left it deaf at first."""
+        if self._process is None:
+            return
+        end = time.monotonic() + EMBEDDED_ABANDON_S
+        while self._process.poll() is None:
+            self._process.send_signal(signal.SIGQUIT if time.monotonic() < end else signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(EMBEDDED_RELAUNCH_POLL_MS / 1000)
+        self._process = None
 
     def _refuse_lost_durability(self) -> None:
         started_with = (self.data / "postmaster.opts").read_text()

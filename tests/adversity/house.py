@@ -114,9 +114,11 @@ class House:
 
     async def settled(self, payment_id: str, within_s: float = 30) -> dict[str, Any]:
         """The payment once its status is final, whoever dies meanwhile."""
+        wait_s = 0
         async with asyncio.timeout(within_s):
             while True:
-                answer = await unbroken(self.office.payment(payment_id, wait_s=1))
+                answer = await unbroken(self.office.payment(payment_id, wait_s=wait_s))
+                wait_s = 1
                 if answer is not None and answer.ok and answer.document["next_action"] is None:
                     document: dict[str, Any] = answer.document
                     return document
