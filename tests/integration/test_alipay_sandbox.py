@@ -27,7 +27,6 @@ from gateway.domain.outcomes import (
     Mismatch,
     NotFound,
     NothingThere,
-    NotSent,
     PayerActionNeeded,
     RefundNotFound,
     RefundPending,
@@ -219,7 +218,6 @@ async def test_a_lost_answer_is_unknown_until_it_is_asked_for(shop: Shop, person
         ("system_error_charged", Unknown),
         ("wrong_amount", Mismatch),
         ("wrong_order", Mismatch),
-        ("refuse_connection", NotSent),
     ],
 )
 async def test_what_goes_wrong_on_the_way_back(shop: Shop, fault: str, outcome: type) -> None:

@@ -207,7 +207,7 @@ async def test_a_stop_signal_ends_everything_with_0_and_says_goodbye(server: Sup
     await until(lambda: len(server.workers()) == 2)
     workers = server.workers()
     server.signal(number)
-    await until(lambda: "draining" in server.log.read_text())
+    await until(lambda: server.log.read_text().count("draining") == len(workers))  # each of them, whoever holds our connection
     assert await client.post() in workers
     assert client.writer is None, "the answer said Connection: close"
     assert await asyncio.to_thread(server.process.wait, 60) == 0
