@@ -90,7 +90,8 @@ class CallbackDesk:
         ours = next((refund for refund in refunds if refund.out_refund_no == callback.out_refund_no), None)
         if ours is not None and callback.refund is not None:
             await self.transitions.learn_refund(payment, ours.id, callback.refund, "callback")
-        elif ours is None:
+        elif ours is None and payment.attempt(callback.out_trade_no).status not in ("cancelling", "reversed"):
+            # Of those two the money back is our own cancel's doing.
             await self._open_case(payment.merchant_id, payment.id, "refund_unknown", callback)
 
     async def _unknown_number(self, account: Account, callback: Callback) -> None:
