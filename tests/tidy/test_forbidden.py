@@ -195,7 +195,7 @@ def test_no_machine_path_and_no_package_address_is_in_the_tree() -> None:
         (machine_words, "see /" + "home/ann/x and /" + "root/.cache and C", 2),
         (machine_words, "url = 'https://" + "pypi" + ".org/'", 1),
         (machine_words, "--index-" + "url https://x.example/" + "simple/", 1),
-        (machine_words, "the working folder, tmp/work/x, https://pay.example.com/simple-words", 0),
+        (machine_words, "the working folder, tmp/works/x, https://pay.example.com/simple-words", 0),
     ],
 )
 def test_each_rule_can_fail(rule: Rule, source: str, problems: int) -> None:
