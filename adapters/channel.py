@@ -96,10 +96,20 @@ class Manifest:
     title_en: str
     qr_expiry_step_s: int = 1  # an expiry is rounded up to this (Alipay: whole minutes)
 
+    def issues(self, auth_code: str) -> bool:
+        """Whether this channel's payment codes look like this."""
+        return any(pattern.fullmatch(auth_code) for pattern in self.auth_codes)
+
     def schedule(self, flow: Flow, profile: str) -> Schedule:
         """The schedule of an account's profile (`standard` or `short`, ten times shorter)."""
         found = self.schedules[flow]
         return found.shortened(10) if profile == "short" else found
+
+
+def detect(auth_code: str, manifests: Mapping[str, Manifest]) -> str | None:
+    """The one channel whose payment codes look like this. None when no channel's do, or more than one's: nobody guesses."""
+    matching = [name for name, manifest in manifests.items() if manifest.issues(auth_code)]
+    return matching[0] if len(matching) == 1 else None
 
 
 class PayRequest(Struct, frozen=True, kw_only=True):

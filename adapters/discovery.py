@@ -29,12 +29,6 @@ def discover() -> Mapping[str, Manifest]:
     return read_manifests("adapters", adapters.__path__)
 
 
-def detect(auth_code: str, manifests: Mapping[str, Manifest]) -> str | None:
-    """The one channel whose payment codes look like this. None when no channel's do, or more than one's: nobody guesses."""
-    matching = [name for name, manifest in manifests.items() if any(pattern.fullmatch(auth_code) for pattern in manifest.auth_codes)]
-    return matching[0] if len(matching) == 1 else None
-
-
 def read_manifests(package: str, folders: Iterable[str]) -> Mapping[str, Manifest]:
     """The manifests of one package's sub-packages, frozen. Raises `DiscoveryError`."""
     found: dict[str, Manifest] = {}

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from adapters.channel import Channel, LocalChannel, Manifest
 from gateway.domain.change import Case, Change, Opening
-from gateway.domain.payment import Evidence, Payment, Refund
+from gateway.domain.payment import Payment, Refund
 from security.secret import Secret
 
 # --- who asks, and over which accounts
@@ -280,6 +280,3 @@ class Claims(Protocol):
     async def release(self, key: str, token: str) -> None:
         """Compare and delete; never raises."""
         ...
-
-
-__all__ = ["Evidence"]

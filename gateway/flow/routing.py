@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from adapters.channel import Flow, Manifest
+from adapters.channel import Flow, Manifest, detect
 from gateway.domain.errors import AmountInvalid, AuthCodeUnrecognized, FieldInvalid, FieldMissing, MethodUnavailable
 from gateway.flow.commands import Caller, PayCommand
 from gateway.flow.ports import Account, Directory
@@ -63,11 +63,10 @@ def _channel(command: PayCommand, flow: Flow, manifests: Mapping[str, Manifest])
     if command.method == AUTO:
         if command.auth_code is None:
             raise FieldMissing("scan the customer's payment code, or say the method", field="auth_code" if flow is Flow.CODE else "method")
-        code = command.auth_code.reveal()
-        found = [m for m in manifests.values() if any(pattern.fullmatch(code) for pattern in m.auth_codes)]
-        if len(found) != 1:
+        channel = detect(command.auth_code.reveal(), manifests)
+        if channel is None:
             raise AuthCodeUnrecognized(field="auth_code")
-        return found[0]
+        return manifests[channel]
     manifest = manifests.get(command.method)
     if manifest is None:
         raise FieldInvalid(f"methods here: auto, {', '.join(sorted(manifests))}", field="method")
@@ -83,7 +82,7 @@ def _check(command: PayCommand, manifest: Manifest, flow: Flow) -> None:
     if command.auth_code is not None:
         if not scans:
             raise FieldInvalid("this way to pay takes no payment code", field="auth_code")
-        if not any(pattern.fullmatch(command.auth_code.reveal()) for pattern in manifest.auth_codes):
+        if not manifest.issues(command.auth_code.reveal()):
             raise AuthCodeUnrecognized(f"this is not a payment code of {manifest.channel}: scan again", field="auth_code")
     if command.expires_in_s is not None and flow is not Flow.QR:
         raise FieldInvalid("only a code on display expires", field="expires_in")

@@ -7,7 +7,8 @@ from typing import TypeAlias
 
 import pytest
 
-from adapters.discovery import DiscoveryError, detect, discover, read_manifests
+from adapters.channel import detect
+from adapters.discovery import DiscoveryError, discover, read_manifests
 
 Package: TypeAlias = Callable[..., tuple[str, list[str]]]
 
