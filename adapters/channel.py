@@ -5,7 +5,7 @@ channel for one channel account. Remote channels implement `Channel`; channels t
 (cash, member value) implement `LocalChannel`, which is pure.
 
 Rules every adapter keeps, held by tests/conformance:
-- nothing here resends: one call to a method is at most one request to the channel;
+- nothing here resends: one call to a method is at most one request, to the host that the request names;
 - an answer whose signature does not verify is `Unknown`, whatever it says;
 - amount, order number and merchant of a "yes" are compared with ours: a difference is `Mismatch`;
 - a code in no table is `Unknown` and counted;
@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from msgspec import Struct
 
@@ -27,6 +27,10 @@ from gateway.domain.outcomes import CancelOutcome, Closed, Declined, PayOutcome,
 
 if TYPE_CHECKING:
     from security.secret import Secret
+
+
+MAIN_HOST: Final = 0
+SECOND_HOST: Final = 1
 
 
 class Flow(StrEnum):
@@ -113,7 +117,10 @@ def detect(auth_code: str, manifests: Mapping[str, Manifest]) -> str | None:
 
 
 class PayRequest(Struct, frozen=True, kw_only=True):
-    """One pay call. `deadline` is monotonic seconds: no request byte may leave after it (then the outcome is `NotSent`)."""
+    """One pay call. `deadline` is monotonic seconds: no request byte may leave after it (then the outcome is `NotSent`).
+
+    `host`: which of the account's hosts is asked, `MAIN_HOST` or `SECOND_HOST`, below `Channel.hosts`; everything else is the same at both.
+    """
 
     out_trade_no: str
     amount: int
@@ -128,10 +135,11 @@ class PayRequest(Struct, frozen=True, kw_only=True):
     not_after: datetime  # aware, UTC: goes out as the channel's absolute expiry where it has one
     notify_url: str | None
     deadline: float
+    host: int = MAIN_HOST
 
 
 class TradeRef(Struct, frozen=True, kw_only=True):
-    """What a query or a cancel names. `deadline` as in `PayRequest`."""
+    """What a query or a cancel names. `deadline` and `host` as in `PayRequest`."""
 
     out_trade_no: str
     amount: int
@@ -140,10 +148,11 @@ class TradeRef(Struct, frozen=True, kw_only=True):
     sent_at: datetime
     channel_trade_no: str | None
     deadline: float
+    host: int = MAIN_HOST
 
 
 class RefundRequest(Struct, frozen=True, kw_only=True):
-    """One refund, or the query of it. Every repeat carries the same `out_refund_no`."""
+    """One refund, or the query of it. Every repeat carries the same `out_refund_no`. `deadline` and `host` as in `PayRequest`."""
 
     out_trade_no: str
     channel_trade_no: str | None
@@ -154,6 +163,7 @@ class RefundRequest(Struct, frozen=True, kw_only=True):
     reason: str
     notify_url: str | None
     deadline: float
+    host: int = MAIN_HOST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +202,14 @@ class CallbackAnswer:
 
 class Channel(Protocol):
     """A remote channel, for one channel account."""
+
+    @property
+    def hosts(self) -> int:
+        """At how many hosts the channel takes this account's calls: 1 or 2.
+
+        One ledger stands behind both: an order number is the same order at each, and is charged once.
+        """
+        ...
 
     async def pay(self, request: PayRequest) -> PayOutcome:
         """Send the payment once: barcode pay for `Flow.CODE`, order creation with a QR code for `Flow.QR`."""

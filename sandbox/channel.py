@@ -12,6 +12,9 @@ from typing import Any, ClassVar, Protocol
 
 from sandbox.book import Refund, Trade
 
+MAIN, SECOND = "main", "second"
+HOSTS = (MAIN, SECOND)  # every account has two doors, and one ledger behind them
+
 
 class Customer(enum.Enum):
     """What the person behind a payment code does."""
@@ -39,6 +42,7 @@ class Saying(enum.Enum):
     SYSTEM_ERROR = "system_error"
     NOT_FOUND = "not_found"
     AGAIN = "again"
+    BLOCKED = "blocked"
 
 
 class Flaw(enum.Enum):
@@ -173,17 +177,27 @@ class Account:
     profile: str
     port: int
     kept: dict[str, Any]
+    second_port: int = 0
 
     def public(self) -> dict[str, Any]:
         """The account without secrets, for `GET /_control/accounts`."""
         open_facts = {name: value for name, value in self.kept.items() if name in self.kept.get("public", ())}
         row = dataclasses.asdict(self)
-        return {key: row[key] for key in ("channel", "account", "mode", "profile")} | {"base_url": self.base_url, "facts": open_facts}
+        return {key: row[key] for key in ("channel", "account", "mode", "profile")} | self.addresses() | {"facts": open_facts}
 
     @property
     def base_url(self) -> str:
         """Where this account's channel server listens."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def second_base_url(self) -> str:
+        """Its other host."""
+        return f"http://127.0.0.1:{self.second_port}"
+
+    def addresses(self) -> dict[str, str]:
+        """Both, by the names that people see."""
+        return {"base_url": self.base_url, "second_base_url": self.second_base_url}
 
 
 class Channel(Protocol):

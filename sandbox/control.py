@@ -43,6 +43,7 @@ class NewFault(msgspec.Struct, forbid_unknown_fields=True):
     probability: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
     delay_ms: DelayMs = limits.FAULT_DELAY_MS
     seed: int | None = None
+    host: Annotated[str, msgspec.Meta(pattern=r"\A(main|second)\Z")] | None = None
 
 
 class CustomerPays(msgspec.Struct, forbid_unknown_fields=True):
@@ -131,7 +132,7 @@ async def enrol(request: web.Request) -> web.Response:
         raise ControlError(
             409, f"account {body.account!r} is enrolled at {body.channel} already: its credentials were given once"
         ) from None
-    answer = {"channel": account.channel, "account": account.account, "base_url": account.base_url, "credentials": credentials}
+    answer = {"channel": account.channel, "account": account.account} | account.addresses() | {"credentials": credentials}
     return web.json_response(answer, status=201)
 
 
@@ -150,7 +151,7 @@ async def arm(request: web.Request) -> web.Response:
     if service.faults.is_full():
         raise ControlError(409, f"{limits.FAULTS_ARMED_MAX} faults are armed: DELETE /_control/faults first")
     terms: dict[str, Any] = {"channel": body.channel, "account": body.account, "operation": body.operation, "name": body.fault}
-    terms |= {"times": body.times, "probability": body.probability, "delay_ms": body.delay_ms, "seed": body.seed}
+    terms |= {"host": body.host, "times": body.times, "probability": body.probability, "delay_ms": body.delay_ms, "seed": body.seed}
     return web.json_response((await service.arm(**terms)).public(), status=201)
 
 
@@ -255,6 +256,8 @@ def _check_fault(channel: Channel, body: NewFault) -> None:
         )
     if body.fault not in faults.WHERE:
         raise ControlError(422, f"fault: {body.fault!r} is unknown; there are {_names(_faults_of(channel))}")
+    if body.host is not None and (body.operation == "callback" or body.fault in faults.CALLBACK_FAULTS):
+        raise ControlError(422, "host: a callback comes from the channel, through none of its hosts: leave it out")
     if body.operation not in channel.operations:
         raise ControlError(422, f"operation: {channel.name} has {_names(channel.operations)}")
     where, why = _where(channel, body.fault)

@@ -18,7 +18,7 @@ _SERVER_ERROR: Final = b"<html><body><h1>500 Internal Server Error</h1></body></
 
 
 class Exchange:
-    """Answers every request of one account."""
+    """Answers every request of one account, whichever host it came to."""
 
     def __init__(self, account: Account, desk: Desk, surroundings: Surroundings, book: Book, faults: Faults) -> None:
         self._account = account
@@ -27,14 +27,14 @@ class Exchange:
         self._book = book
         self._faults = faults
 
-    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        """One request, to its end: a caller that hangs up changes nothing."""
+    async def serve(self, host: str, request: web.BaseRequest) -> web.StreamResponse:
+        """One request to `host`, to its end: a caller that hangs up changes nothing."""
         body = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
         call = self._desk.accept(RawRequest(request.method, request.raw_path, headers, body))
         if isinstance(call, Reply):
             return _response(await self._desk.seal(call, Flaw.NONE))
-        plan, fault = self._plan(call)
+        plan, fault = self._plan(call, host)
         delay_seconds = (fault.delay_ms if fault else 0) / 1000
         try:
             if plan.hold_before:
@@ -47,10 +47,10 @@ class Exchange:
             await asyncio.sleep(delay_seconds)
         return self._send(request, answer, plan, fault)
 
-    def _plan(self, call: Call) -> tuple[Plan, Fault | None]:
+    def _plan(self, call: Call, host: str) -> tuple[Plan, Fault | None]:
         """An armed fault says how the channel behaves; the magic code still says what the customer does."""
         magic = MAGIC_CODES.get(call.auth_code[-2:], HONEST) if call.auth_code else HONEST
-        fault = self._faults.take(self._account.channel, self._account.account, call.operation)
+        fault = self._faults.take(self._account.channel, self._account.account, call.operation, host)
         if fault is None:
             return magic, None
         plan = PLANS[fault.name]
@@ -137,12 +137,13 @@ def _drop(request: web.BaseRequest) -> web.Response:
 
 def _cut(request: web.BaseRequest, answer: Sealed, fault: Fault | None) -> web.Response:
     """Sends the whole head and a part of the body, then closes: the length that was promised never comes."""
-    if request.transport is None or request.transport.is_closing():
+    transport = request.transport
+    if transport is None or transport.is_closing():
         return web.Response()
     size = fault.chance.randrange(len(answer.body)) if fault else 0
     head = f"HTTP/1.1 {answer.status} OK\r\nContent-Length: {len(answer.body)}\r\n"
     head += "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
-    request.transport.write(head.encode() + b"\r\n" + answer.body[:size])
-    request.protocol.force_close()
-    request.transport.close()
+    transport.write(head.encode() + b"\r\n" + answer.body[:size])
+    request.protocol.force_close()  # after which the request knows no transport any more
+    transport.close()
     return web.Response()

@@ -61,6 +61,7 @@ PLANS: Final[Mapping[str, Plan]] = {
     "system_error_not_charged": Plan(execute=False, say=Saying.SYSTEM_ERROR),
     "not_found_for_ms": Plan(hide=True),
     "cancel_retry": Plan(execute=False, say=Saying.AGAIN),
+    "account_blocked": Plan(execute=False, say=Saying.BLOCKED),
     "refund_processing": Plan(refund=RefundFate.SLOW),
     "refund_abnormal": Plan(refund=RefundFate.ABNORMAL),
 }
@@ -103,6 +104,7 @@ WHERE: Final[Mapping[str, frozenset[str]]] = {
     "system_error_not_charged": REQUESTS,
     "not_found_for_ms": frozenset({"pay", "query"}),
     "cancel_retry": frozenset({"cancel", "reverse"}),
+    "account_blocked": frozenset({"pay", "precreate"}),  # an honest no that is the merchant's account's fault, not the customer's
     "refund_processing": frozenset({"refund"}),
     "refund_abnormal": frozenset({"refund"}),
     "callback_duplicate": CALLBACKS,
@@ -131,19 +133,25 @@ class Fault:
     probability: float
     delay_ms: int
     seed: int
+    host: str | None = None  # None: at both
     fired: int = 0
     chance: random.Random = field(default_factory=random.Random, repr=False)
 
     def public(self) -> dict[str, Any]:
         """The row of `GET /_control/faults`."""
-        row = {"id": self.id, "channel": self.channel, "account": self.account, "operation": self.operation, "fault": self.name}
+        row = {"id": self.id, "channel": self.channel, "account": self.account, "host": self.host}
+        row |= {"operation": self.operation, "fault": self.name}
         row |= {"times": self.times, "probability": self.probability, "delay_ms": self.delay_ms, "seed": self.seed}
         return row | {"fired": self.fired}
 
-    def matches(self, channel: str, account: str, operations: tuple[str, ...]) -> bool:
+    def matches(self, channel: str, account: str, operations: tuple[str, ...], host: str | None = None) -> bool:
         """Armed for this place and not used up. Draws no chance."""
         used_up = self.times is not None and self.fired >= self.times
-        return not used_up and self.channel == channel and self.account in {None, account} and self.operation in operations
+        return not used_up and self.covers(channel, account, host) and self.operation in operations
+
+    def covers(self, channel: str, account: str, host: str | None) -> bool:
+        """Whether this account, at this host, is meant."""
+        return self.channel == channel and self.account in {None, account} and self.host in {None, host}
 
     def strikes(self) -> bool:
         """Draws the chance and counts."""
@@ -173,10 +181,10 @@ class Faults:
         self._armed.append(fault)
         return fault
 
-    def take(self, channel: str, account: str, operation: str) -> Fault | None:
+    def take(self, channel: str, account: str, operation: str, host: str) -> Fault | None:
         """The wire fault that strikes this request, counted; None in the ordinary case."""
         for fault in self._armed:
-            if fault.name in PLANS and fault.matches(channel, account, (operation,)) and fault.strikes():
+            if fault.name in PLANS and fault.matches(channel, account, (operation,), host) and fault.strikes():
                 return fault
         return None
 
@@ -193,13 +201,9 @@ class Faults:
         armed = (fault for fault in self._armed if fault.name == "callback_before_reply")
         return any(fault.matches(channel, account, ("refund", "callback")) for fault in armed)
 
-    def refusing(self, channel: str, account: str) -> list[Fault]:
-        """Armed `refuse_connection` faults of this account."""
-        return [
-            fault
-            for fault in self._armed
-            if fault.name == "refuse_connection" and fault.channel == channel and fault.account in {None, account}
-        ]
+    def refusing(self, channel: str, account: str, host: str) -> list[Fault]:
+        """Armed `refuse_connection` faults of this host of the account."""
+        return [fault for fault in self._armed if fault.name == "refuse_connection" and fault.covers(channel, account, host)]
 
     def listing(self) -> list[dict[str, Any]]:
         """All armed faults with their counts."""

@@ -1,4 +1,4 @@
-"""One account's port: open, refuse (listener and connections gone), open again on the same port."""
+"""One port of an account: open, refuse (listener and connections gone), open again on the same port."""
 
 import asyncio
 import logging
@@ -55,11 +55,13 @@ class Listener:
         await self._http.shutdown(limits.STOP_SECONDS)
 
 
-def free_port() -> int:
-    """A port nobody listens on at this moment."""
-    with _bind(0) as listening:
-        port: int = listening.getsockname()[1]
-        return port
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on at this moment, each another one."""
+    held = [_bind(0) for _ in range(count)]
+    ports = [listening.getsockname()[1] for listening in held]
+    for listening in held:
+        listening.close()
+    return ports
 
 
 def _bind(port: int) -> socket.socket:

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import functools
 import pathlib
 from dataclasses import dataclass
 from typing import Any, Self
@@ -10,12 +11,12 @@ from sandbox.accounts import Accounts
 from sandbox.acts import Acts
 from sandbox.book import Book, now_ms
 from sandbox.callbacks import Callbacks, Post
-from sandbox.channel import Account, Channel, Desk
+from sandbox.channel import HOSTS, MAIN, SECOND, Account, Channel, Desk
 from sandbox.discovery import discover
 from sandbox.exchange import Exchange
 from sandbox.faults import Fault, Faults
 from sandbox.ledger import Ledger
-from sandbox.listener import Listener, free_port
+from sandbox.listener import Listener, free_ports
 from sandbox.surroundings import Settings, Surroundings
 
 
@@ -31,7 +32,7 @@ class OpenAccount:
     desk: Desk
     acts: Acts
     callbacks: Callbacks
-    listener: Listener
+    listeners: dict[str, Listener]  # by host
 
 
 class Service:
@@ -64,17 +65,18 @@ class Service:
         """Closes the ports, then the ledger."""
         for one in self.open_accounts.values():
             one.acts.stop()
-        await asyncio.gather(*(one.listener.close() for one in self.open_accounts.values()))
+        await asyncio.gather(*(each.close() for one in self.open_accounts.values() for each in one.listeners.values()))
         await asyncio.gather(*(one.callbacks.stop() for one in self.open_accounts.values()))
         await self._post.close()
         await self.ledger.close()
 
     async def enrol(self, channel: str, name: str, mode: str, profile: str, callback_url: str | None) -> tuple[Account, dict[str, Any]]:
-        """The merchant console: a new account with its keys and its port. Returns the credentials, once."""
+        """The merchant console: a new account with its keys and its ports. Returns the credentials, once."""
         async with self._enrolling:
             if (channel, name) in self.accounts.all:
                 raise AccountTakenError
-            account = Account(channel, name, mode, profile, free_port(), {})  # the credentials name the port
+            main, second = free_ports(len(HOSTS))  # the credentials name them
+            account = Account(channel, name, mode, profile, main, {}, second)
             credentials = await self.channels[channel].enrol(account, callback_url)
             await self._open(account)
             await self.accounts.add(account)
@@ -85,8 +87,9 @@ class Service:
         fault = self.faults.arm(**terms)
         if fault.name == "refuse_connection":
             for (channel, name), one in self.open_accounts.items():
-                if channel == fault.channel and fault.account in {None, name}:
-                    one.listener.refuse()
+                for host, listener in one.listeners.items():
+                    if fault.covers(channel, name, host):
+                        listener.refuse()
             fault.fired = 1
         return fault
 
@@ -94,7 +97,8 @@ class Service:
         """Disarms everything: ports open again, held callbacks go out."""
         rows = self.faults.disarm()
         for one in self.open_accounts.values():
-            await one.listener.reopen()
+            for listener in one.listeners.values():
+                await listener.reopen()
             one.callbacks.release()
         return rows
 
@@ -104,12 +108,15 @@ class Service:
         surroundings = Surroundings(account, acts, settings, self.accounts.save)
         desk = self.channels[account.channel].open(account, surroundings)
         callbacks = acts.listener = Callbacks(account, desk, self.book, self.faults, self._post)
-        listener = Listener(Exchange(account, desk, surroundings, self.book, self.faults).serve)
-        account.port = await listener.open(account.port)
-        for fault in self.faults.refusing(account.channel, account.account):
-            listener.refuse()
-            fault.fired = 1
-        self.open_accounts[account.channel, account.account] = OpenAccount(account, desk, acts, callbacks, listener)
+        exchange = Exchange(account, desk, surroundings, self.book, self.faults)
+        listeners = {host: Listener(functools.partial(exchange.serve, host)) for host in HOSTS}
+        account.port = await listeners[MAIN].open(account.port)
+        account.second_port = await listeners[SECOND].open(account.second_port)
+        for host, listener in listeners.items():
+            for fault in self.faults.refusing(account.channel, account.account, host):
+                listener.refuse()
+                fault.fired = 1
+        self.open_accounts[account.channel, account.account] = OpenAccount(account, desk, acts, callbacks, listeners)
         acts.resume()
 
     def change_settings(self, channel: str, changes: dict[str, Any]) -> dict[str, Any]:

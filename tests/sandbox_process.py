@@ -63,7 +63,7 @@ class SandboxProcess:
         return self.control_url
 
     async def enroll(self, channel: str, account: str, **terms: Any) -> dict[str, Any]:
-        """`{channel, account, base_url, credentials}`. Terms: mode, profile, callback_url."""
+        """`{channel, account, base_url, second_base_url, credentials}`. Terms: mode, profile, callback_url."""
         return await self._call("POST", "accounts", {"channel": channel, "account": account} | terms)
 
     async def accounts(self) -> list[dict[str, Any]]:
@@ -71,7 +71,7 @@ class SandboxProcess:
         return _rows(await self._call("GET", "accounts"))
 
     async def arm(self, channel: str, operation: str, fault: str, **terms: Any) -> dict[str, Any]:
-        """Arms a fault. Terms: account, times, probability, delay_ms, seed."""
+        """Arms a fault. Terms: account, host, times, probability, delay_ms, seed."""
         return await self._call("POST", "faults", {"channel": channel, "operation": operation, "fault": fault} | terms)
 
     async def faults(self) -> list[dict[str, Any]]:

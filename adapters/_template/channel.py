@@ -41,6 +41,11 @@ class TemplateChannel:
         self._account = credentials
         self._transport = transport
 
+    @property
+    def hosts(self) -> int:
+        """See `Channel`."""
+        return len(self._account.base_urls)
+
     async def pay(self, request: PayRequest) -> PayOutcome:
         """POST /pay for a scanned code, POST /precreate for a QR code."""
         if request.flow is Flow.QR:
@@ -54,28 +59,28 @@ class TemplateChannel:
             expires_at_ms=int(request.not_after.timestamp()) * 1000,
             notify_url=request.notify_url or self._account.notify_url,
         )
-        reply = await self._ask("pay", body, request.deadline)
+        reply = await self._ask("pay", body, request)
         outcome = _judged("pay", reply, lambda answer: translate.paid(answer, request, self._account.merchant_id))
         return replace(outcome, evidence=outcome.evidence.replace(request.auth_code.reveal(), "***"))
 
     async def query(self, trade: TradeRef) -> QueryOutcome:
         """POST /query."""
-        reply = await self._ask("query", self._trade(trade), trade.deadline)
+        reply = await self._ask("query", self._trade(trade), trade)
         return _judged("query", reply, lambda answer: translate.queried(answer, trade, self._account.merchant_id))
 
     async def cancel(self, trade: TradeRef) -> CancelOutcome:
         """POST /cancel: closes an unpaid trade, gives a paid one back."""
-        reply = await self._ask("cancel", self._trade(trade), trade.deadline)
+        reply = await self._ask("cancel", self._trade(trade), trade)
         return _judged("cancel", reply, lambda answer: translate.canceled(answer, trade))
 
     async def refund(self, request: RefundRequest) -> RefundOutcome:
         """POST /refund."""
-        reply = await self._ask("refund", self._refund(request), request.deadline)
+        reply = await self._ask("refund", self._refund(request), request)
         return _judged("refund", reply, lambda answer: translate.refunded(answer, request, self._account.merchant_id))
 
     async def query_refund(self, request: RefundRequest) -> RefundQueryOutcome:
         """POST /refund_query."""
-        reply = await self._ask("refund_query", self._refund(request), request.deadline)
+        reply = await self._ask("refund_query", self._refund(request), request)
         return _judged("refund_query", reply, lambda answer: translate.refund_queried(answer, request, self._account.merchant_id))
 
     def read_callback(self, headers: Mapping[str, str], body: bytes) -> Callback:
@@ -107,7 +112,7 @@ class TemplateChannel:
             expires_at_ms=int(request.not_after.timestamp()) * 1000,
             notify_url=request.notify_url or self._account.notify_url,
         )
-        reply = await self._ask("precreate", body, request.deadline)
+        reply = await self._ask("precreate", body, request)
         return _judged("precreate", reply, lambda answer: translate.precreated(answer, request, self._account.merchant_id))
 
     def _trade(self, trade: TradeRef) -> wire.Trade:
@@ -122,15 +127,15 @@ class TemplateChannel:
             notify_url=request.notify_url or self._account.notify_url,
         )
 
-    async def _ask(self, operation: str, said: msgspec.Struct, deadline: float) -> Reply | NotSent | Unknown:
-        """One signed request and its verified answer."""
+    async def _ask(self, operation: str, said: msgspec.Struct, asked: PayRequest | TradeRef | RefundRequest) -> Reply | NotSent | Unknown:
+        """One signed request to the host `asked` names, and its verified answer."""
         body, path = msgspec.json.encode(said), f"/{operation}"
         headers = {
             "Content-Type": "application/json",
             signing.HEADER: signing.signature(self._account.key, signing.request_content(path, body)),
         }
-        url = self._account.base_url + path
-        call = HttpCall(method="POST", url=url, headers=headers, body=body, deadline=deadline, operation=operation)
+        url = self._account.base_urls[asked.host] + path
+        call = HttpCall(method="POST", url=url, headers=headers, body=body, deadline=asked.deadline, operation=operation)
         try:
             http = await self._transport.send(call)
         except NotSentError as failure:

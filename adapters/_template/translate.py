@@ -42,6 +42,7 @@ PAY_CODES: Final[Mapping[str, Declined | AlreadyExists | Unknown]] = MappingProx
     {
         "NO_BALANCE": Declined(code=FailureCode.INSUFFICIENT_BALANCE, retry=Retry.OTHER_METHOD, failover_useful=False),
         "CODE_INVALID": Declined(code=FailureCode.AUTH_CODE_INVALID, retry=Retry.RESCAN, failover_useful=False),
+        "MERCHANT_BLOCKED": Declined(code=FailureCode.MERCHANT_RESTRICTED, retry=Retry.OTHER_METHOD, failover_useful=True),
         "EXPIRED": Declined(code=FailureCode.NOT_CHARGED, retry=Retry.RESCAN, failover_useful=False),
         "EXISTS": AlreadyExists(),
         "SYSTEM_ERROR": UNDECIDED,

@@ -42,27 +42,32 @@ class AlipayChannel:
 
     def __init__(self, credentials: Credentials, transport: ChannelTransport, clock: Clock) -> None:
         self._account = credentials
-        self._url = f"{credentials.gateway_url}?charset=utf-8"
+        self._urls = tuple(f"{url}?charset=utf-8" for url in credentials.gateway_urls)
         self._trust = Trust(credentials)
         self._signer = RsaSigner(credentials.app_private_key, transport.signing_executor)
         self._transport = transport
         self._clock = clock
+
+    @property
+    def hosts(self) -> int:
+        """See `Channel`."""
+        return len(self._urls)
 
     async def pay(self, request: PayRequest) -> PayOutcome:
         """alipay.trade.pay for a scanned code, alipay.trade.precreate for a QR code."""
         seller_id = self._account.seller_id
         notify_url = request.notify_url or self._account.notify_url
         if request.flow is Flow.QR:
-            reply = await self._ask(wire.PRECREATE, translate.precreate_biz(request), request.deadline, notify_url)
+            reply = await self._ask(wire.PRECREATE, translate.precreate_biz(request), request, notify_url)
             return _judged("precreate", reply, lambda answer: translate.precreated(answer, request, seller_id))
-        reply = await self._ask(wire.PAY, translate.pay_biz(request), request.deadline, notify_url)
+        reply = await self._ask(wire.PAY, translate.pay_biz(request), request, notify_url)
         outcome = _judged("pay", reply, lambda answer: translate.paid(answer, request, seller_id))
         assert request.auth_code is not None
         return replace(outcome, evidence=outcome.evidence.replace(request.auth_code.reveal(), "***"))
 
     async def query(self, trade: TradeRef) -> QueryOutcome:
         """alipay.trade.query."""
-        reply = await self._ask(wire.QUERY, wire.TradeBiz(out_trade_no=trade.out_trade_no), trade.deadline)
+        reply = await self._ask(wire.QUERY, wire.TradeBiz(out_trade_no=trade.out_trade_no), trade)
         return _judged("query", reply, lambda answer: translate.queried(answer, trade, self._account.seller_id))
 
     async def cancel(self, trade: TradeRef) -> CancelOutcome:
@@ -70,19 +75,19 @@ class AlipayChannel:
 
         alipay.trade.close would refuse the first and the last of these, and which it is we cannot know when we send.
         """
-        reply = await self._ask(wire.CANCEL, wire.TradeBiz(out_trade_no=trade.out_trade_no), trade.deadline)
+        reply = await self._ask(wire.CANCEL, wire.TradeBiz(out_trade_no=trade.out_trade_no), trade)
         return _judged("cancel", reply, lambda answer: translate.canceled(answer, trade))
 
     async def refund(self, request: RefundRequest) -> RefundOutcome:
         """alipay.trade.refund."""
         notify_url = request.notify_url or self._account.notify_url
-        reply = await self._ask(wire.REFUND, translate.refund_biz(request), request.deadline, notify_url)
+        reply = await self._ask(wire.REFUND, translate.refund_biz(request), request, notify_url)
         return _judged("refund", reply, lambda answer: translate.refunded(answer, request))
 
     async def query_refund(self, request: RefundRequest) -> RefundQueryOutcome:
         """alipay.trade.fastpay.refund.query."""
         biz = wire.RefundQueryBiz(out_trade_no=request.out_trade_no, out_request_no=request.out_refund_no)
-        reply = await self._ask(wire.REFUND_QUERY, biz, request.deadline)
+        reply = await self._ask(wire.REFUND_QUERY, biz, request)
         return _judged("refund_query", reply, lambda answer: translate.refund_queried(answer, request))
 
     def read_callback(self, headers: Mapping[str, str], body: bytes) -> Callback:
@@ -108,10 +113,12 @@ class AlipayChannel:
         """Alipay sends again: after 4, 10 and 10 minutes, 1, 2, 6 and 15 hours."""
         return CallbackAnswer(status=400, content_type="text/plain", body=b"failure")
 
-    async def _ask(self, method: str, biz: msgspec.Struct, deadline: float, notify_url: str | None = None) -> Reply | NotSent | Unknown:
-        """One signed request and its verified answer."""
+    async def _ask(
+        self, method: str, biz: msgspec.Struct, asked: PayRequest | TradeRef | RefundRequest, notify_url: str | None = None
+    ) -> Reply | NotSent | Unknown:
+        """One signed request to the host `asked` names, and its verified answer."""
         body = await self._signed_form(method, biz, notify_url)
-        call = HttpCall(method="POST", url=self._url, headers=HEADERS, body=body, deadline=deadline, operation=method)
+        call = HttpCall(method="POST", url=self._urls[asked.host], headers=HEADERS, body=body, deadline=asked.deadline, operation=method)
         try:
             http = await self._transport.send(call)
         except NotSentError as failure:

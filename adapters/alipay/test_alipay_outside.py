@@ -273,6 +273,8 @@ def test_a_callback_of_another_certificate_is_refused_without_asking_for_it() ->
         {"profile": "fast"},
         {"gateway_url": "openapi.alipay.com"},
         {"gateway_url": "https://openapi.alipay.com/gateway.do?charset=gbk"},
+        {"second_gateway_url": "https://openapi.alipay.com/gateway.do"},
+        {"second_gateway_url": "openapi2.alipay.com"},
         {"seller_id": ""},
         {"app_private_key": ""},
         {"sandbox": True},

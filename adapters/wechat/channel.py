@@ -37,9 +37,12 @@ class WechatChannel:
         self._ids: Final = ids or SystemIds()
         self._keys: Final = signing.platform_keys(credentials.platform_keys, credentials.platform_certificates)
         self._signer: Final = RsaSigner(credentials.merchant_private_key, transport.signing_executor)
-        origin = urlsplit(credentials.base_url)
-        self._origin: Final = f"{origin.scheme}://{origin.netloc}"
-        self._prefix: Final = origin.path.rstrip("/")
+        self._places: Final = tuple(_place(url) for url in credentials.base_urls)
+
+    @property
+    def hosts(self) -> int:
+        """See `Channel`."""
+        return len(self._places)
 
     async def pay(self, request: PayRequest) -> PayOutcome:
         """See `Channel`. codepay for a scanned code, native for a QR order.
@@ -52,7 +55,7 @@ class WechatChannel:
         else:
             order = translate.codepay_order(self._merchant, request)
         call = "native" if request.flow is Flow.QR else "codepay"
-        reply = await self._ask(call, "POST", f"/v3/pay/transactions/{call}", order, deadline=request.deadline, signed_at=request.sent_at)
+        reply = await self._ask(call, "POST", f"/v3/pay/transactions/{call}", order, request, signed_at=request.sent_at)
         if not isinstance(reply, Reply):
             return reply
         return self._told(call, translate.pay_outcome(self._merchant, request, reply), reply, hidden=request.auth_code)
@@ -60,7 +63,7 @@ class WechatChannel:
     async def query(self, trade: TradeRef) -> QueryOutcome:
         """See `Channel`."""
         path = f"{_trade_path(trade)}?mchid={quote(self._merchant.mchid, safe='')}"
-        reply = await self._ask("query", "GET", path, b"", deadline=trade.deadline)
+        reply = await self._ask("query", "GET", path, b"", trade)
         if not isinstance(reply, Reply):
             return reply
         return self._told("query", translate.query_outcome(self._merchant, trade, reply), reply)
@@ -74,7 +77,7 @@ class WechatChannel:
     async def refund(self, request: RefundRequest) -> RefundOutcome:
         """See `Channel`."""
         body = translate.refund_order(request, request.notify_url or self._credentials.notify_url)
-        reply = await self._ask("refund", "POST", "/v3/refund/domestic/refunds", body, deadline=request.deadline)
+        reply = await self._ask("refund", "POST", "/v3/refund/domestic/refunds", body, request)
         if not isinstance(reply, Reply):
             return reply
         return self._told("refund", translate.refund_outcome(request, reply), reply)
@@ -82,7 +85,7 @@ class WechatChannel:
     async def query_refund(self, request: RefundRequest) -> RefundQueryOutcome:
         """See `Channel`."""
         path = f"/v3/refund/domestic/refunds/{quote(request.out_refund_no, safe='')}"
-        reply = await self._ask("refund_query", "GET", path, b"", deadline=request.deadline)
+        reply = await self._ask("refund_query", "GET", path, b"", request)
         if not isinstance(reply, Reply):
             return reply
         return self._told("refund_query", translate.refund_query_outcome(request, reply), reply)
@@ -112,25 +115,33 @@ class WechatChannel:
 
     async def _reverse(self, trade: TradeRef) -> CancelOutcome:
         body = translate.reverse_order(self._merchant)
-        reply = await self._ask("reverse", "POST", f"{_trade_path(trade)}/reverse", body, deadline=trade.deadline)
+        reply = await self._ask("reverse", "POST", f"{_trade_path(trade)}/reverse", body, trade)
         if not isinstance(reply, Reply):
             return reply
         return self._told("reverse", translate.reverse_outcome(self._merchant, trade, reply), reply)
 
     async def _close(self, trade: TradeRef) -> CancelOutcome:
         body = translate.close_order(self._merchant)
-        reply = await self._ask("close", "POST", f"{_trade_path(trade)}/close", body, deadline=trade.deadline)
+        reply = await self._ask("close", "POST", f"{_trade_path(trade)}/close", body, trade)
         if not isinstance(reply, Reply):
             return reply
         return self._told("close", translate.close_outcome(reply), reply)
 
     async def _ask(
-        self, operation: str, method: str, path: str, body: bytes, *, deadline: float, signed_at: datetime | None = None
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        body: bytes,
+        asked: PayRequest | TradeRef | RefundRequest,
+        *,
+        signed_at: datetime | None = None,
     ) -> Reply | NotSent | Unknown:
-        """One signed request and its verified answer. `path` carries its query."""
-        path = self._prefix + path
+        """One signed request to the host `asked` names, and its verified answer. `path` carries its query."""
+        origin, prefix = self._places[asked.host]
+        path = prefix + path
         headers = await self._headers(method, path, body, int((signed_at or self._clock.now()).timestamp()))
-        call = HttpCall(method=method, url=self._origin + path, headers=headers, body=body, deadline=deadline, operation=operation)
+        call = HttpCall(method=method, url=origin + path, headers=headers, body=body, deadline=asked.deadline, operation=operation)
         try:
             answer = await self._transport.send(call)
         except NotSentError as error:
@@ -173,6 +184,12 @@ class WechatChannel:
 def build(credentials: Credentials, transport: ChannelTransport, clock: Clock) -> WechatChannel:
     """The channel of one account. Raises ValueError or RsaKeyInvalid when the keys cannot work."""
     return WechatChannel(credentials, transport, clock)
+
+
+def _place(base_url: str) -> tuple[str, str]:
+    """Origin and path prefix: the signature covers the path, and not the host."""
+    parts = urlsplit(base_url)
+    return f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
 
 
 def _trade_path(trade: TradeRef) -> str:

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -295,6 +296,8 @@ def test_the_answers_to_a_callback() -> None:
         ({"mode": "platform_certificate", "platform_certificates": []}, "certificate tool"),
         ({"api_v3_key": "short"}, "32 ASCII"),
         ({"base_url": "api.mch.weixin.qq.com"}, "base_url"),
+        ({"second_base_url": "api2.mch.weixin.qq.com"}, "second_base_url"),
+        ({"second_base_url": "https://api.mch.weixin.qq.com/"}, "base_url again"),
         ({"mchid": '1"'}, "mchid"),
         ({"surprise": 1}, "surprise"),
     ],
@@ -302,6 +305,30 @@ def test_the_answers_to_a_callback() -> None:
 def test_wrong_credentials_say_what_to_do(changed: dict[str, Any], word: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=word):
         msgspec.convert(CREDENTIALS | changed, Credentials, dec_hook=decode_hook)
+
+
+@pytest.mark.parametrize(
+    ("main", "second", "hosts"),
+    [
+        ("https://api.mch.weixin.qq.com", None, ["https://api.mch.weixin.qq.com", "https://api2.mch.weixin.qq.com"]),
+        ("https://api2.mch.weixin.qq.com/", None, ["https://api2.mch.weixin.qq.com", "https://api.mch.weixin.qq.com"]),
+        ("https://api.mch.weixin.qq.com", "https://line.example/w", ["https://api.mch.weixin.qq.com", "https://line.example/w"]),
+        ("https://line.example/w/", None, ["https://line.example/w"]),
+    ],
+)
+async def test_the_request_names_the_host(main: str, second: str | None, hosts: list[str]) -> None:
+    lost = [AnswerLostError("timeout") for _ in hosts]
+    wechat, transport = channel(*lost, base_url=main, second_base_url=second)
+    assert wechat.hosts == len(hosts)
+    for host in range(wechat.hosts):
+        await wechat.pay(msgspec.structs.replace(pay(), host=host))
+    assert [call.url for call in transport.calls] == [f"{host}/v3/pay/transactions/codepay" for host in hosts]
+    assert len({call.body for call in transport.calls}) == 1
+    for call in transport.calls:
+        fields = dict(part.split("=", 1) for part in call.headers["Authorization"].removeprefix("WECHATPAY2-SHA256-RSA2048 ").split(","))
+        fields = {name: value.strip('"') for name, value in fields.items()}
+        head = f"POST\n{urlsplit(call.url).path}\n{fields['timestamp']}"  # the path is signed, the host is not
+        assert sdk.rsa_verify(head, fields["nonce_str"], call.body.decode(), fields["signature"], MERCHANT_KEY.public_key())
 
 
 def test_credentials_do_not_show_their_secrets() -> None:

@@ -178,8 +178,11 @@ async def _directory_problems(settings: Settings) -> dict[str, str]:
 
 
 async def _reachable(account: AccountListing) -> Finding:
-    """A connection (and for https the handshake) to each address in the credentials; nothing is sent."""
-    for address in _addresses(account.credentials):
+    """A connection (and for https the handshake) to each address in the credentials; nothing is sent.
+
+    A second host that cannot be reached is a warning: payments go on over the main one, and have nowhere to go when that fails too.
+    """
+    for name, address in _addresses(account.credentials).items():
         parts = urlsplit(address)
         is_tls = parts.scheme == "https"
         port = parts.port or (443 if is_tls else 80)
@@ -189,12 +192,16 @@ async def _reachable(account: AccountListing) -> Finding:
                 _, writer = await asyncio.open_connection(parts.hostname, port, ssl=context)
         except (OSError, TimeoutError) as error:
             where = f"{account.channel} at {parts.hostname}:{port}"
-            return Finding(Level.WRONG, account.id, f"{where} cannot be reached ({type(error).__name__}): check network, firewall, proxy")
+            level = Level.WARNING if name.startswith("second_") else Level.WRONG
+            return Finding(
+                level, account.id, f"{where} ({name}) cannot be reached ({type(error).__name__}): check network, firewall, proxy"
+            )
         writer.close()
     return Finding(Level.GOOD, account.id, f"{account.channel}, priority {account.priority}, ready")
 
 
-def _addresses(credentials: dict[str, Any]) -> list[str]:
-    """Where the channel is; `notify_url` is where *we* are."""
+def _addresses(credentials: dict[str, Any]) -> dict[str, str]:
+    """Where the channel is, by field, the main host first; `notify_url` is where *we* are."""
     texts = {name: value for name, value in credentials.items() if isinstance(value, str) and name != "notify_url"}
-    return sorted({value for value in texts.values() if value.startswith(("https://", "http://"))})
+    urls = [(name, value) for name, value in texts.items() if value.startswith(("https://", "http://"))]
+    return dict(sorted(urls, key=lambda pair: pair[0].startswith("second_")))

@@ -35,10 +35,10 @@ class SandboxControl:
         """The channels it plays."""
         return list((await self._call("GET", "health"))["channels"])
 
-    async def accounts(self) -> dict[tuple[str, str], str]:
-        """Enrolled accounts: (channel, account) -> base address."""
+    async def accounts(self) -> dict[tuple[str, str], tuple[str, str]]:
+        """Enrolled accounts: (channel, account) -> the addresses of its main and its second host."""
         rows = (await self._call("GET", "accounts"))["data"]
-        return {(row["channel"], row["account"]): row["base_url"] for row in rows}
+        return {(row["channel"], row["account"]): (row["base_url"], row["second_base_url"]) for row in rows}
 
     async def enrol(self, channel: str, account: str) -> dict[str, Any]:
         """A new account with short schedules; its credentials, which are given this once."""
@@ -59,6 +59,19 @@ class SandboxControl:
             rows += page["data"]
             cursor = page["next_cursor"]
         return rows
+
+    async def arm(self, channel: str, account: str, operation: str, fault: str) -> None:
+        """Something goes wrong at one account until everything is disarmed."""
+        await self._call("POST", "faults", {"channel": channel, "account": account, "operation": operation, "fault": fault})
+
+    async def disarm(self) -> None:
+        """All is well again."""
+        await self._call("DELETE", "faults")
+
+    async def tell(self, channel: str, account: str, out_trade_no: str) -> None:
+        """The channel sends its callback about a trade, now."""
+        body = {"channel": channel, "account": account, "out_trade_no": out_trade_no, "kind": "pay", "times": 1}
+        await self._call("POST", "callbacks", body)
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         assert self._session is not None, "use the control as a context manager"

@@ -43,6 +43,7 @@ class TemplateCall:
             Saying.NOT_FOUND: refusal("NOT_FOUND"),
             Saying.SYSTEM_ERROR: refusal("SYSTEM_ERROR"),
             Saying.AGAIN: refusal("AGAIN"),
+            Saying.BLOCKED: refusal("MERCHANT_BLOCKED"),
         }
         return lies[what]
 

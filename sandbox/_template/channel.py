@@ -28,6 +28,7 @@ class Template:
         return {
             "merchant_id": merchant_id,
             "base_url": account.base_url,
+            "second_base_url": account.second_base_url,
             "key": key,
             "profile": account.profile,
             "notify_url": callback_url,

@@ -19,6 +19,7 @@ MESSAGES: dict[str, str] = {
     "ACQ.PAYMENT_AUTH_CODE_INVALID": "支付授权码无效",
     "ACQ.BUYER_BALANCE_NOT_ENOUGH": "买家余额不足",
     "ACQ.PAYMENT_FAIL": "支付失败",
+    "ACQ.SELLER_BEEN_BLOCKED": "商家账号被冻结",
     "ACQ.TOTAL_FEE_EXCEED": "订单总金额超过限额",
     "ACQ.TRADE_STATUS_ERROR": "交易状态不合法",
     "ACQ.TRADE_CANCEL_TIME_OUT": "超过撤销时间范围",
@@ -84,6 +85,8 @@ class AlipayCall:
                 return self.refuse("ACQ.SYSTEM_ERROR")
             case Saying.AGAIN:
                 return self.succeed(out_trade_no=self.out_trade_no, retry_flag="Y")
+            case Saying.BLOCKED:
+                return self.refuse("ACQ.SELLER_BEEN_BLOCKED")
 
     def say_success(self) -> Reply:
         """Success, whatever is true."""

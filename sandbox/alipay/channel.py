@@ -40,6 +40,7 @@ class Alipay:
             "app_id": app_id,
             "seller_id": seller_id,
             "gateway_url": f"{account.base_url}/gateway.do",
+            "second_gateway_url": f"{account.second_base_url}/gateway.do",
             "mode": account.mode,
             "profile": account.profile,
             "app_private_key": keys.private_pem(merchant),

@@ -107,6 +107,8 @@ class WeChatCall:
                 return self.refuse("SYSTEM_ERROR")
             case Saying.AGAIN:
                 return self.refuse("USERPAYING")
+            case Saying.BLOCKED:
+                return self.refuse("RULE_LIMIT")
 
     def say_success(self) -> Reply:
         """Success, whatever is true."""

@@ -44,6 +44,7 @@ class WeChat:
         await add_platform_key(account)
         return facts | {
             "base_url": account.base_url,
+            "second_base_url": account.second_base_url,
             "mode": account.mode,
             "profile": account.profile,
             "merchant_private_key": keys.private_pem(merchant),

@@ -226,10 +226,16 @@ class Side:
         return await self._once(self.channel.pay(request))
 
     async def query(self, request: PayRequest) -> Any:
-        return await self._once(self.channel.query(self.trade(request)))
+        return await self.query_of(self.trade(request))
+
+    async def query_of(self, trade: TradeRef) -> Any:
+        return await self._once(self.channel.query(trade))
 
     async def cancel(self, request: PayRequest) -> Any:
-        return await self._once(self.channel.cancel(self.trade(request)))
+        return await self.cancel_of(self.trade(request))
+
+    async def cancel_of(self, trade: TradeRef) -> Any:
+        return await self._once(self.channel.cancel(trade))
 
     async def refund(self, request: RefundRequest) -> Any:
         return await self._once(self.channel.refund(request))

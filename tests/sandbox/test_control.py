@@ -45,6 +45,9 @@ REFUSALS = [
     ("settings", {"channel": "alipay", "query_lag_ms_max": -1}, 422, "query_lag_ms_max"),
     ("faults", {"channel": "alipay", "operation": "pay", "fault": "drop_before", "account": "nobody"}, 404, "not enrolled"),
     ("faults", {"channel": "alipay", "operation": "pay", "fault": "drop_before", "probability": 2}, 422, "probability"),
+    ("faults", {"channel": "alipay", "operation": "pay", "fault": "drop_before", "host": "third"}, 422, "host"),
+    ("faults", {"channel": "alipay", "operation": "callback", "fault": "drop_before", "host": "main"}, 422, "none of its hosts"),
+    ("faults", {"channel": "wechat", "operation": "refund", "fault": "callback_late", "host": "main"}, 422, "none of its hosts"),
     ("nothing", {}, 404, "nothing"),
 ]
 

@@ -99,6 +99,28 @@ async def test_a_torn_last_line_is_cut(data_dir: pathlib.Path) -> None:
         await sandbox.stop()
 
 
+async def test_both_ports_survive_a_restart_and_an_account_of_one_port_is_given_its_second(data_dir: pathlib.Path) -> None:
+    sandbox, file = SandboxProcess(), data_dir / "accounts.json"
+    await sandbox.start(data_dir)
+    try:
+        enrolled = await sandbox.enroll("alipay", "a")
+        hosts = [enrolled["base_url"], enrolled["second_base_url"]]
+        assert len(set(hosts)) == 2
+        await sandbox.stop()
+        await sandbox.start(data_dir)
+        assert [(row["base_url"], row["second_base_url"]) for row in await sandbox.accounts()] == [tuple(hosts)]
+        await sandbox.stop()
+        (kept,) = json.loads(file.read_text())
+        del kept["second_port"]
+        file.write_text(json.dumps([kept]))
+        await sandbox.start(data_dir)
+        (row,) = await sandbox.accounts()
+        assert row["base_url"] == hosts[0]
+        assert row["second_base_url"] not in {hosts[0], "http://127.0.0.1:0"}
+    finally:
+        await sandbox.stop()
+
+
 async def test_the_merchants_private_key_is_not_kept(data_dir: pathlib.Path) -> None:
     sandbox = SandboxProcess()
     await sandbox.start(data_dir)

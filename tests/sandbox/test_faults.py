@@ -14,6 +14,7 @@ PAID = {"alipay": "ok", "wechat": "SUCCESS"}
 SYSTEM_ERROR = {"alipay": "ACQ.SYSTEM_ERROR", "wechat": "SYSTEM_ERROR"}
 REFUSED = {"alipay": "ACQ.PAYMENT_FAIL", "wechat": "NOT_ENOUGH"}
 NOT_FOUND = {"alipay": "ACQ.TRADE_NOT_EXIST", "wechat": "ORDER_NOT_EXIST"}
+BLOCKED = {"alipay": "ACQ.SELLER_BEEN_BLOCKED", "wechat": "RULE_LIMIT"}
 QUERY_PAID = {"alipay": "TRADE_SUCCESS", "wechat": "SUCCESS"}
 
 # fault, what the merchant hears, is the signature good, the ledger's state afterwards
@@ -28,6 +29,7 @@ PAY_FAULTS = [
     ("bad_signature", PAID, False, "charged"),
     ("lie_success", PAID, True, None),
     ("lie_failure", REFUSED, True, "charged"),
+    ("account_blocked", BLOCKED, True, None),
     ("user_paying_forever", "typing", True, "pending"),
     ("system_error_charged", SYSTEM_ERROR, True, "charged"),
     ("system_error_not_charged", SYSTEM_ERROR, True, None),
@@ -174,6 +176,38 @@ async def test_refused_connection_is_the_whole_account(sandbox: SandboxProcess, 
     assert (await sandbox.faults())[0]["fired"] == 1
     await sandbox.disarm()
     assert (await merchant.query(number)).said == QUERY_PAID[merchant.channel]
+
+
+SECOND_URLS = {"gateway_url": "second_gateway_url", "base_url": "second_base_url"}
+
+
+def at_second_host(merchant: Any) -> Any:
+    """The same merchant, calling at the other host."""
+    turned = {name: merchant.credentials[second] for name, second in SECOND_URLS.items() if name in merchant.credentials}
+    return type(merchant)(merchant.session, merchant.credentials | turned)
+
+
+async def test_both_hosts_serve_one_ledger_and_can_be_shut_apart(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
+    second = at_second_host(merchant)
+    await sandbox.arm(merchant.channel, "pay", "refuse_connection", account="shop", host="main")
+    assert (await merchant.query(number)).said == LOST
+    assert (await second.pay(number, codes(merchant.code_prefix))).said == PAID[merchant.channel]
+    await sandbox.disarm()
+    assert (await merchant.query(number)).said == QUERY_PAID[merchant.channel]
+    await sandbox.arm(merchant.channel, "pay", "refuse_connection", account="shop", host="second")
+    assert (await second.query(number)).said == LOST
+    assert (await merchant.query(number)).said == QUERY_PAID[merchant.channel]
+    await sandbox.arm(merchant.channel, "pay", "refuse_connection", account="shop")
+    assert (await merchant.query(number)).said == LOST
+
+
+async def test_a_fault_can_be_armed_at_one_host(sandbox: SandboxProcess, merchant: Any, number: str) -> None:
+    armed = await sandbox.arm(merchant.channel, "query", "http_500_before", host="main")
+    assert armed["host"] == "main"
+    assert (await at_second_host(merchant).query(number)).said == NOT_FOUND[merchant.channel]
+    assert (await sandbox.faults())[0]["fired"] == 0
+    assert (await merchant.query(number)).said == "http_500"
+    assert (await sandbox.faults())[0]["fired"] == 1
 
 
 async def test_stale_timestamp(sandbox: SandboxProcess, wechat: Any, codes: Any, number: str) -> None:
