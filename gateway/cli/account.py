@@ -5,15 +5,16 @@ import json
 import sys
 from pathlib import Path
 
+from gateway.cli.account_health import show_health
 from gateway.cli.failures import CommandError
 from gateway.cli.registries import Registries, act
-from gateway.cli.surroundings import add_data_argument
+from gateway.cli.surroundings import add_data_argument, person
 from gateway.cli.table import show_table
 from gateway.storage.account_registry import NO_CREDENTIALS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """create, enable, disable, place, rotate, show, list."""
+    """create, enable, disable, drain, undrain, place, rotate, show, health, list."""
     acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
     create = acts.add_parser("create", help="a new account, enabled at once")
     create.add_argument("merchant", metavar="MERCHANT_ID")
@@ -30,10 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing = acts.add_parser("list", help="the accounts of a merchant, or of all")
     listing.add_argument("merchant", metavar="MERCHANT_ID", nargs="?")
     single = [acts.add_parser(name, help=text) for name, text in SINGLE]
-    for each in (rotate, place, *single):
+    drain = acts.add_parser("drain", help="no new payments for a while, and say why; backups take them")
+    drain.add_argument("--reason", required=True, help="stands in the `why` of every payment that goes elsewhere")
+    undrain = acts.add_parser("undrain", help="new payments again")
+    for each in (drain, undrain):
+        each.add_argument("--by", help="who does it (default: you)")
+    for each in (rotate, place, drain, undrain, *single):
         each.add_argument("account", metavar="ACCOUNT_ID")
     place.add_argument("priority", metavar="PRIORITY", type=int, help="lower is tried first; 100 unless it was set")
-    for each in (create, rotate, place, listing, *single):
+    for each in (create, rotate, place, drain, undrain, listing, *single):
         add_data_argument(each)
 
 
@@ -41,6 +47,7 @@ SINGLE = (
     ("enable", "use it again for new payments"),
     ("disable", "no new payments; those under way are still asked about, and refunds still go through it"),
     ("show", "one account, its credentials without secrets"),
+    ("health", "what its breakers say in the workers that live, and what moved lately"),
 )
 
 
@@ -62,6 +69,10 @@ def run(options: argparse.Namespace) -> int:
                 await opened.accounts.place(options.account, priority=options.priority)
             case "enable" | "disable":
                 await opened.accounts.place(options.account, enabled=options.act == "enable")
+            case "drain" | "undrain":
+                await _drain(opened, options)
+            case "health":
+                await show_health(opened, options)
             case "show":
                 await _show(opened, options.account)
             case _:
@@ -70,10 +81,22 @@ def run(options: argparse.Namespace) -> int:
     return act(options, work)
 
 
+async def _drain(opened: Registries, options: argparse.Namespace) -> None:
+    is_drain = options.act == "drain"
+    changed = await opened.accounts.drain(options.account, options.reason if is_drain else None, options.by or person())
+    was = "" if changed else " already"
+    print(f"{options.account} is{was} {'drained' if is_drain else 'serving'}" + ("; workers know within seconds" if changed else ""))
+
+
 async def _show(opened: Registries, account_id: str) -> None:
     account = await opened.accounts.account(account_id)
     head: dict[str, object] = {"id": account.id, "merchant": account.merchant_id, "channel": account.channel, "store": account.store_id}
-    head |= {"priority": account.priority, "enabled": account.enabled, "master_key": f"v{account.key_version}"}
+    head |= {
+        "priority": account.priority,
+        "enabled": account.enabled,
+        "drained": account.drained_reason,
+        "master_key": f"v{account.key_version}",
+    }
     problem = {"problem": account.problem} if account.problem else {}
     print(json.dumps(head | problem | {"credentials": account.credentials}, ensure_ascii=False, indent=2))
 
@@ -81,7 +104,8 @@ async def _show(opened: Registries, account_id: str) -> None:
 async def _list(opened: Registries, merchant_id: str | None) -> None:
     accounts = await opened.accounts.accounts(merchant_id)
     rows = [
-        (each.id, each.merchant_id, each.channel, each.store_id, each.priority, each.enabled, each.problem or "ready") for each in accounts
+        (each.id, each.merchant_id, each.channel, each.store_id, each.priority, each.enabled, each.problem or each.drained_state)
+        for each in accounts
     ]
     head = ("id", "merchant", "channel", "store", "priority", "enabled", "state")
     show_table(head, rows, nothing="no accounts yet: `tillgate account create MERCHANT_ID CHANNEL --credentials FILE`")

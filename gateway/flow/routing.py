@@ -1,8 +1,12 @@
-"""Which channel account takes the payment, and why. Ordered by priority; the first account that can take it is chosen."""
+"""Which channel accounts may take the payment, in which order, and why: by the merchant's rules, else by priority.
+
+What their health makes of that order is `flow.channel_health`'s.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -10,34 +14,89 @@ from adapters.channel import Flow, Manifest, detect
 from gateway.domain.errors import AmountInvalid, AuthCodeUnrecognized, FieldInvalid, FieldMissing, MethodUnavailable
 from gateway.flow.commands import Caller, PayCommand
 from gateway.flow.ports import Account, Directory
+from gateway.flow.routing_rules import RuleSet
+from gateway.limits import WHY_CHARS_MAX
 
 AUTO = "auto"
+WHY_ORDER_CHARS_MAX = WHY_CHARS_MAX // 2  # the other half is for health, and for what ended the attempt before
 
 
-class Route(Struct, frozen=True, kw_only=True):
-    """The decision. `why` is stored with the attempt."""
+class Ask(Struct, frozen=True, kw_only=True):
+    """What an account is chosen for: everything a rule may look at. `at` is aware; `order_no` draws where accounts share by weight."""
+
+    merchant_id: str
+    store_id: str
+    channel: str
+    flow: str
+    amount: int
+    at: datetime
+    order_no: str = ""
+
+
+class Choice(Struct, frozen=True, kw_only=True):
+    """An account that can take it. `why` is stored with the attempt that it leads to."""
 
     account: Account
-    flow: Flow
-    store_id: str
     why: str
 
 
-def choose(command: PayCommand, caller: Caller, directory: Directory) -> Route:
+class Route(Struct, frozen=True, kw_only=True):
+    """The decision: the accounts in order, never empty. The first is tried; the others are its backups."""
+
+    flow: Flow
+    store_id: str
+    choices: tuple[Choice, ...]
+
+    @property
+    def account(self) -> Account:
+        """The best one."""
+        return self.choices[0].account
+
+
+def choose(command: PayCommand, caller: Caller, directory: Directory, now: datetime) -> Route:
     """Raises a 422 that names the field to blame; nothing was written yet."""
     store_id = _store(command, caller, directory)
     flow = _flow(command)
     manifest = _channel(command, flow, directory.manifests())
     _check(command, manifest, flow)
-    able = [
-        account
-        for account in directory.accounts(caller.merchant_id)
-        if account.enabled and account.manifest.channel == manifest.channel and account.store_id in (None, store_id)
-    ]
-    if not able:
+    ask = Ask(
+        merchant_id=caller.merchant_id,
+        store_id=store_id,
+        channel=manifest.channel,
+        flow=flow,
+        amount=command.amount,
+        at=now,
+        order_no=command.order_no,
+    )
+    choices = rank(ask, directory)
+    if not choices:
         raise MethodUnavailable(f"no enabled {manifest.channel} account serves this store", field="method")
-    order = " ".join(account.id for account in able)
-    return Route(account=able[0], flow=flow, store_id=store_id, why=f"first by priority of: {order}")
+    return Route(flow=flow, store_id=store_id, choices=choices)
+
+
+def rank(ask: Ask, directory: Directory) -> tuple[Choice, ...]:
+    """The accounts that may take it, best first. Empty when none may."""
+    return ranked(ask, directory.accounts(ask.merchant_id), directory.rules(ask.merchant_id, ask.store_id))
+
+
+def ranked(ask: Ask, accounts: Sequence[Account], rules: RuleSet | None) -> tuple[Choice, ...]:
+    """As `rank`, over accounts in order of priority."""
+    serving = [
+        account
+        for account in accounts
+        if account.enabled and account.manifest.channel == ask.channel and account.store_id in (None, ask.store_id)
+    ]
+    able = {account.id: account for account in serving if account.drained is None}
+    rule = rules.match(ask.channel, ask.flow, ask.amount, ask.at) if rules is not None else None
+    if rules is None or rule is None:
+        order, basis = list(able), "priority"
+    else:
+        named = rule.ordered(able, ask.order_no)
+        order = named if rule.only else [*named, *(account for account in able if account not in named)]
+        basis = f"rule {rule.name} of version {rules.version}"
+    out = "".join([f"; {account.id} is drained: {account.drained[:60]}" for account in serving if account.drained is not None])
+    considered = f"{basis} of: {' '.join(order)}{out}"[:WHY_ORDER_CHARS_MAX]
+    return tuple([Choice(account=able[name], why=f"number {place} by {considered}") for place, name in enumerate(order, 1)])
 
 
 def _store(command: PayCommand, caller: Caller, directory: Directory) -> str:

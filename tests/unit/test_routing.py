@@ -1,5 +1,6 @@
 """Which account takes a payment, and which field is to blame when none does: one line a case."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ def account(name: str, channel: str, store: str | None = None, *, enabled: bool 
     )
 
 
+NOON = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)  # 12:00 in Shanghai
 SHELF = Shelf(
     "m1",
     ("s1", "s2"),
@@ -86,7 +88,7 @@ def command(**fields: Any) -> PayCommand:
     ],
 )
 def test_chosen(caller, fields, chosen):
-    route = choose(command(**fields), caller, SHELF)
+    route = choose(command(**fields), caller, SHELF, NOON)
     assert (route.account.id, route.flow, route.store_id) == chosen
 
 
@@ -114,18 +116,18 @@ def test_chosen(caller, fields, chosen):
 )
 def test_refused_before_anything_is_written(caller, fields, error, blamed):
     with pytest.raises(error) as refused:
-        choose(command(**fields), caller, SHELF)
+        choose(command(**fields), caller, SHELF, NOON)
     assert refused.value.field == blamed
     assert all(str(code) not in str(refused.value) for code in (ALIPAY_CODE, WECHAT_CODE, NOBODYS_CODE))
 
 
 def test_the_reason_is_kept():
-    assert choose(command(auth_code=ALIPAY_CODE), TILL, SHELF).why == "first by priority of: ali_1 ali_2"
+    assert choose(command(auth_code=ALIPAY_CODE), TILL, SHELF, NOON).choices[0].why == "number 1 by priority of: ali_1 ali_2"
 
 
 def test_another_merchants_accounts_do_not_exist():
     with pytest.raises(MethodUnavailable):
-        choose(command(auth_code=ALIPAY_CODE), TILL_OF_M2, SHELF)
+        choose(command(auth_code=ALIPAY_CODE), TILL_OF_M2, SHELF, NOON)
 
 
 @pytest.mark.parametrize("flow", list(Flow))

@@ -1,0 +1,243 @@
+"""The board in Redis: what workers tell one another, and a Redis that is gone, lies or talks nonsense."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+import redis.asyncio
+
+from adapters.discovery import discover
+from gateway.clock import SystemClock
+from gateway.domain import outcomes as o
+from gateway.flow.breaker import State
+from gateway.flow.channel_call import ChannelCalls
+from gateway.flow.channel_health import ChannelHealth, Posted
+from gateway.flow.ports import Account
+from gateway.flow.routing import Choice
+from gateway.limits import BOARD_AGE_MS_MAX, BOARD_ENTRIES_MAX, BOARD_REASON_CHARS_MAX, REDIS_TIMEOUT_MS
+from gateway.storage.health_board import BOARD, NoBoard, RedisBoard, read
+from gateway.workers.prober import Prober
+from loadtests.evil_redis import evil_redis
+from tests.shelf import Shelf
+
+NOWHERE = "redis://127.0.0.1:1/0"
+NEWS = [Posted(account="a", operation="pay", state=State.OPEN, reason="five in a row", age_s=0.1)]
+NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
+
+
+class Line:
+    """A channel that answers queries, or hangs; it counts them."""
+
+    hosts = 1
+
+    def __init__(self) -> None:
+        self.is_dark = False
+        self.queries: list[str] = []
+
+    async def query(self, trade: Any) -> Any:
+        self.queries.append(trade.out_trade_no)
+        return o.Unknown(reason="timeout") if self.is_dark else o.NotFound()
+
+
+class Bench:
+    """One worker: its health, its board, its prober; the channel is shared."""
+
+    def __init__(self, name: str, board: Any, line: Line) -> None:
+        self.account = Account(
+            id="a",
+            merchant_id="m1",
+            store_id=None,
+            priority=1,
+            enabled=True,
+            profile="short",
+            manifest=discover()["alipay"],
+            channel=line,  # type: ignore[arg-type]
+            local=None,
+        )
+        self.choice, clock = Choice(account=self.account, why=""), SystemClock()
+        self.health, self.board = ChannelHealth(clock, worker_id=name), board
+        shelf = Shelf("m1", ("s1",), [self.account], discover())
+        calls = ChannelCalls(clock, self.health)
+        self.prober = Prober(health=self.health, board=board, calls=calls, directory=shelf, clock=clock, environment="TT")
+
+    async def sees(self, outcome: object, times: int = 1) -> None:
+        for _ in range(times):
+            with self.health.watching(self.account, "pay") as watch:
+                watch.saw(outcome)
+
+    def state(self) -> str:
+        vitals = self.health._record(self.account).vitals
+        return str(vitals["pay"].breaker.state) if "pay" in vitals else "closed"
+
+    async def round(self) -> None:
+        """One look, and the probes it began."""
+        self.prober._exchange_at = 0.0
+        await self.prober.look()
+        await asyncio.gather(*self.prober._probing.values())
+
+
+@pytest.fixture
+async def boards(redis_url: str):
+    made = [RedisBoard(redis_url, SystemClock(), name) for name in ("w1", "w2")]
+    yield made
+    for each in made:
+        await each.close()
+
+
+async def test_a_word_reaches_the_other_worker_and_not_oneself(boards: list[RedisBoard]) -> None:
+    first, second = boards
+    assert await first.exchange(NEWS) == []
+    heard = await second.exchange([])
+    assert heard is not None
+    assert [(each.account, each.operation, each.state, each.reason) for each in heard] == [("a", "pay", "open", "five in a row")]
+    assert 0.1 <= heard[0].age_s < 2
+    assert [each.account for each in await first.words() or []] == ["a"]
+
+
+async def test_one_worker_probes_while_the_others_wait(boards: list[RedisBoard]) -> None:
+    first, second = boards
+    assert [await first.may_probe("a"), await second.may_probe("a"), await second.may_probe("b")] == [True, False, True]
+
+
+async def test_two_workers_share_an_alarm_and_its_end(boards: list[RedisBoard]) -> None:
+    line = Line()
+    w1, w2 = Bench("w1", boards[0], line), Bench("w2", boards[1], line)
+    line.is_dark = True
+    await w1.sees(o.Unknown(reason="timeout"), 5)
+    await w1.round()
+    await w2.round()
+    assert (w1.state(), w2.state(), len(line.queries)) == ("open", "open", 1)  # w2 looked for itself
+    assert w2.health.able([w2.choice], "pay") == []
+    line.is_dark = False
+    w1.health.probed(w1.account, is_alive=True)
+    await w1.sees(o.Succeeded(amount=1, channel_trade_no="t"))
+    await w1.round()
+    await w2.round()
+    assert (w1.state(), w2.state()) == ("closed", "half_open")  # one payment of its own closes it
+
+
+async def test_only_one_of_two_workers_probes(boards: list[RedisBoard]) -> None:
+    line = Line()
+    benches = [Bench(f"w{n}", board, line) for n, board in enumerate(boards, 1)]
+    for each in benches:
+        await each.sees(o.Unknown(reason="timeout"), 5)
+        for vital in each.health._record(each.account).vitals.values():
+            vital.breaker.until = 0.0
+    await asyncio.gather(*(each.round() for each in benches))
+    assert (sorted(each.state() for each in benches), len(line.queries)) == (["half_open", "open"], 1)
+
+
+async def test_the_probe_names_a_number_that_no_order_has(boards: list[RedisBoard]) -> None:
+    line = Line()
+    bench = Bench("w1", NoBoard(), line)
+    for _ in range(2):
+        await bench.sees(o.Unknown(reason="timeout"), 5)
+        bench.health._record(bench.account).vitals["pay"].breaker.until = 0.0
+        await bench.round()
+        await bench.sees(o.Unknown(reason="timeout"))
+    assert bench.state() == "open"
+    assert len(set(line.queries)) == 1
+    assert line.queries[0].startswith("TT")
+
+
+async def test_without_redis_every_worker_goes_by_what_it_sees() -> None:
+    line, gone = Line(), RedisBoard(NOWHERE, SystemClock(), "w1")
+    bench = Bench("w1", gone, line)
+    assert await gone.exchange(NEWS) is None
+    await bench.sees(o.Unknown(reason="timeout"), 5)
+    bench.health._record(bench.account).vitals["pay"].breaker.until = 0.0
+    for _ in range(4):
+        await bench.round()
+    assert (bench.state(), len(line.queries)) == ("half_open", 1)
+    assert await gone.may_probe("a") is None
+    assert await gone.words() is None
+    await gone.close()
+
+
+async def test_a_redis_that_grants_everything_leaves_everybody_to_himself() -> None:
+    async with evil_redis() as (url, _):
+        board = RedisBoard(url, SystemClock(), "w1")
+        assert not await board.exchange(NEWS)
+        assert await board.may_probe("a") is True
+        await board.close()
+
+
+async def test_a_redis_that_hangs_costs_its_bound(boards: list[RedisBoard]) -> None:
+    async with deaf_redis() as url:
+        board, loop = RedisBoard(url, SystemClock(), "w1"), asyncio.get_running_loop()
+        rounds, began = 0, loop.time()
+        while loop.time() - began < 0.5:
+            assert await board.exchange(NEWS) is None
+            rounds += 1
+            await asyncio.sleep(0.01)
+        assert rounds > 3 + 0.3 / (REDIS_TIMEOUT_MS / 1000)  # after three it is left alone
+        await board.close()
+
+
+async def test_whoever_claims_that_all_is_open_only_makes_us_look(redis_url: str, boards: list[RedisBoard]) -> None:
+    liar, line = redis.asyncio.from_url(redis_url), Line()
+    bench = Bench("w1", boards[0], line)
+    for _ in range(5):
+        lie = msgspec.json.encode({"worker": "wrk_evil", "state": "open", "at": datetime.now(UTC), "reason": "all is lost"})
+        await liar.hset(BOARD, mapping={"a/pay": lie, "a/precreate": lie, "nobody/pay": lie})
+        await bench.round()
+        place = bench.health.admit([bench.choice], "pay")
+        assert place is not None
+        await bench.sees(o.Succeeded(amount=1, channel_trade_no="t"))
+        place.leave()
+    assert (bench.state(), len(line.queries)) == ("closed", 1)
+    await liar.aclose()
+
+
+def _word(**fields: Any) -> bytes:
+    return msgspec.json.encode({"worker": "w2", "state": "open", "at": NOW, "reason": "x"} | fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kept"),
+    [
+        ("a/pay", _word(), True),
+        (b"a/precreate", _word(state="resting"), True),
+        ("a/pay", _word(at=NOW - timedelta(milliseconds=BOARD_AGE_MS_MAX + 1)), False),
+        ("a/pay", _word(at=NOW + timedelta(seconds=2)), False),
+        ("a/pay", _word(at="yesterday"), False),
+        ("a/pay", _word(at=NOW.replace(tzinfo=None)), False),
+        ("a/pay", _word(state="burnt"), False),
+        ("a/pay", _word(reason="x" * (BOARD_REASON_CHARS_MAX + 1)), False),
+        ("a/refund", _word(), False),
+        ("a", _word(), False),
+        ("a" * 65 + "/pay", _word(), False),
+        (b"\xff/pay", b"\xff\xfe", False),
+        ("a/pay", b"{" * 5000, False),
+        ("a/pay", 7, False),
+        ("a/pay", None, False),
+    ],
+)
+def test_what_is_read_is_checked(name: Any, value: Any, kept: bool) -> None:
+    (said,) = read({name: value}, NOW).values()
+    assert isinstance(said, Posted) is kept
+
+
+def test_a_board_without_end_is_not_walked() -> None:
+    assert len(read({f"a{n}/pay": _word() for n in range(5000)}, NOW)) == BOARD_ENTRIES_MAX
+
+
+@contextlib.asynccontextmanager
+async def deaf_redis() -> AsyncIterator[str]:
+    """Takes connections and never answers."""
+    writers = []
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+    finally:
+        server.close()
+        for writer in writers:
+            writer.transport.abort()
