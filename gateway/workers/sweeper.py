@@ -3,41 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable
+from collections import Counter
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
 
 from gateway.clock import Clock
 from gateway.domain.errors import GatewayError
 from gateway.flow.in_doubt import InDoubt
-from gateway.flow.ports import Store
-from gateway.limits import HEARTBEAT_INTERVAL_MS, HEARTBEAT_LEASE_MS, SWEEP_BATCH, SWEEP_INTERVAL_MS, SWEEP_LEASE_MS
+from gateway.flow.ports import DueAttempt, DueRefund, Places, Store
+from gateway.limits import (
+    HEARTBEAT_LEASE_MS,
+    SWEEP_INTERVAL_MS,
+    SWEEP_LEASE_MS,
+    SWEEP_VISITS_MAX,
+    SWEEP_VISITS_PER_ACCOUNT_MAX,
+)
+from gateway.workers.pauses import paused
 
 log = structlog.get_logger("tillgate.sweeper")
 
 
 class Sweeper:
-    """Visits run side by side; the loop takes no more while a full batch is under way."""
+    """Visits run side by side, bounded in all and for each channel account, so that one that hangs delays nobody else."""
 
     def __init__(self, store: Store, in_doubt: InDoubt, clock: Clock) -> None:
         self._store, self._in_doubt, self._clock = store, in_doubt, clock
+        self._attempts: Counter[str] = Counter()  # visits under way by channel account
+        self._refunds: Counter[str] = Counter()
         self._visits: set[asyncio.Task[None]] = set()
         self._is_postponed = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; visits under way are finished first."""
         while not stop.is_set():
-            room = SWEEP_BATCH - len(self._visits)
-            if room > 0:
-                await self._try_take(room)
+            await self._try_take()
             await paused(stop, SWEEP_INTERVAL_MS)
         await asyncio.gather(*self._visits, return_exceptions=True)
 
-    async def _try_take(self, room: int) -> None:
+    async def _try_take(self) -> None:
         """Says when the store went away and when it came back, not several times a second in between."""
         try:
-            await self._take(room)
+            await self.take()
         except GatewayError as error:
             if not self._is_postponed:
                 log.warning("sweep_postponed", error=error.code)
@@ -49,19 +57,34 @@ class Sweeper:
                 log.warning("sweep_resumed")
             self._is_postponed = False
 
-    async def _take(self, room: int) -> None:
-        now = self._clock.now()
-        for attempt in await self._store.take_due_attempts(now, room, SWEEP_LEASE_MS, HEARTBEAT_LEASE_MS):
-            self._start(self._in_doubt.visit(attempt), attempt.payment_id)
-        for refund in await self._store.take_due_refunds(now, room, SWEEP_LEASE_MS):
-            self._start(self._in_doubt.visit_refund(refund), refund.refund_id)
+    async def take(self) -> None:
+        """One look: lease what is due, and begin its visits."""
+        if (places := _free(self._attempts)) is not None:
+            until = self._lease_ends()
+            for due in await self._store.take_due_attempts(places, SWEEP_LEASE_MS, HEARTBEAT_LEASE_MS):
+                self._start(self._in_doubt.visit(due, until), due, self._attempts)
+        if (places := _free(self._refunds)) is not None:
+            until = self._lease_ends()
+            for refund in await self._store.take_due_refunds(places, SWEEP_LEASE_MS):
+                self._start(self._in_doubt.visit_refund(refund, until), refund, self._refunds)
 
-    def _start(self, visit: Awaitable[None], subject: str) -> None:
+    def _lease_ends(self) -> float:
+        """Counted from before the lease was asked for: we believe in it no longer than the store does."""
+        return self._clock.monotonic() + SWEEP_LEASE_MS / 1000
+
+    def _start(self, visit: Coroutine[Any, Any, None], due: DueAttempt | DueRefund, under_way: Counter[str]) -> None:
+        subject = due.payment_id if isinstance(due, DueAttempt) else due.refund_id
+        under_way[due.account_id] += 1
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._visits.discard(task)
+            under_way[due.account_id] -= 1
+
         task = asyncio.create_task(self._finished(visit, subject), name=f"visit {subject}")
         self._visits.add(task)
-        task.add_done_callback(self._visits.discard)
+        task.add_done_callback(ended)
 
-    async def _finished(self, visit: Awaitable[None], subject: str) -> None:
+    async def _finished(self, visit: Coroutine[Any, Any, None], subject: str) -> None:
         """A visit that fails is tried again when its lease ends."""
         try:
             await visit
@@ -71,20 +94,8 @@ class Sweeper:
             log.exception("visit_broken", subject=subject)
 
 
-async def heartbeat(store: Store, worker_id: str, clock: Clock, stop: asyncio.Event) -> None:
-    """The worker's sign of life: without it, what it had sent is taken over."""
-    while not stop.is_set():
-        try:
-            await store.beat(worker_id, clock.now())
-        except GatewayError:
-            log.debug("beat_missed")  # the store is away, and with it whoever would read this
-        except Exception:  # a worker that lives must not be taken for dead for ever
-            log.exception("beat_broken")
-        await paused(stop, HEARTBEAT_INTERVAL_MS)
-
-
-async def paused(stop: asyncio.Event, milliseconds: int) -> None:
-    """Sleep, or wake at once to stop."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(milliseconds / 1000):
-            await stop.wait()
+def _free(under_way: Counter[str]) -> Places | None:
+    """What may begin beside what is under way; None when that is nothing."""
+    busy = {account: visits for account, visits in under_way.items() if visits}
+    total = SWEEP_VISITS_MAX - sum(busy.values())
+    return Places(total, SWEEP_VISITS_PER_ACCOUNT_MAX, busy) if total > 0 else None

@@ -12,7 +12,7 @@ from tests.sandbox_process import SandboxProcess
 from tests.world import order_no
 
 
-async def test_a_worker_wakes_up_after_its_lease(database: str, sandbox: SandboxProcess, tmp_path: Any):
+async def test_fault_02_a_worker_wakes_up_after_its_lease(database: str, sandbox: SandboxProcess, tmp_path: Any):
     """Three payments of one worker: sent and answered while it slept, refused while it slept, and committed but not yet sent."""
     async with fault_proxy(database) as proxy, house(database, sandbox, tmp_path, run=("work",)) as shop:
         shop.environment["TILLGATE_DATABASE_URL"] = proxy.dsn  # `serve` alone goes through the proxy
