@@ -13,10 +13,14 @@ whatever attempt, refund or evidence changes is still one durable write with `ve
 `expired` and `canceled` come only after the channel proved it: the till asked -> `canceled`; the payer did not act in time ->
 `expired`; every other proven no -> `exhausted` -> `failed`. `confirmed` means the live or settling attempt said yes.
 While an attempt is `cancelling` a yes is evidence only: the cancel may still take the money back.
+`a/b`: `b` where a supervisor's override has named the payment. Such a payment leaves `in_doubt` only to end, and never as `succeeded`:
+another tender of its order was let in, so its yes is late money. Its attempt then becomes `captured_late` straight from `in_doubt` or,
+once no cancel can act any more, from `cancelling`; no other payment's attempt may.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Final
 
@@ -25,21 +29,21 @@ NEW: Final = "(new)"
 
 _EVENTS = ["sent", "payer_needed", "confirmed", "exhausted", "lost_sight", "cancel_sent", "expired", "canceled"]
 _PAYMENT_ROWS = """
-(new)           processing  .               succeeded  failed     .           .            .        .
-processing      processing  awaiting_payer  succeeded  failed     in_doubt    in_doubt     expired  canceled
-awaiting_payer  processing  =               succeeded  failed     in_doubt    in_doubt     expired  canceled
-in_doubt        processing  awaiting_payer  succeeded  failed     =           in_doubt     expired  canceled
-succeeded       .           =               =          .          =           .            .        .
-failed          .           =               paid_late  =          =           .            =        =
-expired         .           =               paid_late  =          =           .            =        =
-canceled        .           =               paid_late  =          =           .            =        =
-paid_late       .           =               =          =          =           .            =        =
+(new)           processing  .               succeeded            failed  .         .         .        .
+processing      processing  awaiting_payer  succeeded            failed  in_doubt  in_doubt  expired  canceled
+awaiting_payer  processing  =               succeeded            failed  in_doubt  in_doubt  expired  canceled
+in_doubt        processing  awaiting_payer  succeeded/paid_late  failed  =         in_doubt  expired  canceled
+succeeded       .           =               =                    .       =         .         .        .
+failed          .           =               paid_late            =       =         .         =        =
+expired         .           =               paid_late            =       =         .         =        =
+canceled        .           =               paid_late            =       =         .         =        =
+paid_late       .           =               =                    =       =         .         =        =
 """
 _ATTEMPT_ROWS = """
 sent          pending in_doubt cancelling succeeded declined not_sent reversed
 pending       in_doubt cancelling succeeded declined reversed
 in_doubt      pending cancelling succeeded declined reversed captured_late
-cancelling    reversed succeeded
+cancelling    reversed succeeded captured_late
 declined      captured_late
 not_sent      captured_late
 reversed      captured_late
@@ -53,9 +57,11 @@ needs_action  processing succeeded failed
 """
 
 
-def _payment_table() -> dict[str, dict[str, str]]:
+def _payment_table(overridden: bool = False) -> dict[str, dict[str, str]]:
+    """The cells; or only those that an override changes."""
     lines = (line.split() for line in _PAYMENT_ROWS.strip().splitlines())
-    return {state: {event: to for event, to in zip(_EVENTS, cells, strict=True) if to != "."} for state, *cells in lines}
+    rows = {state: {event: to.split("/") for event, to in zip(_EVENTS, cells, strict=True) if to != "."} for state, *cells in lines}
+    return {state: {event: to[overridden] for event, to in row.items() if len(to) > overridden} for state, row in rows.items()}
 
 
 def _reach_table(rows: str) -> dict[str, frozenset[str]]:
@@ -63,6 +69,7 @@ def _reach_table(rows: str) -> dict[str, frozenset[str]]:
 
 
 PAYMENT: Final = MappingProxyType(_payment_table())
+OVERRIDDEN: Final = MappingProxyType(_payment_table(overridden=True))
 ATTEMPT: Final = MappingProxyType(_reach_table(_ATTEMPT_ROWS))
 REFUND: Final = MappingProxyType(_reach_table(_REFUND_ROWS))
 
@@ -73,6 +80,7 @@ REFUND_STATES: Final = (*REFUND, "succeeded", "failed")
 PAYMENT_UNCHARGED: Final = frozenset({"failed", "expired", "canceled"})
 PAYMENT_FINAL: Final = PAYMENT_UNCHARGED | {"succeeded", "paid_late"}
 PAYMENT_HOLDING: Final = frozenset({"processing", "awaiting_payer", "in_doubt", "succeeded"})  # its order tender is taken
+OVERRIDDEN_NEVER: Final = PAYMENT_HOLDING - {"in_doubt"}  # an overridden payment moves to none of these
 ATTEMPT_LIVE: Final = frozenset({"sent", "pending", "in_doubt", "cancelling"})
 ATTEMPT_UNCHARGED: Final = frozenset({"declined", "not_sent", "reversed"})
 REFUND_OPEN: Final = frozenset({"requested", "processing", "in_doubt", "needs_action"})  # its reservation stands
@@ -86,12 +94,23 @@ class IllegalTransition(Exception):
         self.machine, self.state, self.event = machine, state, event
 
 
-def next_state(state: str, event: str) -> str:
+def next_state(state: str, event: str, *, overridden: bool = False) -> str:
     """The payment's status after `event`; the same status where the table says `=`. Raises `IllegalTransition`."""
     to = PAYMENT[state].get(event)
-    if to is None:
+    if overridden:
+        to = OVERRIDDEN[state].get(event, to)
+    if to is None or (overridden and to in OVERRIDDEN_NEVER):
         raise IllegalTransition("payment", state, event)
     return state if to == STAY else to
+
+
+def payment_moves() -> Iterator[tuple[str, str, bool]]:
+    """Every change of status there is: from, to, and whether only an overridden payment may make it."""
+    for table in (PAYMENT, OVERRIDDEN):
+        for state, cells in table.items():
+            for to in dict.fromkeys(cells.values()):
+                if to not in (STAY, state):
+                    yield state, to, table is OVERRIDDEN
 
 
 def check_move(machine: str, table: MappingProxyType[str, frozenset[str]], state: str, to: str) -> str:

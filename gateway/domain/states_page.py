@@ -5,7 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 
-from gateway.domain.states import ATTEMPT, ATTEMPT_STATES, NEW, PAYMENT, PAYMENT_STATES, REFUND, REFUND_STATES, STAY
+from gateway.domain.states import (
+    ATTEMPT,
+    ATTEMPT_STATES,
+    NEW,
+    OVERRIDDEN,
+    PAYMENT,
+    PAYMENT_STATES,
+    REFUND,
+    REFUND_STATES,
+    STAY,
+    payment_moves,
+)
 from gateway.domain.verdicts import BY_STATUS
 
 Reach = Mapping[str, Iterable[str]]
@@ -34,7 +45,7 @@ PAYMENT_MEANING = {
     "failed": "proven not charged",
     "expired": "proven not charged: the customer did not act in time",
     "canceled": "proven not charged: the till asked for it",
-    "paid_late": "money came after we had said no; it is given back by a refund of the same write",
+    "paid_late": "money came after we had said no, or after an override; it is given back by a refund of the same write",
 }
 
 TABLE_HEAD = """
@@ -46,13 +57,17 @@ durable write, with `version` + 1 and no public event. `expired` and `canceled` 
 EVENTS_MEANING = """
 `sent`: an attempt is durable · `payer_needed`: the channel waits for the customer · `confirmed`: the live or settling attempt said yes ·
 `exhausted`: a proven no · `lost_sight`: a pay or cancel call without a usable answer · `cancel_sent`: a cancel is about to leave.
+
+*Overridden*: a supervisor let another tender of the order open while this payment was `in_doubt`. It stays `in_doubt` until it ends, and it
+can no longer become `succeeded`: a yes makes it `paid_late`.
 """
 
 ATTEMPT_HEAD = """
 ## Attempt
 
 One try on one channel account, under one channel order number. `declined`, `not_sent` and `reversed` need stored evidence; `cancelling` is
-durable before a cancel leaves, and a yes meanwhile is kept as evidence only, because the cancel may still take the money back.
+durable before a cancel leaves, and a yes meanwhile is kept as evidence only, because the cancel may still take the money back. From
+`in_doubt` or `cancelling` straight to `captured_late` goes only the attempt of an overridden payment.
 
 """
 
@@ -115,7 +130,7 @@ def _verdict(status: str) -> str:
 def _payment_table() -> str:
     events = list(PAYMENT["processing"])
     assert all(event in events for cells in PAYMENT.values() for event in cells), "the first full row names every event"
-    rows = [(NEW if state == NEW else f"`{state}`", *(_cell(cells.get(event)) for event in events)) for state, cells in PAYMENT.items()]
+    rows = [(NEW if state == NEW else f"`{state}`", *(_cells(state, event) for event in events)) for state in PAYMENT]
     return _rows(("status \\ event", *(f"`{event}`" for event in events)), rows)
 
 
@@ -125,11 +140,15 @@ def _cell(to: str | None) -> str:
     return STAY if to == STAY else f"`{to}`"
 
 
+def _cells(state: str, event: str) -> str:
+    """The cell, and what an overridden payment has there."""
+    plain, overridden = PAYMENT[state].get(event), OVERRIDDEN[state].get(event)
+    return _cell(plain) if overridden is None else f"{_cell(plain)}; overridden: {_cell(overridden)}"
+
+
 def _payment_moves() -> Iterable[tuple[str, str]]:
-    for state, cells in PAYMENT.items():
-        for to in dict.fromkeys(cells.values()):
-            if to not in (STAY, state):
-                yield "[*]" if state == NEW else state, to
+    for state, to, _ in payment_moves():
+        yield "[*]" if state == NEW else state, to
 
 
 def _reach(states: Iterable[str], table: Reach, meaning: Mapping[str, str]) -> str:

@@ -58,7 +58,7 @@ ATTEMPT = {
     "sent": "pending in_doubt cancelling succeeded declined not_sent reversed",
     "pending": "in_doubt cancelling succeeded declined reversed",
     "in_doubt": "pending cancelling succeeded declined reversed captured_late",
-    "cancelling": "reversed succeeded",
+    "cancelling": "reversed succeeded captured_late",
     "declined": "captured_late",
     "not_sent": "captured_late",
     "reversed": "captured_late",
@@ -85,6 +85,24 @@ def test_payment_cell(state: str, event: str):
         assert (refused.value.machine, refused.value.state, refused.value.event) == ("payment", state, event)
     else:
         assert s.next_state(state, event) == to
+
+
+@pytest.mark.parametrize(("state", "event"), list(itertools.product(PAYMENT_STATES, PAYMENT_EVENTS)))
+def test_overridden_payment_cell(state: str, event: str):
+    """As any other payment's, but it leaves `in_doubt` only to end, and a yes then is late money."""
+    to = {(row, column): cell for row, column, cell in CELLS}.get((state, event), ILLEGAL)
+    if (state, event) == ("in_doubt", "confirmed"):
+        to = "paid_late"
+    goes_on = to in ("processing", "awaiting_payer") or (to == "succeeded" and state != "succeeded")
+    if to is ILLEGAL or (goes_on and (state, event) != ("awaiting_payer", "payer_needed")):
+        with pytest.raises(s.IllegalTransition):
+            s.next_state(state, event, overridden=True)
+    else:
+        assert s.next_state(state, event, overridden=True) == to
+
+
+def test_only_one_move_is_an_overridden_payments_alone():
+    assert [(old, to) for old, to, overridden in s.payment_moves() if overridden] == [("in_doubt", "paid_late")]
 
 
 def test_no_state_and_no_event_is_missing_here():
