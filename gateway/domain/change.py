@@ -7,11 +7,15 @@ from datetime import datetime
 from msgspec import Struct
 
 from gateway.domain.identifiers import event_id
-from gateway.domain.payment import Evidence, Payment, Refund
+from gateway.domain.payment import Attempt, Evidence, Payment, Refund
 from gateway.domain.resources import payment_json, refund_json
 
 PUBLIC_PAYMENT = frozenset({"awaiting_payer", "in_doubt", "succeeded", "failed", "expired", "canceled", "paid_late"})
 PUBLIC_REFUND = frozenset({"processing", "in_doubt", "succeeded", "failed", "needs_action"})
+EVENT_TYPES = frozenset(
+    {f"payment.{status}" for status in PUBLIC_PAYMENT} | {f"refund.{status}" for status in PUBLIC_REFUND} | {"reconciliation.completed"}
+)
+"""What an endpoint may subscribe to, and what the feed of events lists."""
 
 
 class Event(Struct, frozen=True, kw_only=True):
@@ -46,6 +50,7 @@ class Change(Struct, frozen=True, kw_only=True):
     """The payment as it shall be (version already raised), the refunds that are new or changed, and what is recorded beside it."""
 
     payment: Payment
+    new_attempt: Attempt | None = None  # the last of the payment's attempts, opened by the write that closes the one before
     new_refund: Refund | None = None
     refund: Refund | None = None  # changed: its version is already raised
     events: tuple[Event, ...] = ()

@@ -5,11 +5,12 @@
     ├── Unauthenticated 401   SignatureInvalid · SignatureExpired · KeyUnknown · KeyRevoked
     ├── NotPermitted 403
     ├── NotFound 404          (also for another tenant's ids) · MethodNotAllowed 405
-    ├── Conflict 409          OrderTenderTaken · AlreadyPaid · PaymentNotPaid · RefundExceedsCaptured · RefundNoTaken · PaymentFrozen
+    ├── Conflict 409          OrderTenderTaken · AlreadyPaid · PaymentNotPaid · RefundExceedsCaptured · RefundNoTaken · PaymentFrozen ·
+    │                         OrderInDoubt · OrderOverpaid · OverrideRefused · WebhookEndpointsFull · WebhookEndpointDisabled
     ├── TooLarge 413
     ├── Refused 422           FieldUnknown · FieldMissing · FieldInvalid · AmountInvalid · AuthCodeUnrecognized ·
     │                         IdempotencyKeyReused · MethodUnavailable
-    └── Unavailable 503       StoreUnavailable · Overloaded · DirectoryStale · OutcomePending
+    └── Unavailable 503       StoreUnavailable · Overloaded · ChannelsResting · DirectoryStale · OutcomePending · RestoredUnsure
 
 `sendable_again` is about the very same request with the very same Idempotency-Key: True wherever nothing was bound to the key.
 `verdict` is what the cashier may do; the pay route shows it with every problem.
@@ -153,6 +154,43 @@ class PaymentFrozen(Conflict):
     code, title, zh = "payment_frozen", "The payment is frozen until a person has looked at it", "订单已冻结，需人工处理"
 
 
+class OrderInDoubt(Conflict):
+    """Another tender of the order may have charged; a supervisor may override."""
+
+    code, title = "order_in_doubt", "Another tender of this order is still being checked: wait for it, or ask a supervisor to override"
+    zh = "该订单另一笔收款结果确认中，请等待，或由主管确认后继续"
+
+
+class OrderOverpaid(Conflict):
+    """The tenders of the order would exceed its amount; nothing was sent."""
+
+    code, title = "order_overpaid", "The tenders of this order would exceed its amount: charge no more than what is left"
+    zh = "收款合计超出订单总额，未发起收款，请核对剩余应收金额"
+    verdict = "try_again"
+
+
+class OverrideRefused(Conflict):
+    """The payment that the override names is not in doubt any more; it is carried, and its verdict says what to do."""
+
+    code, title = "override_refused", "The payment to be overridden is not in doubt any more: see how it ended"
+    zh = "原收款已有结果，无需覆盖，请查看其结果"
+
+
+class WebhookEndpointsFull(Conflict):
+    """The merchant has as many enabled endpoints as it may."""
+
+    code, zh = "webhook_endpoints_full", "启用的回调地址已达上限"
+    title = "There are as many enabled webhook endpoints as there may be: disable one"
+    verdict = "try_again"
+
+
+class WebhookEndpointDisabled(Conflict):
+    """Nothing is sent to a disabled endpoint."""
+
+    code, title, zh = "webhook_endpoint_disabled", "The webhook endpoint is disabled: enable it first", "回调地址已停用，请先启用"
+    verdict = "try_again"
+
+
 class TooLarge(GatewayError):
     """The body is over the limit."""
 
@@ -228,6 +266,13 @@ class Overloaded(Unavailable):
     code, title, zh = "overloaded", "Too many payments at this moment: send the same request again shortly", "系统繁忙，请稍后重试"
 
 
+class ChannelsResting(Unavailable):
+    """Every account of this way to pay has failed just now and is being probed; nothing was written."""
+
+    code, zh = "channels_resting", "该支付渠道暂时不可用，请换一种方式或稍后重试"
+    title = "This way to pay does not answer at the moment: take another one, or try again"
+
+
 class DirectoryStale(StoreUnavailable):
     """Our copy of the keys is too old to trust; nothing was sent."""
 
@@ -243,3 +288,13 @@ def leaves(root: type[GatewayError] = GatewayError) -> list[type[GatewayError]]:
     """Every error with a code of its own, for the documents."""
     below = [leaf for child in root.__subclasses__() for leaf in leaves(child)]
     return ([root] if "code" in vars(root) else []) + below
+
+
+class RestoredUnsure(Unavailable):
+    """After a database restore, a channel that could have charged this tender before cannot be asked. This request sent nothing."""
+
+    code = "restored_unsure"
+    title = "The database was restored and a channel cannot say whether this was charged before: send the same request again shortly"
+    zh = "系统刚恢复，暂时无法确认此前是否已收款，请勿重复收款，稍后用同一请求重试"
+    verdict = "do_not_charge_again"
+    retry_after_s = 5

@@ -8,15 +8,17 @@ was lost (after a second send, "code used" may mean that our first send took the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, assert_never
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.domain import outcomes as o
 from gateway.domain.change import Case, Change, payment_event, refund_event
 from gateway.domain.identifiers import out_refund_no
-from gateway.domain.payment import Attempt, Evidence, Failure, Payment, Refund
+from gateway.domain.payment import SURPLUS, Attempt, Evidence, Failure, Payment, Refund
 from gateway.domain.states import (
     ATTEMPT,
     ATTEMPT_UNCHARGED,
@@ -27,15 +29,18 @@ from gateway.domain.states import (
 from gateway.limits import CANCELS_QUICK_MAX, EVIDENCE_CHARS_MAX, EVIDENCE_ITEMS_MAX, SILENCES_BEFORE_CASE
 
 Outcome = o.QueryOutcome | o.CancelOutcome
+# (the payment, its attempt as it ended, what ended it, the proof) -> the attempt that follows, or what the customer has to do, or neither
+Successor = Callable[[Payment, Attempt, Outcome, o.Proof], Attempt | o.Retry | None]
 
 
 class Occasion:
     """When and on whose word. `new_id(prefix)` makes ids; `environment` prefixes refund numbers.
 
     `proof_passed`: P4's clock had run out when the question left. `asked_after_end`: the attempt had ended when the question left.
+    `successor`: who may go on at another account when an attempt has ended uncharged (`flow.failover`).
     """
 
-    __slots__ = ("asked_after_end", "environment", "new_id", "now", "proof_passed", "source")
+    __slots__ = ("asked_after_end", "environment", "new_id", "now", "proof_passed", "source", "successor")
 
     def __init__(
         self,
@@ -46,9 +51,10 @@ class Occasion:
         environment: str,
         proof_passed: bool = False,
         asked_after_end: bool = False,
+        successor: Successor | None = None,
     ) -> None:
         self.now, self.source, self.new_id, self.environment = now, source, new_id, environment
-        self.proof_passed, self.asked_after_end = proof_passed, asked_after_end
+        self.proof_passed, self.asked_after_end, self.successor = proof_passed, asked_after_end, successor
 
 
 def learned(payment: Payment, attempt: Attempt, outcome: Outcome, occasion: Occasion) -> Change | None:
@@ -98,6 +104,25 @@ def cancel_requested(payment: Payment, occasion: Occasion) -> Change:
     return _change(payment, None, occasion, cancel_requested_at=occasion.now)
 
 
+class Overridden(Struct, frozen=True):
+    """What a supervisor said, as evidence."""
+
+    evidence: str
+
+
+def overridden(payment: Payment, *, by: str, words: str, occasion: Occasion) -> Change:
+    """A supervisor lets the payment `by` in although this one is in doubt. It stays `in_doubt` until it ends, never `succeeded`.
+
+    Its attempt may have been known to wait for the payer: nobody is asked to pay it any more, so that is forgotten.
+    """
+    attempt = payment.current
+    status = attempt.status if attempt.status == "cancelling" else check_move("attempt", ATTEMPT, attempt.status, "in_doubt")
+    seen = replace(attempt, status=status, evidence=_noted(attempt, "Overridden", occasion, Overridden(words)))
+    case = Case(id=occasion.new_id("case"), kind="override", evidence=seen.evidence[-1])
+    at, first = payment.overridden_at or occasion.now, payment.overridden_by or by
+    return _change(payment, seen, occasion, case=case, overridden_at=at, overridden_by=first)
+
+
 def thawed(payment: Payment, occasion: Occasion) -> Change:
     """A person has looked at a frozen payment and lets it go on."""
     return _change(payment, None, occasion, frozen_at=None)
@@ -119,7 +144,7 @@ def late_refund(payment: Payment, attempt: Attempt, origin: str, occasion: Occas
         currency=payment.currency,
         origin=origin,
         status="requested",
-        reason="money after a proven no",
+        reason="paid another way" if payment.overridden_at is not None else "money after a proven no",
         created_at=occasion.now,
         due_at=occasion.now,
     )
@@ -138,6 +163,8 @@ def _confirmed(payment: Payment, attempt: Attempt, outcome: o.Succeeded, occasio
         # Evidence only: a person decides, or the cancel may still take the money back and is repeated.
         again = None if attempt.last_cancel == "NothingThere" else attempt.last_cancel
         return _change(payment, replace(_seen(attempt, outcome, occasion), last_cancel=again), occasion)
+    if payment.overridden_at is not None:
+        return _captured_late(payment, attempt, outcome, occasion)
     check_move("attempt", ATTEMPT, attempt.status, "succeeded")
     seen = replace(_captured(attempt, outcome, occasion), status="succeeded", due_at=None)
     fields: dict[str, Any] = {
@@ -149,11 +176,13 @@ def _confirmed(payment: Payment, attempt: Attempt, outcome: o.Succeeded, occasio
 
 
 def _captured_late(payment: Payment, attempt: Attempt, outcome: o.Succeeded, occasion: Occasion) -> Change:
-    """Money after we had said no. It is given back by a refund created in this very write."""
-    origin = "late" if payment.status in PAYMENT_UNCHARGED else "surplus"
-    status = next_state(payment.status, "confirmed") if origin == "late" else payment.status
+    """Money after we had said no, or of an overridden payment. It is given back by a refund created in this very write."""
+    origin = "late" if attempt.live or payment.status in PAYMENT_UNCHARGED else "surplus"
+    status = next_state(payment.status, "confirmed", overridden=attempt.live) if origin == "late" else payment.status
     check_move("attempt", ATTEMPT, attempt.status, "captured_late")
     seen = _captured(attempt, outcome, occasion)
+    if origin == "surplus":
+        seen = replace(seen, evidence=_noted(seen, SURPLUS, occasion))
     seen = replace(seen, status="captured_late", due_at=None, reserved_amount=seen.captured_amount)
     refund = late_refund(payment, seen, origin, occasion)
     fields: dict[str, Any] = {"status": status}
@@ -173,8 +202,12 @@ def _undecided(payment: Payment, attempt: Attempt, outcome: o.Pending | o.PayerA
     if not attempt.live:
         return None
     seen = _seen(attempt, outcome, occasion)
-    if attempt.status == "cancelling" or payment.frozen_at is not None:
+    if attempt.status == "cancelling" or payment.frozen_at is not None or payment.overridden_at is not None:
         return _change(payment, seen, occasion)
+    if payment.flow == "qr" and isinstance(outcome, o.PayerActionNeeded) and not (outcome.qr_code or payment.qr_code):
+        # The order stands, but the answer with its code was lost: nobody can be paying, so it is cancelled like any other unknown.
+        status = "in_doubt" if attempt.status == "sent" else attempt.status
+        return _change(payment, replace(seen, status=status), occasion, status=next_state(payment.status, "lost_sight"))
     seen = replace(seen, status="pending")
     if isinstance(outcome, o.Pending):
         return _change(payment, seen, occasion)
@@ -192,8 +225,11 @@ def _refused(payment: Payment, attempt: Attempt, outcome: o.Declined | o.NotSent
     else:
         failure = Failure(code=outcome.code, retry=outcome.retry, channel_code=outcome.channel_code)
         proof, to = outcome.proof, "declined"
+    if payment.frozen_at is not None:  # an earlier attempt froze it: nothing ends or goes on until a person has looked
+        seen = replace(_seen(attempt, outcome, occasion), status="in_doubt")
+        return _change(payment, seen, occasion, status=next_state(payment.status, "lost_sight"))
     seen = replace(_seen(attempt, outcome, occasion, proof), status=to, due_at=None)
-    return _finished(payment, seen, "exhausted", failure, occasion)
+    return _finished(payment, seen, "exhausted", failure, occasion, outcome=outcome, proof=proof)
 
 
 def _ended_unpaid(payment: Payment, attempt: Attempt, outcome: Outcome, proof: o.Proof, occasion: Occasion) -> Change | None:
@@ -204,9 +240,13 @@ def _ended_unpaid(payment: Payment, attempt: Attempt, outcome: Outcome, proof: o
         return _change(payment, _seen(attempt, outcome, occasion), occasion)
     seen = replace(_seen(attempt, outcome, occasion, proof), status="reversed", due_at=None)
     rescan = o.Retry.RESCAN if payment.flow == "code" else o.Retry.SAME_METHOD
-    if _payer_was_asked(attempt):
-        return _finished(payment, seen, "expired", Failure(code=o.FailureCode.PAYER_TIMEOUT, retry=rescan), occasion)
-    return _finished(payment, seen, "exhausted", Failure(code=o.FailureCode.NOT_CHARGED, retry=rescan), occasion)
+    if payer_was_asked(payment, attempt):
+        return _finished(
+            payment, seen, "expired", Failure(code=o.FailureCode.PAYER_TIMEOUT, retry=rescan), occasion, outcome=outcome, proof=proof
+        )
+    return _finished(
+        payment, seen, "exhausted", Failure(code=o.FailureCode.NOT_CHARGED, retry=rescan), occasion, outcome=outcome, proof=proof
+    )
 
 
 def _closed(payment: Payment, attempt: Attempt, outcome: o.Closed, occasion: Occasion) -> Change | None:
@@ -257,15 +297,26 @@ def _mismatch(payment: Payment, attempt: Attempt, outcome: o.Mismatch, occasion:
     return _change(payment, seen, occasion, case=_case(f"mismatch_{outcome.field}", outcome, occasion), **fields)
 
 
-def _finished(payment: Payment, attempt: Attempt, event: str, failure: Failure, occasion: Occasion) -> Change:
+def _finished(
+    payment: Payment, attempt: Attempt, event: str, failure: Failure, occasion: Occasion, *, outcome: Outcome, proof: o.Proof
+) -> Change:
+    """The attempt ended uncharged, with proof: the end of the payment, unless another account goes on in the same write."""
     if payment.cancel_requested_at is not None:
         event, failure = "canceled", replace(failure, code=o.FailureCode.CANCELED, retry=o.Retry.SAME_METHOD)
+    elif occasion.successor is not None and payment.overridden_at is None:
+        following = occasion.successor(payment, attempt, outcome, proof)
+        if isinstance(following, Attempt):
+            return _change(payment, attempt, occasion, following=following, status=next_state(payment.status, "sent"))
+        if following is not None:
+            failure = replace(failure, retry=following)
     return _change(payment, attempt, occasion, status=next_state(payment.status, event), failure=failure)
 
 
-def _payer_was_asked(attempt: Attempt) -> bool:
-    """Whether the last thing the channel said before the end was that it waits for the payer."""
-    said = [item.outcome for item in attempt.evidence if item.source in ("pay", "query", "callback")]
+def payer_was_asked(payment: Payment, attempt: Attempt) -> bool:
+    """Whether a code was on display, or the last thing the channel said before the end was that it waits for the payer."""
+    if payment.flow == "qr":
+        return payment.qr_code is not None  # a channel may not know an order that nobody has scanned yet
+    said = [item.outcome for item in attempt.evidence if item.source in ("pay", "query", "callback") and item.proof is None]
     return bool(said) and said[-1] == o.PayerActionNeeded.__name__
 
 
@@ -294,12 +345,14 @@ def _seen(attempt: Attempt, outcome: Outcome, occasion: Occasion, proof: o.Proof
 
 
 def _noted(
-    attempt: Attempt, name: str, occasion: Occasion, outcome: Outcome | None = None, proof: o.Proof | None = None
+    attempt: Attempt, name: str, occasion: Occasion, outcome: Outcome | Overridden | None = None, proof: o.Proof | None = None
 ) -> tuple[Evidence, ...]:
     item = evidence_of(name, occasion, outcome, proof)
     items = (*attempt.evidence, item)
+    if len(items) <= EVIDENCE_ITEMS_MAX:
+        return items
     half = EVIDENCE_ITEMS_MAX // 2
-    return items if len(items) <= EVIDENCE_ITEMS_MAX else (*items[:half], *items[-half:])
+    return (*items[:half], *(known for known in items[half:-half] if known.proof is not None), *items[-half:])  # a proof is never lost
 
 
 def evidence_of(name: str, occasion: Occasion, outcome: object = None, proof: o.Proof | None = None) -> Evidence:
@@ -317,9 +370,18 @@ def _case(kind: str, outcome: object, occasion: Occasion) -> Case:
     return Case(id=occasion.new_id("case"), kind=kind, evidence=evidence_of(type(outcome).__name__, occasion, outcome))
 
 
-def _change(payment: Payment, attempt: Attempt | None, occasion: Occasion, case: Case | None = None, **fields: Any) -> Change:
+def _change(
+    payment: Payment,
+    attempt: Attempt | None,
+    occasion: Occasion,
+    case: Case | None = None,
+    following: Attempt | None = None,
+    **fields: Any,
+) -> Change:
     attempts = payment.attempts
     if attempt is not None:
         attempts = tuple(attempt if known.id == attempt.id else known for known in attempts)
+    if following is not None:
+        attempts = (*attempts, following)
     after = replace(payment, version=payment.version + 1, attempts=attempts, **fields)
-    return Change(payment=after, events=(payment_event(after, was=payment.status, at=occasion.now),), case=case)
+    return Change(payment=after, new_attempt=following, events=(payment_event(after, was=payment.status, at=occasion.now),), case=case)

@@ -14,13 +14,14 @@ from gateway.domain.states import ATTEMPT_LIVE
 
 _SETTLED = frozenset({"succeeded"})
 _LATE = frozenset({"captured_late", "returned"})
+SURPLUS = "Surplus"  # as evidence: this attempt's money came beside another's, and never was the payment's
 
 
 class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing a channel (or a person closing a case) told us about an attempt or a refund."""
 
     at: datetime
-    source: str  # pay, query, cancel, refund, refund_query, callback, sweeper, case
+    source: str  # pay, query, cancel, refund, refund_query, callback, sweeper, supervisor, case
     outcome: str  # the outcome's type name
     proof: str | None = None  # P0 .. P4
     code: str = ""  # the channel's own code
@@ -128,6 +129,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     tendered: int | None = None
     change: int | None = None
     expires_at: datetime | None = None
+    notify_url: str | None = None  # where its events go in place of an endpoint's own address
     qr_code: str | None = None
     paid_at: datetime | None = None
     payer_masked: str | None = None
@@ -136,6 +138,8 @@ class Payment(Struct, frozen=True, kw_only=True):
     cancel_requested_at: datetime | None = None
     frozen_at: datetime | None = None
     late_refund: str | None = None  # status of the refund of origin `late`
+    overridden_at: datetime | None = None  # a supervisor let another tender in: a later yes is late money, and nothing else
+    overridden_by: str | None = None  # the payment that was let in
     attempts: tuple[Attempt, ...] = ()
 
     @property
@@ -148,10 +152,10 @@ class Payment(Struct, frozen=True, kw_only=True):
 
     @property
     def settling(self) -> Attempt | None:
-        """The attempt whose money is this payment's: the succeeded one, or for `paid_late` the late one."""
+        """The attempt whose money is this payment's: the succeeded one, or for `paid_late` the late one, never one that was surplus."""
         wanted = _LATE if self.status == "paid_late" else _SETTLED
         for attempt in self.attempts:
-            if attempt.status in wanted:
+            if attempt.status in wanted and not any(item.outcome == SURPLUS for item in attempt.evidence):
                 return attempt
         return None
 

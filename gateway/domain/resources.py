@@ -197,6 +197,11 @@ def refund_json(refund: Refund) -> bytes:
     return _encode(refund_resource(refund))
 
 
+def event_json(event_id: str, kind: str, at: datetime, data: bytes) -> bytes:
+    """`{type, id, created_at, data: {payment|refund: ...}}`, the stored object spliced in unchanged; a feed's row, and a webhook's body."""
+    return _encode({"type": kind, "id": event_id, "created_at": at, "data": {kind.partition(".")[0]: msgspec.Raw(data)}})
+
+
 def _next_action(payment: Payment) -> NextAction | None:
     if payment.status in PAYMENT_FINAL:
         return None

@@ -22,6 +22,7 @@ from gateway.domain.errors import NotFound
 from gateway.domain.learning import evidence_of
 from gateway.domain.outcomes import Mismatch, Succeeded
 from gateway.domain.payment import Payment
+from gateway.flow.channel_call import ChannelCalls
 from gateway.flow.late_money import asked_about_late_money
 from gateway.flow.ports import Account, Directory, Store, StoredCallback
 from gateway.flow.transition import Transitions
@@ -37,6 +38,7 @@ class CallbackDesk:
     store: Store
     directory: Directory
     transitions: Transitions
+    calls: ChannelCalls
     clock: Clock
     ids: Ids
 
@@ -78,7 +80,7 @@ class CallbackDesk:
         elif callback.learned is not None:
             number, learned = callback.out_trade_no, callback.learned
             payment = await self.transitions.learn(payment, number, learned, "callback")
-            if not await asked_about_late_money(self.transitions, self.clock, account, payment, number, told=learned):
+            if not await asked_about_late_money(self.transitions, self.calls, account, payment, number, told=learned):
                 return False
         await self.store.callback_applied(account.id, callback.event_key)
         CALLBACKS.labels(account.manifest.channel, "applied").inc()

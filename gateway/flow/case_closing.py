@@ -1,11 +1,13 @@
 """A person closes a case. With a verdict, the ordinary event is applied on that person's word, and a frozen payment thaws.
 
 The word counts like a channel's: `paid` books the money, `not_charged` ends the attempt; what the tables refuse is refused here too.
+It counts for the attempt that the case shows, and for no other: what somebody found out about one number says nothing of the next one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from msgspec.structs import replace
@@ -14,7 +16,7 @@ from gateway.clock import Clock
 from gateway.domain.change import Change
 from gateway.domain.learning import learned, thawed
 from gateway.domain.outcomes import Closed, Succeeded
-from gateway.domain.payment import Payment
+from gateway.domain.payment import Attempt, Payment
 from gateway.domain.states import ATTEMPT_UNCHARGED
 from gateway.flow.ports import Store
 from gateway.flow.transition import Transitions
@@ -32,17 +34,28 @@ class CaseClosing:
     clock: Clock
 
     async def close(
-        self, merchant_id: str, case_id: str, object_id: str, verdict: Verdict | None, *, by: str, reason: str
+        self,
+        merchant_id: str,
+        case_id: str,
+        object_id: str,
+        verdict: Verdict | None,
+        *,
+        by: str,
+        reason: str,
+        seen_at: datetime | None = None,
     ) -> Payment | None:
-        """The payment as it stands afterwards, if the case is about one. Raises `NotFound` when no such case is open."""
+        """The payment as it stands afterwards, if the case is about one. Raises `NotFound` when no such case is open.
+
+        `seen_at`: the moment of the case's evidence, which an attempt carries too; a payment of one attempt needs none.
+        """
         payment = await self.store.payment(merchant_id, object_id)
         if payment is not None:
-            payment = await self.transitions.step(payment, lambda now: self._judge(now, verdict))
+            payment = await self.transitions.step(payment, lambda now: self._judge(now, verdict, seen_at))
         await self.store.close_case(case_id, closed_by=by, reason=reason, now=self.clock.now())
         return payment
 
-    def _judge(self, payment: Payment, verdict: Verdict | None) -> Change | None:
-        attempt = payment.current
+    def _judge(self, payment: Payment, verdict: Verdict | None, seen_at: datetime | None) -> Change | None:
+        attempt = _shown(payment, seen_at)
         # Money that came after the end, of another amount: frozen too, and a person's yes gives it back.
         is_late = payment.frozen_at is not None and attempt.status in ATTEMPT_UNCHARGED and verdict == "paid"
         occasion = self.transitions.occasion("case", asked_after_end=is_late)
@@ -56,3 +69,12 @@ class CaseClosing:
             found = Succeeded(amount=payment.amount, channel_trade_no=attempt.channel_trade_no or BY_HAND)
             return learned(payment, attempt, found, occasion)
         return learned(payment, attempt, Closed(was_charged=None), occasion)
+
+
+def _shown(payment: Payment, seen_at: datetime | None) -> Attempt:
+    """The attempt whose evidence the case shows; else the one that froze the payment; else the one that counts now."""
+    for moment in (seen_at, payment.frozen_at):
+        for attempt in payment.attempts:
+            if moment is not None and any(item.at == moment for item in attempt.evidence):
+                return attempt
+    return payment.current

@@ -10,24 +10,25 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from adapters.channel import Flow, LocalPay, PayRequest
+from adapters.channel import LocalPay
 from gateway.clock import Clock, Ids
-from gateway.domain.errors import OrderTenderTaken, Overloaded
+from gateway.domain.errors import ChannelsResting, OrderTenderTaken, Overloaded
 from gateway.domain.payment import Payment
 from gateway.domain.states import PAYMENT_FINAL
-from gateway.flow.channel_call import called
+from gateway.flow.channel_call import pay_operation
+from gateway.flow.channel_health import ChannelHealth, Place
 from gateway.flow.commands import Caller, Paid, PayCommand
-from gateway.flow.idempotency import Digest, KeyDesk, fingerprint, same_body_or_refuse
+from gateway.flow.idempotency import Digest, KeyDesk, fingerprint, refuse_foreign_notify_url, same_body_or_refuse
 from gateway.flow.in_flight import InFlight
-from gateway.flow.late_money import asked_about_late_money
+from gateway.flow.on_read import OnRead
 from gateway.flow.opening import Draft
-from gateway.flow.ports import Account, Directory, KeyTaken, NumberTaken, Opened, Store, TenderTaken
+from gateway.flow.order_desk import OrderDesk
+from gateway.flow.ports import Directory, KeyTaken, NumberTaken, Opened, Store, TenderTaken
+from gateway.flow.restored import Restored
 from gateway.flow.routing import choose
-from gateway.flow.transition import Transitions
+from gateway.flow.sending import Sender
 from gateway.limits import OPEN_RETRIES_MAX, SEND_DEADLINE_MS
 from gateway.telemetry.metrics import PAYMENTS
-
-SUBJECT = "Payment"  # what the customer's wallet shows when the till gives no description
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +38,12 @@ class Checkout:
     store: Store
     directory: Directory
     keys: KeyDesk
+    orders: OrderDesk
+    restored: Restored
     in_flight: InFlight
-    transitions: Transitions
+    on_read: OnRead
+    sender: Sender
+    health: ChannelHealth
     clock: Clock
     ids: Ids
     digest: Digest
@@ -48,21 +53,26 @@ class Checkout:
     async def pay(self, command: PayCommand, caller: Caller, key: str, wait_s: float) -> Paid:
         """Raises 422 and 409 with nothing written, 503 as `domain.errors` says."""
         with self.in_flight.admitted():
-            route = choose(command, caller, self.directory)
+            await refuse_foreign_notify_url(command, caller, key, self.directory, self.store)
+            route = choose(command, caller, self.directory, self.clock.now())
             prints = fingerprint(command, route.store_id, route.flow, self.digest)
             draft = Draft(
                 command=command,
                 caller=caller,
                 key=key,
                 route=route,
+                choice=route.choices[0],
                 fingerprint=prints,
                 now=self.clock.now(),
                 environment=self.environment,
                 worker_id=self.worker_id,
             )
-            paid = await (self._settle(draft) if route.account.local is not None else self._claim_and_send(draft))
+            draft, relearned = await self.restored.relearned(draft)
+            paid = relearned or await (self._settle(draft) if route.account.local is not None else self._claim_and_send(draft))
         if answerable(paid.payment):
             return paid
+        if paid.replayed:
+            self.on_read.looked_at(paid.payment)
         return Paid(await self.in_flight.wait(paid.payment, wait_s, answerable), paid.replayed)
 
     async def _settle(self, draft: Draft) -> Paid:
@@ -77,10 +87,10 @@ class Checkout:
             tendered=command.tendered,
         )
         decision = local.decide(asked)
-        n = 1
+        n = draft.first_n
         for _ in range(OPEN_RETRIES_MAX):
             opening = draft.local(self.ids, n, decision)
-            match await self.store.open(opening):
+            match await self.orders.open(opening, draft):
                 case Opened():
                     PAYMENTS.labels(opening.payment.channel, opening.payment.status).inc()
                     return Paid(opening.payment, replayed=False, document=opening.events[0].data)
@@ -95,61 +105,54 @@ class Checkout:
         if bound is not None:
             return _lost(bound, draft)
         try:
-            return await self._open_and_send(draft)
+            place = self.health.admit(draft.route.choices, pay_operation(draft.route.flow))
+            if place is None:
+                return await self._known_or_resting(draft)
+            return await self._open_and_send(replace(draft, choice=place.choice), place)
         finally:
             await self.keys.release(draft.caller, draft.key, token)
 
-    async def _open_and_send(self, draft: Draft) -> Paid:
-        deadline = (
-            self.clock.monotonic() + SEND_DEADLINE_MS / 1000
-        )  # before the write is queued: a slow store eats our time, not the channel's
+    async def _known_or_resting(self, draft: Draft) -> Paid:
+        """No account can take a payment now. A till's retry is also its query: what was opened before is still answered."""
+        bound = await self.store.payment_by_key(draft.caller.merchant_id, draft.key)
+        if bound is None:
+            raise ChannelsResting
+        return _lost(bound, draft)
+
+    async def _open_and_send(self, draft: Draft, place: Place) -> Paid:
+        """`place` passes to the sender, or is given back when nothing is to be sent."""
+        deadline = self.clock.monotonic() + SEND_DEADLINE_MS / 1000  # before the write is queued: a slow store eats our time
         draft = replace(draft, now=self.clock.now())  # `send_by` counts from the same moment, however long the claim took
-        n = 1
+        try:
+            paid = await self._opened(draft)
+        except BaseException:
+            place.leave()
+            raise
+        if paid.replayed:
+            place.leave()
+        else:
+            sending = self.sender.send(paid.payment, place, deadline, draft.command.auth_code)
+            self.in_flight.carry(sending, name=f"pay {paid.payment.id}")
+        return paid
+
+    async def _opened(self, draft: Draft) -> Paid:
+        n = draft.first_n
         for _ in range(OPEN_RETRIES_MAX):
             opening = draft.remote(self.ids, n)
-            match await self.store.open(opening):
+            match await self.orders.open(opening, draft):
                 case Opened():
-                    payment = opening.payment
-                    PAYMENTS.labels(payment.channel, payment.status).inc()
-                    self.in_flight.carry(self._send(payment, draft, deadline), name=f"pay {payment.id}")
-                    return Paid(payment, replayed=False)
+                    PAYMENTS.labels(opening.payment.channel, opening.payment.status).inc()
+                    return Paid(opening.payment, replayed=False)
                 case NumberTaken(highest_n=highest):
                     n = highest + 1
                 case KeyTaken() | TenderTaken() as lost:
                     return _lost(lost, draft)
         raise Overloaded("this tender is being opened by many tills at once: try again")
 
-    async def _send(self, payment: Payment, draft: Draft, deadline: float) -> None:
-        """The one send of the attempt, and write 2. Everything later is the sweeper's."""
-        account, attempt = draft.route.account, payment.current
-        assert account.channel is not None
-        request = PayRequest(
-            out_trade_no=attempt.out_trade_no,
-            amount=payment.amount,
-            currency=payment.currency,
-            description=payment.description or SUBJECT,
-            flow=Flow(payment.flow),
-            auth_code=draft.command.auth_code,
-            store_id=payment.store_id,
-            terminal_id=payment.terminal_id or "",
-            operator_id=payment.operator_id or "",
-            sent_at=attempt.sent_at,
-            not_after=attempt.not_after,
-            notify_url=account.notify_url,
-            deadline=deadline,
-        )
-        outcome = await called(account, _operation(account, payment), account.channel.pay(request), self.clock)
-        payment = await self.transitions.learn(payment, attempt.out_trade_no, outcome, "pay")
-        await asked_about_late_money(self.transitions, self.clock, account, payment, attempt.out_trade_no, told=outcome)
-
 
 def answerable(payment: Payment) -> bool:
     """Nothing more to wait for: it ended, or the customer has a code to scan."""
     return payment.status in PAYMENT_FINAL or (payment.status == "awaiting_payer" and payment.qr_code is not None)
-
-
-def _operation(account: Account, payment: Payment) -> str:
-    return "precreate" if payment.flow == Flow.QR and account.channel is not None else "pay"
 
 
 def _lost(lost: KeyTaken | TenderTaken, draft: Draft) -> Paid:

@@ -18,6 +18,14 @@ class Caller(Struct, frozen=True, kw_only=True):
     role: str
 
 
+class OverrideCommand(Struct, frozen=True, kw_only=True):
+    """A supervisor lets the tender open although the payment `payment_id` of its order is in doubt."""
+
+    payment_id: str
+    supervisor_id: str
+    reason: str
+
+
 class PayCommand(Struct, frozen=True, kw_only=True):
     """`POST /v1/payments` with defaults filled in. `store_id` is what the body may say when a merchant key pays."""
 
@@ -34,6 +42,9 @@ class PayCommand(Struct, frozen=True, kw_only=True):
     operator_id: str | None
     description: str | None
     metadata: dict[str, str] = {}
+    notify_url: str | None = None  # in its one spelling, see domain.web_address
+    order_amount: int | None = None
+    override: OverrideCommand | None = None
 
 
 class RefundCommand(Struct, frozen=True, kw_only=True):

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from gateway.clock import Ids
-from gateway.domain.errors import IdempotencyKeyReused
+from gateway.domain.errors import FieldInvalid, IdempotencyKeyReused
 from gateway.flow.commands import Caller, PayCommand
-from gateway.flow.ports import Claims, KeyTaken, Store
+from gateway.flow.ports import Claims, Directory, KeyTaken, Store
 from gateway.limits import HELD_LOOKS_MAX, HELD_PAUSE_MS
 
 Digest = Callable[[str, str], str]  # (purpose, secret text) -> keyed hex
@@ -39,6 +39,9 @@ def fingerprint(command: PayCommand, store_id: str, flow: str, digest: Digest) -
             "operator_id": command.operator_id,
             "description": command.description,
             "metadata": command.metadata,
+            "notify_url": command.notify_url,
+            "order_amount": command.order_amount,
+            "override": command.override,
         }
     )
 
@@ -53,6 +56,18 @@ def same_body_or_refuse(bound: KeyTaken, ours: bytes) -> None:
     if field is None:
         return  # the same values in another order of metadata keys
     raise IdempotencyKeyReused(f"the field {field} differs from the first request with this key", field=field)
+
+
+async def refuse_foreign_notify_url(command: PayCommand, caller: Caller, key: str, directory: Directory, store: Store) -> None:
+    """Raises `FieldInvalid` unless an enabled webhook endpoint has the origin. No I/O for a good one.
+
+    A bound key is let through: its payment stands, whatever was disabled since, and must not be answered with `try_again`.
+    """
+    url = command.notify_url
+    if url is None or any(url.startswith(f"{origin}/") for origin in directory.webhook_origins(caller.merchant_id)):
+        return
+    if await store.payment_by_key(caller.merchant_id, key) is None:
+        raise FieldInvalid("no enabled webhook endpoint of yours has this scheme, host and port: create one first", field="notify_url")
 
 
 class KeyDesk:

@@ -7,20 +7,25 @@ schedules in the manifests. Nothing here decides from age alone, and nothing hol
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 
 from gateway.clock import Clock
 from gateway.domain.change import Change
-from gateway.domain.learning import cancel_sent, taken
+from gateway.domain.learning import Outcome, cancel_sent, taken
 from gateway.domain.outcomes import RefundNotFound
 from gateway.domain.payment import Attempt, Payment
-from gateway.flow.channel_call import called, trade_ref
-from gateway.flow.late_money import asked_about_late_money
+from gateway.domain.states import ATTEMPT_UNCHARGED
+from gateway.flow.channel_call import ChannelCalls
+from gateway.flow.in_flight import InFlight
+from gateway.flow.late_money import ask_again_about_late_money, asked_about_late_money
 from gateway.flow.ports import Account, Directory, DueAttempt, DueRefund, Store
 from gateway.flow.refund import Refunds, decided
 from gateway.flow.schedule import cancel_at, proof_at
-from gateway.flow.transition import Transitions
+from gateway.flow.sending import Sender
+from gateway.flow.transition import Held, Transitions
+from gateway.limits import SEND_DEADLINE_MS
 from gateway.telemetry.metrics import SWEEPS
 
 log = structlog.get_logger("tillgate.sweeper")
@@ -34,27 +39,33 @@ class InDoubt:
     directory: Directory
     transitions: Transitions
     refunds: Refunds
+    calls: ChannelCalls
+    sender: Sender
+    in_flight: InFlight
     clock: Clock
 
-    async def visit(self, due: DueAttempt) -> None:
-        """One attempt, one step further."""
+    async def visit(self, due: DueAttempt, until: float) -> None:
+        """One attempt, one step further. `until` (monotonic): the lease ends then, and nothing is sent any more."""
         payment = await self.store.payment(due.merchant_id, due.payment_id)
         if payment is None:
             return
         attempt = payment.attempt(due.out_trade_no)
         account = self.directory.account(attempt.channel_account)
-        if not attempt.live or account is None or account.channel is None:
+        if account is None or account.channel is None:
+            return
+        if not attempt.live:
+            await self._ask_late(payment, attempt, account)
             return
         if attempt.status == "sent":
-            payment = await self.transitions.step(payment, lambda now: self._taken(now, due.out_trade_no))
+            payment = await self.transitions.step(payment, lambda now: self._taken(now, due.out_trade_no), held=_visited(due.out_trade_no))
             SWEEPS.labels(attempt.channel, "taken").inc()
         if not self._only_cancel(payment, payment.attempt(due.out_trade_no)):
-            payment = await self._query(payment, due.out_trade_no, account)
+            payment = await self._query(payment, due.out_trade_no, account, until)
         if self._cancel_now(payment, payment.attempt(due.out_trade_no)):
-            await self._cancel(payment, due.out_trade_no, account)
+            await self._cancel(payment, due.out_trade_no, account, until)
 
-    async def visit_refund(self, due: DueRefund) -> None:
-        """One refund: ask; what the channel never accepted is sent again under the same number."""
+    async def visit_refund(self, due: DueRefund, until: float) -> None:
+        """One refund: ask; what the channel never accepted is sent again under the same number. `until` as for `visit`."""
         payment = await self.store.payment(due.merchant_id, due.payment_id)
         refund = await self.store.refund(due.merchant_id, due.refund_id)
         if payment is None or refund is None or decided(refund):
@@ -62,33 +73,72 @@ class InDoubt:
         account = self.directory.account(refund.channel_account)
         if account is None or account.channel is None:
             return
-        request = self.refunds.request(payment, refund, account)
-        outcome = await called(account, "refund_query", account.channel.query_refund(request), self.clock)
+        request = self.refunds.request(payment, refund, account, self._send_by(until))
+        outcome = await self.calls.made(account, "refund_query", account.channel.query_refund, request, refund.silences)
         SWEEPS.labels(refund.channel, "refund_query").inc()
-        payment, refund = await self.transitions.learn_refund(payment, refund.id, outcome, "refund_query")
-        if isinstance(outcome, RefundNotFound) and not decided(refund):
+        never_accepted = isinstance(outcome, RefundNotFound)
+        payment, refund = await self.transitions.learn_refund(payment, refund.id, outcome, "refund_query", held=never_accepted)
+        if never_accepted and not decided(refund):
             SWEEPS.labels(refund.channel, "refund").inc()
+            send_by = self._send_by(until)
             payment, refund = await self.transitions.refund_again(payment, refund.id)
-            await self.refunds.send(payment, refund)
+            if not self._too_late(send_by):
+                await self.refunds.send(payment, refund, send_by)
 
-    async def _query(self, payment: Payment, out_trade_no: str, account: Account) -> Payment:
-        assert account.channel is not None
+    async def _ask_late(self, payment: Payment, attempt: Attempt, account: Account) -> None:
+        """Somebody heard a yes after the end, and nobody yet what became of the money."""
+        if attempt.status in ATTEMPT_UNCHARGED and attempt.due_at is not None:
+            SWEEPS.labels(attempt.channel, "late_query").inc()
+            await ask_again_about_late_money(self.transitions, self.calls, account, payment, attempt.out_trade_no)
+
+    async def _query(self, payment: Payment, out_trade_no: str, account: Account, until: float) -> Payment:
         SWEEPS.labels(account.manifest.channel, "query").inc()
         asked_at = self.clock.now()
-        outcome = await called(account, "query", account.channel.query(trade_ref(payment, out_trade_no, self.clock)), self.clock)
-        payment = await self.transitions.learn(payment, out_trade_no, outcome, "query", asked_at=asked_at)
-        await asked_about_late_money(self.transitions, self.clock, account, payment, out_trade_no, told=outcome)
+        outcome = await self.calls.query(account, payment, out_trade_no, until)
+        payment = await self._learned(
+            payment,
+            out_trade_no,
+            outcome,
+            "query",
+            asked_at=asked_at,
+            held=lambda now, asked: self._cancel_next(now, asked, out_trade_no),
+        )
+        await asked_about_late_money(self.transitions, self.calls, account, payment, out_trade_no, told=outcome)
         return payment
 
-    async def _cancel(self, payment: Payment, out_trade_no: str, account: Account) -> None:
-        assert account.channel is not None
+    async def _cancel(self, payment: Payment, out_trade_no: str, account: Account, until: float) -> None:
+        send_by = self._send_by(until)  # before the write is handed over: whoever stands still behind it sends no more
         if payment.attempt(out_trade_no).status != "cancelling":
-            payment = await self.transitions.step(payment, lambda now: self._cancel_sent(now, out_trade_no))
-        if payment.attempt(out_trade_no).status != "cancelling":
-            return  # a yes was booked first, and wins
+            payment = await self.transitions.step(payment, lambda now: self._cancel_sent(now, out_trade_no), held=_visited(out_trade_no))
+        if payment.attempt(out_trade_no).status != "cancelling" or self._too_late(send_by):
+            return  # a yes was booked first, and wins; or somebody else visits by now
         SWEEPS.labels(account.manifest.channel, "cancel").inc()
-        outcome = await called(account, "cancel", account.channel.cancel(trade_ref(payment, out_trade_no, self.clock)), self.clock)
-        await self.transitions.learn(payment, out_trade_no, outcome, "cancel")
+        outcome = await self.calls.cancel(account, payment, out_trade_no, send_by)
+        await self._learned(payment, out_trade_no, outcome, "cancel")
+
+    async def _learned(
+        self,
+        payment: Payment,
+        out_trade_no: str,
+        outcome: Outcome,
+        source: str,
+        *,
+        asked_at: datetime | None = None,
+        held: Held | None = None,
+    ) -> Payment:
+        """Apply it. Where it proves that this attempt is over, and another account can take the payment, that one is asked."""
+        successors = self.sender.failover.successors()
+        payment = await self.transitions.learn(payment, out_trade_no, outcome, source, asked_at=asked_at, successor=successors, held=held)
+        deadline = successors.deadline_of(payment)
+        if deadline is not None:
+            self.in_flight.carry(self.sender.go_on(payment, deadline), name=f"pay {payment.id}")
+        return payment
+
+    def _send_by(self, until: float) -> float:
+        return min(until, self.clock.monotonic() + SEND_DEADLINE_MS / 1000)
+
+    def _too_late(self, send_by: float) -> bool:
+        return self.clock.monotonic() >= send_by
 
     def _only_cancel(self, payment: Payment, attempt: Attempt) -> bool:
         """A cancel under way is repeated without asking first, until no cancel can act or P4's clock has run out."""
@@ -99,6 +149,10 @@ class InDoubt:
         if attempt.last_cancel == "NothingThere":
             return self.clock.now() < proof_at(attempt, self.transitions.schedule(payment, attempt))
         return attempt.last_cancel != "Unknown"
+
+    def _cancel_next(self, payment: Payment, attempt: Attempt, out_trade_no: str) -> bool:
+        """Whether this very visit goes on to cancel."""
+        return attempt.out_trade_no == out_trade_no and self._cancel_now(payment, attempt)
 
     def _cancel_now(self, payment: Payment, attempt: Attempt) -> bool:
         if not attempt.live or payment.frozen_at is not None:
@@ -117,3 +171,8 @@ class InDoubt:
         if not attempt.live or attempt.status == "cancelling" or payment.frozen_at is not None:
             return None
         return cancel_sent(payment, attempt, self.transitions.occasion("sweeper"))
+
+
+def _visited(out_trade_no: str) -> Held:
+    """A visit to this attempt goes on."""
+    return lambda _, attempt: attempt.out_trade_no == out_trade_no

@@ -8,6 +8,7 @@ from gateway.domain.errors import NotFound, NotPermitted
 from gateway.domain.payment import Payment, Refund
 from gateway.flow.commands import Caller
 from gateway.flow.in_flight import InFlight
+from gateway.flow.on_read import OnRead
 from gateway.flow.ports import EventPage, PaymentFilter, RefundFilter, Store
 
 
@@ -17,12 +18,14 @@ class Lookup:
 
     store: Store
     in_flight: InFlight
+    on_read: OnRead
 
     async def payment(self, payment_id: str, caller: Caller, wait_s: float = 0) -> Payment:
         """With `wait_s`, answers early when the version changes. Raises `NotFound`."""
         found = await self.store.payment(caller.merchant_id, payment_id)
         if found is None or not _sees(caller, found.store_id):
             raise NotFound
+        self.on_read.looked_at(found)
         if not wait_s:
             return found
         return await self.in_flight.wait(found, wait_s, lambda now: now.version > found.version)

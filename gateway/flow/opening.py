@@ -11,10 +11,11 @@ from gateway.clock import Ids
 from gateway.domain.change import Claim, Opening, Posting, payment_event
 from gateway.domain.identifiers import out_trade_no
 from gateway.domain.outcomes import Declined
-from gateway.domain.payment import Attempt, Failure, Payment
+from gateway.domain.payment import Attempt, Evidence, Failure, Payment
 from gateway.domain.states import NEW, next_state
 from gateway.flow.commands import Caller, PayCommand
-from gateway.flow.routing import Route
+from gateway.flow.failover import not_after
+from gateway.flow.routing import Choice, Route
 from gateway.limits import QR_EXPIRES_S_DEFAULT, SEND_DEADLINE_MS
 
 CHINA = timedelta(hours=8)  # business days are Asia/Shanghai's; it has no summer time
@@ -27,19 +28,19 @@ class Draft(Struct, frozen=True, kw_only=True):
     caller: Caller
     key: str
     route: Route
+    choice: Choice  # the account of the first attempt
     fingerprint: bytes
     now: datetime
     environment: str
     worker_id: str
+    first_n: int = 1  # the first attempt number to try; higher only where channels know numbers that the books have lost
 
     def remote(self, ids: Ids, n: int) -> Opening:
         """Durable as sent, before a byte leaves."""
         expires_at = self._expires_at()
-        schedule = self.route.account.manifest.schedule(self.route.flow, self.route.account.profile)
-        acts = schedule.acts_until_ms
-        not_after = self.now + timedelta(milliseconds=acts) if acts is not None else expires_at or self.now
+        acts_until = not_after(self.choice.account, self.route.flow, self.now, expires_at)
         send_by = self.now + timedelta(milliseconds=SEND_DEADLINE_MS)
-        attempt = self._attempt(ids, n, status="sent", send_by=send_by, not_after=not_after, due_at=send_by)
+        attempt = self._attempt(ids, n, status="sent", send_by=send_by, not_after=acts_until, due_at=send_by)
         payment = self._payment(ids, attempt, status=next_state(NEW, "sent"), expires_at=expires_at)
         return self._opening(payment, n)
 
@@ -47,7 +48,8 @@ class Draft(Struct, frozen=True, kw_only=True):
         """A tender of our own books settles in its one write."""
         if isinstance(decision, Declined):
             failure = Failure(code=decision.code, retry=decision.retry, channel_code=decision.channel_code)
-            attempt = self._attempt(ids, n, status="declined", send_by=self.now, not_after=self.now, evidence=())
+            refusal = Evidence(at=self.now, source="pay", outcome="Declined", proof=decision.proof, code=decision.code)
+            attempt = self._attempt(ids, n, status="declined", send_by=self.now, not_after=self.now, evidence=(refusal,))
             return self._opening(self._payment(ids, attempt, status=next_state(NEW, "exhausted"), failure=failure), n)
         amount = self.command.amount
         attempt = self._attempt(
@@ -61,7 +63,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     def _expires_at(self) -> datetime | None:
         if self.route.flow is not Flow.QR:
             return None
-        step = self.route.account.manifest.qr_expiry_step_s
+        step = self.choice.account.manifest.qr_expiry_step_s
         asked = self.command.expires_in_s or QR_EXPIRES_S_DEFAULT
         return self.now + timedelta(seconds=-(-asked // step) * step)
 
@@ -71,10 +73,10 @@ class Draft(Struct, frozen=True, kw_only=True):
             id=ids.new("att"),
             number=1,
             trade_number=n,
-            channel=self.route.account.manifest.channel,
-            channel_account=self.route.account.id,
+            channel=self.choice.account.manifest.channel,
+            channel_account=self.choice.account.id,
             out_trade_no=number,
-            why=self.route.why,
+            why=self.choice.why,
             worker_id=self.worker_id,
             sent_at=self.now,
             **fields,  # type: ignore[arg-type]
@@ -98,6 +100,7 @@ class Draft(Struct, frozen=True, kw_only=True):
             operator_id=command.operator_id,
             description=command.description,
             metadata=command.metadata,
+            notify_url=command.notify_url,
             attempts=(attempt,),
             **fields,  # type: ignore[arg-type]
         )

@@ -6,13 +6,15 @@ Store errors: `StoreUnavailable` when nothing can have been written, `OutcomePen
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from adapters.channel import Channel, LocalChannel, Manifest
 from gateway.domain.change import Case, Change, Opening
+from gateway.domain.order import OrderRefusal, OrderTerms
 from gateway.domain.payment import Payment, Refund
+from gateway.flow.routing_rules import RuleSet
 from security.secret import Secret
 
 # --- who asks, and over which accounts
@@ -45,6 +47,7 @@ class Account:
     channel: Channel | None
     local: LocalChannel | None
     notify_url: str | None = None
+    drained: str | None = None  # why an operator keeps new payments away from it
 
 
 class Directory(Protocol):
@@ -64,6 +67,18 @@ class Directory(Protocol):
 
     def store_exists(self, merchant_id: str, store_id: str) -> bool:
         """Whether the merchant has this store."""
+        ...
+
+    def rules(self, merchant_id: str, store_id: str) -> RuleSet | None:
+        """The newest rule set of the store; where it has none, or an empty one, the merchant's."""
+        ...
+
+    def webhook_origins(self, merchant_id: str) -> frozenset[str]:
+        """The origins (`scheme://host[:port]`) of the merchant's enabled webhook endpoints."""
+        ...
+
+    def restored_from(self) -> datetime | None:
+        """While "restored" mode stands: the moment from which the books may lack what the channels did."""
         ...
 
     def manifests(self) -> Mapping[str, Manifest]:
@@ -103,6 +118,11 @@ class NumberTaken:
     """Earlier payments of the tender ended uncharged; their highest attempt count."""
 
     highest_n: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSplit:
+    """Several tenders may pay this order: open in it, by `open_in_order`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +182,7 @@ class DueAttempt:
     merchant_id: str
     payment_id: str
     out_trade_no: str
+    account_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +192,16 @@ class DueRefund:
     merchant_id: str
     payment_id: str
     refund_id: str
+    account_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """How many visits may begin: `total` in all, and on one channel account `each`, less those `busy` there already."""
+
+    total: int
+    each: int
+    busy: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,8 +219,17 @@ class StoredCallback:
 class Store(Protocol):
     """Postgres decides. Every method is one round trip unless it says otherwise."""
 
-    async def open(self, opening: Opening) -> Opened | KeyTaken | TenderTaken | NumberTaken:
+    async def open(self, opening: Opening) -> Opened | KeyTaken | TenderTaken | NumberTaken | OrderSplit:
         """Write 1, through the group writer."""
+        ...
+
+    async def open_in_order(
+        self, opening: Opening, terms: OrderTerms
+    ) -> Opened | KeyTaken | TenderTaken | NumberTaken | OrderRefusal | Stale:
+        """Write 1 under the order's lock; splits the order. One transaction of several round trips, a few milliseconds.
+
+        `Stale`: the payment that the override names has changed since it was judged; judge it anew. All but `Opened` wrote nothing.
+        """
         ...
 
     async def apply(self, change: Change) -> Applied | Stale | RefundTaken:
@@ -238,12 +278,21 @@ class Store(Protocol):
         """Public events in commit order. Raises `FieldInvalid` for a cursor nobody issued."""
         ...
 
-    async def take_due_attempts(self, now: datetime, limit: int, lease_ms: int, worker_lease_ms: int) -> Sequence[DueAttempt]:
-        """Lease undecided attempts that are due, or whose worker is gone or silent past `send_by`; `SKIP LOCKED`."""
+    async def take_due_attempts(
+        self, places: Places, lease_ms: int, worker_lease_ms: int, at: datetime | None = None
+    ) -> Sequence[DueAttempt]:
+        """Lease attempts that are due, longest due first; one that is still `sent` only past `send_by`, when its worker is gone or silent.
+
+        Judged by the store's own clock, unless `at` is given. `SKIP LOCKED`: two takers share.
+        """
         ...
 
-    async def take_due_refunds(self, now: datetime, limit: int, lease_ms: int) -> Sequence[DueRefund]:
-        """Lease undecided refunds that are due."""
+    async def take_due_refunds(self, places: Places, lease_ms: int, at: datetime | None = None) -> Sequence[DueRefund]:
+        """Lease undecided refunds that are due; else as `take_due_attempts`."""
+        ...
+
+    async def hasten(self, merchant_id: str, payment_id: str, pace_ms: int, at: datetime | None = None) -> None:
+        """Somebody looks at an undecided payment: its next visit is due now, unless one began (or it was sent) less than `pace_ms` ago."""
         ...
 
     async def keep_callback(self, callback: StoredCallback) -> bool:
@@ -262,8 +311,12 @@ class Store(Protocol):
         """Close it."""
         ...
 
-    async def beat(self, worker_id: str, now: datetime) -> None:
-        """The worker lives."""
+    async def settle_case(self, merchant_id: str, object_id: str, kind: str, *, reason: str, now: datetime) -> None:
+        """Close the open case of this kind about this object, if there is one: what it asked was answered by the gateway itself."""
+        ...
+
+    async def beat(self, worker_id: str, at: datetime | None = None) -> datetime:
+        """The worker lives: now by the store's own clock, unless `at` is given. Returns what that clock says."""
         ...
 
 

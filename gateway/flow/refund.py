@@ -21,7 +21,7 @@ from gateway.domain.outcomes import Declined
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.returning import reserved, returned_at_once
 from gateway.domain.states import REFUND_OPEN
-from gateway.flow.channel_call import called
+from gateway.flow.channel_call import ChannelCalls
 from gateway.flow.commands import Caller, RefundCommand, Refunded
 from gateway.flow.in_flight import InFlight
 from gateway.flow.lookup import Lookup
@@ -41,6 +41,7 @@ class Refunds:
     directory: Directory
     in_flight: InFlight
     transitions: Transitions
+    calls: ChannelCalls
     clock: Clock
     ids: Ids
     environment: str
@@ -53,6 +54,7 @@ class Refunds:
             if known is not None:
                 return Refunded(known, replayed=True)
             made: list[Refund] = []
+            send_by = self.clock.monotonic() + SEND_DEADLINE_MS / 1000  # before the write is queued, as for a payment
             try:
                 payment = await self.transitions.step(payment, lambda now: self._judge(now, command, key, made))
             except RefundRace:
@@ -62,20 +64,20 @@ class Refunds:
                 return Refunded(raced, replayed=True)
         refund = made[-1]
         if refund.status == "requested":
-            self.in_flight.carry(self.send(payment, refund), name=f"refund {refund.id}")
+            self.in_flight.carry(self.send(payment, refund, send_by), name=f"refund {refund.id}")
             await self.in_flight.wait(payment, wait_s, lambda now: now.version > payment.version)
             refund = await self.lookup.refund(refund.id, caller)
         return Refunded(refund, replayed=False)
 
-    async def send(self, payment: Payment, refund: Refund) -> None:
-        """One call, and what it told us. Everything later is the sweeper's."""
+    async def send(self, payment: Payment, refund: Refund, send_by: float) -> None:
+        """One call before `send_by` (monotonic), and what it told us. Everything later is the sweeper's."""
         account = self.directory.account(refund.channel_account)
         assert account is not None and account.channel is not None, "a remote refund has a remote account"  # noqa: PT018
-        request = self.request(payment, refund, account)
-        outcome = await called(account, "refund", account.channel.refund(request), self.clock)
+        request = self.request(payment, refund, account, send_by)
+        outcome = await self.calls.made(account, "refund", account.channel.refund, request, refund.silences)
         await self.transitions.learn_refund(payment, refund.id, outcome, "refund")
 
-    def request(self, payment: Payment, refund: Refund, account: Account) -> RefundRequest:
+    def request(self, payment: Payment, refund: Refund, account: Account, send_by: float) -> RefundRequest:
         """The call of this refund; every repeat is the same."""
         attempt = next(attempt for attempt in payment.attempts if attempt.id == refund.attempt_id)
         return RefundRequest(
@@ -87,7 +89,7 @@ class Refunds:
             currency=refund.currency,
             reason=refund.reason,
             notify_url=account.notify_url,
-            deadline=self.clock.monotonic() + SEND_DEADLINE_MS / 1000,
+            deadline=send_by,
         )
 
     async def _known(self, payment: Payment, command: RefundCommand, caller: Caller, key: str) -> Refund | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from zlib import crc32
 
 from adapters.channel import Flow, Schedule
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.states import REFUND_OPEN
-from gateway.limits import CANCELS_QUICK_MAX, REFUND_AGAIN_MS, REFUND_STEPS_MS, RETRY_STEPS_MS, SILENCES_QUICK_MAX
+from gateway.limits import CANCELS_QUICK_MAX, REFUND_AGAIN_MS, REFUND_STEPS_MS, RETRY_JITTER_PERCENT, RETRY_STEPS_MS, SILENCES_QUICK_MAX
 
 
 def due_after(payment: Payment, attempt: Attempt, schedule: Schedule, now: datetime) -> datetime | None:
@@ -19,7 +20,7 @@ def due_after(payment: Payment, attempt: Attempt, schedule: Schedule, now: datet
     if payment.frozen_at is not None:
         return now + _step(RETRY_STEPS_MS, attempt.queries)
     if attempt.silences > SILENCES_QUICK_MAX:  # phase 2: query and cancel themselves fail
-        return now + _step(RETRY_STEPS_MS, attempt.silences - SILENCES_QUICK_MAX - 1)
+        return now + _spread(_step(RETRY_STEPS_MS, attempt.silences - SILENCES_QUICK_MAX - 1), attempt)
     pause = _ms(schedule.query_every_ms)
     if attempt.status == "cancelling":
         if attempt.cancels > CANCELS_QUICK_MAX and attempt.last_cancel in ("CallAgain", "Unknown", "NotSent"):
@@ -52,6 +53,11 @@ def proof_at(attempt: Attempt, schedule: Schedule) -> datetime:
     return attempt.not_after + _ms(schedule.proof_margin_ms)
 
 
+def late_due_after(attempt: Attempt, now: datetime) -> datetime:
+    """When the channel is asked again what became of the money of an attempt that had ended uncharged."""
+    return now + _step(RETRY_STEPS_MS, attempt.silences if attempt.due_at is not None else 0)
+
+
 def refund_due_after(refund: Refund, profile: str, now: datetime) -> datetime | None:
     """The next visit of a refund; None when it is decided. One that waits for a person is tried again now and then."""
     if refund.status not in REFUND_OPEN:
@@ -69,6 +75,12 @@ def _grown(schedule: Schedule, count: int) -> timedelta:
 
 def _step(steps: tuple[int, ...], place: int) -> timedelta:
     return _ms(steps[min(place, len(steps) - 1)])
+
+
+def _spread(step: timedelta, attempt: Attempt) -> timedelta:
+    """A little longer for each: what an outage stopped together does not come back together. It follows from the number."""
+    percent = crc32(f"{attempt.out_trade_no}/{attempt.silences}".encode()) % (RETRY_JITTER_PERCENT + 1)
+    return step * (100 + percent) / 100
 
 
 def _ms(value: int) -> timedelta:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from msgspec.structs import replace
@@ -17,7 +17,7 @@ from adapters.channel import Flow, Schedule
 from gateway.clock import Clock, Ids
 from gateway.domain.change import Case, Change
 from gateway.domain.errors import Unavailable
-from gateway.domain.learning import Occasion, Outcome, evidence_of, learned
+from gateway.domain.learning import Occasion, Outcome, Successor, evidence_of, learned
 from gateway.domain.outcomes import RefundQueryOutcome
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.returning import refund_learned, sent_again
@@ -25,11 +25,13 @@ from gateway.domain.states import ATTEMPT_UNCHARGED, IllegalTransition
 from gateway.flow.in_flight import InFlight
 from gateway.flow.ports import Applied, Directory, RefundTaken, Stale, Store
 from gateway.flow.schedule import due_after, proof_at, refund_due_after
-from gateway.limits import STALE_RETRIES_MAX, WRITE_RETRIES_MAX, WRITE_RETRY_MS
+from gateway.limits import STALE_RETRIES_MAX, SWEEP_LEASE_MS, WRITE_RETRIES_MAX, WRITE_RETRY_MS
 from gateway.telemetry.metrics import CASES, ILLEGAL, PAYMENTS, REFUNDS
 
 log = structlog.get_logger("tillgate.flow")
 Judge = Callable[[Payment], Change | None]
+Held = Callable[[Payment, Attempt], bool]
+LEASE = timedelta(milliseconds=SWEEP_LEASE_MS)
 
 
 class RefundRace(Exception):
@@ -43,7 +45,9 @@ class Transitions:
         self._store, self._in_flight, self._directory = store, in_flight, directory
         self._clock, self._ids, self._environment = clock, ids, environment
 
-    def occasion(self, source: str, *, proof_passed: bool = False, asked_after_end: bool = False) -> Occasion:
+    def occasion(
+        self, source: str, *, proof_passed: bool = False, asked_after_end: bool = False, successor: Successor | None = None
+    ) -> Occasion:
         """Now, on somebody's word."""
         return Occasion(
             now=self._clock.now(),
@@ -52,36 +56,52 @@ class Transitions:
             environment=self._environment,
             proof_passed=proof_passed,
             asked_after_end=asked_after_end,
+            successor=successor,
         )
 
     async def learn(
-        self, payment: Payment, out_trade_no: str, outcome: Outcome, source: str, *, asked_at: datetime | None = None
+        self,
+        payment: Payment,
+        out_trade_no: str,
+        outcome: Outcome,
+        source: str,
+        *,
+        asked_at: datetime | None = None,
+        successor: Successor | None = None,
+        held: Held | None = None,
     ) -> Payment:
         """Apply what a channel said about the attempt `out_trade_no`. Survives a short absence of the store.
 
         `asked_at`: when the question left. Without it the answer is never P4: an answer that lay about for a while, with us or on its
         way, may be older than the moment from which "not found" proves anything. `payment` is what was known when the question left:
-        had the attempt ended by then, a yes is news; else it may be older than the end.
+        had the attempt ended by then, a yes is news; else it may be older than the end. `successor`: see `Occasion`; `held`: see `step`.
         """
         asked_after_end = payment.attempt(out_trade_no).status in ATTEMPT_UNCHARGED
 
         def judge(now: Payment) -> Change | None:
             attempt = now.attempt(out_trade_no)
             passed = asked_at is not None and asked_at >= proof_at(attempt, self.schedule(now, attempt))
-            return learned(now, attempt, outcome, self.occasion(source, proof_passed=passed, asked_after_end=asked_after_end))
+            occasion = self.occasion(source, proof_passed=passed, asked_after_end=asked_after_end, successor=successor)
+            return learned(now, attempt, outcome, occasion)
 
-        return await self.insist(payment, judge)
+        return await self.insist(payment, judge, held=held)
 
-    async def learn_refund(self, payment: Payment, refund_id: str, outcome: RefundQueryOutcome, source: str) -> tuple[Payment, Refund]:
-        """Apply what a channel said about a refund."""
-        return await self._refund_step(payment, refund_id, lambda now, refund: refund_learned(now, refund, outcome, self.occasion(source)))
+    async def learn_refund(
+        self, payment: Payment, refund_id: str, outcome: RefundQueryOutcome, source: str, *, held: bool = False
+    ) -> tuple[Payment, Refund]:
+        """Apply what a channel said about a refund. `held`: the visit goes on, see `step`."""
+
+        def judge(now: Payment, refund: Refund) -> Change | None:
+            return refund_learned(now, refund, outcome, self.occasion(source))
+
+        return await self._refund_step(payment, refund_id, judge, held=held)
 
     async def refund_again(self, payment: Payment, refund_id: str) -> tuple[Payment, Refund]:
         """Before a refund that waits for a person goes out once more; changes nothing for any other."""
-        return await self._refund_step(payment, refund_id, lambda now, refund: sent_again(now, refund, self.occasion("sweeper")))
+        return await self._refund_step(payment, refund_id, lambda now, refund: sent_again(now, refund, self.occasion("sweeper")), held=True)
 
     async def _refund_step(
-        self, payment: Payment, refund_id: str, judge: Callable[[Payment, Refund], Change | None]
+        self, payment: Payment, refund_id: str, judge: Callable[[Payment, Refund], Change | None], *, held: bool
     ) -> tuple[Payment, Refund]:
         """`step` for a refund, which is read beside its payment."""
         latest: list[Refund] = []
@@ -96,7 +116,7 @@ class Transitions:
                 return await self._illegal(now, illegal)
             if change is None or change.refund is None:
                 return now
-            change = self._scheduled(change)
+            change = self._scheduled(change, held_refund=refund_id if held else None)
             assert change.refund is not None
             result = await self._write(change, was=now)
             if not isinstance(result, Applied):
@@ -113,18 +133,22 @@ class Transitions:
                 payment = await self.fresh(payment)
         raise RuntimeError(f"refund {refund_id} never stood still")
 
-    async def insist(self, payment: Payment, judge: Judge) -> Payment:
+    async def insist(self, payment: Payment, judge: Judge, *, held: Held | None = None) -> Payment:
         """`step`, offered again for a while when the store is away: a channel's word is worth waiting for."""
         for _ in range(WRITE_RETRIES_MAX):
             try:
-                return await self.step(payment, judge)
+                return await self.step(payment, judge, held=held)
             except Unavailable as error:
                 log.warning("write_postponed", payment=payment.id, error=error.code)
                 await asyncio.sleep(WRITE_RETRY_MS / 1000)
-        return await self.step(payment, judge)
+        return await self.step(payment, judge, held=held)
 
-    async def step(self, payment: Payment, judge: Judge) -> Payment:
-        """Judge, compare and set; read again and judge anew while somebody else is faster. Raises `RefundRace`."""
+    async def step(self, payment: Payment, judge: Judge, *, held: Held | None = None) -> Payment:
+        """Judge, compare and set; read again and judge anew while somebody else is faster. Raises `RefundRace`.
+
+        `held`: which attempt a visit is under way to that goes on after this change. Its next visit is due when the lease ends, unless
+        the visit's last word sets another: nobody else comes in the middle.
+        """
         for _ in range(STALE_RETRIES_MAX):
             try:
                 change = judge(payment)
@@ -132,7 +156,7 @@ class Transitions:
                 return await self._illegal(payment, illegal)
             if change is None:
                 return payment
-            change = self._scheduled(change)
+            change = self._scheduled(change, held)
             match await self._write(change, was=payment):
                 case Applied():
                     return change.payment
@@ -168,19 +192,23 @@ class Transitions:
             self._in_flight.wake(change.payment)
         return result
 
-    def _scheduled(self, change: Change) -> Change:
+    def _scheduled(self, change: Change, held: Held | None = None, held_refund: str | None = None) -> Change:
         now = self._clock.now()
         payment = change.payment
-        attempts = tuple(self._attempt_scheduled(payment, attempt, now) for attempt in payment.attempts)
+        attempts = tuple(self._attempt_scheduled(payment, attempt, now, held) for attempt in payment.attempts)
+        new_attempt = attempts[-1] if change.new_attempt is not None else None
         refund = change.refund
         if refund is not None:
             account = self._directory.account(refund.channel_account)
-            refund = replace(refund, due_at=refund_due_after(refund, account.profile if account else "standard", now))
-        return replace(change, payment=replace(payment, attempts=attempts), refund=refund)
+            due_at = refund_due_after(refund, account.profile if account else "standard", now)
+            refund = replace(refund, due_at=now + LEASE if due_at is not None and refund.id == held_refund else due_at)
+        return replace(change, payment=replace(payment, attempts=attempts), new_attempt=new_attempt, refund=refund)
 
-    def _attempt_scheduled(self, payment: Payment, attempt: Attempt, now: datetime) -> Attempt:
+    def _attempt_scheduled(self, payment: Payment, attempt: Attempt, now: datetime, held: Held | None) -> Attempt:
         if not attempt.live:
             return attempt
+        if held is not None and held(payment, attempt):
+            return replace(attempt, due_at=now + LEASE)
         return replace(attempt, due_at=due_after(payment, attempt, self.schedule(payment, attempt), now))
 
     async def _illegal(self, payment: Payment, illegal: IllegalTransition) -> Payment:

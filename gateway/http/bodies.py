@@ -23,10 +23,15 @@ from gateway.limits import (
     METADATA_CHARS_MAX,
     METADATA_KEY_CHARS_MAX,
     METADATA_KEYS_MAX,
+    OVERRIDE_REASON_CHARS_MAX,
     REASON_CHARS_MAX,
     REFERENCE_CHARS_MAX,
     TENDER_NO_MAX,
     WAIT_S_MAX,
+    WEBHOOK_CONCURRENCY_DEFAULT,
+    WEBHOOK_CONCURRENCY_MAX,
+    WEBHOOK_EVENT_TYPES_MAX,
+    WEBHOOK_URL_CHARS_MAX,
 )
 from security.secret import Secret
 
@@ -37,6 +42,8 @@ _ONE_LINE = rf"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*{_END}"  # no control 
 _REFUND_NO = rf"^[A-Za-z0-9_.-]{{1,{REFERENCE_CHARS_MAX}}}{_END}"
 _METHOD = rf"^[a-z][a-z0-9_]{{0,31}}{_END}"
 _CURSOR = rf"^[!-~]{{1,{CURSOR_CHARS_MAX}}}{_END}"
+_URL = rf"^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+{_END}"
+_EVENT_TYPE = rf"^[a-z_]{{1,32}}\.[a-z_]{{1,32}}{_END}"
 
 PATTERN_MEANINGS = {
     repr(_REFERENCE): f"Expected 1 to {REFERENCE_CHARS_MAX} of A-Z a-z 0-9 _ -",
@@ -44,6 +51,8 @@ PATTERN_MEANINGS = {
     repr(_ONE_LINE): "Expected one line of text without control characters",
     repr(_METHOD): "Expected the name of a channel, or auto",
     repr(_CURSOR): "Expected a next_cursor of an earlier answer",
+    repr(_URL): "Expected an address: https:// and printable ASCII without blanks",
+    repr(_EVENT_TYPE): "Expected an event type such as payment.succeeded",
 }
 """For a refused text: what its pattern means to a person, by the pattern as msgspec quotes it."""
 
@@ -57,6 +66,8 @@ Metadata = Annotated[
 PaymentStatus = Literal["processing", "awaiting_payer", "in_doubt", "succeeded", "failed", "expired", "canceled", "paid_late"]
 RefundStatus = Literal["requested", "processing", "in_doubt", "succeeded", "failed", "needs_action"]
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset; write `+` as `%2B` in a query.")]
+Url = Annotated[str, Meta(pattern=_URL, max_length=WEBHOOK_URL_CHARS_MAX)]
+DeliveryState = Literal["waiting", "delivered", "dead"]
 Limit = Annotated[int, Meta(ge=1, le=LIST_LIMIT_MAX, description="Objects on a page.")]
 
 
@@ -66,11 +77,23 @@ class CashBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tendered: Amount
 
 
+class OverrideBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A supervisor lets this tender open although another payment of the order is in doubt; recorded as a risk."""
+
+    payment_id: Annotated[Reference, Meta(description="The payment in doubt: it can no longer succeed, a later yes is refunded by itself.")]
+    supervisor_id: Annotated[Reference, Meta(description="Who answers for it.")]
+    reason: Annotated[str, Meta(pattern=_ONE_LINE, min_length=1, max_length=OVERRIDE_REASON_CHARS_MAX)]
+
+
 class PayBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST /v1/payments`."""
 
     order_no: Annotated[Reference, Meta(description="The bill's number in your system.")]
     tender_no: Annotated[int, Meta(ge=1, le=TENDER_NO_MAX, description="Several tenders may pay one order.")] = 1
+    order_amount: Annotated[
+        Annotated[int, Meta(ge=AMOUNT_FEN_MIN, le=AMOUNT_FEN_MAX)] | None,
+        Meta(description="The bill's total in fen, fixed by the first tender that sends it; live and paid tenders never exceed it."),
+    ] = None
     amount: Amount
     currency: Annotated[Literal["CNY"], Meta(description="ISO 4217.")]
     method: Annotated[str, Meta(pattern=_METHOD, description="A channel, or `auto`: found from the payment code.")] = "auto"
@@ -85,6 +108,7 @@ class PayBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[int, Meta(ge=EXPIRES_IN_S_MIN, le=EXPIRES_IN_S_MAX)] | None,
         Meta(description="Seconds a shown QR code lives; only for `qr`."),
     ] = None
+    override: Annotated[OverrideBody | None, Meta(description="Only while another tender of the order is `in_doubt`.")] = None
     store_id: Annotated[Reference | None, Meta(description="Which store is paid; a terminal's key already says it.")] = None
     operator_id: Annotated[Reference | None, Meta(description="The cashier.")] = None
     description: Annotated[
@@ -92,6 +116,10 @@ class PayBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="What the customer reads in the wallet."),
     ] = None
     metadata: Metadata = {}
+    notify_url: Annotated[
+        Url | None,
+        Meta(description="This payment's and its refunds' events go there; same scheme, host and port as one of your webhook endpoints."),
+    ] = None
 
 
 class RefundBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,6 +135,30 @@ class RefundBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class CancelBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST /v1/payments/{payment_id}/cancel`: nothing, or an empty object."""
+
+
+class WebhookEndpointBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/webhook-endpoints`."""
+
+    url: Annotated[Url, Meta(description="Where events are posted: https, a public host.")]
+    event_types: Annotated[
+        tuple[Annotated[str, Meta(pattern=_EVENT_TYPE)], ...],
+        Meta(max_length=WEBHOOK_EVENT_TYPES_MAX, description="The types of `GET /v1/events` to be told of; none: all."),
+    ] = ()
+    concurrency: Annotated[int, Meta(ge=1, le=WEBHOOK_CONCURRENCY_MAX, description="Deliveries under way at once.")] = (
+        WEBHOOK_CONCURRENCY_DEFAULT
+    )
+
+
+class ResendBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/webhook-endpoints/{endpoint_id}/resend`: one event, or dead letters; exactly one of both fields."""
+
+    event_id: Annotated[Reference | None, Meta(description="This event, whatever became of it.")] = None
+    dead_since: Annotated[Instant | None, Meta(description="The dead letters of events from then on, oldest first.")] = None
+
+
+class NothingBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A call that says everything by its path: nothing, or an empty object."""
 
 
 class NoQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -148,6 +200,15 @@ class EventsQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     after: Annotated[Annotated[str, Meta(pattern=_CURSOR)] | None, Meta(description="`next_cursor` of the page before.")] = None
     limit: Limit = LIST_LIMIT_DEFAULT
+
+
+class DeliveriesQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`GET /v1/webhook-endpoints/{endpoint_id}/deliveries`, newest first."""
+
+    event_id: Reference | None = None
+    state: DeliveryState | None = None
+    limit: Limit = LIST_LIMIT_DEFAULT
+    starting_after: Annotated[Reference | None, Meta(description="The last event id of the page before.")] = None
 
 
 def decode_auth_code(expected: type, value: Any) -> Secret:

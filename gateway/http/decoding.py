@@ -21,7 +21,7 @@ from gateway.limits import QUERY_PARAMETERS_MAX, REQUEST_BODY_DEPTH_MAX
 
 T = TypeVar("T")
 
-AMOUNT_FIELDS = frozenset({"amount", "cash.tendered"})
+AMOUNT_FIELDS = frozenset({"amount", "cash.tendered", "order_amount"})
 
 
 def decoder_of(shape: type[T]) -> msgspec.json.Decoder[T]:

@@ -4,8 +4,9 @@ Handlers know no HTTP library: they get decoded-enough parts and the flow's desk
 The desks are described here by what the edge calls, so that tests hand in small real ones.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from aiohttp import web
@@ -16,6 +17,7 @@ from gateway.domain.errors import GatewayError
 from gateway.domain.payment import Payment, Refund
 from gateway.flow.commands import Caller, Paid, PayCommand, RefundCommand, Refunded
 from gateway.flow.ports import Directory, EventPage, PaymentFilter, RefundFilter
+from gateway.flow.webhook_endpoints import Delivery, DeliveryFilter, Endpoint, Issued
 from security.roles import Permission
 
 JSON = "application/json"
@@ -97,6 +99,42 @@ class Lookup(Protocol):
         ...
 
 
+class Webhooks(Protocol):
+    """Where the merchant wants to be told; see `gateway.flow.webhook_endpoints.WebhookEndpoints`."""
+
+    async def create(self, merchant_id: str, url: str, event_types: Sequence[str], concurrency: int, idempotency_key: str | None) -> Issued:
+        """A new endpoint with its secret, or the one this key had made, without."""
+        ...
+
+    async def endpoints(self, merchant_id: str) -> Sequence[Endpoint]:
+        """All of them."""
+        ...
+
+    async def endpoint(self, merchant_id: str, endpoint_id: str) -> Endpoint:
+        """One."""
+        ...
+
+    async def rotate(self, merchant_id: str, endpoint_id: str) -> Issued:
+        """A new secret."""
+        ...
+
+    async def disable(self, merchant_id: str, endpoint_id: str) -> Endpoint:
+        """Nothing more is sent there."""
+        ...
+
+    async def enable(self, merchant_id: str, endpoint_id: str) -> Endpoint:
+        """Told again."""
+        ...
+
+    async def deliveries(self, merchant_id: str, endpoint_id: str, wanted: DeliveryFilter) -> tuple[list[Delivery], bool]:
+        """A page and whether there is more."""
+        ...
+
+    async def resend(self, merchant_id: str, endpoint_id: str, event_id: str | None, dead_since: datetime | None) -> int:
+        """How many are due now."""
+        ...
+
+
 class CallbackDesk(Protocol):
     """Takes what channels call back with."""
 
@@ -122,6 +160,7 @@ class EdgeDeps:
     refunds: Refunds
     lookup: Lookup
     callbacks: CallbackDesk
+    webhooks: Webhooks
     directory: Directory
     clock: Clock
     ids: Ids

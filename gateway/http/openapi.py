@@ -49,6 +49,9 @@ EXAMPLES: dict[str, Any] = {
     "PayBody": msgspec.json.decode(VECTOR["body"]),
     "RefundBody": {"refund_no": "R-0042-1", "amount": 500, "reason": "dish sold out", "operator_id": "c07"},
     "CancelBody": {},
+    "NothingBody": {},
+    "WebhookEndpointBody": {"url": "https://shop.example/tillgate", "event_types": ["payment.succeeded", "refund.succeeded"]},
+    "ResendBody": {"dead_since": "2026-11-21T00:00:00Z"},
 }
 
 

@@ -1,7 +1,7 @@
 """The shapes of answers that are put together from encoded parts: they exist for the documents, nothing is encoded through them."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -37,6 +37,67 @@ class EventsPage(Struct, frozen=True, kw_only=True):
     data: tuple[EventResource, ...]
     next_cursor: str | None
     has_more: bool
+
+
+class WebhookEndpointResource(Struct, frozen=True, kw_only=True):
+    """Where events are posted. `event_types` null: all. `rotating_until`: until then an earlier secret signs too.
+
+    `secret` is shown when it is made, at creation and at rotation, and is null ever after.
+    """
+
+    id: str
+    object: Literal["webhook_endpoint"] = "webhook_endpoint"
+    url: str
+    event_types: tuple[str, ...] | None
+    concurrency: int
+    status: Literal["enabled", "disabled"]
+    disabled_reason: str | None
+    rotating_until: datetime | None
+    secret: str | None
+    created_at: datetime
+
+
+class WebhookEndpointList(Struct, frozen=True, kw_only=True):
+    """A merchant's endpoints, oldest first."""
+
+    data: tuple[WebhookEndpointResource, ...]
+    has_more: bool
+
+
+class DeliveryAnswer(Struct, frozen=True, kw_only=True):
+    """One try. `status` null: no answer came, and `words` says why; else they are a part of the answer's body."""
+
+    number: int
+    at: datetime
+    status: int | None
+    words: str
+    took_ms: int
+
+
+class DeliveryResource(Struct, frozen=True, kw_only=True):
+    """One event to one endpoint. `url` null: the endpoint's own. `due_at`: the next try. `answers`: the newest tries, newest first."""
+
+    event_id: str
+    type: str
+    url: str | None
+    state: Literal["waiting", "delivered", "dead"]
+    tries: int
+    created_at: datetime
+    due_at: datetime | None
+    answers: tuple[DeliveryAnswer, ...]
+
+
+class DeliveryPage(Struct, frozen=True, kw_only=True):
+    """Deliveries, newest event first."""
+
+    data: tuple[DeliveryResource, ...]
+    has_more: bool
+
+
+class ResentResource(Struct, frozen=True, kw_only=True):
+    """How many deliveries are due now; as many as one call brings back: call again for the rest."""
+
+    resent: int
 
 
 class ReadinessResource(Struct, frozen=True, kw_only=True):

@@ -1,10 +1,12 @@
 """Payments: create, read, list, cancel. Decodes, asks the flow, encodes; every decision is the flow's."""
 
+from gateway.domain.errors import FieldInvalid
 from gateway.domain.payment import Payment
 from gateway.domain.resources import payment_json
-from gateway.flow.commands import PayCommand
+from gateway.domain.web_address import web_address
+from gateway.flow.commands import OverrideCommand, PayCommand
 from gateway.flow.ports import PaymentFilter
-from gateway.http.bodies import CancelBody, NoQuery, PayBody, PaymentQuery, PaymentsQuery
+from gateway.http.bodies import CancelBody, NoQuery, OverrideBody, PayBody, PaymentQuery, PaymentsQuery
 from gateway.http.decoding import decode_body, decode_query, decoder_of
 from gateway.http.exchange import Answer, Call, EdgeDeps
 
@@ -69,7 +71,24 @@ def pay_command(body: PayBody) -> PayCommand:
         operator_id=body.operator_id,
         description=body.description,
         metadata=body.metadata,
+        order_amount=body.order_amount,
+        override=_override(body.override),
+        notify_url=_spelt(body.notify_url),
     )
+
+
+def _spelt(notify_url: str | None) -> str | None:
+    """In its one spelling, so that two requests with the same address have the same body."""
+    try:
+        return None if notify_url is None else web_address(notify_url).url
+    except ValueError as refusal:
+        raise FieldInvalid(str(refusal), field="notify_url") from None
+
+
+def _override(body: OverrideBody | None) -> OverrideCommand | None:
+    if body is None:
+        return None
+    return OverrideCommand(payment_id=body.payment_id, supervisor_id=body.supervisor_id, reason=body.reason)
 
 
 def page(objects: list[bytes], *, has_more: bool) -> Answer:

@@ -14,23 +14,60 @@ from gateway.domain.errors import (
     IdempotencyKeyReused,
     MethodUnavailable,
     NotFound,
+    OrderInDoubt,
+    OrderOverpaid,
     OrderTenderTaken,
     Overloaded,
+    OverrideRefused,
     PaymentFrozen,
     PaymentNotPaid,
     RefundExceedsCaptured,
     RefundNoTaken,
     StoreUnavailable,
+    WebhookEndpointDisabled,
+    WebhookEndpointsFull,
 )
 from gateway.domain.resources import PaymentResource, RefundResource
-from gateway.http.bodies import CancelBody, EventsQuery, PayBody, PaymentQuery, PaymentsQuery, RefundBody, RefundsQuery
+from gateway.http.bodies import (
+    CancelBody,
+    DeliveriesQuery,
+    EventsQuery,
+    NothingBody,
+    PayBody,
+    PaymentQuery,
+    PaymentsQuery,
+    RefundBody,
+    RefundsQuery,
+    ResendBody,
+    WebhookEndpointBody,
+)
 from gateway.http.callbacks import take_callback
 from gateway.http.events import list_events
 from gateway.http.exchange import OpenRoute, Route
 from gateway.http.operations import docs_page, healthz, metrics, openapi_document, readyz
-from gateway.http.pages import AliveResource, EventsPage, PaymentPage, ReadinessResource, RefundPage
+from gateway.http.pages import (
+    AliveResource,
+    DeliveryPage,
+    EventsPage,
+    PaymentPage,
+    ReadinessResource,
+    RefundPage,
+    ResentResource,
+    WebhookEndpointList,
+    WebhookEndpointResource,
+)
 from gateway.http.payments import cancel_payment, create_payment, list_payments, read_payment
 from gateway.http.refunds import create_refund, list_refunds, list_refunds_of, read_refund
+from gateway.http.webhook_endpoints import (
+    create_webhook_endpoint,
+    disable_webhook_endpoint,
+    enable_webhook_endpoint,
+    list_deliveries,
+    list_webhook_endpoints,
+    read_webhook_endpoint,
+    resend_webhooks,
+    rotate_webhook_secret,
+)
 from security.roles import Permission
 
 _BAD_QUERY = (FieldUnknown, FieldInvalid)
@@ -52,6 +89,9 @@ ROUTES: tuple[Route, ...] = (
         errors=(
             IdempotencyKeyMissing,
             OrderTenderTaken,
+            OrderInDoubt,
+            OrderOverpaid,
+            OverrideRefused,
             *_BAD_BODY,
             AmountInvalid,
             AuthCodeUnrecognized,
@@ -158,6 +198,93 @@ ROUTES: tuple[Route, ...] = (
         query=EventsQuery,
         answers={200: EventsPage},
         errors=_BAD_QUERY,
+    ),
+    Route(
+        method="POST",
+        path="/v1/webhook-endpoints",
+        permission=Permission.WEBHOOK_MANAGE,
+        handler=create_webhook_endpoint,
+        title_en="Be told of events at an address",
+        title_zh="登记回调地址",
+        body=WebhookEndpointBody,
+        needs_idempotency_key=True,
+        answers={201: WebhookEndpointResource, 200: WebhookEndpointResource},
+        errors=(IdempotencyKeyMissing, *_BAD_BODY, IdempotencyKeyReused, WebhookEndpointsFull),
+    ),
+    Route(
+        method="GET",
+        path="/v1/webhook-endpoints",
+        permission=Permission.WEBHOOK_READ,
+        handler=list_webhook_endpoints,
+        title_en="List webhook endpoints",
+        title_zh="查询回调地址列表",
+        answers={200: WebhookEndpointList},
+        errors=(FieldUnknown,),
+    ),
+    Route(
+        method="GET",
+        path="/v1/webhook-endpoints/{endpoint_id}",
+        permission=Permission.WEBHOOK_READ,
+        handler=read_webhook_endpoint,
+        title_en="Read a webhook endpoint",
+        title_zh="查询回调地址",
+        answers={200: WebhookEndpointResource},
+        errors=(NotFound, FieldUnknown),
+    ),
+    Route(
+        method="POST",
+        path="/v1/webhook-endpoints/{endpoint_id}/rotate-secret",
+        permission=Permission.WEBHOOK_MANAGE,
+        handler=rotate_webhook_secret,
+        title_en="Get a new signing secret; the one before it signs too for a day",
+        title_zh="轮换回调签名密钥",
+        body=NothingBody,
+        answers={200: WebhookEndpointResource},
+        errors=(NotFound, FieldUnknown),
+    ),
+    Route(
+        method="POST",
+        path="/v1/webhook-endpoints/{endpoint_id}/disable",
+        permission=Permission.WEBHOOK_MANAGE,
+        handler=disable_webhook_endpoint,
+        title_en="Send nothing more to an endpoint",
+        title_zh="停用回调地址",
+        body=NothingBody,
+        answers={200: WebhookEndpointResource},
+        errors=(NotFound, FieldUnknown),
+    ),
+    Route(
+        method="POST",
+        path="/v1/webhook-endpoints/{endpoint_id}/enable",
+        permission=Permission.WEBHOOK_MANAGE,
+        handler=enable_webhook_endpoint,
+        title_en="Send to an endpoint again, from now on",
+        title_zh="启用回调地址",
+        body=NothingBody,
+        answers={200: WebhookEndpointResource},
+        errors=(NotFound, WebhookEndpointsFull, FieldUnknown),
+    ),
+    Route(
+        method="GET",
+        path="/v1/webhook-endpoints/{endpoint_id}/deliveries",
+        permission=Permission.WEBHOOK_READ,
+        handler=list_deliveries,
+        title_en="What became of each event, and what was answered",
+        title_zh="查询回调投递记录",
+        query=DeliveriesQuery,
+        answers={200: DeliveryPage},
+        errors=(NotFound, *_BAD_QUERY),
+    ),
+    Route(
+        method="POST",
+        path="/v1/webhook-endpoints/{endpoint_id}/resend",
+        permission=Permission.WEBHOOK_MANAGE,
+        handler=resend_webhooks,
+        title_en="Send an event again, or the dead letters since a time",
+        title_zh="重新投递事件",
+        body=ResendBody,
+        answers={200: ResentResource},
+        errors=(NotFound, *_BAD_BODY, WebhookEndpointDisabled),
     ),
 )
 

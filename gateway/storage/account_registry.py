@@ -15,8 +15,8 @@ import asyncpg
 from adapters.channel import Manifest
 from adapters.transport import AnswerLostError, HttpAnswer, HttpCall, InlineExecutor
 from gateway.clock import Clock, Ids
-from gateway.limits import HEARTBEAT_LEASE_MS, SEALED_PLAINTEXT_BYTES_MAX
-from gateway.storage.credentials import CredentialsInvalid, account_about, decoded, key_about, shown
+from gateway.limits import HEARTBEAT_LEASE_MS, REASON_CHARS_MAX, SEALED_PLAINTEXT_BYTES_MAX
+from gateway.storage.credentials import CredentialsInvalid, account_about, decoded, key_about, shown, webhook_about
 from gateway.storage.registry import RegistryError, RegistryWriter, chosen_id
 from security.errors import SecurityError
 from security.vault import Vault, sealed_version
@@ -25,10 +25,20 @@ NO_CREDENTIALS = b"{}"
 
 NEW = """INSERT INTO channel_account (merchant_id, id, channel, store_id, priority, sealed)
 VALUES ($1, $2, $3, $4, $5, $6)"""
-LIST = """SELECT merchant_id, id, channel, store_id, priority, enabled, sealed, created_at FROM channel_account
+LIST = """SELECT merchant_id, id, channel, store_id, priority, enabled, drained_reason, sealed, created_at FROM channel_account
 WHERE $1::text IS NULL OR merchant_id = $1 ORDER BY merchant_id, channel, priority, id"""
-ONE = "SELECT merchant_id, id, channel, store_id, priority, enabled, sealed, created_at FROM channel_account WHERE id = $1"
+ONE = """SELECT merchant_id, id, channel, store_id, priority, enabled, drained_reason, sealed, created_at FROM channel_account
+WHERE id = $1"""
 PLACE = """UPDATE channel_account SET enabled = coalesce($2, enabled), priority = coalesce($3, priority) WHERE id = $1 RETURNING id"""
+# Said once more it changes nothing: the first reason stands, and no second event is written.
+DRAIN = """WITH placed AS (
+    UPDATE channel_account SET drained_at = CASE WHEN $2::text IS NULL THEN NULL ELSE now() END, drained_reason = $2
+    WHERE id = $1 AND (drained_reason IS NULL) <> ($2::text IS NULL) RETURNING merchant_id, id
+)
+INSERT INTO channel_health_event (merchant_id, account, operation, what, was, "to", reason, worker, at)
+SELECT merchant_id, id, '*', 'drain', CASE WHEN $2::text IS NULL THEN 'drained' ELSE 'serving' END,
+       CASE WHEN $2::text IS NULL THEN 'serving' ELSE 'drained' END, coalesce($2, 'undrained'), $3, now()
+FROM placed RETURNING seq"""
 RESEAL = "UPDATE channel_account SET sealed = $2 WHERE id = $1 RETURNING id"
 OLDER_WORKERS = "SELECT count(*) AS workers FROM worker WHERE started_at < $1 AND beat_at > clock_timestamp() - $2::interval"
 # Compared with what was read, so that a rotation of the secret itself is never undone.
@@ -36,6 +46,9 @@ RESEAL_SAME = {
     "api_key": "UPDATE api_key SET sealed = $2 WHERE id = $1 AND sealed = $3 RETURNING id",
     "channel_account": "UPDATE channel_account SET sealed = $2 WHERE id = $1 AND sealed = $3 RETURNING id",
 }
+
+WEBHOOK_SECRETS = "SELECT endpoint_id, number, sealed FROM webhook_secret ORDER BY endpoint_id, number"
+RESEAL_WEBHOOK = "UPDATE webhook_secret SET sealed = $3 WHERE endpoint_id = $1 AND number = $2 AND sealed = $4 RETURNING number"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +61,16 @@ class AccountListing:
     store_id: str | None
     priority: int
     enabled: bool
+    drained_reason: str | None
     created_at: datetime
     key_version: int
     credentials: dict[str, Any]
     problem: str
+
+    @property
+    def drained_state(self) -> str:
+        """For a list: whether new payments go to it."""
+        return f"drained: {self.drained_reason}" if self.drained_reason is not None else "ready"
 
 
 class AccountRegistry(RegistryWriter):
@@ -91,6 +110,15 @@ class AccountRegistry(RegistryWriter):
         if await self._row(PLACE, account_id, enabled, priority) is None:
             raise _unknown(account_id)
 
+    async def drain(self, account_id: str, reason: str | None, by: str) -> bool:
+        """Keep new payments away from it, or (`reason` None) let them back. False when that is how it was."""
+        if reason is not None and not 1 <= len(reason.strip()) <= REASON_CHARS_MAX:
+            raise RegistryError(
+                f"a reason has 1 to {REASON_CHARS_MAX} characters: it stands in the `why` of every payment that goes elsewhere"
+            )
+        await self._account(account_id)
+        return await self._row(DRAIN, account_id, reason, by) is not None
+
     async def accounts(self, merchant_id: str | None = None) -> list[AccountListing]:
         """A merchant's accounts, or all."""
         return [self._listing(row) for row in await self._fetch(LIST, merchant_id)]
@@ -115,6 +143,12 @@ class AccountRegistry(RegistryWriter):
                     already += 1
                 elif await self._row(RESEAL_SAME[table], row["id"], fresh, row["sealed"]) is not None:
                     resealed += 1
+        for row in await self._fetch(WEBHOOK_SECRETS):
+            fresh = self._vault.resealed(row["sealed"], about=webhook_about(row["endpoint_id"], row["number"]))
+            if fresh == row["sealed"]:
+                already += 1
+            elif await self._row(RESEAL_WEBHOOK, row["endpoint_id"], row["number"], fresh, row["sealed"]) is not None:
+                resealed += 1
         return resealed, already
 
     async def workers_started_before(self, moment: datetime) -> int:
@@ -145,7 +179,9 @@ class AccountRegistry(RegistryWriter):
 
     def _listing(self, row: asyncpg.Record) -> AccountListing:
         credentials, problem = self._readable(row)
-        fields = {name: row[name] for name in ("merchant_id", "id", "channel", "store_id", "priority", "enabled", "created_at")}
+        fields = {
+            name: row[name] for name in ("merchant_id", "id", "channel", "store_id", "priority", "enabled", "drained_reason", "created_at")
+        }
         version = sealed_version(row["sealed"], about=account_about(row["id"]))
         return AccountListing(**fields, key_version=version, credentials=credentials, problem=problem)
 

@@ -73,6 +73,7 @@ change        bigint
 business_date date
 created_at    timestamptz
 expires_at    timestamptz
+notify_url    text
 """)
 
 PAYMENT_MOVING = columns("""
@@ -86,6 +87,8 @@ failure             json
 cancel_requested_at timestamptz
 frozen_at           timestamptz
 late_refund         text
+overridden_at       timestamptz
+overridden_by       text
 """)
 
 ATTEMPT_FIXED = columns("""
@@ -160,6 +163,7 @@ type        text
 public      boolean
 data        json
 at          timestamptz
+notify_url  text
 """)
 
 POSTING = columns("""

@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from gateway.limits import READ_CONNECTIONS_MAX, STATEMENT_TIMEOUT_MS, STORE_ANSWER_TIMEOUT_MS
+from gateway.limits import READ_CONNECTIONS_MAX, STATEMENT_TIMEOUT_MS, STORE_ANSWER_TIMEOUT_MS, TRANSACTION_CONNECTIONS_MAX
 
 CONNECT_TIMEOUT_S = 2.0  # a local or same-zone server answers in milliseconds
 ANSWER_TIMEOUT_S = STORE_ANSWER_TIMEOUT_MS / 1000
@@ -83,6 +83,21 @@ async def read_pool(dsn: str) -> asyncpg.Pool[Any]:
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=ANSWER_TIMEOUT_S,
         server_settings=_SETTINGS,
+        reset=_keep,
+    )
+    await pool
+    return pool
+
+
+async def transaction_pool(dsn: str) -> asyncpg.Pool[Any]:
+    """The pool of the few transactions of several statements. A connection that fails in one is terminated, never given back."""
+    pool = asyncpg.create_pool(
+        dsn,
+        min_size=0,
+        max_size=TRANSACTION_CONNECTIONS_MAX,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=ANSWER_TIMEOUT_S,
+        server_settings=_WRITING,
         reset=_keep,
     )
     await pool

@@ -31,6 +31,11 @@ def key_about(key_id: str) -> str:
     return f"api_key/{key_id}"
 
 
+def webhook_about(endpoint_id: str, number: int) -> str:
+    """What a sealed webhook secret is bound to."""
+    return f"webhook_secret/{endpoint_id}/{number}"
+
+
 def decoded(manifest: Manifest, text: bytes) -> Any:
     """The channel's credentials struct, None for a local channel. Raises CredentialsInvalid."""
     try:

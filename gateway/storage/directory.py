@@ -15,15 +15,18 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Protocol
 
 import asyncpg
+import msgspec
 
 from adapters.channel import Manifest
 from adapters.transport import ChannelTransport
 from gateway.clock import Clock
 from gateway.domain.errors import StoreUnavailable
 from gateway.flow.ports import Account, ApiKey
+from gateway.flow.routing_rules import RuleFile, RuleSet
 from gateway.limits import (
     CALL_TIMEOUT_MS,
     DIRECTORY_AGE_MS_MAX,
@@ -44,15 +47,26 @@ OLD_CALLS_END_S = (SEND_DEADLINE_MS + CALL_TIMEOUT_MS) / 1000  # whoever was giv
 
 DELTA = """
 SELECT 'snapshot' AS kind, pg_snapshot_xmin(pg_current_snapshot())::text AS id, '' AS merchant_id, NULL AS store_id,
-       NULL AS terminal_id, '' AS label, 0 AS priority, true AS live, ''::bytea AS sealed
+       NULL AS terminal_id, '' AS label, 0 AS priority, true AS live, ''::bytea AS sealed, NULL AS drained
 UNION ALL
-SELECT 'store', id, merchant_id, NULL, NULL, '', 0, true, '' FROM store WHERE changed_xid >= $1::text::xid8
+SELECT 'store', id, merchant_id, NULL, NULL, '', 0, true, '', NULL FROM store WHERE changed_xid >= $1::text::xid8
 UNION ALL
-SELECT 'key', id, merchant_id, store_id, terminal_id, role, 0, revoked_at IS NULL, sealed
+SELECT 'key', id, merchant_id, store_id, terminal_id, role, 0, revoked_at IS NULL, sealed, NULL
 FROM api_key WHERE changed_xid >= $1::text::xid8
 UNION ALL
-SELECT 'account', id, merchant_id, store_id, NULL, channel, priority, enabled, sealed
+SELECT 'account', id, merchant_id, store_id, NULL, channel, priority, enabled, sealed, drained_reason
 FROM channel_account WHERE changed_xid >= $1::text::xid8
+UNION ALL
+SELECT 'restored', id::text, '', NULL, NULL, lost_from::text, 0, ended_at IS NULL, '', NULL
+FROM restored WHERE changed_xid >= $1::text::xid8
+UNION ALL
+SELECT 'webhook', id, merchant_id, NULL, NULL, origin, 0, enabled, '', NULL FROM webhook_endpoint WHERE changed_xid >= $1::text::xid8
+UNION ALL
+SELECT 'rules', merchant_id || '/' || coalesce(store_id, ''), merchant_id, store_id, NULL, rules::text, version, true, '', NULL
+FROM rule_set r WHERE changed_xid >= $1::text::xid8 AND NOT EXISTS (
+    SELECT FROM rule_set n
+    WHERE n.merchant_id = r.merchant_id AND coalesce(n.store_id, '') = coalesce(r.store_id, '') AND n.version > r.version
+)
 """
 
 
@@ -66,7 +80,7 @@ class Transport(ChannelTransport, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One row of the delta; `label` is a key's role or an account's channel."""
+    """One row of the delta; `label` is a key's role, an account's channel, an endpoint's origin or the text of a rule set."""
 
     kind: str
     id: str
@@ -77,6 +91,7 @@ class _Row:
     priority: int
     live: bool
     sealed: bytes
+    drained: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +99,7 @@ class _Ready:
     """A row that was made usable; `thing` is None when it could not be, and `problem` says why."""
 
     row: _Row
-    thing: ApiKey | Account | None
+    thing: ApiKey | Account | RuleSet | None
     transport: Transport | None = None
     problem: str = ""
 
@@ -123,6 +138,9 @@ class SnapshotDirectory:
         self._keys: dict[str, ApiKey] = {}
         self._accounts: dict[str, Account] = {}
         self._of_merchant: dict[str, dict[str, Account]] = {}
+        self._rules: dict[tuple[str, str | None], RuleSet] = {}  # by merchant and store
+        self._restored: dict[str, datetime] = {}  # while "restored" mode stands: the moment from which the books may lack something
+        self._endpoints: dict[str, dict[str, str]] = {}  # merchant -> enabled webhook endpoint -> origin
         self._ranked: dict[str, tuple[Account, ...]] = {}
         self._transports: dict[str, Transport] = {}
         self._problems: dict[str, tuple[str, str]] = {}
@@ -165,6 +183,19 @@ class SnapshotDirectory:
     def store_exists(self, merchant_id: str, store_id: str) -> bool:
         """See `Directory`."""
         return (merchant_id, store_id) in self._stores
+
+    def rules(self, merchant_id: str, store_id: str) -> RuleSet | None:
+        """See `Directory`."""
+        own = self._rules.get((merchant_id, store_id))
+        return own if own is not None and own.rules else self._rules.get((merchant_id, None))
+
+    def webhook_origins(self, merchant_id: str) -> frozenset[str]:
+        """See `Directory`."""
+        return frozenset(self._endpoints.get(merchant_id, {}).values())
+
+    def restored_from(self) -> datetime | None:
+        """See `Directory`."""
+        return min(self._restored.values(), default=None)
 
     def manifests(self) -> Mapping[str, Manifest]:
         """See `Directory`."""
@@ -235,6 +266,8 @@ class SnapshotDirectory:
                     return _Ready(row, self._key(row))
                 case "account":
                     return self._account(row)
+                case "rules":
+                    return _Ready(row, RuleSet(version=row.priority, rules=msgspec.json.decode(row.label, type=RuleFile).rules))
                 case _:
                     return _Ready(row, None)
         except Exception as error:  # noqa: BLE001  a channel's builder may raise anything
@@ -254,7 +287,7 @@ class SnapshotDirectory:
     def _account(self, row: _Row) -> _Ready:
         before, known = self._accounts.get(row.id), self._rows.get(("account", row.id))
         if before is not None and known is not None and known.sealed == row.sealed:
-            placed = replace(before, store_id=row.store_id, priority=row.priority, enabled=row.live)
+            placed = replace(before, store_id=row.store_id, priority=row.priority, enabled=row.live, drained=row.drained)
             return _Ready(row, placed, self._transports.get(row.id))
         manifest = self._manifests.get(row.label)
         if manifest is None:
@@ -275,6 +308,7 @@ class SnapshotDirectory:
             channel=None if is_local else built,
             local=built if is_local else None,
             notify_url=self._notify_url(row.id, credentials),
+            drained=row.drained,
         )
         return _Ready(row, account, transport)
 
@@ -295,8 +329,16 @@ class SnapshotDirectory:
             case Account() as account:
                 self._accounts[row.id] = account
                 self._of_merchant.setdefault(row.merchant_id, {})[row.id] = account
+            case RuleSet() as rules:
+                self._rules[row.merchant_id, row.store_id] = rules
             case None if row.kind == "store":
                 self._stores.add((row.merchant_id, row.id))
+            case None if row.kind == "restored":
+                self._note_restored(row)
+            case None if row.kind == "webhook" and row.live:
+                self._endpoints.setdefault(row.merchant_id, {})[row.id] = row.label
+            case None if row.kind == "webhook":
+                self._endpoints.get(row.merchant_id, {}).pop(row.id, None)
             case None:
                 self._keys.pop(row.id, None)
                 self._accounts.pop(row.id, None)
@@ -304,6 +346,14 @@ class SnapshotDirectory:
         self._note(row, ready.problem)
         if row.kind == "account":
             self._swap_transport(row.id, ready.transport)
+
+    def _note_restored(self, row: _Row) -> None:
+        self._restored.pop(row.id, None)
+        if row.live:
+            self._restored[row.id] = datetime.fromisoformat(row.label)
+            log.warning("restored mode stands: channels are asked before anything is opened; what happened after %s may be lost", row.label)
+        else:
+            log.info("restored mode has ended")
 
     def _note(self, row: _Row, problem: str) -> None:
         """Keep what is wrong for `doctor`, and tell the log once per change."""

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 
-import msgspec
-
 from gateway.domain.errors import FieldInvalid
+from gateway.domain.resources import event_json
 from gateway.flow.ports import EventPage
 from gateway.storage.reader import Reader
 
@@ -19,7 +18,6 @@ WHERE merchant_id = $1 AND public AND (xid, seq) > ($2::text::xid8, $3) AND xid 
 ORDER BY xid, seq LIMIT $4"""
 
 _CURSOR = re.compile(r"([0-9]{1,19})-([0-9]{1,18})", re.ASCII)
-_encode = msgspec.json.encode
 
 
 class EventFeed(Reader):
@@ -31,7 +29,9 @@ class EventFeed(Reader):
         rows = await self._fetch(FEED, merchant_id, xid, seq, limit + 1)
         page = rows[:limit]
         cursor = f"{page[-1]['xid']}-{page[-1]['seq']}" if page else after
-        return EventPage(tuple(event_document(row["id"], row["type"], row["at"], row["data"]) for row in page), cursor, len(rows) > limit)
+        return EventPage(
+            tuple(event_json(row["id"], row["type"], row["at"], row["data"].encode()) for row in page), cursor, len(rows) > limit
+        )
 
 
 def position(cursor: str | None) -> tuple[str, int]:
@@ -42,9 +42,3 @@ def position(cursor: str | None) -> tuple[str, int]:
     if found is None:
         raise FieldInvalid("after is a next_cursor of this call, or absent", field="after")
     return found[1], int(found[2])
-
-
-def event_document(event_id: str, kind: str, at: object, data: str) -> bytes:
-    """`{type, id, created_at, data: {payment|refund: ...}}`, the stored text spliced in unchanged."""
-    shape = {"type": kind, "id": event_id, "created_at": at, "data": {kind.partition(".")[0]: msgspec.Raw(data.encode())}}
-    return _encode(shape)

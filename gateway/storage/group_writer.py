@@ -6,6 +6,10 @@ No two records that touch the same row share a flush or two flushes in flight. N
 
 A reply lost on the way says nothing about the commit: the same records are sent again on a new connection, where the rows of the
 first sending make them lose against themselves, and the caller's `judge` tells such a loss from a real one.
+
+Nobody waits for ever behind a PostgreSQL that hangs. A record that has waited `WRITER_QUEUE_WAIT_MS_MAX` is refused while it is
+still ours alone: "nothing written" is then true. One that was handed over is answered when its flush ends, or when
+`WRITER_FLUSH_MS_MAX` has passed, and then with "perhaps" unless the server itself said that it rolled back.
 """
 
 from __future__ import annotations
@@ -21,11 +25,18 @@ import asyncpg
 import structlog
 
 from gateway.domain.errors import OutcomePending, Overloaded, StoreUnavailable
-from gateway.limits import FLUSH_RECORDS_MAX, FLUSHES_IN_FLIGHT_MAX, WRITER_QUEUE_RECORDS_MAX
+from gateway.limits import (
+    FLUSH_RECORDS_MAX,
+    FLUSHES_IN_FLIGHT_MAX,
+    WRITER_FLUSH_MS_MAX,
+    WRITER_QUEUE_RECORDS_MAX,
+    WRITER_QUEUE_WAIT_MS_MAX,
+)
 from gateway.storage.connections import ANSWER_TIMEOUT_S, COLLIDED, GAVE_UP, REPLY_LOST, UNREACHABLE, connect, discard
 from gateway.telemetry.metrics import STORE_FLUSHES, STORE_RETRIES
 
 R = TypeVar("R")
+QUEUE_WAIT_S, FLUSH_S = WRITER_QUEUE_WAIT_MS_MAX / 1000, WRITER_FLUSH_MS_MAX / 1000
 log = structlog.get_logger("tillgate.store")
 
 
@@ -46,6 +57,7 @@ class _Waiting(Generic[R]):
     record: R
     keys: tuple[Hashable, ...]
     answer: asyncio.Future[asyncpg.Record | None]
+    since: float  # seconds of the loop's clock
     lost_once: bool = field(default=False)  # a reply to it was lost: it may stand, whatever later sendings say
 
 
@@ -58,6 +70,7 @@ class GroupWriter(Generic[R]):
         self._queue: deque[_Waiting[R]] = deque()
         self._busy: set[Hashable] = set()
         self._work = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None  # one for the whole queue: set to when its oldest record has waited enough
         self._lanes: list[asyncio.Task[None]] = []
         self._flushed = STORE_FLUSHES.labels(kind.name)
         self._closing = False
@@ -70,9 +83,12 @@ class GroupWriter(Generic[R]):
         """Durable when it returns. Raises `Overloaded` and `StoreUnavailable` (nothing written) or `OutcomePending` (perhaps)."""
         if self._closing or len(self._queue) >= WRITER_QUEUE_RECORDS_MAX:
             raise Overloaded
-        waiting = _Waiting(record, self._kind.keys(record), asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(record, self._kind.keys(record), loop.create_future(), loop.time())
         self._queue.append(waiting)
         self._work.set()
+        if self._alarm is None:
+            self._alarm = loop.call_at(waiting.since + QUEUE_WAIT_S, self._ring)
         return await waiting.answer
 
     async def close(self) -> None:
@@ -80,6 +96,8 @@ class GroupWriter(Generic[R]):
         self._closing = True
         self._work.set()
         await asyncio.gather(*self._lanes, return_exceptions=True)
+        if self._alarm is not None:
+            self._alarm.cancel()
 
     def __repr__(self) -> str:
         return f"<GroupWriter {self._kind.name} waiting={len(self._queue)} rows_in_flight={len(self._busy)}>"
@@ -88,7 +106,7 @@ class GroupWriter(Generic[R]):
         connection: asyncpg.Connection[Any] | None = None
         while batch := await self._next_batch():
             try:
-                connection = await self._flush(connection, batch)
+                connection = await self._flush(connection, batch, asyncio.get_running_loop().time() + FLUSH_S)
             except Exception as error:  # noqa: BLE001 - a lane must outlive whatever a batch brings; its records hear of it
                 self._fail(batch, error)
             finally:
@@ -108,8 +126,28 @@ class GroupWriter(Generic[R]):
             self._work.clear()
             await self._work.wait()
 
+    def _ring(self) -> None:
+        """The oldest record has waited enough, if it is still there."""
+        self._refuse_the_old()
+        self._alarm = None
+        if self._queue:
+            self._alarm = asyncio.get_running_loop().call_at(self._queue[0].since + QUEUE_WAIT_S, self._ring)
+
+    def _refuse_the_old(self) -> None:
+        """Whoever has waited too long for a lane hears so; the queue is in order of age."""
+        too_old = asyncio.get_running_loop().time() - QUEUE_WAIT_S
+        refused = 0
+        while self._queue and self._queue[0].since <= too_old:
+            waiting = self._queue.popleft()
+            if not waiting.answer.done():  # its caller is still there
+                waiting.answer.set_exception(StoreUnavailable())
+                refused += 1
+        if refused:
+            log.warning("store_too_slow", writer=self._kind.name, error="QueueWait", records=refused)
+
     def _take(self) -> list[_Waiting[R]]:
         """What may be flushed now; a record whose rows are in flight, or already in this batch, keeps its place."""
+        self._refuse_the_old()
         batch: list[_Waiting[R]] = []
         kept: list[_Waiting[R]] = []
         while self._queue and len(batch) < FLUSH_RECORDS_MAX:
@@ -125,14 +163,19 @@ class GroupWriter(Generic[R]):
         batch.sort(key=lambda waiting: self._kind.sort_key(waiting.record))
         return batch
 
-    async def _flush(self, connection: asyncpg.Connection[Any] | None, batch: list[_Waiting[R]]) -> asyncpg.Connection[Any]:
+    async def _flush(
+        self, connection: asyncpg.Connection[Any] | None, batch: list[_Waiting[R]], give_up_at: float
+    ) -> asyncpg.Connection[Any]:
+        """The connection to use next. Raises what the batch's callers are told, no later than `give_up_at` on the loop's clock."""
         self._flushed.observe(len(batch))
         again = "no"
         for attempt in range(4):
+            if asyncio.get_running_loop().time() >= give_up_at:
+                break
             if connection is None or connection.is_closed():
-                connection = await self._connected(batch)
+                connection = await self._connected(batch, give_up_at)
             try:
-                found = await self._send(connection, batch)
+                found = await self._send(connection, batch, give_up_at)
             except COLLIDED:
                 again = "collided"
             except REPLY_LOST as error:
@@ -147,7 +190,7 @@ class GroupWriter(Generic[R]):
             except asyncpg.PostgresError:
                 if len(batch) == 1:
                     raise
-                return await self._one_by_one(connection, batch)
+                return await self._one_by_one(connection, batch, give_up_at)
             else:
                 for waiting in batch:
                     if not waiting.answer.done():
@@ -155,27 +198,32 @@ class GroupWriter(Generic[R]):
                 return connection
             STORE_RETRIES.labels(again).inc()
         if again == "collided" and connection is not None and len(batch) > 1:
-            return await self._one_by_one(connection, batch)
+            return await self._one_by_one(connection, batch, give_up_at)
         raise _absence(batch)
 
-    async def _send(self, connection: asyncpg.Connection[Any], batch: Sequence[_Waiting[R]]) -> dict[tuple[str, str], asyncpg.Record]:
+    async def _send(
+        self, connection: asyncpg.Connection[Any], batch: Sequence[_Waiting[R]], give_up_at: float
+    ) -> dict[tuple[str, str], asyncpg.Record]:
         arguments = self._kind.arguments([waiting.record for waiting in batch])
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+        async with asyncio.timeout_at(min(asyncio.get_running_loop().time() + ANSWER_TIMEOUT_S, give_up_at)):
             answer = await connection.fetch(self._kind.statement, *arguments)
         return {(row["merchant_id"], row["payment_id"]): row for row in answer}
 
-    async def _connected(self, batch: list[_Waiting[R]]) -> asyncpg.Connection[Any]:
+    async def _connected(self, batch: list[_Waiting[R]], give_up_at: float) -> asyncpg.Connection[Any]:
         try:
-            return await connect(self._dsn, writing=True)
+            async with asyncio.timeout_at(give_up_at):
+                return await connect(self._dsn, writing=True)
         except (*UNREACHABLE, asyncpg.PostgresError) as error:
             log.warning("store_unreachable", writer=self._kind.name, error=type(error).__name__)
             raise _absence(batch) from error
 
-    async def _one_by_one(self, connection: asyncpg.Connection[Any], batch: list[_Waiting[R]]) -> asyncpg.Connection[Any]:
+    async def _one_by_one(
+        self, connection: asyncpg.Connection[Any], batch: list[_Waiting[R]], give_up_at: float
+    ) -> asyncpg.Connection[Any]:
         """One bad record must not fail its neighbours."""
         for waiting in batch:
             try:
-                connection = await self._flush(connection, [waiting])
+                connection = await self._flush(connection, [waiting], give_up_at)
             except Exception as error:  # noqa: BLE001 - told to the one caller it belongs to
                 self._fail([waiting], error)
         return connection

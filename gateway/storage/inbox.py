@@ -18,6 +18,9 @@ OPEN_CASE = """INSERT INTO "case" (merchant_id, id, kind, object_id, evidence, o
 ON CONFLICT DO NOTHING"""
 CLOSE_CASE = """UPDATE "case" SET closed_at = $4, closed_by = $2, reason = $3 WHERE id = $1 AND closed_at IS NULL RETURNING id"""
 
+SETTLE_CASE = """UPDATE "case" SET closed_at = $5, closed_by = 'tillgate', reason = $4
+WHERE object_id = $2 AND kind = $3 AND merchant_id = $1 AND closed_at IS NULL"""
+
 
 class Inbox(Reader):
     """See `gateway.flow.ports.Store`."""
@@ -41,3 +44,7 @@ class Inbox(Reader):
         """Raises `NotFound` when no such case is open."""
         if await self._row(CLOSE_CASE, case_id, closed_by, reason, now) is None:
             raise NotFound(f"no open case {case_id}")
+
+    async def settle_case(self, merchant_id: str, object_id: str, kind: str, *, reason: str, now: datetime) -> None:
+        """If there is one."""
+        await self._fetch(SETTLE_CASE, merchant_id, object_id, kind, reason, now)

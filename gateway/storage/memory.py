@@ -7,25 +7,27 @@ absence are for whoever wraps it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
 from msgspec import structs
 
+from gateway.clock import SystemClock
 from gateway.domain.change import Case, Change, Event, Opening, Posting
 from gateway.domain.errors import NotFound
+from gateway.domain.order import OrderRefusal, OrderTerms, Override
 from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.domain.resources import event_json
 from gateway.domain.states import PAYMENT_HOLDING
 from gateway.flow.ports import (
     Applied,
-    DueAttempt,
-    DueRefund,
     EventPage,
     KeyTaken,
     NumberTaken,
     Opened,
+    OrderSplit,
     PaymentFilter,
     RefundFilter,
     RefundTaken,
@@ -33,9 +35,10 @@ from gateway.flow.ports import (
     StoredCallback,
     TenderTaken,
 )
-from gateway.limits import CALL_TIMEOUT_MS
 from gateway.storage.columns import ATTEMPT_MOVING, PAYMENT_MOVING, REFUND_MOVING
-from gateway.storage.event_feed import event_document, position
+from gateway.storage.event_feed import position
+from gateway.storage.memory_due import MemoryDueWork
+from gateway.storage.memory_orders import opened_in_order
 from gateway.storage.memory_rules import (
     UNIQUE,
     StoreRefusal,
@@ -80,10 +83,11 @@ class KeptCase:
     closed: tuple[datetime, str, str] | None = None
 
 
-class MemoryStore:
-    """`gateway.flow.ports.Store`. The attributes are the tables, for tests to look at."""
+class MemoryStore(MemoryDueWork):
+    """`gateway.flow.ports.Store`. The attributes are the tables, for tests to look at; `now` is the store's own clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], datetime] | None = None) -> None:
+        super().__init__(now or SystemClock().now)
         self.claims: dict[Key, KeptClaim] = {}
         self.payment_rows: dict[Key, Payment] = {}
         self.refund_rows: dict[Key, Refund] = {}
@@ -91,20 +95,33 @@ class MemoryStore:
         self.journal: list[tuple[str, Posting]] = []
         self.callbacks: dict[Key, tuple[StoredCallback, bool]] = {}
         self.cases: list[KeptCase] = []
-        self.beats: dict[str, datetime] = {}
+        self.orders: dict[Key, int | None] = {}  # (merchant, order) -> its amount, once a tender said it
+        self.overrides: list[tuple[str, str, Override]] = []  # merchant, the payment let in, the risk record
         self._transaction = 0
         self._trades: dict[str, Key] = {}  # every out_trade_no -> its payment
         self._event_ids: dict[Key, Event] = {}
 
     # --- the road of a payment
 
-    async def open(self, opening: Opening) -> Opened | KeyTaken | TenderTaken | NumberTaken:
+    async def open(self, opening: Opening) -> Opened | KeyTaken | TenderTaken | NumberTaken | OrderSplit:
         """Write 1."""
+        if (opening.payment.merchant_id, opening.payment.order_no) in self.orders:
+            return self.why_lost(opening)
+        return self.opened_alone(opening)
+
+    async def open_in_order(
+        self, opening: Opening, terms: OrderTerms
+    ) -> Opened | KeyTaken | TenderTaken | NumberTaken | OrderRefusal | Stale:
+        """Write 1 of a tender of a split order."""
+        return await opened_in_order(self, opening, terms)
+
+    def opened_alone(self, opening: Opening) -> Opened | KeyTaken | TenderTaken | NumberTaken | OrderSplit:
+        """Write 1 of an order that is not split, or whose rules were looked at."""
         p, claim = opening.payment, opening.claim
         tender = (p.merchant_id, p.order_no, p.tender_no)
         wanted = KeptClaim(p.id, tender, claim.first_n, p.status in PAYMENT_HOLDING, claim.fingerprint)
         if self._collides(wanted, p.merchant_id, claim.idempotency_key):
-            return self._why_lost(opening, tender)
+            return self.why_lost(opening)
         if claim.first_n < 1:
             raise StoreRefusal("23514", "claim_first_n_check")
         first = structs.replace(p, attempts=p.attempts[:1])  # as the statement: a payment opens with one attempt
@@ -125,7 +142,7 @@ class MemoryStore:
             return Applied() if self._written(change) else Stale()
         if change.new_refund is not None and self._refund_collides(change.new_refund, key):
             return RefundTaken()
-        new = self._moved_payment(old, change.payment)
+        new = self._moved_payment(old, change.payment, change.new_attempt)
         refund = self._moved_refund(change.refund, key)
         check_payment_move(old, new)  # as the database: triggers before CHECKs
         check_payment(new)
@@ -134,6 +151,7 @@ class MemoryStore:
             check_refund(change.new_refund)
         self._check_new(None, change.events, key[0])
         self.payment_rows[key] = new
+        self._trades |= {attempt.out_trade_no: key for attempt in new.attempts[len(old.attempts) :]}
         for row in (refund, change.new_refund):
             if row is not None:
                 self.refund_rows[row.merchant_id, row.id] = row
@@ -206,41 +224,8 @@ class MemoryStore:
         found = [k for k in self.log if k.place > (int(transaction), row) and k.merchant_id == merchant_id and k.event.public]
         page = found[:limit]
         cursor = "{}-{}".format(*page[-1].place) if page else after
-        documents = tuple(event_document(k.event.id, k.event.type, k.event.at, k.event.data.decode()) for k in page)
+        documents = tuple(event_json(k.event.id, k.event.type, k.event.at, k.event.data) for k in page)
         return EventPage(documents, cursor, len(found) > limit)
-
-    # --- the sweeper's work
-
-    async def take_due_attempts(self, now: datetime, limit: int, lease_ms: int, worker_lease_ms: int) -> Sequence[DueAttempt]:
-        """Lease due attempts."""
-        silent, lost = now - timedelta(milliseconds=worker_lease_ms), now - timedelta(milliseconds=CALL_TIMEOUT_MS)
-
-        def may_be_taken(a: Attempt) -> bool:
-            beaten = self.beats.get(a.worker_id)
-            return a.status != "sent" or a.send_by < lost or beaten is None or beaten <= silent
-
-        pairs = ((p, a) for p in self.payment_rows.values() for a in p.attempts)
-        found = [(a.due_at, p, a) for p, a in pairs if a.due_at is not None and a.due_at <= now and may_be_taken(a)]
-        found.sort(key=lambda each: each[0])
-        taken = found[:limit]
-        until = now + timedelta(milliseconds=lease_ms)
-        for _, p, a in taken:
-            leased = tuple(structs.replace(each, due_at=until) if each is a else each for each in p.attempts)
-            self.payment_rows[p.merchant_id, p.id] = structs.replace(p, attempts=leased)
-        return [DueAttempt(p.merchant_id, p.id, a.out_trade_no) for _, p, a in taken]
-
-    async def take_due_refunds(self, now: datetime, limit: int, lease_ms: int) -> Sequence[DueRefund]:
-        """Lease due refunds."""
-        found = [(r.due_at, key, r) for key, r in self.refund_rows.items() if r.due_at is not None and r.due_at <= now]
-        found.sort(key=lambda each: each[0])
-        until = now + timedelta(milliseconds=lease_ms)
-        for _, key, r in found[:limit]:
-            self.refund_rows[key] = structs.replace(r, due_at=until)
-        return [DueRefund(r.merchant_id, r.payment_id, r.id) for _, _, r in found[:limit]]
-
-    async def beat(self, worker_id: str, now: datetime) -> None:
-        """The worker lives."""
-        self.beats[worker_id] = now
 
     # --- what arrives from outside
 
@@ -267,6 +252,12 @@ class MemoryStore:
                 return
         raise NotFound(f"no open case {case_id}")
 
+    async def settle_case(self, merchant_id: str, object_id: str, kind: str, *, reason: str, now: datetime) -> None:
+        """If there is one."""
+        for place, kept in enumerate(self.cases):
+            if (kept.merchant_id, kept.object_id, kept.case.kind, kept.closed) == (merchant_id, object_id, kind, None):
+                self.cases[place] = replace(kept, closed=(now, "tillgate", reason))
+
     # --- parts
 
     def _collides(self, wanted: KeptClaim, merchant_id: str, key: str) -> bool:
@@ -276,8 +267,10 @@ class MemoryStore:
             for (merchant, _), kept in self.claims.items()
         )
 
-    def _why_lost(self, opening: Opening, tender: tuple[str, str, int]) -> Opened | KeyTaken | TenderTaken | NumberTaken:
+    def why_lost(self, opening: Opening) -> Opened | KeyTaken | TenderTaken | NumberTaken | OrderSplit:
+        """Read by a second look, as after the statement."""
         p = opening.payment
+        tender = (p.merchant_id, p.order_no, p.tender_no)
         bound = self.claims.get((p.merchant_id, opening.claim.idempotency_key))
         if bound is not None:
             return Opened() if bound.payment_id == p.id else KeyTaken(self.payment_rows[p.merchant_id, bound.payment_id], bound.fingerprint)
@@ -286,7 +279,8 @@ class MemoryStore:
         if holder is not None:
             return TenderTaken(self.payment_rows[p.merchant_id, holder.payment_id])
         tried = (a.trade_number for kept in rivals for a in self.payment_rows[p.merchant_id, kept.payment_id].attempts)
-        return NumberTaken(max(tried, default=0))
+        highest_n = max(tried, default=0)
+        return NumberTaken(highest_n) if highest_n >= opening.claim.first_n else OrderSplit()
 
     def _check_new(self, opened: Payment | None, events: Sequence[Event], merchant_id: str = "") -> None:
         if opened is not None:
@@ -297,10 +291,14 @@ class MemoryStore:
         if any((merchant_id, event.id) in self._event_ids for event in events):
             raise StoreRefusal(UNIQUE, "event_pkey")
 
-    def _moved_payment(self, old: Payment, wanted: Payment) -> Payment:
-        """Only what an UPDATE may touch: the moving columns of rows that exist."""
+    def _moved_payment(self, old: Payment, wanted: Payment, new_attempt: Attempt | None) -> Payment:
+        """Only what an UPDATE may touch, the moving columns of rows that exist; and the one attempt that is new."""
         by_id = {attempt.id: attempt for attempt in wanted.attempts}
         attempts = tuple(_moved(known, by_id[known.id], ATTEMPT_MOVING.names) if known.id in by_id else known for known in old.attempts)
+        if new_attempt is not None:
+            if new_attempt.out_trade_no in self._trades:
+                raise StoreRefusal(UNIQUE, "attempt")
+            attempts = (*attempts, new_attempt)
         return structs.replace(_moved(old, wanted, PAYMENT_MOVING.names), attempts=attempts)
 
     def _moved_refund(self, wanted: Refund | None, key: Key) -> Refund | None:

@@ -15,12 +15,12 @@ from gateway.domain.states import (
     ATTEMPT_LIVE,
     ATTEMPT_STATES,
     ATTEMPT_UNCHARGED,
-    PAYMENT,
+    OVERRIDDEN_NEVER,
     PAYMENT_STATES,
     PAYMENT_UNCHARGED,
     REFUND,
     REFUND_STATES,
-    STAY,
+    payment_moves,
 )
 from gateway.limits import AMOUNT_FEN_MAX, AMOUNT_FEN_MIN, TENDER_NO_MAX
 
@@ -29,8 +29,11 @@ UNIQUE = "23505"
 UNBALANCED = "TG002"
 ILLEGAL_MOVE = "TG003"
 ILLEGAL_VERSION = "TG004"
+NO_PROOF = "TG005"
+PROOFS = {"not_sent": {"P0"}, "declined": {"P1"}, "reversed": {"P2", "P3", "P4"}}
 
-_PAYMENT_MOVES = {state: frozenset(to for to in PAYMENT[state].values() if to != STAY) for state in PAYMENT_STATES}
+_PAYMENT_MOVES = {state: frozenset(to for old, to, _ in payment_moves() if old == state) for state in PAYMENT_STATES}
+_OVERRIDDEN_ONLY = frozenset((old, to) for old, to, overridden in payment_moves() if overridden)
 _HAS_MONEY = frozenset({"succeeded", "captured_late", "returned"})
 _WATCHED = frozenset({"pending", "in_doubt", "cancelling"})
 _OPEN = frozenset({"requested", "processing", "in_doubt"})
@@ -69,6 +72,7 @@ def check_attempt(attempt: Attempt) -> None:
     _require(min(a.captured_amount, a.received_amount, a.reserved_amount, a.returned_amount) >= 0, "attempt_amounts")
     _require(a.reserved_amount + a.returned_amount <= a.captured_amount, "refunds_within_capture")
     _require(a.status not in ATTEMPT_UNCHARGED or bool(a.evidence), "a_no_needs_evidence")
+    _require(a.status not in PROOFS or any(item.proof in PROOFS[a.status] for item in a.evidence), "a_no_needs_proof")
     _require((a.captured_amount > 0) == (a.status in _HAS_MONEY), "money_is_known")
     _require(a.status not in _WATCHED or a.due_at is not None, "live_is_watched")
 
@@ -88,8 +92,24 @@ def check_refund(refund: Refund) -> None:
 def check_payment_move(old: Payment, new: Payment) -> None:
     """The triggers of `payment` and `attempt`; the version was compared before."""
     _move("payment", _PAYMENT_MOVES, old.status, new.status)
-    for before, after in zip(old.attempts, new.attempts, strict=True):
+    _check_override(old, new)
+    for before, after in zip(old.attempts, new.attempts, strict=False):
         _move("attempt", ATTEMPT, before.status, after.status)
+        if before.live and after.status == "captured_late" and old.overridden_at is None:
+            raise StoreRefusal(ILLEGAL_MOVE, "attempt")
+    if len(new.attempts) > len(old.attempts) and any(attempt.status not in ATTEMPT_UNCHARGED for attempt in new.attempts[:-1]):
+        raise StoreRefusal(NO_PROOF, "attempt")
+
+
+def _check_override(old: Payment, new: Payment) -> None:
+    """An overridden payment never succeeds; only one that is in doubt is overridden, and once."""
+    needs = old.overridden_at is None and (old.status, new.status) in _OVERRIDDEN_ONLY
+    if needs or (old.overridden_at is not None and new.status in OVERRIDDEN_NEVER):
+        raise StoreRefusal(ILLEGAL_MOVE, "payment")
+    named = (new.overridden_at, new.overridden_by) != (old.overridden_at, old.overridden_by)
+    if named and (old.overridden_at is not None or (old.status, new.status) != ("in_doubt", "in_doubt")):
+        raise StoreRefusal(ILLEGAL_MOVE, "payment")
+    _require((new.overridden_at is None) == (new.overridden_by is None), "override_is_whole")
 
 
 def check_refund_move(old: Refund, new: Refund) -> None:

@@ -24,6 +24,8 @@ BY_TRADE = f"""{_WHOLE} FROM attempt named JOIN payment p ON p.merchant_id = nam
 WHERE named.out_trade_no = $2 AND named.channel_account = $1 ORDER BY a.number"""
 HOLDER = f"""{_WHOLE} FROM claim k JOIN payment p ON p.merchant_id = k.merchant_id AND p.id = k.payment_id {_JOIN}
 WHERE k.merchant_id = $1 AND k.order_no = $2 AND k.tender_no = $3 AND k.holds ORDER BY a.number"""
+HOLDERS = f"""{_WHOLE} FROM claim k JOIN payment p ON p.merchant_id = k.merchant_id AND p.id = k.payment_id {_JOIN}
+WHERE k.merchant_id = $1 AND k.order_no = $2 AND k.holds ORDER BY p.id, a.number"""
 HIGHEST_N = """SELECT max(a.trade_number) AS n FROM claim k JOIN attempt a ON a.merchant_id = k.merchant_id AND a.payment_id = k.payment_id
 WHERE k.merchant_id = $1 AND k.order_no = $2 AND k.tender_no = $3"""
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Self
 
 import asyncpg
 
 from gateway.domain.change import Change, Opening
 from gateway.domain.errors import OutcomePending, StoreUnavailable
+from gateway.domain.order import OrderRefusal, OrderTerms
 from gateway.domain.payment import Payment
-from gateway.flow.ports import Applied, KeyTaken, NumberTaken, Opened, RefundTaken, Stale, TenderTaken
-from gateway.storage.connections import read_pool
+from gateway.flow.ports import Applied, KeyTaken, NumberTaken, Opened, OrderSplit, RefundTaken, Stale, TenderTaken
+from gateway.storage.connections import read_pool, transaction_pool
 from gateway.storage.due_work import DueWork
 from gateway.storage.event_feed import EventFeed
 from gateway.storage.group_writer import GroupWriter, Kind
+from gateway.storage.heart import Heart
 from gateway.storage.inbox import Inbox
+from gateway.storage.orders import Lost, OrderOpenings
 from gateway.storage.payment_reader import PaymentReader
 from gateway.storage.rows import apply_arguments, open_arguments
 from gateway.storage.statements import APPLY, OPEN
@@ -42,26 +46,35 @@ CHANGES: Kind[Change] = Kind("apply", APPLY, apply_arguments, lambda change: (_i
 class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
     """`gateway.flow.ports.Store` on PostgreSQL 14 or newer."""
 
-    def __init__(self, dsn: str, pool: asyncpg.Pool[Any]) -> None:
+    def __init__(self, dsn: str, pool: asyncpg.Pool[Any], orders: OrderOpenings) -> None:
         super().__init__(pool)
+        self._orders = orders
+        self._heart = Heart(dsn)
         self._openings = GroupWriter(dsn, OPENINGS)
         self._changes = GroupWriter(dsn, CHANGES)
 
     @classmethod
     async def connected(cls, dsn: str) -> Self:
         """On the running loop; works before Postgres does."""
-        store = cls(dsn, await read_pool(dsn))
+        store = cls(dsn, await read_pool(dsn), OrderOpenings(await transaction_pool(dsn)))
         store._openings.start()
         store._changes.start()
         return store
+
+    @property
+    def pool(self) -> asyncpg.Pool[Any]:
+        """The readers' connections, for what no payment's version guards."""
+        return self._pool
 
     async def close(self) -> None:
         """Flush, then let go."""
         await self._openings.close()
         await self._changes.close()
+        await self._orders.close()
+        await self._heart.close()
         await self._pool.close()
 
-    async def open(self, opening: Opening) -> Opened | KeyTaken | TenderTaken | NumberTaken:
+    async def open(self, opening: Opening) -> Opened | KeyTaken | TenderTaken | NumberTaken | OrderSplit:
         """Write 1."""
         if await self._openings.write(opening) is not None:
             return Opened()
@@ -69,6 +82,19 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
             return await self._why_lost(opening)
         except StoreUnavailable as error:  # write 1 was handed over, and a rival or our own first sending stands
             raise OutcomePending from error
+
+    async def open_in_order(
+        self, opening: Opening, terms: OrderTerms
+    ) -> Opened | KeyTaken | TenderTaken | NumberTaken | OrderRefusal | Stale:
+        """Write 1 of a tender of a split order."""
+        result = await self._orders.open(opening, terms)
+        if not isinstance(result, Lost):
+            return result
+        try:
+            lost = await self._why_lost(opening)
+        except StoreUnavailable as error:
+            raise OutcomePending from error
+        return NumberTaken(opening.claim.first_n - 1) if isinstance(lost, OrderSplit) else lost
 
     async def apply(self, change: Change) -> Applied | Stale | RefundTaken:
         """Write 2, and every later one."""
@@ -80,12 +106,16 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
         except StoreUnavailable as error:
             raise OutcomePending from error
 
+    async def beat(self, worker_id: str, at: datetime | None = None) -> datetime:
+        """The worker lives."""
+        return await self._heart.beat(worker_id, at)
+
     async def alive(self) -> None:
         """Raises `StoreUnavailable`."""
         await self._fetch("SELECT 1")
 
-    async def _why_lost(self, opening: Opening) -> Opened | KeyTaken | TenderTaken | NumberTaken:
-        """In this order: the key exists; the tender is held; only the attempt number was taken."""
+    async def _why_lost(self, opening: Opening) -> Opened | KeyTaken | TenderTaken | NumberTaken | OrderSplit:
+        """In this order: the key exists; the tender is held; the attempt number was taken; or, none of these, the order is split."""
         p = opening.payment
         bound = await self.payment_by_key(p.merchant_id, opening.claim.idempotency_key)
         if bound is not None:
@@ -93,7 +123,8 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
         holder: Payment | None = await self._holder(p.merchant_id, p.order_no, p.tender_no)
         if holder is not None:
             return TenderTaken(holder)
-        return NumberTaken(await self._highest_n(p.merchant_id, p.order_no, p.tender_no))
+        highest_n = await self._highest_n(p.merchant_id, p.order_no, p.tender_no)
+        return NumberTaken(highest_n) if highest_n >= opening.claim.first_n else OrderSplit()
 
     async def _written(self, change: Change) -> bool:
         """Whether this very change is what stands at its version: the reply to its commit was lost and it was sent again."""

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from asyncpg import Record
 from msgspec import Raw, Struct
+from msgspec.structs import asdict
 
 from gateway.domain.change import Change, Opening
 from gateway.domain.payment import Attempt, Evidence, Failure, Payment, Refund
@@ -48,6 +49,7 @@ class _Event(Struct):
     public: bool
     data: Raw
     at: datetime
+    notify_url: str | None  # the payment's, for the outbox
 
 
 class _Posting(Struct):
@@ -79,7 +81,7 @@ def open_arguments(openings: list[Opening]) -> list[str]:
 
 
 def apply_arguments(changes: list[Change]) -> list[str]:
-    """The parameters of `statements.APPLY`: payments with their attempts, new refunds, changed refunds, events, journal, cases."""
+    """The parameters of `statements.APPLY`: payments and attempts, new refunds, changed refunds, events, journal, cases, new attempts."""
     cases = [
         _Case(k.payment.merchant_id, k.payment.id, k.case.id, k.case.kind, k.case.evidence, k.case.evidence.at) for k in changes if k.case
     ]
@@ -90,6 +92,7 @@ def apply_arguments(changes: list[Change]) -> list[str]:
         _text(_events(changes)),
         _text(_postings(changes)),
         _text(cases),
+        _text([_new_attempt(change.payment, change.new_attempt) for change in changes if change.new_attempt]),
     ]
 
 
@@ -106,10 +109,14 @@ def _claim(opening: Opening) -> _Claim:
 
 def _events(records: list[Opening] | list[Change]) -> list[_Event]:
     return [
-        _Event(r.payment.merchant_id, r.payment.id, e.id, e.object_id, e.version, e.type, e.public, Raw(e.data), e.at)
+        _Event(r.payment.merchant_id, r.payment.id, e.id, e.object_id, e.version, e.type, e.public, Raw(e.data), e.at, r.payment.notify_url)
         for r in records
         for e in r.events
     ]
+
+
+def _new_attempt(payment: Payment, attempt: Attempt) -> dict[str, object]:
+    return {"merchant_id": payment.merchant_id, "payment_id": payment.id, **asdict(attempt)}
 
 
 def _postings(records: list[Opening] | list[Change]) -> list[_Posting]:

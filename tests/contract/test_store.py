@@ -255,7 +255,7 @@ async def test_a_no_needs_evidence(books):
     [
         ({"status": "returned", "captured_amount": 1000}, "TG003"),
         ({"status": "captured_late", "captured_amount": 1000}, "TG003"),
-        ({"status": "not_sent", "reserved_amount": 1, "evidence": (EVIDENCE,)}, "23514 refunds_within_capture"),
+        ({"status": "declined", "reserved_amount": 1, "evidence": (EVIDENCE,)}, "23514 refunds_within_capture"),
         ({"reserved_amount": -1}, "23514"),
         ({"due_at": None}, "23514 live_is_watched"),
         ({"status": "succeeded"}, "23514 money_is_known"),

@@ -3,6 +3,7 @@
 A program is drawn from a seed, which a failure prints; TILLGATE_CONTRACT_SEEDS raises their number.
 """
 
+import asyncio
 import os
 import random
 from typing import Any
@@ -12,10 +13,12 @@ from msgspec.structs import replace
 
 from gateway.domain import outcomes as o
 from gateway.domain.change import Posting
-from gateway.domain.learning import cancel_requested, cancel_sent, learned, taken
+from gateway.domain.learning import cancel_requested, cancel_sent, learned, overridden, taken
+from gateway.domain.order import OrderTerms, Override
+from gateway.domain.payment import Payment
 from gateway.domain.returning import refund_learned
 from gateway.domain.states import IllegalTransition
-from gateway.flow.ports import PaymentFilter, RefundFilter, StoredCallback
+from gateway.flow.ports import PaymentFilter, Places, RefundFilter, StoredCallback
 from gateway.storage.memory import MemoryStore
 from gateway.storage.postgres import PostgresStore
 from tests.contract.drawn import Books, bent, case, drawn_payment, later, new_id, occasion, opening_of, paid_payment, refund_change, watched
@@ -94,7 +97,23 @@ class Program:
         line = pick((1000, 1000, 999, 0))
         lines = (("drawer", 1000), ("takings", -line)) if build is paid_payment else ()
         postings = tuple(Posting(posting_id=payment.id, account=account, amount=amount) for account, amount in lines)
-        await self.both("open", opening_of(payment, f"key{pick(range(12))}", pick((b"{}", b"1")), postings))
+        opening = opening_of(payment, f"key{pick(range(12))}", pick((b"{}", b"1")), postings)
+        if self.chance.random() < 0.6:
+            await self.both("open", opening)
+        else:
+            await self.both("open_in_order", opening, await self.terms(payment))
+
+    async def terms(self, payment: Payment) -> OrderTerms:
+        """Often of another order or of a payment that is not in doubt: what the flow would never ask, the stores answer alike."""
+        amount = self.chance.choice((None, None, 2500, 2600))
+        named = await self.any_payment()
+        if named is None or named.merchant_id != payment.merchant_id or self.chance.random() < 0.5:
+            return OrderTerms(amount=amount)
+        try:
+            change = watched(overridden(named, by=payment.id, words="ann: queue", occasion=occasion("supervisor", later(self.made))))
+        except IllegalTransition:
+            return OrderTerms(amount=amount)
+        return OrderTerms(amount=amount, override=Override(change=change, supervisor_id="ann", reason="queue"))
 
     async def drawn_change(self):
         payment = await self.any_payment()
@@ -156,9 +175,9 @@ class Program:
     async def due(self) -> None:
         at = later(self.chance.randrange(300))
         if self.chance.random() < 0.5:
-            await self.both("beat", "wrk_1", at)
-        await self.both("take_due_attempts", at, 100, 15_000, 3_000)
-        await self.both("take_due_refunds", at, 100, 15_000)
+            await asyncio.gather(self.left.beat("wrk_1", at), self.right.beat("wrk_1", at))
+        await self.both("take_due_attempts", Places(100, 100), 15_000, 3_000, at)
+        await self.both("take_due_refunds", Places(100, 100), 15_000, at)
 
     async def feed(self) -> None:
         merchant, limit = self.chance.choice(MERCHANTS), self.chance.choice((1, 3, 50))

@@ -1,38 +1,27 @@
 """What every store shows: lists and pages, the feed in commit order, leased work, callbacks and cases."""
 
 import asyncio
-import itertools
 import json
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
-from gateway.domain import outcomes as o
 from gateway.domain.errors import FieldInvalid, NotFound
-from gateway.domain.learning import taken
-from gateway.flow.ports import Applied, DueAttempt, DueRefund, Opened, PaymentFilter, RefundFilter, Stale, StoredCallback
-from gateway.limits import CALL_TIMEOUT_MS, HEARTBEAT_LEASE_MS, SWEEP_LEASE_MS
+from gateway.flow.ports import Applied, Opened, PaymentFilter, RefundFilter, StoredCallback
 from gateway.storage.postgres import PostgresStore
 from tests.contract.drawn import (
     ACCOUNT,
     MERCHANT,
-    NO,
     SILENT,
-    WORKER,
     YES,
     Books,
     after,
-    asked_for,
     case,
     drawn_payment,
     later,
-    occasion,
     opening_of,
     paid_payment,
     refund_change,
-    watched,
 )
 
 
@@ -237,8 +226,12 @@ async def test_a_payment_has_one_live_attempt_in_the_database(database):
         row["column_name"] for row in await store._fetch("SELECT column_name FROM information_schema.columns WHERE table_name = 'attempt'")
     ]
     copied = ", ".join({"id": "'att_2'", "number": "2", "out_trade_no": "'TT2'"}.get(name, name) for name in columns)
-    with pytest.raises(Exception, match="attempt_live"):
-        await store._fetch(f"INSERT INTO attempt ({', '.join(columns)}) SELECT {copied} FROM attempt WHERE payment_id = $1", payment.id)
+    second = f"INSERT INTO attempt ({', '.join(columns)}) SELECT {copied} FROM attempt WHERE payment_id = $1"
+    with pytest.raises(Exception, match="no further one may open"):
+        await store._fetch(second, payment.id)
+    await store._fetch("ALTER TABLE attempt DISABLE TRIGGER follows")
+    with pytest.raises(Exception, match="attempt_live"):  # the second guard, should the first be gone
+        await store._fetch(second, payment.id)
     await store.close()
 
 
@@ -248,98 +241,6 @@ def document(row: bytes) -> dict[str, Any]:
 
 def type_of(row: bytes) -> str:
     return str(document(row)["type"])
-
-
-# --- leased work
-
-
-async def take(books: Books, at: float, limit: int = 10) -> list[DueAttempt]:
-    found = await books.store.take_due_attempts(later(at), limit, SWEEP_LEASE_MS, HEARTBEAT_LEASE_MS)
-    return sorted(found, key=lambda due: due.payment_id)
-
-
-def due(*payments) -> list[DueAttempt]:
-    return sorted((DueAttempt(p.merchant_id, p.id, p.current.out_trade_no) for p in payments), key=lambda each: each.payment_id)
-
-
-SEND_BY_S = 2.0
-CALL_S = CALL_TIMEOUT_MS / 1000
-
-
-@pytest.mark.parametrize(
-    ("beat_at", "at", "visited"),
-    [
-        (None, SEND_BY_S - 0.001, False),  # not due yet, though nobody carries it
-        (None, SEND_BY_S, True),  # no such worker
-        (1.9, SEND_BY_S, False),  # its worker lives and may still be calling
-        (SEND_BY_S + CALL_S - 0.1, SEND_BY_S + CALL_S, False),
-        (SEND_BY_S + CALL_S, SEND_BY_S + CALL_S + 0.001, True),  # no call can be running any more, however alive the worker is
-        (0.0, HEARTBEAT_LEASE_MS / 1000 - 0.001, False),
-        (0.0, HEARTBEAT_LEASE_MS / 1000, True),  # silent for too long
-    ],
-)
-async def test_a_sent_attempt_belongs_to_its_worker(books, beat_at, at, visited):
-    payment = await opened(books)
-    if beat_at is not None:
-        await books.store.beat(WORKER, later(0))
-        await books.store.beat(WORKER, later(beat_at))
-    assert await take(books, at) == (due(payment) if visited else [])
-
-
-async def test_a_lease_moves_the_visit_and_nothing_else(books):
-    payment = await opened(books)
-    assert await take(books, 3) == due(payment)
-    assert await take(books, 3) == []
-    leased = await books.store.payment(MERCHANT, payment.id)
-    until = later(3) + timedelta(milliseconds=SWEEP_LEASE_MS)
-    assert leased == replace(payment, attempts=(replace(payment.current, due_at=until),))
-    assert len(await books.log()) == 1
-    assert await take(books, 3 + SWEEP_LEASE_MS / 1000) == due(payment)
-
-
-async def test_only_what_is_due_and_undecided_is_taken(books):
-    pending, young, paid, no = [await opened(books, order_no=f"O{n}") for n in range(4)]
-    await books.store.apply(after(pending, o.Pending(), at=later(0)))  # visited again at 3
-    await books.store.apply(after(young, o.Pending(), at=later(60)))
-    await books.store.apply(after(paid, YES))
-    await books.store.apply(after(no, NO))
-    assert await take(books, 3) == due(pending)
-    assert await take(books, 10_000) == due(pending, young)
-
-
-async def test_two_takers_share(books):
-    payments = [await opened(books, order_no=f"O{n}") for n in range(9)]
-    shares = await asyncio.gather(*(take(books, 3, limit=3) for _ in range(4)))
-    assert sorted(itertools.chain(*shares), key=lambda each: each.payment_id) == due(*payments)
-    assert max(len(share) for share in shares) == 3
-
-
-async def test_the_longest_due_come_first(books):
-    payments = [await opened(books, order_no=f"O{n}", created_at=later(-n)) for n in range(3)]
-    assert [await take(books, 30, limit=1) for _ in range(3)] == [due(payments[2]), due(payments[1]), due(payments[0])]
-
-
-async def test_due_refunds_are_leased(books):
-    payments = [await settled(books, order_no=f"O{n}") for n in range(2)]
-    made = [refund_change(p, f"r{n}", 10, at=later(20 * n)) for n, p in enumerate(payments)]  # due 10 s later
-    for change in made:
-        await books.store.apply(change)
-    wanted = [DueRefund(MERCHANT, payments[0].id, asked_for(made[0]).id)]
-    assert await books.store.take_due_refunds(later(9), 10, SWEEP_LEASE_MS) == []
-    assert await books.store.take_due_refunds(later(10), 10, SWEEP_LEASE_MS) == wanted
-    assert await books.store.take_due_refunds(later(10), 10, SWEEP_LEASE_MS) == []
-    leased = await books.store.refund(MERCHANT, asked_for(made[0]).id)
-    assert leased == replace(asked_for(made[0]), due_at=later(10) + timedelta(milliseconds=SWEEP_LEASE_MS))
-    assert len(await books.store.take_due_refunds(later(60), 10, SWEEP_LEASE_MS)) == 2
-
-
-async def test_whoever_was_taken_over_is_stale(books):
-    payment = await opened(books)
-    assert await take(books, 3) == due(payment)
-    over = watched(taken(payment, payment.current, occasion("sweeper", later(3))), later(3))
-    assert await books.store.apply(over) == Applied()
-    assert await books.store.apply(after(payment, NO, at=later(4))) == Stale()
-    assert (await books.store.payment(MERCHANT, payment.id)).current.epoch == 2
 
 
 # --- callbacks and cases
@@ -375,3 +276,11 @@ async def test_a_case_is_open_once_per_kind_and_object(books):
         ("mismatch_amount", "x", None),
         ("other", "x", None),
     ]
+
+
+async def test_a_case_the_gateway_answered_itself(books):
+    await books.store.open_case(MERCHANT, "x", case())
+    await books.store.open_case(MERCHANT, "x", case("other"))
+    for merchant, about, kind in (("m2", "x", "other"), (MERCHANT, "y", "other"), (MERCHANT, "x", "other"), (MERCHANT, "x", "other")):
+        await books.store.settle_case(merchant, about, kind, reason="answered", now=later(1))
+    assert await books.cases() == [("mismatch_amount", "x", None), ("other", "x", "tillgate")]

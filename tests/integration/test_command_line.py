@@ -107,3 +107,27 @@ async def test_the_doctor_names_what_is_wrong_and_what_to_do(shell: Shell, empty
     shell.environment["TILLGATE_DATABAS_URL"] = "x"
     code, out, _ = await shell.run("doctor")
     assert (code, "did you mean TILLGATE_DATABASE_URL" in out) == (1, True)
+
+
+async def test_webhook_endpoints_by_hand(shell: Shell, database: str) -> None:
+    merchant = await shell.good("merchant create Noodles")
+    issued = await shell.good(f"webhook create {merchant} https://shop.example/hook --type payment.succeeded --type refund.failed")
+    endpoint, secret = (line.split()[1] for line in issued.splitlines())
+    assert secret.startswith("whsec_")
+    rotated = (await shell.good(f"webhook rotate {endpoint}")).splitlines()[1].split()[1]
+    assert rotated != secret
+    listed = await shell.good("webhook list")
+    assert "payment.succeeded, refund.failed" in listed
+    assert secret not in listed
+    code, _, err = await shell.run(f"webhook create {merchant} https://192.168.0.1/hook")
+    assert (code, "not a public address" in err) == (2, True)
+    code, _, err = await shell.run("webhook disable whe_nobody")
+    assert (code, "webhook list" in err) == (2, True)
+    await shell.good(f"webhook disable {endpoint}")
+    assert "by_hand" in await shell.good(f"webhook list {merchant}")
+    code, _, err = await shell.run(f"webhook resend {endpoint} --dead-since 2026-11-21")
+    assert (code, "enable it first" in err) == (2, True)
+    await shell.good(f"webhook enable {endpoint}")
+    assert await shell.good(f"webhook resend {endpoint} --dead-since 2026-11-21") == "0 due now"
+    assert await shell.good(f"webhook deliveries {endpoint} --state dead") == "nothing was sent to this endpoint yet"
+    assert "were already" in await shell.good("rekey --all-restarted")

@@ -5,13 +5,17 @@ from typing import Any
 import asyncpg
 import pytest
 
+from gateway.clock import SystemIds
+from gateway.flow.webhook_endpoints import WebhookEndpoints
 from gateway.limits import DIRECTORY_AGE_MS_MAX
 from gateway.storage import directory as module
 from gateway.storage.registry import RegistryError
+from gateway.storage.webhook_registry import WebhookRegistry
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
 from security.roles import Role
-from tests.integration.registry_world import GOOD, Drawer, PaperChannel, PaperTransport, StillClock, directory, registries
+from security.vault import Vault
+from tests.integration.registry_world import GOOD, KEYS, Drawer, PaperChannel, PaperTransport, StillClock, directory, registries
 
 TEST = KeyEnvironment.TEST
 NEW_STORE = "INSERT INTO store (merchant_id, id, name) VALUES ('mer_1', $1, 'x')"
@@ -181,3 +185,31 @@ def channel_of(snapshot: module.SnapshotDirectory) -> PaperChannel:
     channel: Any = account.channel
     assert isinstance(channel, PaperChannel)
     return channel
+
+
+async def test_the_origins_of_enabled_webhook_endpoints(database: str) -> None:
+    async with registries(database) as world:
+        for merchant in ("mer_1", "mer_2"):
+            await world.people.create_merchant("Noodle House", merchant)
+        book = WebhookRegistry(world.pool, vault=Vault(KEYS), ids=SystemIds())
+        desk = WebhookEndpoints(book, allow_loopback=True)
+        snapshot = directory(database)
+        await snapshot.refresh()
+        assert snapshot.webhook_origins("mer_1") == frozenset()
+        first = await desk.create("mer_1", "https://a.example/x", (), 1, None)
+        second = await desk.create("mer_1", "https://a.example/y", (), 1, None)
+        await desk.create("mer_1", "http://127.0.0.1:8080/", (), 1, None)
+        await desk.create("mer_2", "https://b.example/", (), 1, None)
+        await snapshot.refresh()
+        assert snapshot.webhook_origins("mer_1") == {"https://a.example", "http://127.0.0.1:8080"}
+        await desk.disable("mer_1", first.endpoint.id)
+        await snapshot.refresh()
+        assert "https://a.example" in snapshot.webhook_origins("mer_1")
+        await desk.disable("mer_1", second.endpoint.id)
+        await snapshot.refresh()
+        assert snapshot.webhook_origins("mer_1") == {"http://127.0.0.1:8080"}
+        await desk.enable("mer_1", second.endpoint.id)
+        await snapshot.refresh()
+        assert "https://a.example" in snapshot.webhook_origins("mer_1")
+        assert snapshot.webhook_origins("mer_2") == {"https://b.example"}
+        await snapshot.close()

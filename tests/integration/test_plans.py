@@ -3,16 +3,22 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from gateway.domain.change import Change, payment_event
+from gateway.flow.ports import Places
+from gateway.storage import due_work, outbox
 from gateway.storage import payment_reader as reading
+from gateway.storage import webhook_registry as endpoints
 from gateway.storage.connections import connect
+from gateway.storage.due_work import taking
 from gateway.storage.rows import apply_arguments
 from gateway.storage.statements import APPLY
+from tests.integration.outbox_world import LOGGED_TRY
 from tests.world import Shop, shop
 
 OTHERS = 240
@@ -21,7 +27,7 @@ TOUCHED = 6
 
 @pytest.fixture
 async def busy(database: str):
-    async with shop(database, sweep=False) as opened:
+    async with shop(database, sweep=False, deliver=False) as opened:
         await asyncio.gather(*(opened.pay(500, method="cash") for _ in range(OTHERS)))
         yield opened
 
@@ -59,7 +65,7 @@ async def test_a_batch_of_changes_touches_its_rows_only(busy: Shop):
     assert await looked_at(busy, APPLY, *apply_arguments(changes), writing=True) <= TOUCHED
 
 
-@pytest.mark.parametrize("sql", ["BY_ID", "BY_KEY", "BY_TRADE", "HOLDER", "VERSIONS", "REFUNDS_OF"])
+@pytest.mark.parametrize("sql", ["BY_ID", "BY_KEY", "BY_TRADE", "HOLDER", "HOLDERS", "VERSIONS", "REFUNDS_OF"])
 async def test_a_read_touches_its_rows_only(busy: Shop, sql: str):
     payment = (await some(busy))[0]
     merchant = payment.merchant_id
@@ -68,7 +74,77 @@ async def test_a_read_touches_its_rows_only(busy: Shop, sql: str):
         "BY_KEY": (merchant, f"key-{payment.order_no}"),
         "BY_TRADE": (payment.current.channel_account, payment.current.out_trade_no),
         "HOLDER": (merchant, payment.order_no, payment.tender_no),
+        "HOLDERS": (merchant, payment.order_no),
         "VERSIONS": ([merchant], [payment.id]),
         "REFUNDS_OF": (merchant, payment.id),
     }
     assert await looked_at(busy, getattr(reading, sql), *arguments[sql]) <= 1
+
+
+@pytest.fixture
+async def told(busy: Shop):
+    """Two endpoints told of every payment, one with hundreds of rows behind it and one with none."""
+    for n in range(2):
+        if n:
+            await asyncio.gather(*(busy.pay(500, method="cash") for _ in range(OTHERS)))
+        answer = await busy.office.call("POST", "/v1/webhook-endpoints", {"url": f"https://h{n}.example/"}, key=f"e{n}")
+        assert answer.status == 201
+    return busy
+
+
+async def test_a_batch_that_is_told_touches_its_rows_and_the_endpoints(told: Shop):
+    now = told.world.clock.now()
+    after = [replace(payment, version=payment.version + 1) for payment in await some(told)]
+    changes = [
+        Change(
+            payment=replace(payment, notify_url="https://h1.example/x"),
+            events=(replace(payment_event(payment, was="in_doubt", at=now), public=True),),
+        )
+        for payment in after
+    ]
+    assert await looked_at(told, APPLY, *apply_arguments(changes), writing=True) <= 3 * TOUCHED
+    assert len(await told.rows("SELECT 1 FROM outbox WHERE url IS NOT NULL")) == TOUCHED
+
+
+async def test_leasing_touches_what_it_leases_and_one_row_an_endpoint(told: Shop):
+    connection = await connect(told.books.dsn)
+    try:
+        async with connection.transaction():
+            taken = await connection.fetch(outbox.TAKE, TOUCHED, timedelta(seconds=60), TOUCHED)
+            (looked,) = await connection.fetch(
+                "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int AS n, max(seq_scan) AS scans FROM pg_stat_xact_user_tables"
+            )
+    finally:
+        await connection.close()
+    assert len(taken) == 4  # the endpoint's own bound
+    assert looked["n"] <= 12 * TOUCHED
+    assert looked["scans"] == 0
+
+
+@pytest.mark.parametrize("sql", ["DELIVERED", "POSTPONED", "GIVEN_UP"])
+async def test_noting_an_answer_touches_one_row(told: Shop, sql: str):
+    delivery = (await told.world.outbox.take(1, 60_000, 1))[0]
+    more = (timedelta(seconds=9),) if sql == "POSTPONED" else ()
+    asked = (delivery.merchant_id, delivery.endpoint_id, delivery.event_id, delivery.tries, *LOGGED_TRY, *more)
+    assert await looked_at(told, getattr(outbox, sql), *asked) <= 1
+
+
+async def test_a_page_of_deliveries_touches_its_rows_only(told: Shop):
+    (first, _) = (await told.office.call("GET", "/v1/webhook-endpoints")).document["data"]
+    asked = (told.books.merchant_id, first["id"], None, None, None, TOUCHED)
+    assert await looked_at(told, endpoints.DELIVERIES, *asked) <= TOUCHED + 1
+
+
+async def test_taking_due_work_reads_what_may_be_visited(busy: Shop):
+    """However many of a hanging account are due, and with its places taken none of them."""
+    await busy.rows("UPDATE attempt SET due_at = now() - interval '1 hour' WHERE merchant_id = $1", busy.books.merchant_id)
+    account = busy.books.accounts["cash"]
+    more = (timedelta(seconds=2), timedelta(seconds=5))
+    full = taking(Places(256, 16, {account: 16}), 15_000, None)
+    assert await looked_at(busy, due_work.TAKE_ATTEMPTS, *full, *more) <= 2  # the hops over the accounts
+    assert await looked_at(busy, due_work.TAKE_ATTEMPTS, *taking(Places(256, 16), 15_000, None), *more) <= 16
+
+
+async def test_a_look_touches_one_attempt(busy: Shop):
+    payment = (await some(busy))[0]
+    assert await looked_at(busy, due_work.HASTEN, payment.merchant_id, payment.id, timedelta(seconds=15), None) <= 1

@@ -38,6 +38,7 @@ class Nature:
     late: float = 0.0  # it acts much later than anybody waits
     slow: float = 0.0  # it takes seconds
     declines: float = 0.1
+    blocked: float = 0.0  # the account may not: a refusal that is nobody's fault who stands at the till
     types: float = 0.2  # the payer has to type a password first ...
     never_types: float = 0.3  # ... and may never do it
     again: float = 0.0  # a cancel asks to be called again
@@ -80,6 +81,7 @@ class SimChannel:
         self.nature, self.calm = nature, False
         self.ledger: dict[str, Trade] = {}
         self.counts: dict[str, int] = {}
+        self.codes_seen: list[tuple[str, str]] = []  # (payment code, number): what reached the wallet
         self._chance, self._clock, self._deliver = chance, clock, deliver
         self._own = contextvars.Context()  # what the channel does belongs to no worker: no crash of ours stops it
         self._tasks: dict[asyncio.Task[None], None] = {}
@@ -90,6 +92,8 @@ class SimChannel:
         return bool(self._tasks)
 
     # --- what the gateway may call
+
+    hosts = 2  # with one ledger behind them
 
     async def pay(self, request: PayRequest) -> o.PayOutcome:
         """At most one execution, at `not_after` at the latest."""
@@ -140,6 +144,10 @@ class SimChannel:
             return None  # expired on its way: refused without a word we would trust
         if request.out_trade_no in self.ledger:
             return o.AlreadyExists()
+        if request.auth_code is not None:
+            self.codes_seen.append((request.auth_code.reveal(), request.out_trade_no))
+        if self._hit("blocked"):
+            return o.Declined(code=o.FailureCode.MERCHANT_RESTRICTED, retry=o.Retry.OTHER_METHOD, failover_useful=True)
         if request.flow is Flow.QR:
             return self._shown(request)
         if self._hit("declines"):

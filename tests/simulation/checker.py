@@ -7,30 +7,36 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
 from gateway.domain.payment import Attempt, Payment
-from gateway.domain.states import ATTEMPT, ATTEMPT_LIVE, PAYMENT, PAYMENT_FINAL, PAYMENT_UNCHARGED, REFUND, STAY
+from gateway.domain.states import ATTEMPT, ATTEMPT_LIVE, PAYMENT_FINAL, PAYMENT_STATES, PAYMENT_UNCHARGED, REFUND, payment_moves
 from gateway.storage.memory import MemoryStore
 from tests.simulation.channel import Trade
 from tests.simulation.till import Journal
+from tests.simulation.worker import MERCHANT
 
 PROOFS = {"P0", "P1", "P2", "P3", "P4"}
-EXPECTED_CASES = {"captured_late", "captured_surplus", "long_in_doubt", "closed_after_success"}
+EXPECTED_CASES = {"override", "captured_late", "captured_surplus", "long_in_doubt", "closed_after_success"}
 
 
-def violations(store: MemoryStore, ledger: Mapping[str, Trade], journal: Journal, *, contract_kept: bool) -> list[str]:
-    """Everything that does not fit, once the world stands still."""
+def violations(
+    store: MemoryStore, ledger: Mapping[str, Trade], journal: Journal, codes_seen: Iterable[tuple[str, str]], *, contract_kept: bool
+) -> list[str]:
+    """Everything that does not fit, once the world stands still. `codes_seen`: (payment code, number) as they reached a wallet."""
     tried = {a.out_trade_no: (p, a) for p in store.payment_rows.values() for a in p.attempts}
     return [
         *_one_charge_an_order(store, ledger, contract_kept=contract_kept),
+        *_never_more_than_the_bill(store, ledger),
         *_every_charge_is_known(tried, ledger),
         *_no_false_success(store, ledger, journal),
         *_no_way_back(store),
         *_same_key_same_payment(store, journal),
         *_nothing_in_doubt(store),
         *_next_only_after_proof(store, ledger, contract_kept=contract_kept),
+        *_failed_over_with_proof(store),
+        *_a_code_is_spent_once(codes_seen),
         *_refunds_agree(store, ledger),
         *_no_surprising_case(store, contract_kept=contract_kept),
     ]
@@ -51,6 +57,19 @@ def _one_charge_an_order(store: MemoryStore, ledger: Mapping[str, Trade], *, con
     for number, trade in ledger.items():
         if trade.captures > 1:
             yield f"INV1 {number} captured {trade.captures} times"
+
+
+def _never_more_than_the_bill(store: MemoryStore, ledger: Mapping[str, Trade]) -> Iterator[str]:
+    """Of an order whose amount a till said, no more is kept than that, whoever paid and whatever was overridden."""
+    for (merchant, order_no), amount in store.orders.items():
+        payments = [p for p in store.payment_rows.values() if (p.merchant_id, p.order_no) == (merchant, order_no)]
+        held = sum(ledger[a.out_trade_no].held for p in payments for a in p.attempts if a.out_trade_no in ledger)
+        if amount is not None and held > amount:
+            yield f"BILL {order_no} is {amount} and {held} are kept of it"
+    for _, payment_id, override in store.overrides:
+        named = store.payment_rows[MERCHANT, override.change.payment.id]
+        if named.status == "succeeded" or named.order_no != store.payment_rows[MERCHANT, payment_id].order_no:
+            yield f"BILL {named.id} was overridden by {payment_id} and is {named.status}"
 
 
 def _every_charge_is_known(tried: Mapping[str, tuple[Payment, Attempt]], ledger: Mapping[str, Trade]) -> Iterator[str]:
@@ -82,7 +101,9 @@ def _no_false_success(store: MemoryStore, ledger: Mapping[str, Trade], journal: 
 
 def _no_way_back(store: MemoryStore) -> Iterator[str]:
     """Every object's log is a path of its table, one version at a time."""
-    reach = {state: {to for to in cells.values() if to != STAY} for state, cells in PAYMENT.items()}
+    reach = {state: {to for old, to, _ in payment_moves() if old == state} for state in PAYMENT_STATES}
+    overridden_only = {(old, to) for old, to, overridden in payment_moves() if overridden}
+    overridden = {payment.id for payment in store.payment_rows.values() if payment.overridden_at is not None}
     logs: dict[str, list[dict[str, object]]] = defaultdict(list)
     for kept in store.log:
         logs[kept.event.object_id].append(json.loads(kept.event.data))
@@ -92,7 +113,8 @@ def _no_way_back(store: MemoryStore) -> Iterator[str]:
         if [document["version"] for document in documents] != list(range(1, len(documents) + 1)):
             yield f"INV4 {object_id} has the versions {[document['version'] for document in documents]}"
         for before, after in pairwise(documents):
-            if not _may_become(moves, before["status"], after["status"]):
+            move = (before["status"], after["status"])
+            if not _may_become(moves, *move) or (not is_refund and move in overridden_only and object_id not in overridden):
                 yield f"INV4 {object_id} went from {before['status']} to {after['status']}"
             if not is_refund:
                 yield from _attempts_moved(before, after)
@@ -148,6 +170,28 @@ def _next_only_after_proof(store: MemoryStore, ledger: Mapping[str, Trade], *, c
                 yield f"INV9 {tender}: {later.id} began, and {earlier.id} charged all the same"
 
 
+def _failed_over_with_proof(store: MemoryStore) -> Iterator[str]:
+    """Within a payment: the log shows attempt n proven uncharged in the very version that first carries attempt n + 1."""
+    for kept in store.log:
+        document = json.loads(kept.event.data)
+        for earlier, later in pairwise(document.get("attempts", ())):
+            if earlier["status"] not in ("declined", "not_sent", "reversed", "captured_late", "returned"):
+                yield f"INV9 {later['id']} stands beside {earlier['id']}, which is {earlier['status']}"
+    for payment in store.payment_rows.values():
+        for attempt in payment.attempts[:-1]:
+            if not any(item.proof in PROOFS for item in attempt.evidence):
+                yield f"INV9 {payment.id} went on after {attempt.id}, and nothing proves that it had not charged"
+        if len({attempt.channel_account for attempt in payment.attempts}) < len(payment.attempts):
+            yield f"INV9 {payment.id} tried an account twice"
+
+
+def _a_code_is_spent_once(codes_seen: Iterable[tuple[str, str]]) -> Iterator[str]:
+    numbers: dict[str, set[str]] = defaultdict(set)
+    for code, number in codes_seen:
+        numbers[code].add(number)
+    yield from (f"CODE {code} reached the wallet as {sorted(each)}" for code, each in numbers.items() if len(each) > 1)
+
+
 def _places(store: MemoryStore) -> tuple[dict[str, int], dict[str, int]]:
     """Where in the log each payment begins, and where it is first said to be uncharged."""
     began: dict[str, int] = {}
@@ -172,7 +216,10 @@ def _refunds_agree(store: MemoryStore, ledger: Mapping[str, Trade]) -> Iterator[
 
 
 def _no_surprising_case(store: MemoryStore, *, contract_kept: bool) -> Iterator[str]:
+    overridden = {payment.id for payment in store.payment_rows.values() if payment.overridden_at is not None}
     for kept in store.cases:
+        if kept.case.kind == "captured_late" and kept.object_id in overridden:
+            continue
         late = kept.case.kind in ("captured_late", "captured_surplus", "closed_after_success")
         if kept.case.kind not in EXPECTED_CASES or (late and contract_kept):
             yield f"CASE {kept.case.kind} of {kept.object_id}"

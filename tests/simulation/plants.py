@@ -10,16 +10,18 @@ from typing import Any
 from msgspec import structs
 
 from adapters.channel import PayRequest, RefundRequest, TradeRef
-from gateway.domain import learning
+from gateway.domain import learning, order
 from gateway.domain import outcomes as o
 from gateway.domain.change import Change, Opening
 from gateway.domain.payment import Payment
+from gateway.flow import failover, order_desk
 from gateway.flow.callback import CallbackDesk
-from gateway.flow.channel_call import called, trade_ref
+from gateway.flow.failover import Move
 from gateway.flow.in_doubt import InDoubt
 from gateway.flow.ports import Account, Applied, RefundTaken, Stale
 from gateway.storage.memory import KeptClaim, MemoryStore
 from tests.simulation.channel import SimChannel
+from tests.simulation.split_till import SplitTill
 from tests.simulation.world import Plant
 
 
@@ -62,9 +64,8 @@ class FreshRefundNumbers(SimChannel):
 class CancelNotDurable(InDoubt):
     """The cancel leaves first, and is written down afterwards."""
 
-    async def _cancel(self, payment: Payment, out_trade_no: str, account: Account) -> None:
-        assert account.channel is not None
-        outcome = await called(account, "cancel", account.channel.cancel(trade_ref(payment, out_trade_no, self.clock)), self.clock)
+    async def _cancel(self, payment: Payment, out_trade_no: str, account: Account, until: float) -> None:
+        outcome = await self.calls.cancel(account, payment, out_trade_no, until)
         payment = await self.transitions.step(payment, lambda now: self._cancel_sent(now, out_trade_no))
         await self.transitions.learn(payment, out_trade_no, outcome, "cancel")
 
@@ -87,13 +88,20 @@ class TenderNotHeld(MemoryStore):
             kept.tender == wanted.tender and kept.first_n == wanted.first_n for kept in self.claims.values()
         )
 
-    def _why_lost(self, opening: Opening, tender: tuple[str, str, int]) -> Any:
+    def why_lost(self, opening: Opening) -> Any:
         held = dict(self.claims)
         self.claims = {key: replace(kept, holds=False) for key, kept in held.items()}
         try:
-            return super()._why_lost(opening, tender)
+            return super().why_lost(opening)
         finally:
             self.claims = held
+
+
+class SplitIsOverlooked(MemoryStore):
+    """A plain first tender opens without a look at the others."""
+
+    async def open(self, opening: Opening) -> Any:
+        return self.opened_alone(opening)
 
 
 class DeadAreForgotten(MemoryStore):
@@ -121,6 +129,28 @@ async def acknowledges_first(self: CallbackDesk, account: Account, callback: Any
     return await _apply(self, account, callback)
 
 
+def proves_by_silence(payment: Payment, attempt: Any, outcome: Any, occasion: Any) -> Any:
+    """A pay call without an answer moves on to the next account at once."""
+    if occasion.source == "pay" and isinstance(outcome, o.Unknown):
+        return learning._refused(payment, attempt, o.NotSent(reason=outcome.reason), occasion)
+    return _silence(payment, attempt, outcome, occasion)
+
+
+def resends_a_spent_code(outcome: Any, proof: Any, flow: Any) -> Move:
+    """Another account of the same wallet is asked with the code that the first one has seen."""
+    move = _ruling(outcome, proof, flow)
+    return Move.NOW if move is Move.RESCAN else move
+
+
+def forgets_the_override(payment: Payment, *, by: str, words: str, occasion: Any) -> Change:
+    """The other tender is let in, and the payment in doubt may succeed as if nothing had been."""
+    change = _overridden(payment, by=by, words=words, occasion=occasion)
+    return structs.replace(change, payment=structs.replace(change.payment, overridden_at=None, overridden_by=None))
+
+
+_overridden = learning.overridden
+_ruling = failover.ruling
+_silence = learning._silence
 _confirmed = learning._confirmed
 _apply = CallbackDesk._apply
 
@@ -158,7 +188,12 @@ PLANTED = [
     Planted("lost updates", "slow", ("INV4", "THROWN"), Plant(store=LostUpdates)),
     Planted("tender not held", "honest", ("INV1", "INV9"), Plant(store=TenderNotHeld)),
     Planted("the dead are forgotten", "honest", ("INV8",), Plant(store=DeadAreForgotten)),
+    Planted("a split order is overlooked", "honest", ("BILL",), Plant(till=SplitTill, store=SplitIsOverlooked)),
+    Planted("tenders are not summed", "honest", ("BILL",), Plant(till=SplitTill), patched=(order, "counts", lambda _: 0)),
+    Planted("an override is forgotten", "forgetful", ("BILL",), Plant(till=SplitTill), (order_desk, "overridden", forgets_the_override)),
     Planted("any yes is booked", "late", ("INV3",), patched=(learning, "_confirmed", books_any_yes)),
+    Planted("silence is proof", "forgetful", ("INV1", "INV2", "CODE"), patched=(learning, "_silence", proves_by_silence)),
+    Planted("a spent code is sent again", "torn", ("CODE",), patched=(failover, "ruling", resends_a_spent_code)),
     Planted("late money is dropped", "breaks its word", ("INV2",), patched=(learning, "_captured_late", drops_late_money)),
     Planted("acknowledged before applied", "breaks its word", ("INV2",), patched=(CallbackDesk, "_apply", acknowledges_first)),
 ]

@@ -8,12 +8,14 @@ import os
 import pytest
 
 from tests.simulation.plants import PLANTED, Planted
-from tests.simulation.world import NATURES, WEATHERS, Report, run_world
+from tests.simulation.split_till import SplitTill
+from tests.simulation.world import NATURES, WEATHERS, Plant, Report, run_world
 
 FIRST_SEED = int(os.environ.get("TILLGATE_FIRST_SEED", "0"))
 SEEDS = int(os.environ.get("TILLGATE_SEEDS", "200"))
 SHARES = 8
 SEEDS_TO_CATCH_MAX = 60
+SPLIT = Plant(till=SplitTill)
 
 
 @pytest.mark.parametrize("share", range(SHARES))
@@ -21,6 +23,23 @@ def test_the_books_agree(share: int):
     reports = [run_world(seed) for seed in range(FIRST_SEED + share, FIRST_SEED + SEEDS, SHARES)]
     bad = [str(report) for report in reports if report.violations]
     assert not bad, "\n".join(bad)
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+def test_bills_that_are_shared_are_never_overpaid(share: int):
+    reports = [run_world(seed, SPLIT) for seed in range(FIRST_SEED + share, FIRST_SEED + SEEDS, SHARES)]
+    bad = [str(report) for report in reports if report.violations]
+    assert not bad, "\n".join(bad)
+
+
+def test_overrides_happen_and_some_of_the_overridden_had_charged():
+    kinds: dict[str, int] = {}
+    for seed in range(40):
+        report = run_world(20_000 + seed, SPLIT, "forgetful")
+        assert not report.violations, str(report)
+        for kind, times in report.cases.items():
+            kinds[kind] = kinds.get(kind, 0) + times
+    assert kinds["override"] > kinds["captured_late"] > 0, kinds
 
 
 @pytest.mark.parametrize(

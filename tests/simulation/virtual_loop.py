@@ -54,7 +54,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
             left = asyncio.all_tasks(self)
             for task in left:
                 task.cancel()
-            self.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            if left:
+                self.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             self.close()
 
     def _thrown(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -18,15 +18,22 @@ from typing import Any
 from gateway.domain.errors import GatewayError, OutcomePending, StoreUnavailable
 from gateway.flow.callback import CallbackDesk
 from gateway.flow.cancellation import Cancellation
+from gateway.flow.channel_call import ChannelCalls
+from gateway.flow.channel_health import ChannelHealth
 from gateway.flow.checkout import Checkout
+from gateway.flow.failover import Failover
 from gateway.flow.idempotency import KeyDesk
 from gateway.flow.in_doubt import InDoubt
 from gateway.flow.in_flight import InFlight
 from gateway.flow.lookup import Lookup
+from gateway.flow.on_read import OnRead
+from gateway.flow.order_desk import OrderDesk
 from gateway.flow.ports import Account
 from gateway.flow.refund import Refunds
+from gateway.flow.restored import Restored
+from gateway.flow.sending import Sender
 from gateway.flow.transition import Transitions
-from gateway.limits import HEARTBEAT_LEASE_MS, SWEEP_BATCH
+from gateway.limits import HEARTBEAT_LEASE_MS
 from gateway.storage.memory import MemoryStore
 from gateway.workers.sweeper import Sweeper
 from tests.shelf import Shelf
@@ -35,7 +42,7 @@ from tests.simulation.clock import SimClock, SimIds
 
 OWNER: contextvars.ContextVar[Worker | None] = contextvars.ContextVar("owner", default=None)
 ENVIRONMENT, MERCHANT, STORE = "SM", "m1", "s1"
-WRITES = ("open", "apply")
+WRITES = ("open", "open_in_order", "apply")
 BEAT_S = HEARTBEAT_LEASE_MS / 1000 / 2
 
 
@@ -82,17 +89,25 @@ class Worker:
         directory = Shelf(MERCHANT, (STORE,), accounts, {account.manifest.channel: account.manifest for account in accounts})
         clock, ids = around.clock, around.ids
         self.in_flight = InFlight(store)
-        self.lookup = Lookup(store, self.in_flight)
         shared: dict[str, Any] = {"store": store, "directory": directory, "clock": clock}
         transitions = Transitions(**shared, ids=ids, in_flight=self.in_flight, environment=ENVIRONMENT)
-        flow: dict[str, Any] = {**shared, "transitions": transitions}
+        on_read = OnRead(store=store, in_flight=self.in_flight, transitions=transitions, clock=clock)
+        self.lookup = Lookup(store, self.in_flight, on_read)
+        health = ChannelHealth(clock, worker_id=self.id)
+        calls = ChannelCalls(clock, health)
+        failover = Failover(directory=directory, health=health, clock=clock, ids=ids, environment=ENVIRONMENT, worker_id=self.id)
+        sender = Sender(directory=directory, transitions=transitions, calls=calls, health=health, failover=failover)
+        flow: dict[str, Any] = {**shared, "transitions": transitions, "calls": calls}
         in_flight: dict[str, Any] = {"in_flight": self.in_flight, "ids": ids, "environment": ENVIRONMENT}
         self.refunds = Refunds(**flow, **in_flight, lookup=self.lookup)
         keys = KeyDesk(store, ClaimsLine(self), ids)
-        self.checkout = Checkout(**flow, **in_flight, keys=keys, digest=lambda _, text: f"digest of {text}", worker_id=self.id)
+        orders = OrderDesk(store=store, transitions=transitions, in_flight=self.in_flight)
+        paying: dict[str, Any] = {**shared, **in_flight, "sender": sender, "health": health, "keys": keys, "orders": orders}
+        paying["restored"] = Restored(**flow, orders=orders, ids=ids)
+        self.checkout = Checkout(**paying, on_read=on_read, digest=lambda _, text: f"digest of {text}", worker_id=self.id)
         self.cancellation = Cancellation(self.lookup, transitions, self.in_flight)
         self.callbacks = CallbackDesk(**flow, ids=ids)
-        self.in_doubt = around.in_doubt(**flow, refunds=self.refunds)
+        self.in_doubt = around.in_doubt(**flow, refunds=self.refunds, sender=sender, in_flight=self.in_flight)
         self.sweeper = Visits(store, self.in_doubt, clock)
 
     def start(self) -> None:
@@ -143,7 +158,7 @@ class Worker:
     async def _beat(self) -> None:
         while True:
             await self.running()
-            await self.around.store.beat(self.id, self.around.clock.now())
+            await self.around.store.beat(self.id)
             await asyncio.sleep(BEAT_S)
 
     async def _sweep(self) -> None:
@@ -151,7 +166,7 @@ class Worker:
         while True:
             await asyncio.sleep(self._next_look_s())
             with contextlib.suppress(GatewayError):
-                await self.sweeper._take(SWEEP_BATCH)
+                await self.sweeper.take()
 
     def _next_look_s(self) -> float:
         store, now = self.around.store, self.around.clock.now()

@@ -31,6 +31,7 @@ STORM_S = 90.0  # faults happen this long
 DRAIN_S_MAX = 3_600.0  # and this long after it, at the latest, everything is decided
 WORKERS = 2
 ORDERS = 6
+ACCOUNTS = 2  # of each wallet
 CALM = Weather()
 
 # How a world's channels and surroundings may be. The last number of a line is how often such a world comes.
@@ -39,6 +40,7 @@ NATURES: dict[str, tuple[Nature, int]] = {
     "slow": (Nature(slow=0.4, callbacks_twice=0.3), 2),
     "forgetful": (Nature(unreachable=0.1, lost_before=0.25, lost_after=0.25, again=0.3, refund_waits=0.5, too_late=0.2), 3),
     "late": (Nature(late=0.5, lost_after=0.2, slow=0.3, again=0.2, tombstone=False, callbacks_twice=0.3, too_late=0.1), 4),
+    "torn": (Nature(unreachable=0.4, blocked=0.3, lost_before=0.1, lost_after=0.1, slow=0.2), 3),
     "silent": (Nature(late=0.3, lost_before=0.3, lost_after=0.3, callback=0.0, tombstone=False), 2),
     "breaks its word": (Nature(lost_after=0.3, breaks_contract=0.6, never_types=0.8, types=0.6), 2),
 }
@@ -58,6 +60,7 @@ class Plant:
     store: type[MemoryStore] = MemoryStore
     channel: type[SimChannel] = SimChannel
     in_doubt: type[InDoubt] = InDoubt
+    till: type[Till] = Till
 
 
 @dataclass(slots=True)
@@ -69,6 +72,7 @@ class Report:
     violations: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     ended: dict[str, int] = field(default_factory=dict)
+    cases: dict[str, int] = field(default_factory=dict)
     trace: list[tuple[float, str, int, str]] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -90,11 +94,12 @@ class World:
         self._loop, self._chance, self._plant = loop, chance, plant
         loop.set_task_factory(owned_task)
         self.report = Report(seed, nature)
-        self._clock, self._store, self._journal = SimClock(loop), plant.store(), Journal()
+        clock = SimClock(loop)
+        self._clock, self._store, self._journal = clock, plant.store(clock.now), Journal()
         self._weather = chance.choice(WEATHERS)
         self._calm = False
         self._workers: list[Worker] = []
-        self._channels = [self._opened(manifest) for manifest in (ALIPAY, WECHAT)]
+        self._channels = [self._opened(manifest, place) for manifest in (ALIPAY, WECHAT) for place in range(1, ACCOUNTS + 1)]
         self._around = Surroundings(
             clock=self._clock,
             ids=SimIds(),
@@ -112,7 +117,7 @@ class World:
         for _ in range(WORKERS):
             self._hire()
         codes = itertools.count(1)
-        tills = [Till(f"O{n}", self._chance, self._living, self._journal, codes) for n in range(ORDERS)]
+        tills = [self._plant.till(f"O{n}", self._chance, self._living, self._journal, codes) for n in range(ORDERS)]
         selling = [self._loop.create_task(till.sell()) for till in tills]
         storm = self._loop.create_task(self._storm())
         await asyncio.sleep(STORM_S)
@@ -125,14 +130,14 @@ class World:
         await self._drained()
         return self._judged(broken)
 
-    def _opened(self, manifest: Any) -> tuple[Account, SimChannel]:
-        account_id = f"acct_{manifest.channel}"
+    def _opened(self, manifest: Any, place: int) -> tuple[Account, SimChannel]:
+        account_id = f"acct_{manifest.channel}_{place}"
         channel = self._plant.channel(NATURES[self.report.nature][0], self._chance, self._clock, partial(self._delivered, account_id))
         account = Account(
             id=account_id,
             merchant_id=MERCHANT,
             store_id=None,
-            priority=1,
+            priority=place,
             enabled=True,
             profile="standard",
             manifest=manifest,
@@ -199,11 +204,14 @@ class World:
             for name, times in channel.counts.items():
                 self._count(name, times)
         kept = not NATURES[self.report.nature][0].breaks_contract
-        found = violations(self._store, ledger, self._journal, contract_kept=kept)
+        codes = [seen for _, channel in self._channels for seen in channel.codes_seen]
+        found = violations(self._store, ledger, self._journal, codes, contract_kept=kept)
         thrown = [f"THROWN {fault}" for fault in (*self._around.faults, *self._loop.errors, *broken)]
         self.report.violations = [*found, *thrown]
         for payment in self._store.payment_rows.values():
             self.report.ended[payment.status] = self.report.ended.get(payment.status, 0) + 1
+        for case in self._store.cases:
+            self.report.cases[case.case.kind] = self.report.cases.get(case.case.kind, 0) + 1
         events = (kept_event.event for kept_event in self._store.log)
         self.report.trace = [((e.at - self._store.log[0].event.at).total_seconds(), e.object_id, e.version, e.type) for e in events]
         return self.report

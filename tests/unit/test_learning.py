@@ -178,6 +178,8 @@ in_doubt cancelling frozen,lc:NothingThere,proof absent query | in_doubt cancell
 failed declined frozen yes callback                  | nothing
 failed declined frozen,since yes query               | failed declined - - -
 in_doubt in_doubt frozen no pay                      | nothing
+in_doubt sent frozen no pay                          | in_doubt in_doubt - - -
+in_doubt sent frozen not_sent pay                    | in_doubt in_doubt - - -
 """
 
 

@@ -8,6 +8,7 @@ from gateway.flow.case_closing import CaseClosing
 from gateway.flow.ports import Opened
 from gateway.limits import CANCELS_QUICK_MAX
 from tests.contract.drawn import MERCHANT, NO, YES, case, drawn_payment, opening_of
+from tests.contract.test_store_failover import moved_on
 from tests.unit.paying import attempt, occasion, payment
 from tests.unit.test_transition import Rig
 
@@ -51,3 +52,25 @@ async def test_a_verdict_about_frozen_money_after_the_end(verdict, status, refun
     assert after is not None
     assert (after.status, after.frozen_at) == (status, None)
     assert len(await rig.store.refunds_of(MERCHANT, sent.id)) == refunds
+
+
+@pytest.mark.parametrize("verdict", ["paid", "not_charged"])
+async def test_a_verdict_counts_for_the_attempt_that_the_case_shows(verdict):
+    """The first attempt's number was looked up; the second one, which is in doubt, has not been looked at by anybody."""
+    rig = Rig()
+    sent = drawn_payment()
+    assert await rig.store.open(opening_of(sent)) == Opened()
+    number = sent.attempts[0].out_trade_no
+    moved = moved_on(sent)
+    await rig.store.apply(moved)
+    frozen = await rig.transitions.learn(moved.payment, number, o.Mismatch(field="amount", expected="1000", got="1001"), "callback")
+    opened = rig.store.cases[-1].case
+    closing = CaseClosing(rig.store, rig.transitions, rig.clock)
+    after = await closing.close(
+        MERCHANT, opened.id, sent.id, verdict, by="finance", reason="looked at the console", seen_at=opened.evidence.at
+    )
+    assert after is not None
+    first = "captured_late" if verdict == "paid" else "not_sent"
+    assert [a.status for a in after.attempts] == [first, frozen.attempts[1].status]
+    assert (after.status, after.frozen_at) == ("in_doubt", None)
+    assert [refund.origin for refund in await rig.store.refunds_of(MERCHANT, sent.id)] == (["surplus"] if verdict == "paid" else [])

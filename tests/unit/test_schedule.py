@@ -12,7 +12,7 @@ from adapters.alipay.manifest import MANIFEST as ALIPAY
 from adapters.channel import Flow
 from adapters.wechat.manifest import MANIFEST as WECHAT
 from gateway.flow.schedule import cancel_at, due_after, proof_at, refund_due_after
-from gateway.limits import CANCELS_QUICK_MAX, RETRY_STEPS_MS, SILENCES_QUICK_MAX
+from gateway.limits import CANCELS_QUICK_MAX, RETRY_JITTER_PERCENT, RETRY_STEPS_MS, SILENCES_QUICK_MAX
 from tests.unit.paying import NOW, attempt, later, payment, refund, said
 
 MANIFESTS = {"alipay": ALIPAY, "wechat": WECHAT}
@@ -134,7 +134,17 @@ def test_when_query_and_cancel_fail_themselves_the_pauses_grow(silences):
     pause = 3 if place < 0 else RETRY_STEPS_MS[min(place, len(RETRY_STEPS_MS) - 1)] / 1000
     due = due_after(subject, subject.current, schedule, later(100))
     assert due is not None
-    assert seconds(due) == 100 + pause
+    most = pause if place < 0 else pause * (100 + RETRY_JITTER_PERCENT) / 100
+    assert pause <= seconds(due) - 100 <= most
+
+
+def test_visits_that_an_outage_stopped_together_do_not_come_back_together():
+    schedule = ALIPAY.schedule(Flow.CODE, "standard")
+    tried = [attempt("in_doubt", silences=SILENCES_QUICK_MAX + 1, queries=9, out_trade_no=f"TT{n:026d}") for n in range(200)]
+    subjects = [payment("in_doubt", each) for each in tried]
+    due = sorted(seconds(due_after(each, each.current, schedule, later(0))) for each in subjects)  # type: ignore[arg-type]
+    assert due[-1] - due[0] >= RETRY_STEPS_MS[0] / 1000 * RETRY_JITTER_PERCENT / 100 * 0.9
+    assert max(due.count(moment) for moment in due) < 30
 
 
 @pytest.mark.parametrize(("queries", "pause"), [(0, 15), (1, 60), (2, 300), (3, 1800), (4, 3600), (50, 3600)])

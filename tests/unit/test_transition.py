@@ -11,11 +11,12 @@ from adapters.channel import Flow
 from gateway.domain import outcomes as o
 from gateway.domain.change import Change
 from gateway.domain.errors import OutcomePending, StoreUnavailable
-from gateway.domain.learning import cancel_sent, late_refund
+from gateway.domain.learning import cancel_sent, late_refund, taken
 from gateway.domain.payment import Payment
 from gateway.flow.in_flight import InFlight
 from gateway.flow.ports import Account, Applied, Opened
 from gateway.flow.transition import RefundRace, Transitions
+from gateway.limits import SWEEP_LEASE_MS
 from gateway.storage.memory import MemoryStore
 from tests.contract.drawn import (
     ACCOUNT,
@@ -218,3 +219,12 @@ async def test_a_refund_number_taken_in_the_same_moment_is_told():
     twin = replace(late_refund(late, late.attempts[0], "late", occasion()), id=new_id("ref"))
     with pytest.raises(RefundRace):
         await rig.transitions.step(late, lambda now: replace(refund_change(now, "x", 0), new_refund=twin))
+
+
+@pytest.mark.parametrize(("goes_on", "due"), [(True, later(30 + SWEEP_LEASE_MS / 1000)), (False, later(30))])
+async def test_fault_37_a_visit_that_goes_on_keeps_its_lease(goes_on, due):
+    """Its own writes must not call somebody else in before its last word; after it the schedule says when (here: a cancel is due)."""
+    rig = Rig(at=later(30))
+    payment = await rig.opened(lambda p: watched(taken(p, p.current, occasion("sweeper"))))
+    payment = await rig.transitions.learn(payment, payment.current.out_trade_no, o.NotFound(), "query", held=lambda *_: goes_on)
+    assert payment.current.due_at == due

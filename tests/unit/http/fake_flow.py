@@ -4,7 +4,7 @@ Their errors are armed by a test (`refuse_with`), the way the real flow raises t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from gateway.domain.errors import NotFound, OrderTenderTaken
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.flow.commands import Caller, Paid, PayCommand, RefundCommand, Refunded
 from gateway.flow.ports import Account, ApiKey, EventPage, PaymentFilter, RefundFilter
+from gateway.flow.webhook_endpoints import Delivery, DeliveryFilter, Draft, Endpoint, Issued, WebhookEndpoints
 from gateway.http.exchange import EdgeDeps, Readiness
 from security.secret import Secret
 
@@ -78,6 +79,12 @@ class FakeDirectory:
             }.items()
         }
 
+    def rules(self, merchant_id: str, store_id: str) -> None:
+        return None
+
+    def restored_from(self) -> None:
+        return None
+
     def key(self, key_id: str) -> ApiKey | None:
         return self.keys.get(key_id)
 
@@ -89,6 +96,9 @@ class FakeDirectory:
 
     def store_exists(self, merchant_id: str, store_id: str) -> bool:
         return store_id == "s_1"
+
+    def webhook_origins(self, merchant_id: str) -> frozenset[str]:
+        return frozenset({"https://shop.example"})
 
     def manifests(self) -> Mapping[str, Manifest]:
         return {}
@@ -255,6 +265,63 @@ class FakeCallbackDesk:
         return self._flow.callback_answer
 
 
+class FakeEndpointBook:
+    """Webhook endpoints of every merchant in a list, and no delivery."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[Draft, Endpoint]] = []
+
+    async def create(self, draft: Draft) -> Issued:
+        for known, endpoint in self.kept:
+            if (known.merchant_id, known.idempotency_key) == (draft.merchant_id, draft.idempotency_key):
+                return Issued(endpoint, None)
+        endpoint = Endpoint(
+            id=f"whe_{len(self.kept) + 1}",
+            merchant_id=draft.merchant_id,
+            url=draft.url,
+            event_types=draft.event_types,
+            concurrency=draft.concurrency,
+            enabled=True,
+            disabled_reason=None,
+            rotating_until=None,
+            created_at=NOW,
+        )
+        self.kept.append((draft, endpoint))
+        return Issued(endpoint, Secret("whsec_new"))
+
+    async def endpoints(self, merchant_id: str) -> Sequence[Endpoint]:
+        return [endpoint for _, endpoint in self.kept if endpoint.merchant_id == merchant_id]
+
+    async def endpoint(self, merchant_id: str, endpoint_id: str) -> Endpoint | None:
+        return next((each for each in await self.endpoints(merchant_id) if each.id == endpoint_id), None)
+
+    async def rotate(self, merchant_id: str, endpoint_id: str) -> Issued | None:
+        endpoint = await self.endpoint(merchant_id, endpoint_id)
+        return Issued(endpoint, Secret("whsec_newer")) if endpoint else None
+
+    async def disable(self, merchant_id: str, endpoint_id: str, reason: str) -> Endpoint | None:
+        return await self._placed(merchant_id, endpoint_id, enabled=False, disabled_reason=reason)
+
+    async def enable(self, merchant_id: str, endpoint_id: str) -> Endpoint | None:
+        return await self._placed(merchant_id, endpoint_id, enabled=True, disabled_reason=None)
+
+    async def deliveries(self, merchant_id: str, endpoint_id: str, wanted: DeliveryFilter) -> Sequence[Delivery]:
+        return []
+
+    async def resend(self, merchant_id: str, endpoint_id: str, event_id: str) -> bool:
+        return event_id == "evt_1"
+
+    async def resend_dead(self, merchant_id: str, endpoint_id: str, since: datetime) -> int:
+        return 3
+
+    async def _placed(self, merchant_id: str, endpoint_id: str, **fields: Any) -> Endpoint | None:
+        for place, (draft, endpoint) in enumerate(self.kept):
+            if (endpoint.merchant_id, endpoint.id) == (merchant_id, endpoint_id):
+                self.kept[place] = (draft, replace(endpoint, **fields))
+                return self.kept[place][1]
+        return None
+
+
 @dataclass
 class World:
     """One edge and everything behind it."""
@@ -281,6 +348,7 @@ def new_world() -> World:
         refunds=FakeRefunds(flow),
         lookup=FakeLookup(flow),
         callbacks=desk,
+        webhooks=WebhookEndpoints(FakeEndpointBook(), allow_loopback=False),
         directory=directory,
         clock=clock,
         ids=CountingIds(),

@@ -104,7 +104,8 @@ async def test_metrics_are_by_route_template_and_never_by_path(till: Till) -> No
     assert reply.headers["Content-Type"].startswith("text/plain")
     assert b'tillgate_http_requests_total{route="/v1/payments/{payment_id}",status="404"}' in reply.body
     assert b'tillgate_http_request_seconds_count{route="(unmatched)"}' in reply.body
-    assert b"secret" not in reply.body
+    assert b"secretid" not in reply.body
+    assert b"secretpath" not in reply.body
 
 
 async def test_metrics_of_all_workers_are_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
