@@ -59,6 +59,10 @@ proof: $(READY) ## the promises under fire: killed processes, lying channels, si
 load: $(READY) ## lunch rush with locust, ended by the money audit
 	@$(PY) -m loadtests.rush $(ARGS)
 
+.PHONY: drill
+drill: $(READY) ## one of three accounts goes dark for a minute under load: make drill ARGS="--how hang --redis killed"
+	@$(PY) -m loadtests.failover --check $(ARGS)
+
 .PHONY: bench
 bench: $(READY) ## payments a second and CPU a payment, beside the floor measured in the same run
 	@$(PY) -m loadtests.bench $(ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,18 +15,26 @@ import uvloop
 
 from adapters.discovery import discover
 from adapters.transport import AiohttpTransport
-from gateway.clock import Clock, SystemClock, SystemIds
+from gateway.clock import Clock, DatabaseClock, SystemClock, SystemIds
 from gateway.domain.errors import GatewayError
 from gateway.flow.callback import CallbackDesk
 from gateway.flow.cancellation import Cancellation
 from gateway.flow.case_closing import CaseClosing
+from gateway.flow.channel_call import ChannelCalls
+from gateway.flow.channel_health import ChannelHealth
 from gateway.flow.checkout import Checkout
+from gateway.flow.failover import Failover
 from gateway.flow.idempotency import KeyDesk
 from gateway.flow.in_doubt import InDoubt
 from gateway.flow.in_flight import InFlight
 from gateway.flow.lookup import Lookup
+from gateway.flow.on_read import OnRead
+from gateway.flow.order_desk import OrderDesk
 from gateway.flow.refund import Refunds
+from gateway.flow.restored import Restored
+from gateway.flow.sending import Sender
 from gateway.flow.transition import Transitions
+from gateway.flow.webhook_endpoints import WebhookEndpoints
 from gateway.http.app import build_app
 from gateway.http.exchange import EdgeDeps, Readiness
 from gateway.http.serving import serve_until
@@ -33,11 +42,19 @@ from gateway.limits import SIGNING_THREADS
 from gateway.settings import Settings
 from gateway.storage.claims import NoClaims, RedisClaims
 from gateway.storage.directory import SnapshotDirectory
-from gateway.storage.migrate import pending
+from gateway.storage.health_board import NoBoard, RedisBoard
+from gateway.storage.health_log import HealthLog
+from gateway.storage.migrate import MigrationError, pending
+from gateway.storage.outbox import PostgresOutbox
 from gateway.storage.postgres import PostgresStore
+from gateway.storage.webhook_registry import WebhookRegistry
 from gateway.telemetry.logs import configure_logs
+from gateway.workers.heartbeat import Heartbeat
+from gateway.workers.prober import Prober
 from gateway.workers.supervisor import report_ready
-from gateway.workers.sweeper import Sweeper, heartbeat
+from gateway.workers.sweeper import Sweeper
+from gateway.workers.webhook_line import WebhookLine
+from gateway.workers.webhooks import Courier
 from security.vault import Vault
 
 
@@ -55,21 +72,27 @@ class Gateway:
     cancellation: Cancellation
     refunds: Refunds
     callbacks: CallbackDesk
+    webhooks: WebhookEndpoints
+    outbox: PostgresOutbox
     in_doubt: InDoubt
+    health: ChannelHealth
+    calls: ChannelCalls
     clock: Clock
     ids: SystemIds
     worker_id: str
 
 
 @asynccontextmanager
-async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
-    """Everything started; on the way out the roads under way end first, then the store is flushed and let go."""
-    clock, ids = SystemClock(), SystemIds()
+async def gateway(settings: Settings, host_clock: Clock | None = None) -> AsyncIterator[Gateway]:
+    """Everything started, on the database's time; on the way out the roads under way end first, then the store is flushed and let go."""
+    clock, ids = DatabaseClock(host_clock or SystemClock()), SystemIds()
     dsn = settings.needed_database_url().reveal()
     vault = Vault(settings.needed_master_keys())
     worker_id = ids.new("wrk")
     with ThreadPoolExecutor(SIGNING_THREADS, thread_name_prefix="signing") as signing:
         store = await PostgresStore.connected(dsn)
+        heart = Heartbeat(store, worker_id, clock)
+        await heart.beat()  # nothing is judged by the host's clock, unless the database is away
         claims = RedisClaims(settings.redis_url.reveal(), clock) if settings.redis_url else NoClaims()
         directory = SnapshotDirectory(
             dsn,
@@ -81,17 +104,25 @@ async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
             allow_loopback_channels=settings.allow_loopback_channels,
         )
         await directory.start()
+        history = HealthLog(store.pool, worker_id)
+        health = ChannelHealth(clock, told=history.note, worker_id=worker_id)
         world = _wired(
-            settings=settings, store=store, claims=claims, directory=directory, vault=vault, clock=clock, ids=ids, worker_id=worker_id
-        )
+            settings=settings, store=store, claims=claims, directory=directory, health=health, vault=vault, clock=clock, ids=ids,
+            worker_id=worker_id,
+        )  # fmt: skip
+        board = RedisBoard(settings.redis_url.reveal(), clock, worker_id) if settings.redis_url else NoBoard()
+        prober = Prober(health=health, board=board, calls=world.calls, directory=directory, clock=clock, environment=settings.environment)
         stop = asyncio.Event()
-        beating = asyncio.create_task(heartbeat(store, worker_id, clock, stop), name="heartbeat")
+        beating = asyncio.create_task(heart.run(stop), name="heartbeat")
+        keeping = [asyncio.create_task(prober.run(stop), name="prober"), asyncio.create_task(history.run(stop), name="health log")]
         try:
             yield world
         finally:
             await world.in_flight.close()
             stop.set()
             await beating
+            await asyncio.gather(*keeping)
+            await board.close()
             await directory.close()
             await claims.close()
             await store.close()
@@ -103,6 +134,7 @@ def _wired(
     store: PostgresStore,
     claims: RedisClaims | NoClaims,
     directory: SnapshotDirectory,
+    health: ChannelHealth,
     vault: Vault,
     clock: Clock,
     ids: SystemIds,
@@ -110,14 +142,20 @@ def _wired(
 ) -> Gateway:
     environment = settings.environment
     in_flight = InFlight(store)
-    lookup = Lookup(store, in_flight)
     transitions = Transitions(store=store, in_flight=in_flight, directory=directory, clock=clock, ids=ids, environment=environment)
+    on_read = OnRead(store=store, in_flight=in_flight, transitions=transitions, clock=clock)
+    lookup = Lookup(store, in_flight, on_read)
+    calls = ChannelCalls(clock, health)
+    failover = Failover(directory=directory, health=health, clock=clock, ids=ids, environment=environment, worker_id=worker_id)
+    sender = Sender(directory=directory, transitions=transitions, calls=calls, health=health, failover=failover)
+    orders = OrderDesk(store=store, transitions=transitions, in_flight=in_flight)
     refunds = Refunds(
         store=store,
         lookup=lookup,
         directory=directory,
         in_flight=in_flight,
         transitions=transitions,
+        calls=calls,
         clock=clock,
         ids=ids,
         environment=environment,
@@ -133,8 +171,12 @@ def _wired(
             store=store,
             directory=directory,
             keys=KeyDesk(store, claims, ids),
+            orders=orders,
+            restored=Restored(store=store, directory=directory, transitions=transitions, calls=calls, orders=orders, clock=clock, ids=ids),
             in_flight=in_flight,
-            transitions=transitions,
+            on_read=on_read,
+            sender=sender,
+            health=health,
             clock=clock,
             ids=ids,
             digest=vault.digest,
@@ -143,11 +185,38 @@ def _wired(
         ),
         cancellation=Cancellation(lookup, transitions, in_flight),
         refunds=refunds,
-        callbacks=CallbackDesk(store=store, directory=directory, transitions=transitions, clock=clock, ids=ids),
-        in_doubt=InDoubt(store=store, directory=directory, transitions=transitions, refunds=refunds, clock=clock),
+        callbacks=CallbackDesk(store=store, directory=directory, transitions=transitions, calls=calls, clock=clock, ids=ids),
+        webhooks=WebhookEndpoints(WebhookRegistry(store.pool, vault=vault, ids=ids), settings.allow_loopback_webhooks),
+        outbox=PostgresOutbox(store.pool, vault),
+        in_doubt=_in_doubt(store, directory, transitions, refunds, calls, sender, in_flight, clock),
+        health=health,
+        calls=calls,
         clock=clock,
         ids=ids,
         worker_id=worker_id,
+    )
+
+
+def _in_doubt(  # noqa: PLR0917 - its fields, in order
+    store: PostgresStore,
+    directory: SnapshotDirectory,
+    transitions: Transitions,
+    refunds: Refunds,
+    calls: ChannelCalls,
+    sender: Sender,
+    in_flight: InFlight,
+    clock: Clock,
+) -> InDoubt:
+    """What the sweeper works with."""
+    return InDoubt(
+        store=store,
+        directory=directory,
+        transitions=transitions,
+        refunds=refunds,
+        calls=calls,
+        sender=sender,
+        in_flight=in_flight,
+        clock=clock,
     )
 
 
@@ -159,6 +228,7 @@ def edge_deps(world: Gateway, dsn: str) -> EdgeDeps:
         refunds=world.refunds,
         lookup=world.lookup,
         callbacks=world.callbacks,
+        webhooks=world.webhooks,
         directory=world.directory,
         clock=world.clock,
         ids=world.ids,
@@ -177,8 +247,10 @@ def _readiness(world: Gateway, dsn: str) -> Callable[[], Awaitable[Readiness]]:
             migrated = migrated or not await pending(dsn)
         except (GatewayError, OSError):
             checks |= {"postgres": "down", "schema": "unknown"}
-        if checks["postgres"] == "up" and not migrated:
-            checks["schema"] = "behind: run `tillgate migrate`"
+        except MigrationError as error:
+            checks["schema"] = str(error)
+        else:
+            checks["schema"] = "migrated" if migrated else "behind: run `tillgate migrate`"
         if not world.directory.fresh():
             checks["directory"] = "stale"
         ready = checks["postgres"] == "up" and migrated and world.directory.fresh()
@@ -208,7 +280,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
 
 
 def run_work(settings: Settings) -> int:
-    """`tillgate work`: the sweeper, until SIGTERM. Returns the exit code."""
+    """`tillgate work`: the sweeper and the webhooks' courier, until SIGTERM. Returns the exit code."""
     configure_logs(settings.log_level, settings.log_format)
     uvloop.run(_work(settings))
     return 0
@@ -216,8 +288,19 @@ def run_work(settings: Settings) -> int:
 
 async def _work(settings: Settings) -> None:
     stop = _stopped_by_signals()
-    async with gateway(settings) as world:
-        await Sweeper(world.store, world.in_doubt, world.clock).run(stop)
+    async with gateway(settings) as world, courier(world, settings) as webhooks, asyncio.TaskGroup() as workers:
+        workers.create_task(Sweeper(world.store, world.in_doubt, world.clock).run(stop), name="sweeper")
+        workers.create_task(webhooks.run(stop), name="courier")
+
+
+@asynccontextmanager
+async def courier(world: Gateway, settings: Settings) -> AsyncIterator[Courier]:
+    """The webhooks' courier with its own way out to the network."""
+    line = WebhookLine(allow_loopback=settings.allow_loopback_webhooks)
+    try:
+        yield Courier(outbox=world.outbox, line=line, cases=world.store, clock=world.clock, ids=world.ids, chance=random.SystemRandom())
+    finally:
+        await line.aclose()
 
 
 def _stopped_by_signals() -> asyncio.Event:

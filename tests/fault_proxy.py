@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 from tests.servers import temporary_root
 
 SOCKET = ".s.PGSQL.5432"
-PARSE, BIND, READY = b"P", b"B", b"Z"
+PARSE, BIND, QUERY, READY = b"P", b"B", b"Q", b"Z"
 
 
 @dataclass(slots=True, eq=False)
@@ -114,15 +114,14 @@ class FaultProxy:
                 if kind == PARSE:
                     name, text, _ = message[5:].split(b"\0", 2)
                     line.statements[name] = text.decode()
-                elif kind == BIND and (trap := self._sprung_by(line, message)):
+                elif kind in (BIND, QUERY) and (trap := self._sprung_by(_executed(line, kind, message))):
                     line.trap = trap
                     if trap.act == "drop_request":
                         trap.sprung.set()
                         return
                 line.server.write(message)
 
-    def _sprung_by(self, line: _Line, message: bytes) -> Trap | None:
-        text = line.statements.get(message[5:].split(b"\0", 2)[1], "")
+    def _sprung_by(self, text: str) -> Trap | None:
         for trap in self._traps:
             if trap.marker in text:
                 self._traps.remove(trap)
@@ -146,6 +145,11 @@ class FaultProxy:
                     await trap.release.wait()
                     line.client.write(bytes(kept))
                     kept.clear()
+
+
+def _executed(line: _Line, kind: bytes, message: bytes) -> str:
+    """The text of what is executed: in the message itself, or under the name it was prepared with."""
+    return message[5:-1].decode() if kind == QUERY else line.statements.get(message[5:].split(b"\0", 2)[1], "")
 
 
 async def _sized(reader: asyncio.StreamReader, kind: bytes) -> bytes:

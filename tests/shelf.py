@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from adapters.channel import Manifest
 from gateway.flow.ports import Account, ApiKey
+from gateway.flow.routing_rules import RuleSet
 
 
 class Shelf:
     """`accounts` in order of priority."""
 
     def __init__(self, merchant_id: str, stores: Sequence[str], accounts: Sequence[Account], manifests: Mapping[str, Manifest]) -> None:
+        self.restored: datetime | None = None
         self._merchant_id, self._stores, self._accounts, self._manifests = merchant_id, stores, accounts, manifests
+        self.origins: frozenset[str] = frozenset()
+        self.rule_set: RuleSet | None = None
 
     def key(self, key_id: str) -> ApiKey | None:
         del key_id
@@ -24,11 +29,20 @@ class Shelf:
     def accounts(self, merchant_id: str) -> Sequence[Account]:
         return self._accounts if merchant_id == self._merchant_id else ()
 
+    def rules(self, merchant_id: str, store_id: str) -> RuleSet | None:
+        return self.rule_set if merchant_id == self._merchant_id and store_id in self._stores else None
+
+    def webhook_origins(self, merchant_id: str) -> frozenset[str]:
+        return self.origins if merchant_id == self._merchant_id else frozenset()
+
     def store_exists(self, merchant_id: str, store_id: str) -> bool:
         return merchant_id == self._merchant_id and store_id in self._stores
 
     def manifests(self) -> Mapping[str, Manifest]:
         return self._manifests
+
+    def restored_from(self) -> datetime | None:
+        return self.restored
 
     def fresh(self) -> bool:
         return True

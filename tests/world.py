@@ -1,7 +1,7 @@
 """A whole gateway in this process, on real servers: one shop with its keys and accounts, served on a free port.
 
-The sweeper runs beside it unless a test wants to hold it still. Callbacks reach the gateway because its address is known before
-the accounts are enrolled.
+The sweeper and the webhooks' courier run beside it unless a test wants to hold them still. Callbacks reach the gateway because its
+address is known before the accounts are enrolled.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import contextlib
 import itertools
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from adapters.discovery import discover
 from gateway.cli.client import Answer, Client
-from gateway.clock import SystemClock, SystemIds
-from gateway.composition import Gateway, edge_deps, gateway
+from gateway.clock import Clock, SystemClock, SystemIds
+from gateway.composition import Gateway, courier, edge_deps, gateway
 from gateway.http.app import build_app
 from gateway.http.serving import serve_until
 from gateway.settings import Settings, read_settings
@@ -88,9 +88,10 @@ class Shop:
     async def rows(self, sql: str, *arguments: object) -> list[Any]:
         return await self.world.store._fetch(sql, *arguments)
 
-    async def captured(self, channel: str) -> dict[str, dict[str, Any]]:
-        """The sandbox's own ledger by channel order number."""
-        return {row["out_trade_no"]: row for row in await self.sandbox.ledger(channel, self.books.accounts[channel])}
+    async def captured(self, account: str) -> dict[str, dict[str, Any]]:
+        """The sandbox's own ledger of the account `books.accounts[account]`, by channel order number."""
+        channel = account.partition("_")[0]
+        return {row["out_trade_no"]: row for row in await self.sandbox.ledger(channel, self.books.accounts[account])}
 
 
 def settings_for(dsn: str, redis_url: str | None, public_url: str | None) -> Settings:
@@ -98,6 +99,7 @@ def settings_for(dsn: str, redis_url: str | None, public_url: str | None) -> Set
         "TILLGATE_DATABASE_URL": dsn,
         "TILLGATE_MASTER_KEY": MASTER,
         "TILLGATE_ALLOW_LOOPBACK_CHANNELS": "yes",
+        "TILLGATE_ALLOW_LOOPBACK_WEBHOOKS": "yes",
         "TILLGATE_LOG_LEVEL": "error",
     }
     return read_settings(
@@ -105,8 +107,13 @@ def settings_for(dsn: str, redis_url: str | None, public_url: str | None) -> Set
     )
 
 
-async def provisioned(settings: Settings, sandbox: SandboxProcess | None, tag: str, **modes: str) -> Books:
-    """A merchant with one store, one terminal, both kinds of key, a cash account and one account of each remote channel."""
+async def provisioned(
+    settings: Settings, sandbox: SandboxProcess | None, tag: str, extra_accounts: Mapping[str, int] | None = None, **modes: str
+) -> Books:
+    """A merchant with one store, one terminal, both kinds of key, a cash account and one account of each remote channel.
+
+    `extra_accounts`: backups by channel: {"alipay": 2} also makes accounts "alipay_2" and "alipay_3", each with a higher priority number.
+    """
     books = Books(settings.needed_database_url().reveal(), settings)
     vault, ids, manifests = Vault(MasterKeys.from_text(MASTER, source="test")), SystemIds(), discover()
     pool = await read_pool(books.dsn)
@@ -122,11 +129,15 @@ async def provisioned(settings: Settings, sandbox: SandboxProcess | None, tag: s
         books.accounts["cash"] = await accounts.create(books.merchant_id, "cash")
         if sandbox is not None:
             for channel in sorted(name for name, manifest in manifests.items() if manifest.settles == "remote"):
-                account = f"acct_{channel}_{tag}"
-                terms = {"profile": "short", **({"mode": modes[channel]} if channel in modes else {})}
-                enrolled = await sandbox.enroll(channel, account, **terms)
-                credentials = json.dumps(enrolled["credentials"]).encode()
-                books.accounts[channel] = await accounts.create(books.merchant_id, channel, credentials, account_id=account)
+                for place in range(1, 2 + (extra_accounts or {}).get(channel, 0)):
+                    name = channel if place == 1 else f"{channel}_{place}"
+                    account = f"acct_{name}_{tag}"
+                    terms = {"profile": "short", **({"mode": modes[channel]} if channel in modes else {})}
+                    enrolled = await sandbox.enroll(channel, account, **terms)
+                    credentials = json.dumps(enrolled["credentials"]).encode()
+                    books.accounts[name] = await accounts.create(
+                        books.merchant_id, channel, credentials, priority=100 * place, account_id=account
+                    )
     finally:
         await pool.close()
     return books
@@ -134,20 +145,58 @@ async def provisioned(settings: Settings, sandbox: SandboxProcess | None, tag: s
 
 @contextlib.asynccontextmanager
 async def shop(
-    dsn: str, *, redis_url: str | None = None, sandbox: SandboxProcess | None = None, sweep: bool = True, **modes: str
+    dsn: str,
+    *,
+    redis_url: str | None = None,
+    sandbox: SandboxProcess | None = None,
+    sweep: bool = True,
+    deliver: bool = True,
+    extra_accounts: Mapping[str, int] | None = None,
+    host_clock: Clock | None = None,
+    **modes: str,
 ) -> AsyncIterator[Shop]:
-    """Open the shop; closed and drained on the way out."""
+    """Open the shop; closed and drained on the way out. `host_clock`: what the gateway's host believes."""
     listening = socket.create_server(("127.0.0.1", 0))
-    base_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    settings = settings_for(dsn, redis_url, base_url)
-    books = await provisioned(settings, sandbox, f"{next(_orders)}_{listening.getsockname()[1]}", **modes)
+    settings = settings_for(dsn, redis_url, _url(listening))
+    books = await provisioned(settings, sandbox, f"{next(_orders)}_{listening.getsockname()[1]}", extra_accounts, **modes)
+    async with _open(settings, books, listening, sandbox, sweep=sweep, deliver=deliver, host_clock=host_clock) as opened:
+        yield opened
+
+
+@contextlib.asynccontextmanager
+async def reopened(
+    books: Books, *, redis_url: str | None = None, sandbox: SandboxProcess | None = None, sweep: bool = True
+) -> AsyncIterator[Shop]:
+    """The same shop on another day: its books stand, whatever a worker had learned of its channels is forgotten."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    async with _open(settings_for(books.dsn, redis_url, _url(listening)), books, listening, sandbox, sweep=sweep) as opened:
+        yield opened
+
+
+def _url(listening: socket.socket) -> str:
+    return f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@contextlib.asynccontextmanager
+async def _open(
+    settings: Settings,
+    books: Books,
+    listening: socket.socket,
+    sandbox: SandboxProcess | None,
+    *,
+    sweep: bool,
+    deliver: bool = True,
+    host_clock: Clock | None = None,
+) -> AsyncIterator[Shop]:
+    base_url = _url(listening)
     stop = asyncio.Event()
-    async with gateway(settings) as world:
+    async with gateway(settings, host_clock) as world, courier(world, settings) as webhooks:
         started = asyncio.Event()
         serving = asyncio.create_task(
-            serve_until(build_app(edge_deps(world, dsn)), listening, stop, on_started=started.set, drain_grace_s=0)
+            serve_until(build_app(edge_deps(world, books.dsn)), listening, stop, on_started=started.set, drain_grace_s=0)
         )
         sweeping = asyncio.create_task(Sweeper(world.store, world.in_doubt, world.clock).run(stop)) if sweep else None
+        delivering = asyncio.create_task(webhooks.run(stop)) if deliver else None
         await started.wait()
         try:
             async with Client(base_url, *books.terminal) as till, Client(base_url, *books.merchant) as office:
@@ -157,3 +206,5 @@ async def shop(
             await serving
             if sweeping is not None:
                 await sweeping
+            if delivering is not None:
+                await delivering

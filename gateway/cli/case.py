@@ -5,13 +5,12 @@ Closing a case with a verdict applies the ordinary payment event on the word of 
 
 import argparse
 import asyncio
-import getpass
 import json
-import os
+from datetime import datetime
 
 from gateway.cli.failures import CommandError
 from gateway.cli.registries import Registries, act, registries
-from gateway.cli.surroundings import add_data_argument, environment
+from gateway.cli.surroundings import add_data_argument, environment, person
 from gateway.cli.table import show_table
 from gateway.settings import Settings, read_settings
 
@@ -72,14 +71,12 @@ async def _closed(settings: Settings, options: argparse.Namespace) -> None:
         raise CommandError(f"there is no open case {options.case}: `tillgate case list` shows what there is")
     async with gateway(settings) as world:
         payment = await case_closing(world).close(
-            found.merchant_id, found.id, found.object_id, options.verdict, by=options.by or _user(), reason=options.reason
+            found.merchant_id,
+            found.id,
+            found.object_id,
+            options.verdict,
+            by=options.by or person(),
+            reason=options.reason,
+            seen_at=datetime.fromisoformat(found.evidence["at"]),
         )
     print(f"closed {found.id}" + (f"; payment {payment.id} is {payment.status}" if payment is not None else ""))
-
-
-def _user() -> str:
-    """Whoever runs this; a container's user may have no name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"

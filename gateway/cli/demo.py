@@ -5,7 +5,6 @@ Everything is looked for before it is made, so that a second run on the same fol
 
 from __future__ import annotations
 
-import base64
 import json
 import secrets
 from collections.abc import Mapping
@@ -13,8 +12,12 @@ from contextlib import suppress
 from typing import Any, Final
 
 from adapters.channel import Manifest
+from gateway.cli.failures import CommandError
 from gateway.cli.registries import Registries
 from gateway.cli.sandbox_control import SandboxControl
+from gateway.domain.errors import FieldInvalid
+from gateway.domain.web_address import web_address
+from gateway.limits import WEBHOOK_CONCURRENCY_DEFAULT
 from gateway.storage.account_registry import AccountListing
 from gateway.storage.registry import IssuedKey, RegistryError
 from security.key_material import KeyEnvironment
@@ -23,13 +26,19 @@ from security.roles import Role
 MERCHANT: Final = "mer_demo"
 STORE: Final = "sto_demo"
 TERMINAL: Final = "term_demo"
-WEBHOOK_SECRET_BYTES: Final = 32
+PRIORITIES: Final = (100, 200)  # of the accounts of one wallet: the first is tried first
 
 Document = dict[str, Any]
 
 
 async def open_shop(
-    registries: Registries, control: SandboxControl, manifests: Mapping[str, Manifest], *, base_url: str, before: Mapping[str, Any]
+    registries: Registries,
+    control: SandboxControl,
+    manifests: Mapping[str, Manifest],
+    *,
+    base_url: str,
+    webhook_url: str,
+    before: Mapping[str, Any],
 ) -> Document:
     """Make or find the shop; the content of dev.json. `before` is dev.json of the last run, or empty."""
     await _make_shop(registries)
@@ -42,7 +51,7 @@ async def open_shop(
         "store_id": STORE,
         **keys,
         "accounts": [{"id": each.id, "channel": each.channel, "priority": each.priority} for each in accounts],
-        "webhook_secret": before.get("webhook_secret") or _new_webhook_secret(),
+        **await _endpoint(registries, webhook_url, before),
     }
 
 
@@ -76,7 +85,10 @@ def _shown(key: IssuedKey) -> dict[str, str]:
 
 
 async def _accounts(registries: Registries, control: SandboxControl, manifests: Mapping[str, Manifest]) -> list[AccountListing]:
-    """One enabled account a channel. The sandbox gives credentials once, so an account it does not know is disabled, not repaired."""
+    """Two enabled accounts of each wallet, the second a backup.
+
+    The sandbox gives credentials once, so an account it does not know is disabled, not repaired.
+    """
     at_sandbox, played = await control.accounts(), await control.channels()
     for manifest in manifests.values():
         mine = [each for each in await registries.accounts.accounts(MERCHANT) if each.channel == manifest.channel and each.enabled]
@@ -90,25 +102,37 @@ async def _accounts(registries: Registries, control: SandboxControl, manifests: 
                 await registries.accounts.place(each.id, enabled=False)
         for each in usable:
             await _follow(registries, each, at_sandbox[each.channel, each.id])
-        if not usable and manifest.channel in played:
-            await _enrol(registries, control, manifest.channel)
+        taken = {each.priority for each in usable}
+        for priority in [each for each in PRIORITIES if each not in taken][: len(PRIORITIES) - len(usable)]:
+            if manifest.channel in played:
+                await _enrol(registries, control, manifest.channel, priority)
     return [each for each in await registries.accounts.accounts(MERCHANT) if each.enabled]
 
 
-async def _enrol(registries: Registries, control: SandboxControl, channel: str) -> None:
+async def _enrol(registries: Registries, control: SandboxControl, channel: str, priority: int) -> None:
     account_id = f"acct_{channel}_{secrets.token_hex(3)}"
     credentials = await control.enrol(channel, account_id)
-    await registries.accounts.create(MERCHANT, channel, json.dumps(credentials).encode(), account_id=account_id)
+    await registries.accounts.create(MERCHANT, channel, json.dumps(credentials).encode(), priority=priority, account_id=account_id)
 
 
-async def _follow(registries: Registries, account: AccountListing, address: str) -> None:
-    """The sandbox moves an account to another port when its own was taken meanwhile."""
-    texts = [value for value in account.credentials.values() if isinstance(value, str) and value.startswith("http://127.0.0.1:")]
-    for old in {"/".join(text.split("/", 3)[:3]) for text in texts}:
-        if old != address:
-            await registries.accounts.replace_address(account.id, old, address)
+async def _follow(registries: Registries, account: AccountListing, addresses: tuple[str, str]) -> None:
+    """The sandbox moves an account to another port when its own was taken meanwhile: the main host, or the `second_…` one, or both."""
+    for name, value in account.credentials.items():
+        if isinstance(value, str) and value.startswith("http://127.0.0.1:"):
+            old, new = "/".join(value.split("/", 3)[:3]), addresses[name.startswith("second_")]
+            if old != new:
+                await registries.accounts.replace_address(account.id, old, new)
 
 
-def _new_webhook_secret() -> str:
-    """As Standard Webhooks writes it."""
-    return f"whsec_{base64.b64encode(secrets.token_bytes(WEBHOOK_SECRET_BYTES)).decode()}"
+async def _endpoint(registries: Registries, url: str, before: Mapping[str, Any]) -> Document:
+    """The endpoint of the last run, moved to where the listener is now and enabled; else a new one, because nobody knows its secret."""
+    known = {name: before[name] for name in ("webhook_endpoint", "webhook_secret") if name in before}
+    try:
+        if len(known) == 2 and await registries.endpoints.move(MERCHANT, known["webhook_endpoint"], web_address(url)):  # noqa: PLR2004  both
+            await registries.webhooks.enable(MERCHANT, known["webhook_endpoint"])
+            return known
+        issued = await registries.webhooks.create(MERCHANT, url, (), WEBHOOK_CONCURRENCY_DEFAULT, None)
+    except FieldInvalid as refusal:
+        raise CommandError(f"the demo's webhook endpoint {url} is refused: {refusal.detail}") from refusal
+    assert issued.secret is not None, "it was made without a key"
+    return {"webhook_endpoint": issued.endpoint.id, "webhook_secret": issued.secret.reveal()}

@@ -27,6 +27,7 @@ from gateway.cli.children import Child, start_child
 from gateway.cli.client import Client
 from gateway.cli.demo import open_shop
 from gateway.cli.failures import CommandError
+from gateway.cli.listener import Listener, listening
 from gateway.cli.registries import registries
 from gateway.cli.sandbox_control import SandboxControl
 from gateway.cli.surroundings import DEV_JSON, ENVIRONMENT_JSON, read_private, without_settings, write_private
@@ -98,6 +99,7 @@ class _World:
         self._stack = stack
         self._children: list[Child] = []
         self._document: Document = {}
+        self._listener = Listener("")
 
     async def start(self) -> None:
         """Raises CommandError, or the failure of a part, in words."""
@@ -107,6 +109,7 @@ class _World:
         write_private(self._folder / ENVIRONMENT_JSON, {name: value for name, value in environment.items() if name.startswith(PREFIX)})
         settings = read_settings(environment, required=SERVING)
         await self._schema(settings)
+        self._listener = await self._stack.enter_async_context(listening())
         async with SandboxControl(await self._control_url(sandbox)) as control:
             self._document = await self._shop(settings, control)
         write_private(self._folder / DEV_JSON, self._document)
@@ -182,8 +185,9 @@ class _World:
             before = read_private(self._folder / DEV_JSON)
         base_url = f"http://127.0.0.1:{settings.listen.port}"
         async with registries(settings) as opened:
-            document = await open_shop(opened, control, discover(), base_url=base_url, before=before)
-        channels = ", ".join(account["channel"] for account in document["accounts"])
+            document = await open_shop(opened, control, discover(), base_url=base_url, webhook_url=self._listener.url, before=before)
+        self._listener.secret = Secret(document["webhook_secret"])
+        channels = ", ".join(sorted({account["channel"] for account in document["accounts"]}))
         self._voice.ready("demo shop", time.monotonic() - started, f"{document['merchant_id']}: {channels}")
         return document
 
@@ -225,13 +229,24 @@ class _World:
         self._voice.head("Tour (through the signed HTTP API)")
         started = time.monotonic()
         remote = {name for name, manifest in discover().items() if manifest.settles == "remote"}
-        accounts = {each["channel"]: each["id"] for each in document["accounts"] if each["channel"] in remote}
+        accounts: dict[str, tuple[str, ...]] = {}
+        for each in sorted(document["accounts"], key=lambda account: account["priority"]):
+            if each["channel"] in remote:
+                accounts[each["channel"]] = (*accounts.get(each["channel"], ()), each["id"])
         async with (
             _client(document, "terminal_key") as till,
             _client(document, "merchant_key") as server,
             SandboxControl(document["sandbox_url"]) as control,
         ):
-            failed = await play(Stage(till=till, server=server, control=control, accounts=accounts), self._voice)
+            stage = Stage(
+                till=till,
+                server=server,
+                control=control,
+                accounts=accounts,
+                listener=self._listener,
+                endpoint_id=document["webhook_endpoint"],
+            )
+            failed = await play(stage, self._voice)
         self._voice.line(f"  {time.monotonic() - started:.1f} s")
         return failed
 

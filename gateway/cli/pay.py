@@ -18,6 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     way.add_argument("--cash", metavar="TENDERED", type=fen_argument, help="cash handed over, fen")
     parser.add_argument("--order", metavar="NO", help="the bill's number (default: a new one)")
     parser.add_argument("--tender", metavar="N", type=int, default=1, help="which payment of the bill (default 1)")
+    parser.add_argument("--order-amount", metavar="FEN", type=fen_argument, help="the bill's total; its tenders never exceed it")
+    parser.add_argument(
+        "--override",
+        nargs=3,
+        metavar=("PAYMENT_ID", "SUPERVISOR", "REASON"),
+        help="take this tender although that payment of the bill is in doubt; a later yes of it is refunded by itself",
+    )
     parser.add_argument("--store", metavar="ID", help="the store; needed with a merchant key")
     parser.add_argument("--operator", metavar="ID", help="the cashier")
     parser.add_argument("--idempotency-key", metavar="KEY", help="to repeat a request safely (default: a new one, shown)")
@@ -44,5 +51,6 @@ def _payment(options: argparse.Namespace) -> dict[str, Any]:
         payment |= {"method": options.qr, "flow": "qr"}
     else:
         payment |= {"method": "cash", "cash": {"tendered": options.cash}}
-    optional = {"store_id": options.store, "operator_id": options.operator}
+    override = dict(zip(("payment_id", "supervisor_id", "reason"), options.override, strict=True)) if options.override else None
+    optional = {"order_amount": options.order_amount, "override": override, "store_id": options.store, "operator_id": options.operator}
     return payment | {name: value for name, value in optional.items() if value is not None}

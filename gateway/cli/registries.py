@@ -9,11 +9,16 @@ from dataclasses import dataclass
 from adapters.discovery import discover
 from gateway.cli.surroundings import environment
 from gateway.clock import SystemClock, SystemIds
+from gateway.flow.webhook_endpoints import WebhookEndpoints
 from gateway.settings import SERVING, Settings, read_settings
 from gateway.storage.account_registry import AccountRegistry
 from gateway.storage.case_list import CaseList
 from gateway.storage.connections import read_pool
+from gateway.storage.health_log import HealthHistory
 from gateway.storage.registry import Registry
+from gateway.storage.restored_log import RestoredLog
+from gateway.storage.rule_registry import RuleRegistry
+from gateway.storage.webhook_registry import WebhookRegistry
 from security.vault import Vault
 
 
@@ -24,6 +29,11 @@ class Registries:
     people: Registry
     accounts: AccountRegistry
     cases: CaseList
+    endpoints: WebhookRegistry
+    webhooks: WebhookEndpoints
+    rules: RuleRegistry
+    health: HealthHistory
+    restored: RestoredLog
 
 
 def act(options: argparse.Namespace, work: Callable[[Registries], Awaitable[None]]) -> int:
@@ -42,11 +52,17 @@ async def registries(settings: Settings) -> AsyncIterator[Registries]:
     """Open them; closes the pool."""
     pool = await read_pool(settings.needed_database_url().reveal())
     vault, ids = Vault(settings.needed_master_keys()), SystemIds()
+    endpoints = WebhookRegistry(pool, vault=vault, ids=ids)
     try:
         yield Registries(
             Registry(pool, vault=vault, ids=ids),
             AccountRegistry(pool, vault=vault, ids=ids, clock=SystemClock(), manifests=discover()),
             CaseList(pool),
+            endpoints,
+            WebhookEndpoints(endpoints, settings.allow_loopback_webhooks),
+            RuleRegistry(pool, discover()),
+            HealthHistory(pool),
+            RestoredLog(pool),
         )
     finally:
         await pool.close()

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import os
 from collections.abc import Mapping
@@ -73,3 +74,11 @@ def write_private(path: Path, content: Mapping[str, Any]) -> None:
         json.dump(content, file, indent=2)
         file.write("\n")
     draft.replace(path)
+
+
+def person() -> str:
+    """Whoever runs this; a container's user may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

@@ -70,7 +70,13 @@ async def ids(target: Shop) -> dict[str, list[str]]:
     failed = (await target.pay(9_000, auth_code=code("alipay", "01"))).document
     refund = (await target.till.refund(paid[0]["id"], {"refund_no": "fuzz-1", "amount": 1, "reason": ""}, "fuzz-1")).document
     accounts = [account for name, account in target.books.accounts.items() if name != "cash"]
-    return {"payment_id": [row["id"] for row in (*paid, failed)], "refund_id": [refund["id"]], "channel_account": accounts}
+    endpoint = (await target.office.call("POST", "/v1/webhook-endpoints", {"url": "https://shop.example/"}, key="fuzz-1")).document
+    return {
+        "payment_id": [row["id"] for row in (*paid, failed)],
+        "refund_id": [refund["id"]],
+        "endpoint_id": [endpoint["id"]],
+        "channel_account": accounts,
+    }
 
 
 class Signed(requests.auth.AuthBase):

@@ -38,7 +38,7 @@ UNSETTLED = """SELECT (SELECT count(*) FROM payment WHERE status IN ('processing
 + (SELECT count(*) FROM callback WHERE applied_at IS NULL) AS n"""
 
 
-async def test_lunch_under_random_kills(processes: House):
+async def test_fault_01_lunch_under_random_kills(processes: House):
     seed = secrets.randbits(32)
     print(f"seed {seed}")  # noqa: T201 - shown when the test fails
     chance = random.Random(seed)

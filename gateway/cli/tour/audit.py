@@ -42,7 +42,7 @@ _NOTHING = Sums(0, 0)
 
 async def _our_books(stage: Stage) -> dict[str, Sums]:
     """By out_trade_no, attempts at the sandbox's accounts only: cash has no ledger but ours."""
-    remote = set(stage.accounts.values())
+    remote = {account for accounts in stage.accounts.values() for account in accounts}
     attempts = [attempt for payment in await _payments(stage) for attempt in payment["attempts"] if attempt["channel_account"] in remote]
     return {each["out_trade_no"]: Sums(each["captured_amount"], each["returned_amount"]) for each in attempts}
 

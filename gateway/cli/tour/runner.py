@@ -9,7 +9,21 @@ from typing import Final
 import aiohttp
 
 from gateway.cli.sandbox_control import SandboxRefused
-from gateway.cli.tour import audit, cancellation, cash, code_payment, double_tap, lost_answer, partial_refund, qr_payment, typed_password
+from gateway.cli.tour import (
+    audit,
+    cancellation,
+    cash,
+    code_payment,
+    double_tap,
+    failover,
+    late_success,
+    lost_answer,
+    lost_cancelled,
+    partial_refund,
+    qr_payment,
+    typed_password,
+    webhook,
+)
 from gateway.cli.tour.stage import Played, Stage, StepFailed
 from gateway.cli.voice import Voice
 
@@ -24,9 +38,13 @@ SUBJECTS: Final[tuple[tuple[str, Subject], ...]] = (
     ("a double tap 重复点击", double_tap.charges_once),
     ("a typed password 输入密码", typed_password.then_paid),
     ("a lost answer 应答丢失", lost_answer.is_resolved),
+    ("backup pays 备用渠道收款", failover.backup_pays),
+    ("lost and cancelled 撤销后可收", lost_cancelled.is_safe),
+    ("late money 迟到款退回", late_success.is_refunded),
     ("partial refund, Alipay 部分退款", partial_refund.alipay),
     ("partial refund, WeChat 部分退款", partial_refund.wechat),
     ("a cancel 撤销", cancellation.of_a_waiting_payment),
+    ("webhook, verified 通知验签", webhook.is_received_and_verified),
     ("audit 对账", audit.books_agree),
 )
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.cli.client import Answer, Client
+from gateway.cli.listener import Listener
 from gateway.cli.sandbox_control import SandboxControl
 
 SETTLE_S: Final = 20.0  # short schedules are ten times the channels' own pace: nothing here takes longer
@@ -35,12 +37,17 @@ class Played:
 
 @dataclass(slots=True)
 class Stage:
-    """`accounts`: channel -> account id. `cursor`: where the event feed stood when the tour began."""
+    """`accounts`: channel -> account ids, the first to be tried first. `listener`: where the endpoint leads to.
+
+    `cursor`: where the event feed stood when the tour began.
+    """
 
     till: Client
     server: Client
     control: SandboxControl
-    accounts: Mapping[str, str]
+    accounts: Mapping[str, tuple[str, ...]]
+    listener: Listener
+    endpoint_id: str
     cursor: str | None = None
     _run: str = field(default_factory=lambda: f"{time.strftime('%m%d')}-{secrets.token_hex(3)}")
     _orders: int = 0
@@ -82,8 +89,19 @@ class Stage:
         return rows[0]
 
     async def ledger(self, channel: str) -> list[Document]:
-        """All trades of our account at a channel."""
-        return await self.control.ledger(channel, self.accounts[channel])
+        """All trades of our accounts at a channel."""
+        return [row for account in self.accounts[channel] for row in await self.control.ledger(channel, account)]
+
+    @asynccontextmanager
+    async def trouble(self, channel: str, *faults: tuple[str, str], first_account_only: bool = False) -> AsyncIterator[None]:
+        """(operation, fault) at the channel's accounts, for a while."""
+        for operation, fault in faults:
+            for account in self.accounts[channel][: 1 if first_account_only else None]:
+                await self.control.arm(channel, account, operation, fault)
+        try:
+            yield
+        finally:
+            await self.control.disarm()
 
     async def event_types(self, payment_id: str, last: str) -> list[str]:
         """What happened to a payment, in commit order, once `last` is there (the feed may lag behind running transactions)."""

@@ -1,4 +1,7 @@
-"""A Redis that grants every lock to everybody: what a failover that lost its memory, or a proxy gone mad, looks like from outside."""
+"""A Redis that grants every lock to everybody: what a failover that lost its memory, or a proxy gone mad, looks like from outside.
+
+It takes every word that workers leave for one another, and shows none of them to anybody.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,15 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
 
-ANSWERS = {b"SET": b"+OK\r\n", b"EVAL": b":1\r\n", b"PING": b"+PONG\r\n", b"CLIENT": b"+OK\r\n"}
+ANSWERS = {
+    b"SET": b"+OK\r\n",  # with NX too: the lock is yours, whoever you are
+    b"EVAL": b":1\r\n",
+    b"HSET": b":1\r\n",
+    b"HDEL": b":1\r\n",
+    b"HGETALL": b"%0\r\n",
+    b"PING": b"+PONG\r\n",
+    b"CLIENT": b"+OK\r\n",
+}
 HELLO = b"%3\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.4.0\r\n$5\r\nproto\r\n:3\r\n"
 
 

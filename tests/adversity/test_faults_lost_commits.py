@@ -37,7 +37,7 @@ async def payments_of(opened: Shop, order: str) -> list[str]:
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_reply_to_write_1_is_lost(far: tuple[Shop, FaultProxy], method: str):
+async def test_fault_07_reply_to_write_1_is_lost(far: tuple[Shop, FaultProxy], method: str):
     opened, proxy = far
     order, tap = order_no(), body(method)
     trap = proxy.drop_reply(WRITE_1)
@@ -50,7 +50,7 @@ async def test_reply_to_write_1_is_lost(far: tuple[Shop, FaultProxy], method: st
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_write_1_never_arrives(far: tuple[Shop, FaultProxy], method: str):
+async def test_fault_07_write_1_never_arrives(far: tuple[Shop, FaultProxy], method: str):
     opened, proxy = far
     order = order_no()
     trap = proxy.drop_request(WRITE_1)
@@ -60,7 +60,7 @@ async def test_write_1_never_arrives(far: tuple[Shop, FaultProxy], method: str):
     assert await payments_of(opened, order) == ["succeeded"]
 
 
-async def test_reply_to_write_2_is_lost(far: tuple[Shop, FaultProxy]):
+async def test_fault_07_reply_to_write_2_is_lost(far: tuple[Shop, FaultProxy]):
     opened, proxy = far
     trap = proxy.drop_reply(WRITE_2)
     answer = await opened.pay(500, **body("alipay"))
@@ -68,7 +68,7 @@ async def test_reply_to_write_2_is_lost(far: tuple[Shop, FaultProxy]):
     assert (answer.document["status"], answer.document["version"]) == ("succeeded", 2)
 
 
-async def test_reply_to_a_refund_is_lost(far: tuple[Shop, FaultProxy]):
+async def test_fault_07_reply_to_a_refund_is_lost(far: tuple[Shop, FaultProxy]):
     opened, proxy = far
     paid = (await opened.pay(500, **body("cash"))).document
     trap = proxy.drop_reply(WRITE_2)
@@ -78,7 +78,7 @@ async def test_reply_to_a_refund_is_lost(far: tuple[Shop, FaultProxy]):
     assert (await opened.till.payment(paid["id"])).document["amount_refunded"] == 200
 
 
-async def test_lines_cut_in_mid_air_say_nothing_of_the_key(far: tuple[Shop, FaultProxy]):
+async def test_fault_06_lines_cut_in_mid_air_say_nothing_of_the_key(far: tuple[Shop, FaultProxy]):
     """Postgres is unreachable before anything was handed over: nothing was sent, the same key works afterwards."""
     opened, proxy = far
     order, tap = order_no(), body("alipay")
@@ -93,7 +93,7 @@ async def test_lines_cut_in_mid_air_say_nothing_of_the_key(far: tuple[Shop, Faul
     assert (answer.status, answer.document["status"]) == (201, "succeeded"), answer.document
 
 
-async def test_committed_and_then_gone(far: tuple[Shop, FaultProxy]):
+async def test_fault_07_committed_and_then_gone(far: tuple[Shop, FaultProxy]):
     """Write 1 is committed and nobody can be asked: not charged again, nothing sent, and the key shows what became of it."""
     opened, proxy = far
     order, tap = order_no(), body("alipay")

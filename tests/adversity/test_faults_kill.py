@@ -9,6 +9,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -44,7 +45,7 @@ async def _standing(shop: House) -> None:
         await shop.start("work")
 
 
-async def test_worker_dies_between_the_row_and_the_answer(shop: House):
+async def test_fault_01_worker_dies_between_the_row_and_the_answer(shop: House):
     """Three ways to pay, each held in three ways; one kill for all nine."""
     paid: dict[tuple[str, str], dict[str, Any]] = {}
     for way, (channel, operation, body) in WAYS.items():
@@ -76,7 +77,7 @@ async def customer_pays(shop: House, number: str) -> bool:
 
 
 @pytest.mark.parametrize("hold", ["delay_before", "delay_after"])
-async def test_work_dies_in_the_middle_of_a_cancel(shop: House, hold: str):
+async def test_fault_01_work_dies_in_the_middle_of_a_cancel(shop: House, hold: str):
     """One kill for both channels; every cancel is held, since an impatient sweeper repeats it."""
     payments = []
     for channel, operation in (("wechat", "reverse"), ("alipay", "cancel")):
@@ -100,7 +101,7 @@ async def test_work_dies_in_the_middle_of_a_cancel(shop: House, hold: str):
     await until(lambda: agree(shop))
 
 
-async def test_worker_dies_between_a_refund_and_its_answer(shop: House):
+async def test_fault_01_worker_dies_between_a_refund_and_its_answer(shop: House):
     """Executed after the death, executed before it, never executed: each once at the channel, under the number fixed before."""
     asked: dict[tuple[str, str], str] = {}
     for channel in ("alipay", "wechat"):
@@ -121,7 +122,7 @@ async def test_worker_dies_between_a_refund_and_its_answer(shop: House):
     await until(lambda: agree(shop))
 
 
-async def test_worker_dies_between_a_callback_and_its_effect(shop: House):
+async def test_fault_01_worker_dies_between_a_callback_and_its_effect(shop: House):
     """Stored and not applied is not acknowledged: the channel sends it again, and nobody has to ask."""
     await shop.kill("work")
     payment = accepted(await shop.pay(600, method="alipay", flow="qr", wait_s=10))
@@ -137,6 +138,30 @@ async def test_worker_dies_between_a_callback_and_its_effect(shop: House):
     assert (await shop.settled(payment["id"]))["status"] == "succeeded"
     await shop.start("work")
     await until(lambda: agree(shop))
+
+
+async def test_row_08_a_crash_found_sent_is_asked_about_and_cancelled_and_never_moves(
+    database: str, sandbox: SandboxProcess, tmp_path: Path
+):
+    """With a backup account standing by: one that was charged is found by a query; where no query is answered, a cancel ends it."""
+    async with house(database, sandbox, tmp_path, extra_accounts={"alipay": 1}) as here:
+        account = here.books.accounts["alipay"]
+        sent = {}
+        for hold in ("delay_after", "delay_before"):
+            fault = await sandbox.arm("alipay", "pay", hold, account=account, times=1, delay_ms=2_500)
+            sent[hold] = accepted(await here.pay(900, auth_code=code("alipay")))
+            await here.fired(fault["id"])
+        await sandbox.arm("alipay", "callback", "drop_before", account=account)
+        here.signal_worker(signal.SIGKILL)
+        found = await here.settled(sent["delay_after"]["id"])
+        await sandbox.arm("alipay", "query", "http_500_before", account=account)
+        ended = await here.settled(sent["delay_before"]["id"], within_s=40)
+        assert (found["status"], ended["status"] in ("failed", "succeeded")) == ("succeeded", True), (found, ended)
+        for payment in (found, ended):
+            assert [attempt["channel_account"] for attempt in payment["attempts"]] == [account], payment
+        assert await sandbox.ledger("alipay", here.books.accounts["alipay_2"]) == []
+        await sandbox.disarm()
+        await until(lambda: agree(here))
 
 
 async def is_stored(shop: House, out_trade_no: str) -> bool:

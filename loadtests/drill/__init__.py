@@ -1,0 +1,1 @@
+"""The parts of the failover drill; `python -m loadtests.failover` plays it."""
