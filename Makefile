@@ -32,7 +32,7 @@ run: $(READY) ## embedded servers, sandbox, gateway and the tour; then serves. O
 
 .PHONY: test
 test: $(READY) ## all tests, or those named: make test ARGS="tests/unit -k money"
-	@$(PY) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: format
 format: $(READY) ## rewrite the files as the formatter wants them
