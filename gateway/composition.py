@@ -28,6 +28,7 @@ from gateway.flow.idempotency import KeyDesk
 from gateway.flow.in_doubt import InDoubt
 from gateway.flow.in_flight import InFlight
 from gateway.flow.lookup import Lookup
+from gateway.flow.lost_attempts import LostAttempts
 from gateway.flow.on_read import OnRead
 from gateway.flow.order_desk import OrderDesk
 from gateway.flow.refund import Refunds
@@ -142,10 +143,13 @@ def _wired(
 ) -> Gateway:
     environment = settings.environment
     in_flight = InFlight(store)
-    transitions = Transitions(store=store, in_flight=in_flight, directory=directory, clock=clock, ids=ids, environment=environment)
+    calls = ChannelCalls(clock, health)
+    lost = LostAttempts(store=store, directory=directory, calls=calls, clock=clock, ids=ids, environment=environment)
+    transitions = Transitions(
+        store=store, in_flight=in_flight, directory=directory, lost=lost, clock=clock, ids=ids, environment=environment
+    )
     on_read = OnRead(store=store, in_flight=in_flight, transitions=transitions, clock=clock)
     lookup = Lookup(store, in_flight, on_read)
-    calls = ChannelCalls(clock, health)
     failover = Failover(directory=directory, health=health, clock=clock, ids=ids, environment=environment, worker_id=worker_id)
     sender = Sender(directory=directory, transitions=transitions, calls=calls, health=health, failover=failover)
     orders = OrderDesk(store=store, transitions=transitions, in_flight=in_flight)
@@ -172,7 +176,7 @@ def _wired(
             directory=directory,
             keys=KeyDesk(store, claims, ids),
             orders=orders,
-            restored=Restored(store=store, directory=directory, transitions=transitions, calls=calls, orders=orders, clock=clock, ids=ids),
+            restored=Restored(store=store, directory=directory, transitions=transitions, lost=lost, orders=orders, clock=clock, ids=ids),
             in_flight=in_flight,
             on_read=on_read,
             sender=sender,

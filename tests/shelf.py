@@ -15,6 +15,7 @@ class Shelf:
 
     def __init__(self, merchant_id: str, stores: Sequence[str], accounts: Sequence[Account], manifests: Mapping[str, Manifest]) -> None:
         self.restored: datetime | None = None
+        self.restored_began: datetime | None = None
         self._merchant_id, self._stores, self._accounts, self._manifests = merchant_id, stores, accounts, manifests
         self.origins: frozenset[str] = frozenset()
         self.rule_set: RuleSet | None = None
@@ -43,6 +44,9 @@ class Shelf:
 
     def restored_from(self) -> datetime | None:
         return self.restored
+
+    def restored_at(self) -> datetime | None:
+        return self.restored_began
 
     def fresh(self) -> bool:
         return True

@@ -21,7 +21,7 @@ class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing a channel (or a person closing a case) told us about an attempt or a refund."""
 
     at: datetime
-    source: str  # pay, query, cancel, refund, refund_query, callback, sweeper, supervisor, case
+    source: str  # pay, query, cancel, refund, refund_query, callback, sweeper, supervisor, case, restored, flow
     outcome: str  # the outcome's type name
     proof: str | None = None  # P0 .. P4
     code: str = ""  # the channel's own code

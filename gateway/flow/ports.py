@@ -1,6 +1,6 @@
 """What the flow needs from the world. Each port has a real implementation and a verified fake, held to one contract suite.
 
-Store errors: `StoreUnavailable` when nothing can have been written, `OutcomePending` when it may have been.
+Store errors: `StoreUnavailable` when nothing can have been written, `OutcomePending` when it may have been, `StoreRefused` for a defect.
 """
 
 from __future__ import annotations
@@ -81,6 +81,10 @@ class Directory(Protocol):
         """While "restored" mode stands: the moment from which the books may lack what the channels did."""
         ...
 
+    def restored_at(self) -> datetime | None:
+        """While it stands: the moment it began. What was opened before may have gone on in the time that was lost."""
+        ...
+
     def manifests(self) -> Mapping[str, Manifest]:
         """The channels that are installed."""
         ...
@@ -138,6 +142,17 @@ class Stale:
 @dataclass(frozen=True, slots=True)
 class RefundTaken:
     """The refund number or its idempotency key is bound already; nothing was written."""
+
+
+class StoreRefused(Exception):
+    """The store's own rules refuse what the program believed in: a defect of ours, and no answer to anybody. Nothing was written.
+
+    Named as asyncpg names them; `words` is the store's sentence, without the row.
+    """
+
+    def __init__(self, sqlstate: str, constraint_name: str | None, words: str = "") -> None:
+        super().__init__(f"{sqlstate} {constraint_name or words}")
+        self.sqlstate, self.constraint_name, self.words = sqlstate, constraint_name, words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,7 +248,10 @@ class Store(Protocol):
         ...
 
     async def apply(self, change: Change) -> Applied | Stale | RefundTaken:
-        """Compare `change.payment.version - 1` and write all of it or nothing, through the group writer."""
+        """Compare `change.payment.version - 1` and write all of it or nothing, through the group writer.
+
+        Raises `StoreRefused` for what the store's own rules do not allow.
+        """
         ...
 
     async def payment(self, merchant_id: str, payment_id: str) -> Payment | None:

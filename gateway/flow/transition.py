@@ -19,14 +19,15 @@ from gateway.domain.change import Case, Change
 from gateway.domain.errors import Unavailable
 from gateway.domain.learning import Occasion, Outcome, Successor, evidence_of, learned
 from gateway.domain.outcomes import RefundQueryOutcome
-from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.domain.payment import Attempt, Evidence, Payment, Refund
 from gateway.domain.returning import refund_learned, sent_again
-from gateway.domain.states import ATTEMPT_UNCHARGED, IllegalTransition
+from gateway.domain.states import ATTEMPT_UNCHARGED, PAYMENT_UNCHARGED, IllegalTransition
 from gateway.flow.in_flight import InFlight
-from gateway.flow.ports import Applied, Directory, RefundTaken, Stale, Store
+from gateway.flow.lost_attempts import LostAttempts
+from gateway.flow.ports import Applied, Directory, RefundTaken, Stale, Store, StoreRefused
 from gateway.flow.schedule import due_after, proof_at, refund_due_after
 from gateway.limits import STALE_RETRIES_MAX, SWEEP_LEASE_MS, WRITE_RETRIES_MAX, WRITE_RETRY_MS
-from gateway.telemetry.metrics import CASES, ILLEGAL, PAYMENTS, REFUNDS
+from gateway.telemetry.metrics import CASES, ILLEGAL, PAYMENTS, REFUNDS, STORE_REFUSALS
 
 log = structlog.get_logger("tillgate.flow")
 Judge = Callable[[Payment], Change | None]
@@ -41,8 +42,10 @@ class RefundRace(Exception):
 class Transitions:
     """Applies events to payments and refunds."""
 
-    def __init__(self, *, store: Store, in_flight: InFlight, directory: Directory, clock: Clock, ids: Ids, environment: str) -> None:
-        self._store, self._in_flight, self._directory = store, in_flight, directory
+    def __init__(
+        self, *, store: Store, in_flight: InFlight, directory: Directory, lost: LostAttempts, clock: Clock, ids: Ids, environment: str
+    ) -> None:
+        self._store, self._in_flight, self._directory, self._lost = store, in_flight, directory, lost
         self._clock, self._ids, self._environment = clock, ids, environment
 
     def occasion(
@@ -144,8 +147,9 @@ class Transitions:
         return await self.step(payment, judge, held=held)
 
     async def step(self, payment: Payment, judge: Judge, *, held: Held | None = None) -> Payment:
-        """Judge, compare and set; read again and judge anew while somebody else is faster. Raises `RefundRace`.
+        """Judge, compare and set; read again and judge anew while somebody else is faster. Raises `RefundRace` and `StoreRefused`.
 
+        In "restored" mode an end without a charge may be no end, or not yet: see `flow.lost_attempts`.
         `held`: which attempt a visit is under way to that goes on after this change. Its next visit is due when the lease ends, unless
         the visit's last word sets another: nobody else comes in the middle.
         """
@@ -156,6 +160,8 @@ class Transitions:
                 return await self._illegal(payment, illegal)
             if change is None:
                 return payment
+            if change.payment.status in PAYMENT_UNCHARGED:
+                change = await self._lost.considered(payment, change, self.occasion("restored"))
             change = self._scheduled(change, held)
             match await self._write(change, was=payment):
                 case Applied():
@@ -180,7 +186,11 @@ class Transitions:
         return account.manifest.schedule(Flow(payment.flow), account.profile)
 
     async def _write(self, change: Change, *, was: Payment) -> Applied | Stale | RefundTaken:
-        result = await self._store.apply(change)
+        try:
+            result = await self._store.apply(change)
+        except StoreRefused as refused:
+            await self._refused(was, refused)
+            raise
         if isinstance(result, Applied):
             if change.payment.status != was.status:
                 PAYMENTS.labels(change.payment.channel, change.payment.status).inc()
@@ -220,6 +230,15 @@ class Transitions:
             payment.merchant_id, payment.id, Case(id=self._ids.new("case"), kind="illegal_transition", evidence=evidence)
         )
         return payment
+
+    async def _refused(self, payment: Payment, refused: StoreRefused) -> None:
+        """The store holds the tables too, and more: whoever wanted this goes no further, the row stays, somebody looks."""
+        STORE_REFUSALS.labels(refused.sqlstate).inc()
+        rule = f"{refused.sqlstate} {refused.constraint_name or ''}".rstrip()
+        log.error("store_refused", payment=payment.id, version=payment.version, rule=rule, words=refused.words)
+        evidence = Evidence(at=self._clock.now(), source="flow", outcome="StoreRefused", code=rule, words=refused.words)
+        case = Case(id=self._ids.new("case"), kind="store_refused", evidence=evidence)
+        await self._store.open_case(payment.merchant_id, payment.id, case)
 
 
 class _Again(Exception):

@@ -60,6 +60,8 @@ GAVE_UP = (
     asyncpg.PostgresSystemError,
     asyncpg.ReadOnlySQLTransactionError,
 )
+# SQLSTATE classes of what the server refuses in itself: values, constraints, and what our own triggers raise.
+REFUSED_CLASSES = frozenset({"22", "23", "TG"})
 # Rolled back by the server, safe to send again.
 COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 

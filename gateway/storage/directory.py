@@ -57,7 +57,7 @@ UNION ALL
 SELECT 'account', id, merchant_id, store_id, NULL, channel, priority, enabled, sealed, drained_reason
 FROM channel_account WHERE changed_xid >= $1::text::xid8
 UNION ALL
-SELECT 'restored', id::text, '', NULL, NULL, lost_from::text, 0, ended_at IS NULL, '', NULL
+SELECT 'restored', id::text, '', NULL, NULL, lost_from::text || '/' || begun_at::text, 0, ended_at IS NULL, '', NULL
 FROM restored WHERE changed_xid >= $1::text::xid8
 UNION ALL
 SELECT 'webhook', id, merchant_id, NULL, NULL, origin, 0, enabled, '', NULL FROM webhook_endpoint WHERE changed_xid >= $1::text::xid8
@@ -139,7 +139,7 @@ class SnapshotDirectory:
         self._accounts: dict[str, Account] = {}
         self._of_merchant: dict[str, dict[str, Account]] = {}
         self._rules: dict[tuple[str, str | None], RuleSet] = {}  # by merchant and store
-        self._restored: dict[str, datetime] = {}  # while "restored" mode stands: the moment from which the books may lack something
+        self._restored: dict[str, list[datetime]] = {}  # while "restored" mode stands: from when the books lack something, its begin
         self._endpoints: dict[str, dict[str, str]] = {}  # merchant -> enabled webhook endpoint -> origin
         self._ranked: dict[str, tuple[Account, ...]] = {}
         self._transports: dict[str, Transport] = {}
@@ -195,7 +195,11 @@ class SnapshotDirectory:
 
     def restored_from(self) -> datetime | None:
         """See `Directory`."""
-        return min(self._restored.values(), default=None)
+        return min((lost_from for lost_from, _ in self._restored.values()), default=None)
+
+    def restored_at(self) -> datetime | None:
+        """See `Directory`."""
+        return max((begun_at for _, begun_at in self._restored.values()), default=None)
 
     def manifests(self) -> Mapping[str, Manifest]:
         """See `Directory`."""
@@ -350,8 +354,8 @@ class SnapshotDirectory:
     def _note_restored(self, row: _Row) -> None:
         self._restored.pop(row.id, None)
         if row.live:
-            self._restored[row.id] = datetime.fromisoformat(row.label)
-            log.warning("restored mode stands: channels are asked before anything is opened; what happened after %s may be lost", row.label)
+            lost_from, *_ = self._restored[row.id] = [datetime.fromisoformat(each) for each in row.label.split("/")]
+            log.warning("restored mode stands: channels are asked before anything is opened; what happened after %s may be lost", lost_from)
         else:
             log.info("restored mode has ended")
 

@@ -33,6 +33,7 @@ from gateway.flow.ports import (
     RefundTaken,
     Stale,
     StoredCallback,
+    StoreRefused,
     TenderTaken,
 )
 from gateway.storage.columns import ATTEMPT_MOVING, PAYMENT_MOVING, REFUND_MOVING
@@ -41,7 +42,6 @@ from gateway.storage.memory_due import MemoryDueWork
 from gateway.storage.memory_orders import opened_in_order
 from gateway.storage.memory_rules import (
     UNIQUE,
-    StoreRefusal,
     check_payment,
     check_payment_move,
     check_postings,
@@ -123,7 +123,7 @@ class MemoryStore(MemoryDueWork):
         if self._collides(wanted, p.merchant_id, claim.idempotency_key):
             return self.why_lost(opening)
         if claim.first_n < 1:
-            raise StoreRefusal("23514", "claim_first_n_check")
+            raise StoreRefused("23514", "claim_first_n_check")
         first = structs.replace(p, attempts=p.attempts[:1])  # as the statement: a payment opens with one attempt
         check_payment(first)
         check_postings(opening.postings)
@@ -287,9 +287,9 @@ class MemoryStore(MemoryDueWork):
             merchant_id = opened.merchant_id
             taken = {a.id for (merchant, _), p in self.payment_rows.items() if merchant == merchant_id for a in p.attempts}
             if opened.attempts[0].out_trade_no in self._trades or opened.attempts[0].id in taken:
-                raise StoreRefusal(UNIQUE, "attempt")
+                raise StoreRefused(UNIQUE, "attempt")
         if any((merchant_id, event.id) in self._event_ids for event in events):
-            raise StoreRefusal(UNIQUE, "event_pkey")
+            raise StoreRefused(UNIQUE, "event_pkey")
 
     def _moved_payment(self, old: Payment, wanted: Payment, new_attempt: Attempt | None) -> Payment:
         """Only what an UPDATE may touch, the moving columns of rows that exist; and the one attempt that is new."""
@@ -297,7 +297,7 @@ class MemoryStore(MemoryDueWork):
         attempts = tuple(_moved(known, by_id[known.id], ATTEMPT_MOVING.names) if known.id in by_id else known for known in old.attempts)
         if new_attempt is not None:
             if new_attempt.out_trade_no in self._trades:
-                raise StoreRefusal(UNIQUE, "attempt")
+                raise StoreRefused(UNIQUE, "attempt")
             attempts = (*attempts, new_attempt)
         return structs.replace(_moved(old, wanted, PAYMENT_MOVING.names), attempts=attempts)
 

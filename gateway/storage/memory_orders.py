@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.domain.change import Opening
 from gateway.domain.order import OrderRefusal, OrderTerms, refusal
-from gateway.flow.ports import Applied, KeyTaken, NumberTaken, Opened, OrderSplit, Stale, TenderTaken
-from gateway.storage.memory_rules import StoreRefusal
+from gateway.flow.ports import Applied, KeyTaken, NumberTaken, Opened, OrderSplit, Stale, StoreRefused, TenderTaken
 
 if TYPE_CHECKING:
     from gateway.storage.memory import MemoryStore
@@ -49,6 +48,6 @@ async def _overridden_and_opened(
             assert isinstance(applied, Applied)
             store.overrides.append((opening.payment.merchant_id, opening.payment.id, terms.override))
         return store.opened_alone(opening)
-    except StoreRefusal:
+    except StoreRefused:
         vars(store).update(before)
         raise

@@ -22,6 +22,7 @@ from gateway.domain.states import (
     REFUND_STATES,
     payment_moves,
 )
+from gateway.flow.ports import StoreRefused
 from gateway.limits import AMOUNT_FEN_MAX, AMOUNT_FEN_MIN, TENDER_NO_MAX
 
 CHECK = "23514"
@@ -39,14 +40,6 @@ _WATCHED = frozenset({"pending", "in_doubt", "cancelling"})
 _OPEN = frozenset({"requested", "processing", "in_doubt"})
 
 
-class StoreRefusal(Exception):
-    """A row the schema does not take; nothing was written. The attributes are named as asyncpg names them."""
-
-    def __init__(self, sqlstate: str, constraint_name: str) -> None:
-        super().__init__(f"{sqlstate} {constraint_name}")
-        self.sqlstate, self.constraint_name = sqlstate, constraint_name
-
-
 def check_payment(payment: Payment) -> None:
     """The CHECKs of `payment`, then those of its attempts."""
     p = payment
@@ -62,7 +55,7 @@ def check_payment(payment: Payment) -> None:
     for attempt in p.attempts:
         check_attempt(attempt)
     if sum(attempt.status in ATTEMPT_LIVE for attempt in p.attempts) > 1:
-        raise StoreRefusal(UNIQUE, "attempt_live")
+        raise StoreRefused(UNIQUE, "attempt_live")
 
 
 def check_attempt(attempt: Attempt) -> None:
@@ -96,26 +89,26 @@ def check_payment_move(old: Payment, new: Payment) -> None:
     for before, after in zip(old.attempts, new.attempts, strict=False):
         _move("attempt", ATTEMPT, before.status, after.status)
         if before.live and after.status == "captured_late" and old.overridden_at is None:
-            raise StoreRefusal(ILLEGAL_MOVE, "attempt")
+            raise StoreRefused(ILLEGAL_MOVE, "attempt")
     if len(new.attempts) > len(old.attempts) and any(attempt.status not in ATTEMPT_UNCHARGED for attempt in new.attempts[:-1]):
-        raise StoreRefusal(NO_PROOF, "attempt")
+        raise StoreRefused(NO_PROOF, "attempt")
 
 
 def _check_override(old: Payment, new: Payment) -> None:
     """An overridden payment never succeeds; only one that is in doubt is overridden, and once."""
     needs = old.overridden_at is None and (old.status, new.status) in _OVERRIDDEN_ONLY
     if needs or (old.overridden_at is not None and new.status in OVERRIDDEN_NEVER):
-        raise StoreRefusal(ILLEGAL_MOVE, "payment")
+        raise StoreRefused(ILLEGAL_MOVE, "payment")
     named = (new.overridden_at, new.overridden_by) != (old.overridden_at, old.overridden_by)
     if named and (old.overridden_at is not None or (old.status, new.status) != ("in_doubt", "in_doubt")):
-        raise StoreRefusal(ILLEGAL_MOVE, "payment")
+        raise StoreRefused(ILLEGAL_MOVE, "payment")
     _require((new.overridden_at is None) == (new.overridden_by is None), "override_is_whole")
 
 
 def check_refund_move(old: Refund, new: Refund) -> None:
     """The trigger of `refund`: it moves by one version, or is leased."""
     if new.version != old.version + 1 and (new.version, new.status) != (old.version, old.status):
-        raise StoreRefusal(ILLEGAL_VERSION, "refund")
+        raise StoreRefused(ILLEGAL_VERSION, "refund")
     _move("refund", REFUND, old.status, new.status)
 
 
@@ -126,14 +119,14 @@ def check_postings(postings: Iterable[Posting]) -> None:
         _require(posting.amount != 0, "journal_amount_check")
         sums[posting.posting_id] = sums.get(posting.posting_id, 0) + posting.amount
     if any(sums.values()):
-        raise StoreRefusal(UNBALANCED, "journal")
+        raise StoreRefused(UNBALANCED, "journal")
 
 
 def _move(machine: str, table: Mapping[str, frozenset[str]], old: str, new: str) -> None:
     if old != new and new not in table.get(old, frozenset()):
-        raise StoreRefusal(ILLEGAL_MOVE, machine)
+        raise StoreRefused(ILLEGAL_MOVE, machine)
 
 
 def _require(holds: bool, constraint: str) -> None:
     if not holds:
-        raise StoreRefusal(CHECK, constraint)
+        raise StoreRefused(CHECK, constraint)

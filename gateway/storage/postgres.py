@@ -11,8 +11,8 @@ from gateway.domain.change import Change, Opening
 from gateway.domain.errors import OutcomePending, StoreUnavailable
 from gateway.domain.order import OrderRefusal, OrderTerms
 from gateway.domain.payment import Payment
-from gateway.flow.ports import Applied, KeyTaken, NumberTaken, Opened, OrderSplit, RefundTaken, Stale, TenderTaken
-from gateway.storage.connections import read_pool, transaction_pool
+from gateway.flow.ports import Applied, KeyTaken, NumberTaken, Opened, OrderSplit, RefundTaken, Stale, StoreRefused, TenderTaken
+from gateway.storage.connections import REFUSED_CLASSES, read_pool, transaction_pool
 from gateway.storage.due_work import DueWork
 from gateway.storage.event_feed import EventFeed
 from gateway.storage.group_writer import GroupWriter, Kind
@@ -98,7 +98,12 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
 
     async def apply(self, change: Change) -> Applied | Stale | RefundTaken:
         """Write 2, and every later one."""
-        row = await self._changes.write(change)
+        try:
+            row = await self._changes.write(change)
+        except asyncpg.PostgresError as error:
+            if error.sqlstate is None or error.sqlstate[:2] not in REFUSED_CLASSES:
+                raise
+            raise StoreRefused(error.sqlstate, getattr(error, "constraint_name", None), str(error.args[0])) from error
         if row is not None:
             return Applied() if row["moved"] else RefundTaken()
         try:

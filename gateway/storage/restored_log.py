@@ -8,7 +8,8 @@ from datetime import datetime
 from gateway.storage.reader import Reader
 
 BEGIN = """INSERT INTO restored (lost_from, begun_by) SELECT $1, $2 WHERE $1 <= now()
-ON CONFLICT ((true)) WHERE ended_at IS NULL DO UPDATE SET lost_from = least(restored.lost_from, excluded.lost_from) RETURNING id"""
+ON CONFLICT ((true)) WHERE ended_at IS NULL DO UPDATE
+SET lost_from = least(restored.lost_from, excluded.lost_from), begun_at = now() RETURNING id"""
 END = "UPDATE restored SET ended_at = now(), ended_by = $1 WHERE ended_at IS NULL RETURNING id"
 LIST = "SELECT lost_from, begun_by, begun_at, ended_by, ended_at FROM restored ORDER BY id DESC LIMIT 20"
 LEFT = """SELECT (SELECT count(*) FROM attempt WHERE due_at IS NOT NULL) AS undecided,
@@ -30,7 +31,10 @@ class RestoredLog(Reader):
     """For `tillgate restored`."""
 
     async def begin(self, lost_from: datetime, by: str) -> bool:
-        """Safe to repeat: the earlier moment stays. False for a moment in the future."""
+        """Safe to repeat: the earlier moment stays, the mode begins anew: the backup may be of a time when it stood.
+
+        False for a moment in the future.
+        """
         return await self._row(BEGIN, lost_from, by) is not None
 
     async def end(self, by: str) -> bool:

@@ -20,6 +20,7 @@ RELEARNED = Counter("tillgate_restored_relearned_total", "Payments relearned fro
 CALLBACKS = Counter("tillgate_callbacks_total", "Callbacks by result: applied, duplicate, stored, refused_<reason>.", ["channel", "result"])
 SWEEPS = Counter("tillgate_sweeper_steps_total", "Steps of the in-doubt sweeper.", ["channel", "step"])
 ILLEGAL = Counter("tillgate_illegal_transitions_total", "Transitions refused by the tables.", ["machine"])
+STORE_REFUSALS = Counter("tillgate_store_refusals_total", "Changes that the store's own rules refused, by SQLSTATE.", ["sqlstate"])
 CASES = Counter("tillgate_cases_total", "Cases opened for people, by kind.", ["kind"])
 CLAIMS = Counter("tillgate_redis_claims_total", "Redis claims by result: taken, held, skipped.", ["result"])
 WEBHOOKS = Counter(

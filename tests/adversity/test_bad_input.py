@@ -237,7 +237,7 @@ def filled(path: str, payment_id: str, refund_id: str) -> str:
     return path.replace("{payment_id}", payment_id).replace("{refund_id}", refund_id).replace("{endpoint_id}", "whe_x")
 
 
-BODIES = {"refunds": b'{"refund_no":"theirs-1","amount":1}', "resend": b'{"event_id":"evt_x"}'}
+LAWFUL_BODIES = {"refunds": b'{"refund_no":"theirs-1","amount":1}', "resend": b'{"event_id":"evt_x"}'}
 
 
 async def test_anothers_ids_do_not_exist_on_any_route(target: Shop, stranger: Books):
@@ -248,7 +248,7 @@ async def test_anothers_ids_do_not_exist_on_any_route(target: Shop, stranger: Bo
         for route in ROUTES:
             path = filled(route.path, paid["id"], refund["id"])
             if "{" in route.path:
-                body = BODIES.get(route.path.rpartition("/")[2], b"") if route.method == "POST" else b""
+                body = LAWFUL_BODIES.get(route.path.rpartition("/")[2], b"") if route.method == "POST" else b""
                 status, document = await sent(target, route.method, path, body, signer=signer, key="theirs")
                 expected = {(404, "not_found")} | ({(403, "not_permitted")} if "/webhook-endpoints" in path else set())
                 assert (status, document["code"]) in expected, (route.method, path, document)

@@ -11,8 +11,8 @@ from gateway.domain.change import Change
 from gateway.domain.identifiers import out_trade_no
 from gateway.domain.learning import Outcome, learned
 from gateway.domain.payment import Attempt, Payment
-from gateway.flow.ports import Applied, NumberTaken, Opened, Stale
-from tests.contract.drawn import MERCHANT, NO, SILENT, YES, Books, after, drawn_payment, later, new_id, occasion, opening_of, refused
+from gateway.flow.ports import Applied, NumberTaken, Opened, Stale, StoreRefused
+from tests.contract.drawn import MERCHANT, NO, SILENT, YES, Books, after, bent, drawn_payment, later, new_id, occasion, opening_of, refused
 
 NOT_SENT = o.NotSent(reason="refused")
 
@@ -118,6 +118,18 @@ async def test_uncharged_needs_a_proof_of_its_kind(books, status: str, proof: st
     forged_end = replace(ended, status=status, evidence=tuple(replace(item, proof=proof) for item in ended.evidence))
     forged = replace(change, payment=replace(change.payment, attempts=(forged_end, change.payment.attempts[1])))
     assert await refused(books.store.apply(forged)) == "23514 a_no_needs_proof"
+
+
+@pytest.mark.parametrize(("status", "rule"), [("not_sent", ("23514", "a_no_needs_evidence")), ("returned", ("TG003", None))])
+async def test_what_the_rules_refuse_is_named(books, status: str, rule: tuple[str, str | None]):
+    """By a CHECK, and by a trigger: the flow knows a defect of ours from a store that is away."""
+    payment = await opened(books)
+    forged = bent(after(payment, NO), status=status, evidence=())
+    with pytest.raises(StoreRefused) as caught:
+        await books.store.apply(forged)
+    assert caught.value.sqlstate == rule[0]
+    assert rule[1] in (None, caught.value.constraint_name)
+    assert await books.store.payment(MERCHANT, payment.id) == payment
 
 
 async def test_a_late_yes_of_the_first_is_surplus_beside_the_second(books):

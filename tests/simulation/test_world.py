@@ -12,7 +12,7 @@ from tests.simulation.split_till import SplitTill
 from tests.simulation.world import NATURES, WEATHERS, Plant, Report, run_world
 
 FIRST_SEED = int(os.environ.get("TILLGATE_FIRST_SEED", "0"))
-SEEDS = int(os.environ.get("TILLGATE_SEEDS", "200"))
+SEEDS = int(os.environ.get("TILLGATE_SEEDS", "120"))
 SHARES = 8
 SEEDS_TO_CATCH_MAX = 60
 SPLIT = Plant(till=SplitTill)

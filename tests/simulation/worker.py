@@ -26,6 +26,7 @@ from gateway.flow.idempotency import KeyDesk
 from gateway.flow.in_doubt import InDoubt
 from gateway.flow.in_flight import InFlight
 from gateway.flow.lookup import Lookup
+from gateway.flow.lost_attempts import LostAttempts
 from gateway.flow.on_read import OnRead
 from gateway.flow.order_desk import OrderDesk
 from gateway.flow.ports import Account
@@ -90,11 +91,12 @@ class Worker:
         clock, ids = around.clock, around.ids
         self.in_flight = InFlight(store)
         shared: dict[str, Any] = {"store": store, "directory": directory, "clock": clock}
-        transitions = Transitions(**shared, ids=ids, in_flight=self.in_flight, environment=ENVIRONMENT)
-        on_read = OnRead(store=store, in_flight=self.in_flight, transitions=transitions, clock=clock)
-        self.lookup = Lookup(store, self.in_flight, on_read)
         health = ChannelHealth(clock, worker_id=self.id)
         calls = ChannelCalls(clock, health)
+        lost = LostAttempts(**shared, calls=calls, ids=ids, environment=ENVIRONMENT)
+        transitions = Transitions(**shared, lost=lost, ids=ids, in_flight=self.in_flight, environment=ENVIRONMENT)
+        on_read = OnRead(store=store, in_flight=self.in_flight, transitions=transitions, clock=clock)
+        self.lookup = Lookup(store, self.in_flight, on_read)
         failover = Failover(directory=directory, health=health, clock=clock, ids=ids, environment=ENVIRONMENT, worker_id=self.id)
         sender = Sender(directory=directory, transitions=transitions, calls=calls, health=health, failover=failover)
         flow: dict[str, Any] = {**shared, "transitions": transitions, "calls": calls}
@@ -103,7 +105,7 @@ class Worker:
         keys = KeyDesk(store, ClaimsLine(self), ids)
         orders = OrderDesk(store=store, transitions=transitions, in_flight=self.in_flight)
         paying: dict[str, Any] = {**shared, **in_flight, "sender": sender, "health": health, "keys": keys, "orders": orders}
-        paying["restored"] = Restored(**flow, orders=orders, ids=ids)
+        paying["restored"] = Restored(**shared, transitions=transitions, lost=lost, orders=orders, ids=ids)
         self.checkout = Checkout(**paying, on_read=on_read, digest=lambda _, text: f"digest of {text}", worker_id=self.id)
         self.cancellation = Cancellation(self.lookup, transitions, self.in_flight)
         self.callbacks = CallbackDesk(**flow, ids=ids)

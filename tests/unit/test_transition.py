@@ -13,8 +13,11 @@ from gateway.domain.change import Change
 from gateway.domain.errors import OutcomePending, StoreUnavailable
 from gateway.domain.learning import cancel_sent, late_refund, taken
 from gateway.domain.payment import Payment
+from gateway.flow.channel_call import ChannelCalls
+from gateway.flow.channel_health import ChannelHealth
 from gateway.flow.in_flight import InFlight
-from gateway.flow.ports import Account, Applied, Opened
+from gateway.flow.lost_attempts import LostAttempts
+from gateway.flow.ports import Account, Applied, Opened, StoreRefused
 from gateway.flow.transition import RefundRace, Transitions
 from gateway.limits import SWEEP_LEASE_MS
 from gateway.storage.memory import MemoryStore
@@ -25,6 +28,7 @@ from tests.contract.drawn import (
     NOW,
     YES,
     after,
+    bent,
     drawn_payment,
     later,
     new_id,
@@ -73,14 +77,10 @@ class Rig:
             channel=None,
             local=None,
         )
-        self.transitions = Transitions(
-            store=self.store,
-            in_flight=InFlight(self.store),
-            directory=Shelf(MERCHANT, ("s1",), [account], {"wallet": MANIFEST}),
-            clock=self.clock,
-            ids=Ids(),
-            environment="TT",
-        )
+        directory = Shelf(MERCHANT, ("s1",), [account], {"wallet": MANIFEST})
+        calls = ChannelCalls(self.clock, ChannelHealth(self.clock, worker_id="wrk_1"))
+        shared: dict[str, Any] = {"store": self.store, "directory": directory, "clock": self.clock, "ids": Ids(), "environment": "TT"}
+        self.transitions = Transitions(**shared, in_flight=InFlight(self.store), lost=LostAttempts(**shared, calls=calls))
 
     async def opened(self, *changes: Any) -> Payment:
         payment = drawn_payment()
@@ -156,6 +156,17 @@ async def test_a_word_without_a_cell_changes_nothing_and_opens_a_case():
 
     assert await rig.transitions.step(payment, judge) == payment
     assert [kept.case.kind for kept in rig.store.cases] == ["illegal_transition"]
+    assert await rig.store.payment(MERCHANT, payment.id) == payment
+
+
+async def test_what_the_store_refuses_changes_nothing_and_opens_one_case():
+    """A change that carries no proof, as a faulty program would write it: whoever wanted it goes no further, however often it is tried."""
+    rig = Rig()
+    payment = await rig.opened()
+    for _ in range(2):
+        with pytest.raises(StoreRefused, match="a_no_needs_evidence"):
+            await rig.transitions.step(payment, lambda now: bent(after(now, NO), evidence=()))
+    assert [(kept.case.kind, kept.case.evidence.code) for kept in rig.store.cases] == [("store_refused", "23514 a_no_needs_evidence")]
     assert await rig.store.payment(MERCHANT, payment.id) == payment
 
 

@@ -85,6 +85,9 @@ class FakeDirectory:
     def restored_from(self) -> None:
         return None
 
+    def restored_at(self) -> None:
+        return None
+
     def key(self, key_id: str) -> ApiKey | None:
         return self.keys.get(key_id)
 
