@@ -1,6 +1,8 @@
 """The administering commands as a person types them, against a real database."""
 
 import asyncio
+import contextlib
+import io
 import json
 import os
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from gateway.__main__ import main
 from gateway.cli.surroundings import without_settings
 from security.keyring import MasterKeys
 
@@ -16,13 +19,35 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Shell:
-    """Runs commands on one installation."""
+    """Runs commands on one installation: each in this process, since starting a new one costs a second of CPU; `process` starts one."""
 
     def __init__(self, database: str, keys: Path) -> None:
         settings = {"TILLGATE_DATABASE_URL": database, "TILLGATE_MASTER_KEY_FILE": str(keys)}
         self.environment = without_settings(os.environ) | settings
 
     async def run(self, words: str, *, stdin: bytes = b"") -> tuple[int, str, str]:
+        """(exit code, what it printed, what it complained of)."""
+        return await asyncio.to_thread(self._called, words.split(), stdin)
+
+    def _called(self, words: list[str], stdin: bytes) -> tuple[int, str, str]:
+        out, err = io.StringIO(), io.StringIO()
+        before, keyboard = dict(os.environ), sys.stdin
+        os.environ.clear()
+        os.environ.update(self.environment)
+        sys.stdin = io.TextIOWrapper(io.BytesIO(stdin))
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                code = main(words)
+        except SystemExit as end:  # argparse
+            code = int(end.code or 0)
+        finally:
+            sys.stdin = keyboard
+            os.environ.clear()
+            os.environ.update(before)
+        return code, out.getvalue(), err.getvalue()
+
+    async def process(self, words: str, *, stdin: bytes = b"") -> tuple[int, str, str]:
+        """As `run`, as a person's shell does it."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -48,6 +73,12 @@ class Shell:
 def shell(database: str, tmp_path: Path) -> Shell:
     MasterKeys.generate(tmp_path / "keys")
     return Shell(database, tmp_path / "keys")
+
+
+async def test_a_command_is_a_process_of_its_own(shell: Shell) -> None:
+    assert (await shell.process("merchant create Noodles --id mer_own"))[:2] == (0, "mer_own\n")
+    code, out, err = await shell.process("store create mer_nobody East")
+    assert (code, out, "mer_nobody" in err) == (2, "", True)
 
 
 async def test_a_shop_is_set_up_by_hand(shell: Shell) -> None:
