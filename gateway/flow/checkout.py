@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from adapters.channel import LocalPay
 from gateway.clock import Clock, Ids
-from gateway.domain.errors import ChannelsResting, OrderTenderTaken, Overloaded
+from gateway.domain.errors import ChannelsResting, GatewayError, MethodUnavailable, OrderTenderTaken, Overloaded
 from gateway.domain.payment import Payment
 from gateway.domain.states import PAYMENT_FINAL
 from gateway.flow.channel_call import pay_operation
@@ -25,7 +25,7 @@ from gateway.flow.opening import Draft
 from gateway.flow.order_desk import OrderDesk
 from gateway.flow.ports import Directory, KeyTaken, NumberTaken, Opened, Store, TenderTaken
 from gateway.flow.restored import Restored
-from gateway.flow.routing import choose
+from gateway.flow.routing import Route, choose
 from gateway.flow.sending import Sender
 from gateway.limits import OPEN_RETRIES_MAX, SEND_DEADLINE_MS
 from gateway.telemetry.metrics import PAYMENTS
@@ -54,26 +54,40 @@ class Checkout:
         """Raises 422 and 409 with nothing written, 503 as `domain.errors` says."""
         with self.in_flight.admitted():
             await refuse_foreign_notify_url(command, caller, key, self.directory, self.store)
-            route = choose(command, caller, self.directory, self.clock.now())
-            prints = fingerprint(command, route.store_id, route.flow, self.digest)
-            draft = Draft(
-                command=command,
-                caller=caller,
-                key=key,
-                route=route,
-                choice=route.choices[0],
-                fingerprint=prints,
-                now=self.clock.now(),
-                environment=self.environment,
-                worker_id=self.worker_id,
-            )
-            draft, relearned = await self.restored.relearned(draft)
-            paid = relearned or await (self._settle(draft) if route.account.local is not None else self._claim_and_send(draft))
+            try:
+                route = choose(command, caller, self.directory, self.clock.now())
+            except MethodUnavailable as refusal:
+                paid = await self._known_or(refusal, command, caller, key)
+            else:
+                draft, relearned = await self.restored.relearned(self._draft(command, caller, key, route))
+                paid = relearned or await (self._settle(draft) if route.account.local is not None else self._claim_and_send(draft))
         if answerable(paid.payment):
             return paid
         if paid.replayed:
             self.on_read.looked_at(paid.payment)
         return Paid(await self.in_flight.wait(paid.payment, wait_s, answerable), paid.replayed)
+
+    def _draft(self, command: PayCommand, caller: Caller, key: str, route: Route) -> Draft:
+        return Draft(
+            command=command,
+            caller=caller,
+            key=key,
+            route=route,
+            choice=route.choices[0],
+            fingerprint=fingerprint(command, route.store_id, route.flow, self.digest),
+            now=self.clock.now(),
+            environment=self.environment,
+            worker_id=self.worker_id,
+        )
+
+    async def _known_or(self, refusal: GatewayError, command: PayCommand, caller: Caller, key: str) -> Paid:
+        """No account can take a payment now. A till's retry is also its query: what was opened under this key is still answered."""
+        bound = await self.store.payment_by_key(caller.merchant_id, key)
+        if bound is None:
+            raise refusal
+        payment = bound.payment
+        same_body_or_refuse(bound, fingerprint(command, payment.store_id, payment.flow, self.digest))
+        return Paid(payment, replayed=True)
 
     async def _settle(self, draft: Draft) -> Paid:
         """A tender of our own books: decided here, booked in one write."""
@@ -107,17 +121,10 @@ class Checkout:
         try:
             place = self.health.admit(draft.route.choices, pay_operation(draft.route.flow))
             if place is None:
-                return await self._known_or_resting(draft)
+                return await self._known_or(ChannelsResting(), draft.command, draft.caller, draft.key)
             return await self._open_and_send(replace(draft, choice=place.choice), place)
         finally:
             await self.keys.release(draft.caller, draft.key, token)
-
-    async def _known_or_resting(self, draft: Draft) -> Paid:
-        """No account can take a payment now. A till's retry is also its query: what was opened before is still answered."""
-        bound = await self.store.payment_by_key(draft.caller.merchant_id, draft.key)
-        if bound is None:
-            raise ChannelsResting
-        return _lost(bound, draft)
 
     async def _open_and_send(self, draft: Draft, place: Place) -> Paid:
         """`place` passes to the sender, or is given back when nothing is to be sent."""

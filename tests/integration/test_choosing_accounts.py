@@ -145,6 +145,28 @@ async def test_a_drained_account_takes_no_new_payment_and_says_why(two: Shop) ->
     ]
 
 
+async def test_a_retry_is_answered_though_no_account_is_left(two: Shop) -> None:
+    """An operator drains the only account while a till waits: "no such method, try again" would be a lie about money under way."""
+    a = two.books.accounts["wechat"]
+    body = {"order_no": "DRAINED-1", "auth_code": f"13{next(codes):014d}05"}
+    first = await two.pay(900, wait_s=0, **body)
+    vault = Vault(MasterKeys.from_text(MASTER, source="test"))
+    manifests = two.world.directory.manifests()
+    registry = AccountRegistry(two.world.store.pool, vault=vault, ids=SystemIds(), clock=SystemClock(), manifests=manifests)
+    assert await registry.drain(a, "lunch", "mei")
+    await two.world.directory.refresh()
+    try:
+        again = await two.pay(900, wait_s=0, **body)
+        assert (again.status, again.document["id"]) == (200, first.document["id"]), again.document
+        other = await two.pay(901, wait_s=0, **body)
+        assert (other.status, other.document["code"]) == (422, "idempotency_key_reused")
+        new = await two.pay(900, auth_code=f"13{next(codes):014d}00")
+        assert (new.status, new.document["code"]) == (422, "method_unavailable")
+    finally:
+        await registry.drain(a, None, "mei")
+        await two.world.directory.refresh()
+
+
 async def test_rules_choose_once_they_are_written(two: Shop) -> None:
     a, b = two.books.accounts["alipay"], two.books.accounts["alipay_2"]
     rules = RuleRegistry(two.world.store.pool, two.world.directory.manifests())
