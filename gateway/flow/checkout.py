@@ -6,12 +6,14 @@ of the process; the request only waits for it, and a till that hangs up changes 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from adapters.channel import LocalPay
 from gateway.clock import Clock, Ids
+from gateway.domain.change import Opening
 from gateway.domain.errors import ChannelsResting, GatewayError, MethodUnavailable, OrderTenderTaken, Overloaded
 from gateway.domain.payment import Payment
 from gateway.domain.states import PAYMENT_FINAL
@@ -101,18 +103,7 @@ class Checkout:
             tendered=command.tendered,
         )
         decision = local.decide(asked)
-        n = draft.first_n
-        for _ in range(OPEN_RETRIES_MAX):
-            opening = draft.local(self.ids, n, decision)
-            match await self.orders.open(opening, draft):
-                case Opened():
-                    PAYMENTS.labels(opening.payment.channel, opening.payment.status).inc()
-                    return Paid(opening.payment, replayed=False, document=opening.events[0].data)
-                case NumberTaken(highest_n=highest):
-                    n = highest + 1
-                case KeyTaken() | TenderTaken() as lost:
-                    return _lost(lost, draft)
-        raise Overloaded("this tender is being opened by many tills at once: try again")
+        return await self._opened(draft, lambda n: draft.local(self.ids, n, decision))
 
     async def _claim_and_send(self, draft: Draft) -> Paid:
         token, bound = await self.keys.take(draft.caller, draft.key)
@@ -131,7 +122,7 @@ class Checkout:
         deadline = self.clock.monotonic() + SEND_DEADLINE_MS / 1000  # before the write is queued: a slow store eats our time
         draft = replace(draft, now=self.clock.now())  # `send_by` counts from the same moment, however long the claim took
         try:
-            paid = await self._opened(draft)
+            paid = await self._opened(draft, lambda n: draft.remote(self.ids, n))
         except BaseException:
             place.leave()
             raise
@@ -142,14 +133,15 @@ class Checkout:
             self.in_flight.carry(sending, name=f"pay {paid.payment.id}")
         return paid
 
-    async def _opened(self, draft: Draft) -> Paid:
+    async def _opened(self, draft: Draft, draw: Callable[[int], Opening]) -> Paid:
+        """Write 1, drawn again while earlier attempts of the tender have its number."""
         n = draft.first_n
         for _ in range(OPEN_RETRIES_MAX):
-            opening = draft.remote(self.ids, n)
+            opening = draw(n)
             match await self.orders.open(opening, draft):
                 case Opened():
                     PAYMENTS.labels(opening.payment.channel, opening.payment.status).inc()
-                    return Paid(opening.payment, replayed=False)
+                    return Paid(opening.payment, replayed=False, document=opening.events[0].data)
                 case NumberTaken(highest_n=highest):
                     n = highest + 1
                 case KeyTaken() | TenderTaken() as lost:

@@ -15,6 +15,7 @@ from gateway.domain.identifiers import out_refund_no, out_trade_no
 from gateway.domain.learning import Occasion, Outcome, learned
 from gateway.domain.payment import Attempt, Evidence, Payment, Refund
 from gateway.domain.returning import reserved
+from gateway.flow.ports import Opened
 from gateway.storage.memory import MemoryStore
 from gateway.storage.postgres import PostgresStore
 
@@ -178,3 +179,17 @@ async def refused(action: Any) -> str:
         constraint = getattr(error, "constraint_name", None) if str(sqlstate).startswith("23") else None
         return f"{sqlstate} {constraint}" if constraint else str(sqlstate)
     return f"not refused: {result}"
+
+
+async def opened(books: Books, **fields: Any) -> Payment:
+    """In the books as sent."""
+    payment = drawn_payment(**fields)
+    assert await books.store.open(opening_of(payment)) == Opened()
+    return payment
+
+
+async def settled(books: Books, **fields: Any) -> Payment:
+    """In the books as paid."""
+    payment = paid_payment(**fields)
+    assert await books.store.open(opening_of(payment)) == Opened()
+    return payment

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from gateway.domain import outcomes as o
 from gateway.domain.change import Change, payment_event
 from gateway.domain.learning import taken
-from gateway.flow.ports import Applied, DueAttempt, DueRefund, Opened, Places, Stale
+from gateway.flow.ports import Applied, DueAttempt, DueRefund, Places, Stale
 from gateway.limits import CALL_TIMEOUT_MS, HEARTBEAT_LEASE_MS, SWEEP_LEASE_MS
 from tests.contract.drawn import (
     ACCOUNT,
@@ -21,26 +21,13 @@ from tests.contract.drawn import (
     Books,
     after,
     asked_for,
-    drawn_payment,
     later,
     occasion,
-    opening_of,
-    paid_payment,
+    opened,
     refund_change,
+    settled,
     watched,
 )
-
-
-async def opened(books: Books, **fields):
-    payment = drawn_payment(**fields)
-    assert await books.store.open(opening_of(payment)) == Opened()
-    return payment
-
-
-async def settled(books: Books, **fields):
-    payment = paid_payment(**fields)
-    assert await books.store.open(opening_of(payment)) == Opened()
-    return payment
 
 
 async def take(books: Books, at: float, limit: int = 10) -> list[DueAttempt]:

@@ -16,7 +16,6 @@ from tests.contract.drawn import (
     NOW,
     SILENT,
     YES,
-    Books,
     after,
     asked_for,
     bent,
@@ -24,25 +23,14 @@ from tests.contract.drawn import (
     drawn_payment,
     later,
     occasion,
+    opened,
     opening_of,
     paid_payment,
     refund_change,
     refused,
+    settled,
     watched,
 )
-
-
-async def opened(books: Books, **fields):
-    payment = drawn_payment(**fields)
-    assert await books.store.open(opening_of(payment)) == Opened()
-    return payment
-
-
-async def settled(books: Books, **fields):
-    payment = paid_payment(**fields)
-    assert await books.store.open(opening_of(payment)) == Opened()
-    return payment
-
 
 # --- write 1
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.domain.errors import FieldInvalid, NotFound
-from gateway.flow.ports import Applied, Opened, PaymentFilter, RefundFilter, StoredCallback
+from gateway.flow.ports import Applied, PaymentFilter, RefundFilter, StoredCallback
 from gateway.storage.postgres import PostgresStore
 from tests.contract.drawn import (
     ACCOUNT,
@@ -17,25 +17,12 @@ from tests.contract.drawn import (
     Books,
     after,
     case,
-    drawn_payment,
     later,
+    opened,
     opening_of,
-    paid_payment,
     refund_change,
+    settled,
 )
-
-
-async def opened(books: Books, **fields):
-    payment = drawn_payment(**fields)
-    assert await books.store.open(opening_of(payment)) == Opened()
-    return payment
-
-
-async def settled(books: Books, **fields):
-    payment = paid_payment(**fields)
-    assert await books.store.open(opening_of(payment)) == Opened()
-    return payment
-
 
 # --- one payment
 
