@@ -20,17 +20,18 @@ class Listener:
     def __init__(self, serve: Serve) -> None:
         self._http = web.Server(serve, access_log=None, keepalive_timeout=limits.KEEPALIVE_SECONDS)
         self._listening: asyncio.Server | None = None
+        self._keeper: socket.socket | None = None
         self.port = 0
 
     async def open(self, port: int) -> int:
-        """Listens on `port` (0 or a port that is taken: a free one); returns the port."""
+        """Listens on `port` (0 or a port that is taken: a free one), which stays ours while it is refused; returns the port."""
         try:
-            listening = _bind(port)
+            self._keeper = keep_port(port)
         except OSError:
             _log.warning("port %d is taken: the account moves to another", port)
-            listening = _bind(0)
-        self._listening = await asyncio.get_running_loop().create_server(self._http, sock=listening)
-        self.port = listening.getsockname()[1]
+            self._keeper = keep_port(0)
+        self.port = self._keeper.getsockname()[1]
+        await self._listen()
         return self.port
 
     def refuse(self) -> None:
@@ -46,30 +47,30 @@ class Listener:
     async def reopen(self) -> None:
         """Ends `refuse`."""
         if self._listening is None:
-            await self.open(self.port)
+            await self._listen()
 
     async def close(self) -> None:
         """Stops listening and gives requests under way a moment."""
         if self._listening is not None:
             self._listening.close()
+        if self._keeper is not None:
+            self._keeper.close()
         await self._http.shutdown(limits.STOP_SECONDS)
 
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on at this moment, each another one."""
-    held = [_bind(0) for _ in range(count)]
-    ports = [listening.getsockname()[1] for listening in held]
-    for listening in held:
-        listening.close()
-    return ports
+    async def _listen(self) -> None:
+        self._listening = await asyncio.get_running_loop().create_server(self._http, sock=keep_port(self.port))
 
 
-def _bind(port: int) -> socket.socket:
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def keep_port(port: int) -> socket.socket:
+    """A socket bound to `port` (0: a free one) that does not listen: the kernel gives the port to nobody who asks for any free one.
+
+    SO_REUSEADDR lets us bind the same port once more, to listen on it.
+    """
+    keeper = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind(("127.0.0.1", port))
+        keeper.bind(("127.0.0.1", port))
     except OSError:
-        listening.close()
+        keeper.close()
         raise
-    return listening
+    return keeper

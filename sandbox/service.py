@@ -16,7 +16,7 @@ from sandbox.discovery import discover
 from sandbox.exchange import Exchange
 from sandbox.faults import Fault, Faults
 from sandbox.ledger import Ledger
-from sandbox.listener import Listener, free_ports
+from sandbox.listener import Listener, keep_port
 from sandbox.surroundings import Settings, Surroundings
 
 
@@ -75,10 +75,10 @@ class Service:
         async with self._enrolling:
             if (channel, name) in self.accounts.all:
                 raise AccountTakenError
-            main, second = free_ports(len(HOSTS))  # the credentials name them
-            account = Account(channel, name, mode, profile, main, {}, second)
-            credentials = await self.channels[channel].enrol(account, callback_url)
-            await self._open(account)
+            with keep_port(0) as main, keep_port(0) as second:  # the credentials name them before they listen
+                account = Account(channel, name, mode, profile, main.getsockname()[1], {}, second.getsockname()[1])
+                credentials = await self.channels[channel].enrol(account, callback_url)
+                await self._open(account)
             await self.accounts.add(account)
             return account, credentials
 

@@ -32,10 +32,10 @@ class _Asked:
 class RedisClaims:
     """`gateway.flow.ports.Claims`."""
 
-    def __init__(self, url: str, clock: Clock) -> None:
-        pool = redis.asyncio.BlockingConnectionPool.from_url(url, max_connections=4, timeout=REDIS_TIMEOUT_MS / 1000)
+    def __init__(self, url: str, clock: Clock, *, timeout_ms: int = REDIS_TIMEOUT_MS) -> None:
+        pool = redis.asyncio.BlockingConnectionPool.from_url(url, max_connections=4, timeout=timeout_ms / 1000)
         self._redis: redis.asyncio.Redis = redis.asyncio.Redis(connection_pool=pool)
-        self._clock = clock
+        self._clock, self._timeout_s = clock, timeout_ms / 1000
         self._asked: list[_Asked] = []
         self._flusher: asyncio.Task[None] | None = None
         self._failures = 0
@@ -87,7 +87,7 @@ class RedisClaims:
         while self._asked:
             batch, self._asked = self._asked, []
             try:
-                async with asyncio.timeout(REDIS_TIMEOUT_MS / 1000):
+                async with asyncio.timeout(self._timeout_s):
                     pipeline = self._redis.pipeline(transaction=False)
                     for asked in batch:
                         pipeline.execute_command(*asked.command)

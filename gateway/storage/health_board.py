@@ -52,10 +52,10 @@ class _Word(msgspec.Struct, frozen=True):
 class RedisBoard:
     """`gateway.workers.prober.Board` on Redis."""
 
-    def __init__(self, url: str, clock: Clock, worker_id: str) -> None:
-        pool = redis.asyncio.BlockingConnectionPool.from_url(url, max_connections=2, timeout=REDIS_TIMEOUT_MS / 1000)
+    def __init__(self, url: str, clock: Clock, worker_id: str, *, timeout_ms: int = REDIS_TIMEOUT_MS) -> None:
+        pool = redis.asyncio.BlockingConnectionPool.from_url(url, max_connections=2, timeout=timeout_ms / 1000)
         self._redis: redis.asyncio.Redis = redis.asyncio.Redis(connection_pool=pool)
-        self._clock, self._worker_id = clock, worker_id
+        self._clock, self._worker_id, self._timeout_s = clock, worker_id, timeout_ms / 1000
         self._failures = 0
         self._rest_until = 0.0
 
@@ -99,7 +99,7 @@ class RedisBoard:
         if self._clock.monotonic() < self._rest_until:
             return None
         try:
-            async with asyncio.timeout(REDIS_TIMEOUT_MS / 1000):
+            async with asyncio.timeout(self._timeout_s):
                 pipeline = self._redis.pipeline(transaction=False)
                 for command in commands:
                     pipeline.execute_command(*command)

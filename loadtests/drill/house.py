@@ -11,7 +11,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from gateway.embedded.redis import EmbeddedRedis
 from gateway.settings import SERVING, read_settings
 from gateway.storage.migrate import migrate
 from loadtests.evil_redis import evil_redis
+from loadtests.ports import reserved_port
 from security.key_material import KeyEnvironment
 from security.keyring import FILE_VARIABLE, MasterKeys
 from security.secret import Secret
@@ -91,7 +91,7 @@ async def house(folder: Path, terms: Terms) -> AsyncIterator[House]:
         sandbox = await _child(stack, "sandbox", ["sandbox", *_sandbox_arguments(folder)], without_settings(os.environ), folder)
         dsn, redis_url, redis, lies = await _stores(stack, folder, terms)
         MasterKeys.generate(folder / "master.key")
-        base_url = f"http://127.0.0.1:{_free_port()}"
+        base_url = f"http://127.0.0.1:{stack.enter_context(reserved_port())}"
         environment = without_settings(os.environ) | _settings(base_url, dsn, redis_url, folder)
         await migrate(dsn)
         channels = await stack.enter_async_context(Channels(await _control_url(sandbox, folder)))
@@ -188,8 +188,3 @@ async def _is_ready(base_url: str) -> bool:
             return answer.ok
     except aiohttp.ClientError:
         return False
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])

@@ -10,7 +10,6 @@ import contextlib
 import itertools
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from gateway.cli.children import Child, start_child
 from gateway.cli.client import Answer, Client
 from gateway.cli.surroundings import without_settings
 from loadtests.audit import Violation, audit
+from loadtests.ports import reserved_port
 from tests.sandbox_process import SandboxProcess
 from tests.world import MASTER, Books, Shop, order_no, provisioned, settings_for
 
@@ -76,16 +76,24 @@ class House:
         return name in self._children
 
     def worker_pid(self) -> int | None:
-        """The one worker; None between its death and its successor."""
+        """The one worker; None between its death and its successor, and when its parent is gone."""
         parent = self._children["serve"].process.pid
-        found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        return int(found[0]) if found else None
+        with contextlib.suppress(FileNotFoundError):
+            found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+            return int(found[0]) if found else None
+        return None
 
     def signal_worker(self, number: int) -> None:
         """To the worker itself, past its supervisor."""
         pid = self.worker_pid()
         assert pid is not None, "there is no worker at this moment"
         os.kill(pid, number)
+
+    def let_go_on(self) -> None:
+        """A worker that a test has stopped could not drain."""
+        pid = self.worker_pid() if self.runs("serve") else None
+        if pid is not None:
+            os.kill(pid, signal.SIGCONT)
 
     async def kill(self, name: str) -> None:
         """kill -9 of a whole process; it stays dead."""
@@ -205,31 +213,29 @@ async def house(
     **env: str,
 ) -> AsyncIterator[House]:
     """Provisioned and started; `env` replaces variables of the processes. Everything is ended on the way out."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    base_url = f"http://127.0.0.1:{port}"
-    settings = settings_for(dsn, redis_url, base_url)
-    books = await provisioned(settings, sandbox, f"h{next(_houses)}_{port}", extra_accounts)
-    environment = without_settings(os.environ) | {
-        "TILLGATE_DATABASE_URL": dsn,
-        "TILLGATE_MASTER_KEY": MASTER,
-        "TILLGATE_LISTEN": f"127.0.0.1:{port}",
-        "TILLGATE_PUBLIC_URL": base_url,
-        "TILLGATE_ALLOW_LOOPBACK_CHANNELS": "yes",
-        "TILLGATE_LOG_LEVEL": "warning",
-        **({"TILLGATE_REDIS_URL": redis_url} if redis_url else {}),
-        **env,
-    }
-    async with Client(base_url, *books.terminal) as till, Client(base_url, *books.merchant) as office:
+    async with contextlib.AsyncExitStack() as stack:
+        port = stack.enter_context(reserved_port())
+        base_url = f"http://127.0.0.1:{port}"
+        settings = settings_for(dsn, redis_url, base_url)
+        books = await provisioned(settings, sandbox, f"h{next(_houses)}_{port}", extra_accounts)
+        environment = without_settings(os.environ) | {
+            "TILLGATE_DATABASE_URL": dsn,
+            "TILLGATE_MASTER_KEY": MASTER,
+            "TILLGATE_LISTEN": f"127.0.0.1:{port}",
+            "TILLGATE_PUBLIC_URL": base_url,
+            "TILLGATE_ALLOW_LOOPBACK_CHANNELS": "yes",
+            "TILLGATE_LOG_LEVEL": "warning",
+            **({"TILLGATE_REDIS_URL": redis_url} if redis_url else {}),
+            **env,
+        }
+        till = await stack.enter_async_context(Client(base_url, *books.terminal))
+        office = await stack.enter_async_context(Client(base_url, *books.merchant))
         opened = House(books, sandbox, base_url, folder, environment, till, office)
-        try:
-            for name in run:
-                await opened.start(name)
-            yield opened
-        finally:
-            with contextlib.suppress(ProcessLookupError, AssertionError, KeyError):
-                opened.signal_worker(signal.SIGCONT)
-            await opened.stop()
+        stack.push_async_callback(opened.stop)
+        stack.callback(opened.let_go_on)
+        for name in run:
+            await opened.start(name)
+        yield opened
 
 
 def accepted(answer: Answer | None) -> dict[str, Any]:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import asyncpg
 
-VOLATILE = frozenset({"worker", "schema_migration"})  # heartbeats; the runner's own notes
+VOLATILE = frozenset(
+    {
+        "worker",  # heartbeats
+        "schema_migration",  # the runner's own notes
+        "channel_health_event",  # what a worker saw of a channel is written up to HEALTH_CHANGES_INTERVAL_MS later
+    }
+)
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename"
 
 

@@ -35,6 +35,7 @@ async def test_fault_03_a_blocked_event_loop_is_unhealthy_and_others_finish(data
     held = tmp_path / "held"
     async with house(database, sandbox, tmp_path, run=("work",), BLOCKED_WHILE=str(held)) as here:
         await start_blockable(here)
+        await sandbox.arm("alipay", "callback", "callback_hold", account=here.books.accounts["alipay"])  # it would settle before the answer
         fault = await sandbox.arm("alipay", "pay", "delay_after", account=here.books.accounts["alipay"], times=1, delay_ms=1_500)
         payment = accepted(await here.pay(900, auth_code=code("alipay")))
         await here.fired(fault["id"])

@@ -10,9 +10,11 @@ import pytest
 import redis.asyncio
 from redis.asyncio.connection import parse_url
 
-from gateway.limits import CLAIM_TTL_MS, REDIS_FAILURES_MAX, REDIS_REST_MS
+from gateway.limits import CLAIM_TTL_MS, REDIS_FAILURES_MAX, REDIS_REST_MS, REDIS_TIMEOUT_MS
 from gateway.storage.claims import NoClaims, RedisClaims
 from gateway.storage.memory_claims import MemoryClaims
+
+PATIENCE_MS = 20_000  # on a busy machine 50 ms is not "gone"
 
 _keys = itertools.count(1)
 
@@ -48,16 +50,14 @@ class Side:
 
 
 @pytest.fixture(params=["memory", "redis"])
-async def side(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Side]:
+async def side(request: pytest.FixtureRequest) -> AsyncIterator[Side]:
     clock = HandClock()
-    monkeypatch.setattr("gateway.storage.claims.REDIS_TIMEOUT_MS", 20_000)  # on a busy machine 50 ms is not "gone"
     if request.param == "memory":
         yield Side(MemoryClaims(clock), clock, None)
         return
     url = request.getfixturevalue("redis_session_url")
     client = redis.asyncio.from_url(url)
-    claims = RedisClaims(url, clock)
-    await first_use(claims, clock)
+    claims = RedisClaims(url, clock, timeout_ms=PATIENCE_MS)
     yield Side(claims, clock, client)
     await claims.close()
     await client.aclose()
@@ -198,14 +198,14 @@ async def test_silent_redis_is_skipped_and_then_left_alone(door):
 async def test_one_success_forgets_the_failures(door):
     front, claims, clock = door
     for _ in range(3):
-        front.silent = True
+        front.silent, claims._timeout_s = True, REDIS_TIMEOUT_MS / 1000
         for _ in range(REDIS_FAILURES_MAX - 1):
             before = front.heard
             assert await claims.take(fresh_key(), "a") is None
             async with asyncio.timeout(20):
                 while front.heard == before:  # noqa: ASYNC110 - asked, so it does not rest; the door is not worth an event
                     await asyncio.sleep(0)
-        front.silent = False
+        front.silent, claims._timeout_s = False, PATIENCE_MS / 1000
         await first_use(claims, clock)
         assert await claims.take(fresh_key(), "a") is True
 

@@ -24,6 +24,7 @@ from gateway.workers.prober import Prober
 from loadtests.evil_redis import evil_redis
 from tests.shelf import Shelf
 
+PATIENCE_MS = 20_000  # on a busy machine 50 ms is not "gone"
 NOWHERE = "redis://127.0.0.1:1/0"
 NEWS = [Posted(account="a", operation="pay", state=State.OPEN, reason="five in a row", age_s=0.1)]
 NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
@@ -82,7 +83,7 @@ class Bench:
 
 @pytest.fixture
 async def boards(redis_url: str):
-    made = [RedisBoard(redis_url, SystemClock(), name) for name in ("w1", "w2")]
+    made = [RedisBoard(redis_url, SystemClock(), name, timeout_ms=PATIENCE_MS) for name in ("w1", "w2")]
     yield made
     for each in made:
         await each.close()
@@ -160,7 +161,7 @@ async def test_without_redis_every_worker_goes_by_what_it_sees() -> None:
 
 async def test_a_redis_that_grants_everything_leaves_everybody_to_himself() -> None:
     async with evil_redis() as (url, _):
-        board = RedisBoard(url, SystemClock(), "w1")
+        board = RedisBoard(url, SystemClock(), "w1", timeout_ms=PATIENCE_MS)
         assert not await board.exchange(NEWS)
         assert await board.may_probe("a") is True
         await board.close()

@@ -158,6 +158,14 @@ async def load_on(port: int, clients: int = 12) -> AsyncIterator[Load]:
         await asyncio.wait_for(asyncio.gather(*tasks), 30)
 
 
+async def until_both_serve(server: Supervised) -> set[int]:
+    """Their pids. A process exists before it serves: until it has answered it has not looked at its folder, nor set up its signals."""
+    async with load_on(server.port, clients=4) as load:
+        await until(lambda: len(set(load.answered)) == 2)
+    assert server.workers() == set(load.answered)
+    return server.workers()
+
+
 async def test_a_rolling_restart_under_keep_alive_load_fails_no_request(server: Supervised) -> None:
     async with load_on(server.port) as load:
         await until(lambda: len(set(load.answered)) == 2)
@@ -180,10 +188,9 @@ async def test_a_killed_worker_is_replaced(server: Supervised) -> None:
 
 
 async def test_a_broken_release_leaves_the_old_workers_serving(server: Supervised, tmp_path: Path) -> None:
+    old = await until_both_serve(server)
     client = Client(server.port)
     await client.post()
-    await until(lambda: len(server.workers()) == 2)
-    old = server.workers()
     (tmp_path / "broken").touch()
     server.signal(signal.SIGHUP)
     await until(lambda: "the old workers stay" in server.log.read_text())
@@ -202,10 +209,9 @@ async def test_workers_that_never_serve_end_the_parent_with_an_error(tmp_path: P
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_stop_signal_ends_everything_with_0_and_says_goodbye(server: Supervised, number: signal.Signals) -> None:
+    workers = await until_both_serve(server)
     client = Client(server.port)
     await client.post()
-    await until(lambda: len(server.workers()) == 2)
-    workers = server.workers()
     server.signal(number)
 
     async def goodbye() -> bool:
@@ -233,9 +239,7 @@ async def test_a_second_signal_does_not_wait_for_workers_that_hang(tmp_path: Pat
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children that their parent died")
 async def test_workers_end_when_their_parent_is_killed(server: Supervised) -> None:
-    await Client(server.port).post()
-    await until(lambda: len(server.workers()) == 2)
-    workers = server.workers()
+    workers = await until_both_serve(server)
     server.signal(signal.SIGKILL)
     server.process.wait()
     await until(lambda: not any(_runs(pid) for pid in workers))
