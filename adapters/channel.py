@@ -1,11 +1,14 @@
-"""The contract between the flow and a channel. `gateway.flow` knows this module and nothing else under `adapters`.
+"""The contract between the flow and a channel.
 
-A channel is one folder with a `manifest.py` whose `MANIFEST` says what it can do (data), and whose `build` makes the
-channel for one channel account. Remote channels implement `Channel`; channels that settle inside our own database
-(cash, member value) implement `LocalChannel`, which is pure.
+`gateway.flow` knows this module and nothing else under `adapters`.
+
+A channel is one folder with a `manifest.py` whose `MANIFEST` says what it can do (data), and whose
+`build` makes the channel for one channel account. Remote channels implement `Channel`; channels
+that settle inside our own database (cash, member value) implement `LocalChannel`, which is pure.
 
 Rules every adapter keeps, held by tests/conformance:
-- nothing here resends: one call to a method is at most one request, to the host that the request names;
+- nothing here resends: one call to a method is at most one request, to the host that the request
+  names;
 - an answer whose signature does not verify is `Unknown`, whatever it says;
 - amount, order number and merchant of a "yes" are compared with ours: a difference is `Mismatch`;
 - a code in no table is `Unknown` and counted;
@@ -23,7 +26,16 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from msgspec import Struct
 
-from gateway.domain.outcomes import CancelOutcome, Closed, Declined, PayOutcome, QueryOutcome, RefundOutcome, RefundQueryOutcome, Succeeded
+from gateway.domain.outcomes import (
+    CancelOutcome,
+    Closed,
+    Declined,
+    PayOutcome,
+    QueryOutcome,
+    RefundOutcome,
+    RefundQueryOutcome,
+    Succeeded,
+)
 
 if TYPE_CHECKING:
     from security.secret import Secret
@@ -54,9 +66,11 @@ class Schedule:
     query_every_ms_max: int  # intervals double up to this; equal to query_every_ms: constant
     typing_cancel_ms: int | None  # the payer is typing a password
     unknown_cancel_ms: int | None  # the answer is unknown, or not found
-    absent_cancel_ms: int | None  # two queries said "not exist": cancel this early (None: as unknown)
+    # Two queries said "not exist": cancel this early (None: as unknown).
+    absent_cancel_ms: int | None
     cancel_not_before_ms: int  # earliest lawful moment of any cancel
-    acts_until_ms: int | None  # not_after: the last moment the request can still act (None: the code's death, `expires_at`)
+    # not_after: the last moment the request can still act (None: the code's death, `expires_at`).
+    acts_until_ms: int | None
     proof_margin_ms: int  # P4: a "not found" counts this long after not_after
 
     def shortened(self, times: int) -> Schedule:
@@ -83,9 +97,12 @@ class Schedule:
 class Manifest:
     """A channel's capabilities, as data.
 
-    `credentials` is the msgspec Struct an account's stored credentials decode to (its secret fields are `Secret`);
-    it has a field `profile: Literal["standard", "short"]` when the channel is remote.
-    `build(credentials, transport, clock)` makes a `Channel`, or `build(None, None, None)` a `LocalChannel`.
+    `credentials` is the msgspec Struct an account's stored credentials decode to (its secret fields
+    are `Secret`); it has a field `profile: Literal["standard", "short"]` when the channel is
+    remote.
+
+    `build(credentials, transport, clock)` makes a `Channel`, or `build(None, None, None)` a
+    `LocalChannel`.
     """
 
     channel: str
@@ -111,15 +128,22 @@ class Manifest:
 
 
 def detect(auth_code: str, manifests: Mapping[str, Manifest]) -> str | None:
-    """The one channel whose payment codes look like this. None when no channel's do, or more than one's: nobody guesses."""
+    """The one channel whose payment codes look like this.
+
+    None when no channel's do, or more than one's: nobody guesses.
+    """
     matching = [name for name, manifest in manifests.items() if manifest.issues(auth_code)]
     return matching[0] if len(matching) == 1 else None
 
 
 class PayRequest(Struct, frozen=True, kw_only=True):
-    """One pay call. `deadline` is monotonic seconds: no request byte may leave after it (then the outcome is `NotSent`).
+    """One pay call.
 
-    `host`: which of the account's hosts is asked, `MAIN_HOST` or `SECOND_HOST`, below `Channel.hosts`; everything else is the same at both.
+    `deadline` is monotonic seconds: no request byte may leave after it (then the outcome is
+    `NotSent`).
+
+    `host`: which of the account's hosts is asked, `MAIN_HOST` or `SECOND_HOST`, below
+    `Channel.hosts`; everything else is the same at both.
     """
 
     out_trade_no: str
@@ -152,7 +176,10 @@ class TradeRef(Struct, frozen=True, kw_only=True):
 
 
 class RefundRequest(Struct, frozen=True, kw_only=True):
-    """One refund, or the query of it. Every repeat carries the same `out_refund_no`. `deadline` and `host` as in `PayRequest`."""
+    """One refund, or the query of it.
+
+    Every repeat carries the same `out_refund_no`. `deadline` and `host` as in `PayRequest`.
+    """
 
     out_trade_no: str
     channel_trade_no: str | None
@@ -170,8 +197,9 @@ class RefundRequest(Struct, frozen=True, kw_only=True):
 class Callback:
     """A verified callback. `event_key` is unique per channel event: a resend has the same one.
 
-    `learned` is what it proves about the trade `out_trade_no`; `amount` is what the channel says, and differences are the flow's to judge.
-    `refund` names our refund when the callback is about one.
+    `learned` is what it proves about the trade `out_trade_no`; `amount` is what the channel says,
+    and differences are the flow's to judge. `refund` names our refund when the callback is about
+    one.
     """
 
     event_key: str
@@ -184,7 +212,10 @@ class Callback:
 
 
 class CallbackRefused(Exception):
-    """The callback is forged, a probe, stale, or for another merchant. Nothing may change. `reason` is a bounded metric label."""
+    """The callback is forged, a probe, stale, or for another merchant.
+
+    Nothing may change. `reason` is a bounded metric label.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -207,12 +238,15 @@ class Channel(Protocol):
     def hosts(self) -> int:
         """At how many hosts the channel takes this account's calls: 1 or 2.
 
-        One ledger stands behind both: an order number is the same order at each, and is charged once.
+        One ledger stands behind both: an order number is the same order at each, and is charged
+        once.
         """
         ...
 
     async def pay(self, request: PayRequest) -> PayOutcome:
-        """Send the payment once: barcode pay for `Flow.CODE`, order creation with a QR code for `Flow.QR`."""
+        """Send the payment once: barcode pay for `Flow.CODE`,
+        order creation with a QR code for `Flow.QR`.
+        """
         ...
 
     async def query(self, trade: TradeRef) -> QueryOutcome:
@@ -220,7 +254,10 @@ class Channel(Protocol):
         ...
 
     async def cancel(self, trade: TradeRef) -> CancelOutcome:
-        """End the trade unpaid: cancel, close or reverse, whichever this channel has for the flow. Safe to repeat."""
+        """End the trade unpaid: cancel, close or reverse, whichever this channel has for the flow.
+
+        Safe to repeat.
+        """
         ...
 
     async def refund(self, request: RefundRequest) -> RefundOutcome:
@@ -232,7 +269,10 @@ class Channel(Protocol):
         ...
 
     def read_callback(self, headers: Mapping[str, str], body: bytes) -> Callback:
-        """Verify and read a callback over its raw bytes, pure and bounded. Raises `CallbackRefused`; makes no outbound call."""
+        """Verify and read a callback over its raw bytes, pure and bounded.
+
+        Raises `CallbackRefused`; makes no outbound call.
+        """
         ...
 
     def callback_accepted(self) -> CallbackAnswer:
@@ -245,7 +285,11 @@ class Channel(Protocol):
 
 
 class Entry(Struct, frozen=True, kw_only=True):
-    """One journal line. `account` like `drawer/<store>/<terminal>`; `amount` in fen, debit positive; a posting's lines sum to 0."""
+    """One journal line.
+
+    `account` like `drawer/<store>/<terminal>`; `amount` in fen, debit positive; a posting's lines
+    sum to 0.
+    """
 
     account: str
     amount: int
@@ -262,7 +306,10 @@ class LocalPay(Struct, frozen=True, kw_only=True):
 
 
 class LocalSucceeded(Struct, frozen=True, kw_only=True):
-    """Paid: `entries` are posted by the same write that books it. `change` in fen, None where the word has no meaning."""
+    """Paid: `entries` are posted by the same write that books it.
+
+    `change` in fen, None where the word has no meaning.
+    """
 
     entries: tuple[Entry, ...]
     change: int | None

@@ -1,4 +1,7 @@
-"""Which channels there are: every folder beside this file that has a `manifest` module. There is no list to keep."""
+"""Which channels there are: every folder beside this file that has a `manifest` module.
+
+There is no list to keep.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ class DiscoveryError(Exception):
 
 @cache
 def discover() -> Mapping[str, Manifest]:
-    """Channel name -> manifest, in alphabetical order, read once a process. Raises `DiscoveryError`.
+    """Channel name -> manifest, in alphabetical order, read once a process.
+
+    Raises `DiscoveryError`.
 
     A folder whose name begins with `_` (the template of a new channel) is not one.
     """
@@ -32,15 +37,28 @@ def discover() -> Mapping[str, Manifest]:
 def read_manifests(package: str, folders: Iterable[str]) -> Mapping[str, Manifest]:
     """The manifests of one package's sub-packages, frozen. Raises `DiscoveryError`."""
     found: dict[str, Manifest] = {}
-    for name in sorted(each.name for each in pkgutil.iter_modules(folders) if each.ispkg and not each.name.startswith("_")):
+    for name in sorted(
+        each.name
+        for each in pkgutil.iter_modules(folders)
+        if each.ispkg and not each.name.startswith("_")
+    ):
         if importlib.util.find_spec(f"{package}.{name}.manifest") is None:
             continue
         manifest = getattr(importlib.import_module(f"{package}.{name}.manifest"), "MANIFEST", None)
         if not isinstance(manifest, Manifest):
-            raise DiscoveryError(f"{package}/{name}/manifest.py has no MANIFEST of type Manifest: add it, or rename the folder")
+            raise DiscoveryError(
+                f"{package}/{name}/manifest.py has no MANIFEST of type Manifest: "
+                f"add it, or rename the folder"
+            )
         if not _CHANNEL_NAME.fullmatch(manifest.channel):
-            raise DiscoveryError(f"{package}/{name} calls its channel {manifest.channel!r}: use small letters, digits and _, at most 32")
+            raise DiscoveryError(
+                f"{package}/{name} calls its channel {manifest.channel!r}: "
+                f"use small letters, digits and _, at most 32"
+            )
         if manifest.channel in found:
-            raise DiscoveryError(f"{package}/{name} is a second channel {manifest.channel!r}: give one of the two another name")
+            raise DiscoveryError(
+                f"{package}/{name} is a second channel {manifest.channel!r}: "
+                f"give one of the two another name"
+            )
         found[manifest.channel] = manifest
     return MappingProxyType(found)

@@ -1,7 +1,8 @@
-"""`python -m adapters.new_channel NAME`: two folders that work at once, `adapters/NAME/` and `sandbox/NAME/`, to be filled.
+"""`python -m adapters.new_channel NAME`: two folders that work at once, `adapters/NAME/` and
+`sandbox/NAME/`, to be filled.
 
-They are copies of `adapters/_template` and `sandbox/_template`, a small channel with a protocol of its own. Nothing else in the tree
-has to know of the new one: both sides are found by their folders.
+They are copies of `adapters/_template` and `sandbox/_template`, a small channel with a protocol of
+its own. Nothing else in the tree has to know of the new one: both sides are found by their folders.
 """
 
 from __future__ import annotations
@@ -19,13 +20,17 @@ SIDES = ("adapters", "sandbox")
 NAME = re.compile(r"[a-z][a-z0-9]{1,31}")
 
 NEXT_STEPS = """\
-{files} files in adapters/{name}/ and sandbox/{name}/. They work already: {name} is found by the gateway and by the sandbox.
+{files} files in adapters/{name}/ and sandbox/{name}/. They work already: \
+{name} is found by the gateway and by the sandbox.
 
 Next:
-  1. adapters/{name}/manifest.py: the payment codes that are this channel's (now 91..., which no second channel may share),
+  1. adapters/{name}/manifest.py: the payment codes that are this channel's \
+(now 91..., which no second channel may share),
      its flows, its schedule, its names in Chinese and English.
-  2. sandbox/{name}/: the channel's real protocol, written from its documents and not from the adapter.
-  3. adapters/{name}/: wire.py, signing.py, then the tables of translate.py. A word in no table stays unknown.
+  2. sandbox/{name}/: the channel's real protocol, \
+written from its documents and not from the adapter.
+  3. adapters/{name}/: wire.py, signing.py, then the tables of translate.py. \
+A word in no table stays unknown.
   4. make test ARGS="adapters/{name} tests/conformance -k {name}"
 """
 
@@ -49,18 +54,28 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def create(name: str, root: Path = ROOT) -> list[Path]:
-    """Write both folders under `root`, or nothing. Raises `ChannelNameError` for a bad name or one that is taken."""
+    """Write both folders under `root`, or nothing.
+
+    Raises `ChannelNameError` for a bad name or one that is taken.
+    """
     if not NAME.fullmatch(name) or keyword.iskeyword(name):
-        raise ChannelNameError(f"{name!r} is no channel name: use 2 to 32 small letters and digits, a letter first, no word of Python's")
+        raise ChannelNameError(
+            f"{name!r} is no channel name: "
+            f"use 2 to 32 small letters and digits, a letter first, no word of Python's"
+        )
     for side in SIDES:
         for taken in (root / side / name, root / side / f"{name}.py"):
             if taken.exists():
-                raise ChannelNameError(f"{taken.relative_to(root)} exists already: choose another name")
+                raise ChannelNameError(
+                    f"{taken.relative_to(root)} exists already: choose another name"
+                )
     return [path for side in SIDES for path in _copy(root / side, name)]
 
 
 def _copy(side: Path, name: str) -> list[Path]:
-    """Copy one template, its name replaced in texts and file names; a half-written folder is removed again."""
+    """Copy one template, its name replaced in texts and file names;
+    a half-written folder is removed again.
+    """
     target = side / name
     written: list[Path] = []
     try:
@@ -78,7 +93,9 @@ def _copy(side: Path, name: str) -> list[Path]:
 
 
 def _renamed(text: str, name: str) -> str:
-    """`_template` as a word of its own first, then the word inside other names (`test_template`, `TemplateChannel`)."""
+    """`_template` as a word of its own first, then the word inside other names (`test_template`,
+    `TemplateChannel`).
+    """
     text = re.sub(r"(?<![A-Za-z0-9])_template", name, text)
     return text.replace("Template", name.capitalize()).replace("template", name)
 

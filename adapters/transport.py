@@ -1,12 +1,15 @@
-"""The one seam between a channel and the network: bytes out, bytes in, and one question answered for certain.
+"""The one seam between a channel and the network:
+bytes out, bytes in, and one question answered for certain.
 
-The question is "may a byte of this request have left the process?". `NotSentError` says no, and is proof (P0);
-`AnswerLostError` says yes, and proves nothing. A `Gate` answers it: aiohttp calls the gate's trace hooks directly before it
-hands the first bytes to the socket, so the gate, not the type of whatever went wrong later, decides between the two.
-The send deadline is checked at the same place, with the connection in hand.
+The question is "may a byte of this request have left the process?". `NotSentError` says no, and is
+proof (P0); `AnswerLostError` says yes, and proves nothing. A `Gate` answers it: aiohttp calls the
+gate's trace hooks directly before it hands the first bytes to the socket, so the gate, not the type
+of whatever went wrong later, decides between the two. The send deadline is checked at the same
+place, with the connection in hand.
 
-Nothing here resends. aiohttp repeats idempotent methods by itself when a kept connection breaks; the gate lets one request
-through and refuses the repeat. Redirects are not followed, answers are bounded and never decompressed, TLS is always verified.
+Nothing here resends. aiohttp repeats idempotent methods by itself when a kept connection breaks;
+the gate lets one request through and refuses the repeat. Redirects are not followed, answers are
+bounded and never decompressed, TLS is always verified.
 """
 
 from __future__ import annotations
@@ -35,9 +38,12 @@ from gateway.limits import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpCall:
-    """One request, sent at most once. `url` goes out byte for byte as given; `deadline` is monotonic seconds.
+    """One request, sent at most once.
 
-    `operation` is the channel's word for the call, for people who read an error; headers and body hold secrets and are not shown.
+    `url` goes out byte for byte as given; `deadline` is monotonic seconds.
+
+    `operation` is the channel's word for the call, for people who read an error; headers and body
+    hold secrets and are not shown.
     """
 
     method: str
@@ -50,7 +56,10 @@ class HttpCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpAnswer:
-    """A complete answer of any status but 3xx. `headers` is read without regard to case; `body` is what came over the wire."""
+    """A complete answer of any status but 3xx.
+
+    `headers` is read without regard to case; `body` is what came over the wire.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -66,11 +75,15 @@ class TransportError(Exception):
 
 
 class NotSentError(TransportError):
-    """No request byte left this process: refused, DNS, TLS, connect timeout, or the deadline passed. Proof P0."""
+    """No request byte left this process: refused, DNS, TLS, connect timeout, or the deadline
+    passed. Proof P0.
+    """
 
 
 class AnswerLostError(TransportError):
-    """A request byte may have left and no whole answer came: reset, silence, over the bound, a redirect. Proves nothing."""
+    """A request byte may have left and no whole answer came: reset, silence, over the bound, a
+    redirect. Proves nothing.
+    """
 
 
 class ChannelTransport(Protocol):
@@ -78,7 +91,9 @@ class ChannelTransport(Protocol):
 
     @property
     def signing_executor(self) -> Executor:
-        """Where RSA signatures are made: a thread pool (the GIL is released there), or `InlineExecutor` in a simulation."""
+        """Where RSA signatures are made: a thread pool (the GIL is released there), or
+        `InlineExecutor` in a simulation.
+        """
         ...
 
     async def send(self, call: HttpCall) -> HttpAnswer:
@@ -87,7 +102,9 @@ class ChannelTransport(Protocol):
 
 
 class InlineExecutor(Executor):
-    """Runs at once on the caller's thread: for simulations and tests, where a thread would bring chance in."""
+    """Runs at once on the caller's thread:
+    for simulations and tests, where a thread would bring chance in.
+    """
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """See `concurrent.futures.Executor`."""
@@ -100,10 +117,11 @@ class InlineExecutor(Executor):
 
 
 class AiohttpTransport:
-    """The real transport: one connection pool for one channel account, made on the running loop by its first call.
+    """The real transport: one connection pool for one channel account, made on the running loop by
+    its first call.
 
-    `tls` replaces the system's trust store (a private CA); a context that does not verify is refused.
-    `signing_executor` is shared: the composition root owns it and shuts it down.
+    `tls` replaces the system's trust store (a private CA); a context that does not verify is
+    refused. `signing_executor` is shared: the composition root owns it and shuts it down.
     """
 
     def __init__(
@@ -118,7 +136,10 @@ class AiohttpTransport:
         answer_bytes_max: int = CHANNEL_ANSWER_BYTES_MAX,
     ) -> None:
         if tls is not None and (tls.verify_mode is not ssl.CERT_REQUIRED or not tls.check_hostname):
-            raise ValueError("the TLS context does not verify the channel: set verify_mode=CERT_REQUIRED and check_hostname=True")
+            raise ValueError(
+                "the TLS context does not verify the channel: "
+                "set verify_mode=CERT_REQUIRED and check_hostname=True"
+            )
         self._clock = clock
         self._signing_executor = signing_executor
         self._tls = tls
@@ -147,11 +168,15 @@ class AiohttpTransport:
         except TransportError:
             raise
         except (aiohttp.ClientError, OSError, ValueError) as failure:
-            # TimeoutError and SSLError are OSErrors, CertificateError and InvalidURL are ValueErrors.
+            # TimeoutError and SSLError are OSErrors, CertificateError and InvalidURL are
+            # ValueErrors.
             raise gate.verdict(failure) from failure
 
     async def aclose(self) -> None:
-        """Close the pool. Calls under way end as `AnswerLostError`; later ones as `NotSentError`. Safe to repeat."""
+        """Close the pool.
+
+        Calls under way end as `AnswerLostError`; later ones as `NotSentError`. Safe to repeat.
+        """
         self._closed = True
         if self._session is not None:
             await self._session.close()
@@ -211,7 +236,8 @@ class AiohttpTransport:
 class Gate:
     """The last thing a request passes before the socket; it opens once, and not after the deadline.
 
-    `opened` is set before the bytes are written, with nothing awaited in between: while it is False no byte has left.
+    `opened` is set before the bytes are written, with nothing awaited in between: while it is False
+    no byte has left.
     """
 
     clock: Clock
@@ -221,12 +247,16 @@ class Gate:
     refusal: str | None = field(default=None, init=False)
 
     def before_connection(self) -> None:
-        """A second connection for an opened gate is aiohttp about to resend, which it does after a broken connection only."""
+        """A second connection for an opened gate is aiohttp about to resend, which it does after a
+        broken connection only.
+        """
         if self.opened:
             raise AnswerLostError("disconnected")
 
     def before_headers(self) -> None:
-        """A bare head is held back by aiohttp until this returns; a head with a body waits for `before_body`."""
+        """A bare head is held back by aiohttp until this returns;
+        a head with a body waits for `before_body`.
+        """
         self.before_connection()  # a resend may also find another kept connection
         self._check_deadline()
         self.opened = not self.has_body
@@ -237,7 +267,10 @@ class Gate:
         self.opened = True
 
     def verdict(self, failure: Exception) -> TransportError:
-        """What a failed exchange proves. Only the gate's own state counts; the exception merely gives the word."""
+        """What a failed exchange proves.
+
+        Only the gate's own state counts; the exception merely gives the word.
+        """
         if not self.opened:
             return NotSentError(self.refusal or _reason(failure))
         return AnswerLostError(_reason(failure))
@@ -251,14 +284,18 @@ class Gate:
 def _gate_hooks() -> aiohttp.TraceConfig:
     """Hooks that lead to the call's own gate.
 
-    The deadline is not checked in `on_connection_create_end` or `on_connection_reuseconn`: they fire earlier, and raising
-    there leaks the connection.
+    The deadline is not checked in `on_connection_create_end` or `on_connection_reuseconn`: they
+    fire earlier, and raising there leaks the connection.
     """
 
-    async def connection(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
+    async def connection(
+        _session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any
+    ) -> None:
         context.trace_request_ctx.before_connection()
 
-    async def headers(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
+    async def headers(
+        _session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any
+    ) -> None:
         context.trace_request_ctx.before_headers()
 
     async def body(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:

@@ -11,7 +11,10 @@ INTERRUPTED = 130  # what a shell reports after Ctrl-C
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code. 2: it was asked or configured wrongly, and the text says what to do."""
+    """Run one command; returns its exit code.
+
+    2: it was asked or configured wrongly, and the text says what to do.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser(given).parse_args(given)
     try:
@@ -32,12 +35,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
-    """Every command's name and line; the arguments (and the imports) of the one that is asked for."""
-    parser = argparse.ArgumentParser(prog="tillgate", description="A payment gateway for restaurants and shops.")
+    """Every command's name and line; arguments (and imports) of the one that is asked for."""
+    parser = argparse.ArgumentParser(
+        prog="tillgate", description="A payment gateway for restaurants and shops."
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     wanted = next((word for word in given if not word.startswith("-")), None)
     for command in COMMANDS:
-        below = commands.add_parser(command.name, help=command.summary, description=f"{command.summary[0].upper()}{command.summary[1:]}.")
+        below = commands.add_parser(
+            command.name,
+            help=command.summary,
+            description=f"{command.summary[0].upper()}{command.summary[1:]}.",
+        )
         if command.name == wanted:
             module = import_module(f"gateway.cli.{command.module}")
             module.add_arguments(below)

@@ -1,7 +1,10 @@
-"""Clock and Ids: the only sources of time and chance. The flow takes them as ports, so that a whole world can be simulated.
+"""Clock and Ids: the only sources of time and chance.
 
-In service every process tells the time of the database (`DatabaseClock`): a host whose own clock is ten minutes off judges the tills'
-signatures, names the business day and sets the next visit like all the others.
+The flow takes them as ports, so that a whole world can be simulated.
+
+In service every process tells the time of the database (`DatabaseClock`): a host whose own clock is
+ten minutes off judges the tills' signatures, names the business day and sets the next visit like
+all the others.
 """
 
 from __future__ import annotations
@@ -30,7 +33,9 @@ class Ids(Protocol):
     """Identifiers nobody can guess."""
 
     def new(self, prefix: str) -> str:
-        """`prefix` + `_` + 32 hex characters; sorts roughly by creation time, so that indexes grow at one end."""
+        """`prefix` + `_` + 32 hex characters; sorts roughly by creation time, so that indexes grow
+        at one end.
+        """
         ...
 
     def token(self) -> str:
@@ -51,11 +56,15 @@ class SystemClock:
 
 
 class DatabaseClock:
-    """The database's wall clock, carried on by this host's monotonic one between two heartbeats. Durations are the host's alone.
+    """The database's wall clock, carried on by this host's monotonic one between two heartbeats.
 
-    Before the database was ever heard, and only then, `now()` is the host's own wall clock. A small correction is slewed: the clock
-    runs at half speed until it agrees, and never back. A correction larger than `CLOCK_SLEWED_MS_MAX` is somebody setting a clock (or a
-    database that moved to another machine): it is followed at once, whichever way, since what is due is compared with that clock.
+    Durations are the host's alone.
+
+    Before the database was ever heard, and only then, `now()` is the host's own wall clock. A small
+    correction is slewed: the clock runs at half speed until it agrees, and never back. A correction
+    larger than `CLOCK_SLEWED_MS_MAX` is somebody setting a clock (or a database that moved to
+    another machine): it is followed at once, whichever way, since what is due is compared with that
+    clock.
     """
 
     __slots__ = ("_at", "_behind", "_host", "_known")
@@ -78,10 +87,11 @@ class DatabaseClock:
         return self._host.monotonic()
 
     def learn(self, told: datetime, asked_at: float) -> None:
-        """The database told its time in answer to a question that left at the monotonic moment `asked_at`.
+        """The database told its time in answer to a question that left
+        at the monotonic moment `asked_at`.
 
-        Its word is as old as half the way there and back; an answer that was long under way says too little and is left aside, unless
-        nothing better was ever heard.
+        Its word is as old as half the way there and back; an answer that was long under way says
+        too little and is left aside, unless nothing better was ever heard.
         """
         at = self._host.monotonic()
         way = at - asked_at
@@ -89,12 +99,16 @@ class DatabaseClock:
             return
         database, shown = told + timedelta(seconds=way / 2), self.now()
         ahead = shown - database
-        slewed = self._known is not None and timedelta(0) < ahead <= timedelta(milliseconds=CLOCK_SLEWED_MS_MAX)
+        slewed = self._known is not None and timedelta(0) < ahead <= timedelta(
+            milliseconds=CLOCK_SLEWED_MS_MAX
+        )
         self._known, self._at = (shown, at) if slewed else (database, at)
         self._behind = ahead if slewed else timedelta(0)
 
     def host_ahead_s(self) -> float:
-        """How far this host's own wall clock is ahead of the time told here, in seconds; 0 before the database was heard."""
+        """How far this host's own wall clock is ahead of the time told here, in seconds; 0 before
+        the database was heard.
+        """
         return (self._host.now() - self.now()).total_seconds()
 
 

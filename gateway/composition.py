@@ -1,4 +1,7 @@
-"""The composition root: settings -> pools, stores, channels, flow, app. The only file that names concrete classes."""
+"""The composition root: settings -> pools, stores, channels, flow, app.
+
+The only file that names concrete classes.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,9 @@ class Gateway:
 
 @asynccontextmanager
 async def gateway(settings: Settings, host_clock: Clock | None = None) -> AsyncIterator[Gateway]:
-    """Everything started, on the database's time; on the way out the roads under way end first, then the store is flushed and let go."""
+    """Everything started, on the database's time; on the way out the roads under way end first,
+    then the store is flushed and let go.
+    """
     clock, ids = DatabaseClock(host_clock or SystemClock()), SystemIds()
     dsn = settings.needed_database_url().reveal()
     vault = Vault(settings.needed_master_keys())
@@ -94,7 +99,9 @@ async def gateway(settings: Settings, host_clock: Clock | None = None) -> AsyncI
         store = await PostgresStore.connected(dsn)
         heart = Heartbeat(store, worker_id, clock)
         await heart.beat()  # nothing is judged by the host's clock, unless the database is away
-        claims = RedisClaims(settings.redis_url.reveal(), clock) if settings.redis_url else NoClaims()
+        claims = (
+            RedisClaims(settings.redis_url.reveal(), clock) if settings.redis_url else NoClaims()
+        )
         directory = SnapshotDirectory(
             dsn,
             vault=vault,
@@ -108,14 +115,28 @@ async def gateway(settings: Settings, host_clock: Clock | None = None) -> AsyncI
         history = HealthLog(store.pool, worker_id)
         health = ChannelHealth(clock, told=history.note, worker_id=worker_id)
         world = _wired(
-            settings=settings, store=store, claims=claims, directory=directory, health=health, vault=vault, clock=clock, ids=ids,
-            worker_id=worker_id,
+            settings=settings, store=store, claims=claims, directory=directory, health=health,
+            vault=vault, clock=clock, ids=ids, worker_id=worker_id,
         )  # fmt: skip
-        board = RedisBoard(settings.redis_url.reveal(), clock, worker_id) if settings.redis_url else NoBoard()
-        prober = Prober(health=health, board=board, calls=world.calls, directory=directory, clock=clock, environment=settings.environment)
+        board = (
+            RedisBoard(settings.redis_url.reveal(), clock, worker_id)
+            if settings.redis_url
+            else NoBoard()
+        )
+        prober = Prober(
+            health=health,
+            board=board,
+            calls=world.calls,
+            directory=directory,
+            clock=clock,
+            environment=settings.environment,
+        )
         stop = asyncio.Event()
         beating = asyncio.create_task(heart.run(stop), name="heartbeat")
-        keeping = [asyncio.create_task(prober.run(stop), name="prober"), asyncio.create_task(history.run(stop), name="health log")]
+        keeping = [
+            asyncio.create_task(prober.run(stop), name="prober"),
+            asyncio.create_task(history.run(stop), name="health log"),
+        ]
         try:
             yield world
         finally:
@@ -144,14 +165,31 @@ def _wired(
     environment = settings.environment
     in_flight = InFlight(store)
     calls = ChannelCalls(clock, health)
-    lost = LostAttempts(store=store, directory=directory, calls=calls, clock=clock, ids=ids, environment=environment)
+    lost = LostAttempts(
+        store=store, directory=directory, calls=calls, clock=clock, ids=ids, environment=environment
+    )
     transitions = Transitions(
-        store=store, in_flight=in_flight, directory=directory, lost=lost, clock=clock, ids=ids, environment=environment
+        store=store,
+        in_flight=in_flight,
+        directory=directory,
+        lost=lost,
+        clock=clock,
+        ids=ids,
+        environment=environment,
     )
     on_read = OnRead(store=store, in_flight=in_flight, transitions=transitions, clock=clock)
     lookup = Lookup(store, in_flight, on_read)
-    failover = Failover(directory=directory, health=health, clock=clock, ids=ids, environment=environment, worker_id=worker_id)
-    sender = Sender(directory=directory, transitions=transitions, calls=calls, health=health, failover=failover)
+    failover = Failover(
+        directory=directory,
+        health=health,
+        clock=clock,
+        ids=ids,
+        environment=environment,
+        worker_id=worker_id,
+    )
+    sender = Sender(
+        directory=directory, transitions=transitions, calls=calls, health=health, failover=failover
+    )
     orders = OrderDesk(store=store, transitions=transitions, in_flight=in_flight)
     refunds = Refunds(
         store=store,
@@ -176,7 +214,15 @@ def _wired(
             directory=directory,
             keys=KeyDesk(store, claims, ids),
             orders=orders,
-            restored=Restored(store=store, directory=directory, transitions=transitions, lost=lost, orders=orders, clock=clock, ids=ids),
+            restored=Restored(
+                store=store,
+                directory=directory,
+                transitions=transitions,
+                lost=lost,
+                orders=orders,
+                clock=clock,
+                ids=ids,
+            ),
             in_flight=in_flight,
             on_read=on_read,
             sender=sender,
@@ -189,8 +235,17 @@ def _wired(
         ),
         cancellation=Cancellation(lookup, transitions, in_flight),
         refunds=refunds,
-        callbacks=CallbackDesk(store=store, directory=directory, transitions=transitions, calls=calls, clock=clock, ids=ids),
-        webhooks=WebhookEndpoints(WebhookRegistry(store.pool, vault=vault, ids=ids), settings.allow_loopback_webhooks),
+        callbacks=CallbackDesk(
+            store=store,
+            directory=directory,
+            transitions=transitions,
+            calls=calls,
+            clock=clock,
+            ids=ids,
+        ),
+        webhooks=WebhookEndpoints(
+            WebhookRegistry(store.pool, vault=vault, ids=ids), settings.allow_loopback_webhooks
+        ),
         outbox=PostgresOutbox(store.pool, vault),
         in_doubt=_in_doubt(store, directory, transitions, refunds, calls, sender, in_flight, clock),
         health=health,
@@ -245,7 +300,12 @@ def _readiness(world: Gateway, dsn: str) -> Callable[[], Awaitable[Readiness]]:
 
     async def look() -> Readiness:
         nonlocal migrated
-        checks = {"postgres": "up", "schema": "migrated", "directory": "fresh", "redis": await world.claims.state()}
+        checks = {
+            "postgres": "up",
+            "schema": "migrated",
+            "directory": "fresh",
+            "redis": await world.claims.state(),
+        }
         try:
             await world.store.alive()
             migrated = migrated or not await pending(dsn)
@@ -280,11 +340,16 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
     stop = _stopped_by_signals()
     async with gateway(settings) as world:
         app = build_app(edge_deps(world, settings.needed_database_url().reveal()))
-        await serve_until(app, listening, stop, on_started=report_ready, on_draining=world.in_flight.let_go)
+        await serve_until(
+            app, listening, stop, on_started=report_ready, on_draining=world.in_flight.let_go
+        )
 
 
 def run_work(settings: Settings) -> int:
-    """`tillgate work`: the sweeper and the webhooks' courier, until SIGTERM. Returns the exit code."""
+    """`tillgate work`: the sweeper and the webhooks' courier, until SIGTERM.
+
+    Returns the exit code.
+    """
     configure_logs(settings.log_level, settings.log_format)
     uvloop.run(_work(settings))
     return 0
@@ -292,8 +357,14 @@ def run_work(settings: Settings) -> int:
 
 async def _work(settings: Settings) -> None:
     stop = _stopped_by_signals()
-    async with gateway(settings) as world, courier(world, settings) as webhooks, asyncio.TaskGroup() as workers:
-        workers.create_task(Sweeper(world.store, world.in_doubt, world.clock).run(stop), name="sweeper")
+    async with (
+        gateway(settings) as world,
+        courier(world, settings) as webhooks,
+        asyncio.TaskGroup() as workers,
+    ):
+        workers.create_task(
+            Sweeper(world.store, world.in_doubt, world.clock).run(stop), name="sweeper"
+        )
         workers.create_task(webhooks.run(stop), name="courier")
 
 
@@ -302,7 +373,14 @@ async def courier(world: Gateway, settings: Settings) -> AsyncIterator[Courier]:
     """The webhooks' courier with its own way out to the network."""
     line = WebhookLine(allow_loopback=settings.allow_loopback_webhooks)
     try:
-        yield Courier(outbox=world.outbox, line=line, cases=world.store, clock=world.clock, ids=world.ids, chance=random.SystemRandom())
+        yield Courier(
+            outbox=world.outbox,
+            line=line,
+            cases=world.store,
+            clock=world.clock,
+            ids=world.ids,
+            chance=random.SystemRandom(),
+        )
     finally:
         await line.aclose()
 

@@ -1,8 +1,9 @@
 """The service's settings, read once from the environment into a frozen, typed record.
 
-Everything that is wrong is reported at once, each line with the variable's name and what to write. A variable that
-begins with `TILLGATE_` and is not in the table below is wrong too: a misspelt setting must not be a silent default.
-An empty variable counts as not set. docs/settings.md has one row for each, and a test says so.
+Everything that is wrong is reported at once, each line with the variable's name and what to write.
+A variable that begins with `TILLGATE_` and is not in the table below is wrong too: a misspelt
+setting must not be a silent default. An empty variable counts as not set. docs/settings.md has one
+row for each, and a test says so.
 """
 
 import difflib
@@ -51,7 +52,9 @@ class Settings:
 
     def needed_database_url(self) -> Secret:
         """The address, for code that runs only when it was required."""
-        assert self.database_url is not None, f"read_settings was not asked to require {DATABASE_URL}"
+        assert self.database_url is not None, (
+            f"read_settings was not asked to require {DATABASE_URL}"
+        )
         return self.database_url
 
     def needed_master_keys(self) -> MasterKeys:
@@ -65,15 +68,24 @@ class SettingsError(ValueError):
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
-        super().__init__("the settings are wrong:\n" + "\n".join(f"- {problem}" for problem in problems))
+        super().__init__(
+            "the settings are wrong:\n" + "\n".join(f"- {problem}" for problem in problems)
+        )
 
 
-def read_settings(environment: Mapping[str, str] = os.environ, *, required: Collection[str] = SERVING) -> Settings:
+def read_settings(
+    environment: Mapping[str, str] = os.environ, *, required: Collection[str] = SERVING
+) -> Settings:
     """The settings of this process; raises SettingsError with everything that is wrong.
 
-    `required` names the variables this command cannot do without: `migrate` needs only the database.
+    `required` names the variables this command cannot do without: `migrate` needs only the
+    database.
     """
-    given = {name: value.strip() for name, value in environment.items() if name.startswith(PREFIX) and value.strip()}
+    given = {
+        name: value.strip()
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and value.strip()
+    }
     problems = [_unknown(name) for name in sorted(given) if name not in VARIABLES]
     values: dict[str, Any] = {}
     for variable in TABLE:
@@ -109,8 +121,15 @@ def _postgres_url(text: str) -> Secret:
 
 def _redis_url(text: str) -> Secret:
     parts = _split(text)
-    if parts is None or parts.scheme not in {"redis", "rediss", "unix"} or not (parts.netloc or parts.path.strip("/")):
-        raise ValueError("write redis://host:6379/0, rediss://… for TLS, or unix:///path/to/redis.sock; leave it out to run without Redis")
+    if (
+        parts is None
+        or parts.scheme not in {"redis", "rediss", "unix"}
+        or not (parts.netloc or parts.path.strip("/"))
+    ):
+        raise ValueError(
+            "write redis://host:6379/0, rediss://… for TLS, or unix:///path/to/redis.sock; "
+            "leave it out to run without Redis"
+        )
     return Secret(text)
 
 
@@ -123,20 +142,36 @@ def _listen(text: str) -> Address:
 
 def _workers(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= WORKERS_MAX:
-        raise ValueError(f"{text!r} is not a number of processes within 1 … {WORKERS_MAX}; one per CPU core is a good start")
+        raise ValueError(
+            f"{text!r} is not a number of processes within 1 … {WORKERS_MAX}; "
+            f"one per CPU core is a good start"
+        )
     return int(text)
 
 
 def _environment(text: str) -> str:
     if not re.fullmatch(r"[A-Z0-9]{2}", text):
-        raise ValueError(f"{text!r} is not two characters of A-Z and 0-9; every installation that shares a channel account needs its own")
+        raise ValueError(
+            f"{text!r} is not two characters of A-Z and 0-9; "
+            f"every installation that shares a channel account needs its own"
+        )
     return text
 
 
 def _public_url(text: str) -> str:
     parts = _split(text)
-    if parts is None or parts.scheme not in {"https", "http"} or not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise ValueError("write the address channels reach us at, for example https://pay.example.com, without query or password")
+    if (
+        parts is None
+        or parts.scheme not in {"https", "http"}
+        or not parts.hostname
+        or parts.query
+        or parts.fragment
+        or parts.username
+    ):
+        raise ValueError(
+            "write the address channels reach us at, for example https://pay.example.com, "
+            "without query or password"
+        )
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
         raise ValueError("plain http is accepted for this machine only; write https://…")
     return text.rstrip("/")
@@ -158,7 +193,10 @@ def _yes_no(text: str) -> bool:
 
 
 def _split(text: str) -> SplitResult | None:
-    """The parts of an address; None when it has none or its port is no port. Errors of `urlsplit` may quote a password: not passed on."""
+    """The parts of an address; None when it has none or its port is no port.
+
+    Errors of `urlsplit` may quote a password: not passed on.
+    """
     try:
         parts = urlsplit(text)
         _ = parts.port
@@ -185,7 +223,12 @@ TABLE: Final = (
     Variable("TILLGATE_WORKERS", "workers", _workers, _cores),
     Variable("TILLGATE_ENVIRONMENT", "environment", _environment, lambda: "T0"),
     Variable("TILLGATE_PUBLIC_URL", "public_url", _public_url, lambda: None),
-    Variable("TILLGATE_LOG_LEVEL", "log_level", _one_of("debug", "info", "warning", "error"), lambda: "info"),
+    Variable(
+        "TILLGATE_LOG_LEVEL",
+        "log_level",
+        _one_of("debug", "info", "warning", "error"),
+        lambda: "info",
+    ),
     Variable("TILLGATE_LOG_FORMAT", "log_format", _one_of("json", "console"), lambda: "json"),
     Variable("TILLGATE_ALLOW_LOOPBACK_CHANNELS", "allow_loopback_channels", _yes_no, lambda: False),
     Variable("TILLGATE_ALLOW_LOOPBACK_WEBHOOKS", "allow_loopback_webhooks", _yes_no, lambda: False),
@@ -193,7 +236,9 @@ TABLE: Final = (
 VARIABLES: Final = frozenset({variable.name for variable in TABLE} | {FILE_VARIABLE, TEXT_VARIABLE})
 
 
-def _master_keys(given: Mapping[str, str], problems: list[str], *, needed: bool) -> MasterKeys | None:
+def _master_keys(
+    given: Mapping[str, str], problems: list[str], *, needed: bool
+) -> MasterKeys | None:
     if not needed and not given.keys() & {FILE_VARIABLE, TEXT_VARIABLE}:
         return None
     try:
@@ -204,6 +249,12 @@ def _master_keys(given: Mapping[str, str], problems: list[str], *, needed: bool)
 
 
 def _unknown(name: str) -> str:
-    close = difflib.get_close_matches(name.removeprefix(PREFIX), [known.removeprefix(PREFIX) for known in VARIABLES], n=1)
-    hint = f"did you mean {PREFIX}{close[0]}?" if close else "see docs/settings.md for the ones there are; remove it"
+    close = difflib.get_close_matches(
+        name.removeprefix(PREFIX), [known.removeprefix(PREFIX) for known in VARIABLES], n=1
+    )
+    hint = (
+        f"did you mean {PREFIX}{close[0]}?"
+        if close
+        else "see docs/settings.md for the ones there are; remove it"
+    )
     return f"{name} is not a setting: {hint}"

@@ -1,4 +1,6 @@
-"""The floor: a bare aiohttp endpoint on uvloop that decodes the same body into the same type and answers the same JSON, and no more."""
+"""The floor: a bare aiohttp endpoint on uvloop that decodes the same body into the same type and
+answers the same JSON, and no more.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The two books that an audit compares, read whole: the gateway's database in one snapshot, and the channel sandbox's own ledger.
+"""The two books that an audit compares, read whole: the gateway's database in one snapshot, and the
+channel sandbox's own ledger.
 
 Rows are plain dictionaries, so that a test can bend one and see the audit notice.
 """
@@ -16,25 +17,39 @@ import asyncpg
 Row = dict[str, Any]
 LEDGER_PAGE_ROWS = 5_000  # the sandbox's own maximum
 
-PAYMENTS = """SELECT merchant_id, id, version, status, order_no, tender_no, amount, channel, frozen_at IS NOT NULL AS frozen FROM payment
-ORDER BY merchant_id, id"""
-ATTEMPTS = """SELECT merchant_id, id, payment_id, trade_number, channel, channel_account, out_trade_no, status, sent_at,
-captured_amount, reserved_amount, returned_amount, evidence::text AS evidence FROM attempt ORDER BY merchant_id, payment_id, number"""
-REFUNDS = """SELECT merchant_id, id, payment_id, attempt_id, version, status, out_refund_no, amount FROM refund ORDER BY merchant_id, id"""
-CLAIMS = "SELECT merchant_id, idempotency_key, payment_id, order_no, tender_no, holds FROM claim ORDER BY merchant_id, payment_id"
-EVENTS = """SELECT merchant_id, object_id, version, type, public, data->>'object' AS object, data->>'status' AS status,
-(data->>'version')::int AS data_version,
-CASE data->>'object' WHEN 'payment'
-     THEN (SELECT json_object_agg(a->>'id', a->>'status') FROM json_array_elements(data->'attempts') a) END::text AS attempts
+PAYMENTS = """SELECT merchant_id, id, version, status, order_no, tender_no, amount, channel,
+  frozen_at IS NOT NULL AS frozen
+FROM payment ORDER BY merchant_id, id"""
+ATTEMPTS = """SELECT merchant_id, id, payment_id, trade_number, channel, channel_account,
+  out_trade_no, status, sent_at, captured_amount, reserved_amount, returned_amount,
+  evidence::text AS evidence
+FROM attempt ORDER BY merchant_id, payment_id, number"""
+REFUNDS = """SELECT merchant_id, id, payment_id, attempt_id, version, status, out_refund_no, amount
+FROM refund ORDER BY merchant_id, id"""
+CLAIMS = (
+    "SELECT merchant_id, idempotency_key, payment_id, order_no, tender_no, holds FROM claim "
+    "ORDER BY merchant_id, payment_id"
+)
+EVENTS = """SELECT merchant_id, object_id, version, type, public,
+  data->>'object' AS object, data->>'status' AS status, (data->>'version')::int AS data_version,
+  CASE data->>'object' WHEN 'payment' THEN (
+    SELECT json_object_agg(a->>'id', a->>'status') FROM json_array_elements(data->'attempts') a
+  ) END::text AS attempts
 FROM event ORDER BY merchant_id, object_id, version, seq"""
 JOURNAL = "SELECT merchant_id, posting_id, account, amount FROM journal ORDER BY merchant_id, seq"
-CALLBACKS = "SELECT account_id, out_trade_no, applied_at IS NOT NULL AS applied FROM callback ORDER BY received_at"
+CALLBACKS = (
+    "SELECT account_id, out_trade_no, applied_at IS NOT NULL AS applied FROM callback "
+    "ORDER BY received_at"
+)
 ACCOUNTS = "SELECT id, channel FROM channel_account"
 
 
 @dataclass(slots=True)
 class Books:
-    """What the gateway believes, at one moment. One list a table; the fields are the columns selected above."""
+    """What the gateway believes, at one moment.
+
+    One list a table; the fields are the columns selected above.
+    """
 
     payments: list[Row]
     attempts: list[Row]
@@ -53,7 +68,16 @@ async def read_books(dsn: str) -> Books:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             tables = [
                 [dict(row) for row in await connection.fetch(sql)]
-                for sql in (PAYMENTS, ATTEMPTS, REFUNDS, CLAIMS, EVENTS, JOURNAL, CALLBACKS, ACCOUNTS)
+                for sql in (
+                    PAYMENTS,
+                    ATTEMPTS,
+                    REFUNDS,
+                    CLAIMS,
+                    EVENTS,
+                    JOURNAL,
+                    CALLBACKS,
+                    ACCOUNTS,
+                )
             ]
     finally:
         await connection.close()

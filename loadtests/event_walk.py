@@ -1,4 +1,6 @@
-"""INV4: the event log of every object walks the tables of `gateway.domain.states`, version + 1 a step, and ends where the row stands."""
+"""INV4: the event log of every object walks the tables of `gateway.domain.states`, version + 1 a
+step, and ends where the row stands.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ FIRST_REFUND = frozenset({"requested", "succeeded"})  # a local refund is made a
 
 
 def strayed(books: Books) -> Iterator[tuple[str, str]]:
-    """(object id, what is wrong) for every step that no table allows, and every end that is not the row's."""
+    """(object id, what is wrong) for every step that no table allows,
+    and every end that is not the row's.
+    """
     rows = {row["id"]: row for row in (*books.payments, *books.refunds)}
     walked = set()
     for object_id, steps in groupby(books.events, key=lambda event: event["object_id"]):
@@ -35,18 +39,29 @@ def _walk(events: list[Row], row: Row) -> Iterator[str]:
     for number, event in enumerate(events, 1):
         to = event["status"]
         if event["version"] != number or event["data_version"] != number:
-            yield f"version {event['version']} (data: {event['data_version']}) stands where {number} should"
+            yield (
+                f"version {event['version']} (data: {event['data_version']}) "
+                f"stands where {number} should"
+            )
         if to != status and not _may(kind, status, to):
             yield f"went from {status or NEW} to {to}, which the {kind} table does not allow"
         if (event["type"], event["public"]) != _named(kind, status, to):
-            yield f"version {event['version']} is logged as {event['type']}, public {event['public']}"
+            yield (
+                f"version {event['version']} is logged as {event['type']}, public {event['public']}"
+            )
         for attempt, reached in event["attempts"].items():
             was = attempts.get(attempt)
             if was not in {None, reached} and reached not in ATTEMPT.get(was or "", frozenset()):
-                yield f"attempt {attempt} went from {was} to {reached}, which the attempt table does not allow"
+                yield (
+                    f"attempt {attempt} went from {was} to {reached}, "
+                    f"which the attempt table does not allow"
+                )
         status, attempts = to, event["attempts"]
     if (status, len(events)) != (row["status"], row["version"]):
-        yield f"its log ends {status} at {len(events)}, its row says {row['status']} at {row['version']}"
+        yield (
+            f"its log ends {status} at {len(events)}, "
+            f"its row says {row['status']} at {row['version']}"
+        )
 
 
 def _may(kind: str, status: str | None, to: str) -> bool:

@@ -1,4 +1,5 @@
-"""A Redis that grants every lock to everybody: what a failover that lost its memory, or a proxy gone mad, looks like from outside.
+"""A Redis that grants every lock to everybody: what a failover that lost its memory, or a proxy
+gone mad, looks like from outside.
 
 It takes every word that workers leave for one another, and shows none of them to anybody.
 """
@@ -19,7 +20,9 @@ ANSWERS = {
     b"PING": b"+PONG\r\n",
     b"CLIENT": b"+OK\r\n",
 }
-HELLO = b"%3\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.4.0\r\n$5\r\nproto\r\n:3\r\n"
+HELLO = (
+    b"%3\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.4.0\r\n$5\r\nproto\r\n:3\r\n"
+)
 
 
 @contextlib.asynccontextmanager
@@ -32,10 +35,16 @@ async def evil_redis() -> AsyncIterator[tuple[str, Counter[bytes]]]:
         writers.add(writer)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while True:
-                words = [await _word(reader) for _ in range(int((await reader.readuntil(b"\r\n"))[1:]))]
+                words = [
+                    await _word(reader) for _ in range(int((await reader.readuntil(b"\r\n"))[1:]))
+                ]
                 command = words[0].upper()
                 seen[command] += 1
-                writer.write(HELLO if command == b"HELLO" else ANSWERS.get(command, b"-ERR unknown command\r\n"))
+                writer.write(
+                    HELLO
+                    if command == b"HELLO"
+                    else ANSWERS.get(command, b"-ERR unknown command\r\n")
+                )
         writers.discard(writer)
         writer.close()
 

@@ -1,4 +1,5 @@
-"""A load generator that costs little: prebuilt request bytes over kept-alive connections, closed loop, in one process.
+"""A load generator that costs little: prebuilt request bytes over kept-alive connections, closed
+loop, in one process.
 
 It reads no more of an answer than its status and length: what it measures is the server.
 """
@@ -42,14 +43,21 @@ class Measured:
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, requests: Iterator[bytes], measured: Measured, until: float, done: asyncio.Future[None]) -> None:
+    def __init__(
+        self,
+        requests: Iterator[bytes],
+        measured: Measured,
+        until: float,
+        done: asyncio.Future[None],
+    ) -> None:
         self._requests, self._measured, self._until, self._done = requests, measured, until, done
         self._transport: asyncio.WriteTransport | None = None
         self._buffer = b""
         self._sent_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's transports are not subclasses
+        # uvloop's transports are not subclasses.
+        self._transport = cast("asyncio.WriteTransport", transport)
         self._next()
 
     def data_received(self, data: bytes) -> None:
@@ -85,15 +93,21 @@ class _Connection(asyncio.Protocol):
         self._transport.write(request)
 
 
-async def closed_loop(host: str, port: int, requests: Iterator[bytes], seconds: float, connections: int = CONNECTIONS) -> Measured:
-    """Send until the time is up or the requests run out; one request at a time on each connection."""
+async def closed_loop(
+    host: str, port: int, requests: Iterator[bytes], seconds: float, connections: int = CONNECTIONS
+) -> Measured:
+    """Send until the time is up or the requests run out; on each connection one at a time."""
     loop = asyncio.get_running_loop()
     measured = Measured()
     began = time.perf_counter()
     ends = []
     for _ in range(connections):
         done: asyncio.Future[None] = loop.create_future()
-        await loop.create_connection(lambda done=done: _Connection(requests, measured, began + seconds, done), host, port)  # type: ignore[misc]
+        await loop.create_connection(
+            lambda done=done: _Connection(requests, measured, began + seconds, done),  # type: ignore[misc]
+            host,
+            port,
+        )
         ends.append(done)
     await asyncio.gather(*ends)
     measured.seconds = time.perf_counter() - began

@@ -1,6 +1,8 @@
-"""Lunch rush, for locust: tills that scan wallet codes, take cash, tap twice, and look at what they did.
+"""Lunch rush, for locust: tills that scan wallet codes, take cash, tap twice,
+and look at what they did.
 
-Terms come from the environment: TILLGATE_LOAD_TERMS is the path of dev.json. `python -m loadtests.rush` runs it and audits the money.
+Terms come from the environment: TILLGATE_LOAD_TERMS is the path of dev.json. `python -m
+loadtests.rush` runs it and audits the money.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ class Till(FastHttpUser):
     """One cashier."""
 
     wait_time = between(0.05, 0.3)
-    terms: ClassVar[dict[str, Any]] = json.loads(pathlib.Path(os.environ["TILLGATE_LOAD_TERMS"]).read_text())
+    terms: ClassVar[dict[str, Any]] = json.loads(
+        pathlib.Path(os.environ["TILLGATE_LOAD_TERMS"]).read_text()
+    )
     host = terms["base_url"]
 
     @task(5)
@@ -54,7 +58,10 @@ class Till(FastHttpUser):
         self._pay("alipay", random.choice(("05", "06", "07")))  # noqa: S311 - a mix, not a secret
 
     def _pay(self, method: str, ending: str = "00") -> None:
-        self._send(payment(method, next(_numbers) + os.getpid() % 997 * 10**9, ending), f"pay {method} {ending}")
+        self._send(
+            payment(method, next(_numbers) + os.getpid() % 997 * 10**9, ending),
+            f"pay {method} {ending}",
+        )
 
     def _send(self, body: dict[str, Any], name: str) -> Any:
         raw = json.dumps(body).encode()

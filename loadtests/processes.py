@@ -27,7 +27,9 @@ def table() -> dict[int, Process]:
             continue
         try:
             stat = (folder / "stat").read_text()
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            command = (
+                (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            )
         except OSError:
             continue  # it ended while we looked
         fields = stat.rsplit(")", 1)[1].split()

@@ -1,4 +1,6 @@
-"""The service under load: `tillgate dev` in a process of its own, the very system a newcomer runs, with its CPU and its books."""
+"""The service under load: `tillgate dev` in a process of its own, the very system a newcomer runs,
+with its CPU and its books.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,13 @@ from security.secret import Secret
 START_S = 120.0
 REST_S = 90.0  # what a lost answer takes to be decided, and callbacks to be applied
 STARTED = b"Ctrl-C stops"
-PARTS = (("worker", "gateway serve"), ("postgres", "postgres"), ("redis", "redis"), ("sandbox", "sandbox"), ("work", "gateway work"))
+PARTS = (
+    ("worker", "gateway serve"),
+    ("postgres", "postgres"),
+    ("redis", "redis"),
+    ("sandbox", "sandbox"),
+    ("work", "gateway work"),
+)
 
 
 class Service:
@@ -32,9 +40,21 @@ class Service:
     @classmethod
     async def start(cls, folder: Path, workers: int = 1) -> Service:
         """Ready, its tour played, in `folder`."""
-        folder.chmod(0o711)  # as root, Postgres runs as another user that must reach its folder inside
+        # As root, Postgres runs as another user that must reach its folder inside.
+        folder.chmod(0o711)
         log = folder / "dev.log"
-        command = [sys.executable, "-m", "gateway", "dev", "--data", str(folder / "data"), "--port", "0", "--workers", str(workers)]
+        command = [
+            sys.executable,
+            "-m",
+            "gateway",
+            "dev",
+            "--data",
+            str(folder / "data"),
+            "--port",
+            "0",
+            "--workers",
+            str(workers),
+        ]
         with log.open("wb") as output:
             service = cls(subprocess.Popen(command, stdout=output, stderr=output), folder)  # noqa: ASYNC220
         end = time.monotonic() + START_S
@@ -71,7 +91,9 @@ class Service:
         return found
 
     async def audited(self) -> list[str]:
-        """The differences between the gateway's books and the sandbox's ledger, once both are at rest."""
+        """The differences between the gateway's books and the sandbox's ledger,
+        once both are at rest.
+        """
         dsn = EmbeddedPostgres(self._folder / "data" / "postgres").dsn
         end = time.monotonic() + REST_S
         while True:

@@ -16,24 +16,44 @@ _numbers = itertools.count(1)
 
 
 def payment(method: str, number: int, ending: str = "00") -> dict[str, Any]:
-    """A body nobody has sent before. `ending` is the magic of the payment code's last two digits."""
+    """A body nobody has sent before.
+
+    `ending` is the magic of the payment code's last two digits.
+    """
     stems = {"alipay": "28", "wechat": "13"}
-    how = {"method": "cash"} if method == "cash" else {"auth_code": f"{stems[method]}{number % 10**14:014d}{ending}"}
-    return {"order_no": f"L{time.time_ns():x}-{number}", "amount": 100 + number % 20_000, "currency": "CNY", **how}
+    how = (
+        {"method": "cash"}
+        if method == "cash"
+        else {"auth_code": f"{stems[method]}{number % 10**14:014d}{ending}"}
+    )
+    return {
+        "order_no": f"L{time.time_ns():x}-{number}",
+        "amount": 100 + number % 20_000,
+        "currency": "CNY",
+        **how,
+    }
 
 
 def authorization(key: Mapping[str, str], idempotency_key: str, body: bytes) -> str:
     """The header of one pay request, signed now."""
     return authorization_header(
-        key["id"], Secret(key["secret"]), method="POST", path_qs=PATH, ts=int(time.time()), idempotency_key=idempotency_key, body=body
+        key["id"],
+        Secret(key["secret"]),
+        method="POST",
+        path_qs=PATH,
+        ts=int(time.time()),
+        idempotency_key=idempotency_key,
+        body=body,
     )
 
 
 def wire(key: Mapping[str, str], idempotency_key: str, body: bytes) -> bytes:
     """The whole request as it goes over the wire."""
     head = (
-        f"POST {PATH} HTTP/1.1\r\nHost: till\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        f"Idempotency-Key: {idempotency_key}\r\nAuthorization: {authorization(key, idempotency_key, body)}\r\n\r\n"
+        f"POST {PATH} HTTP/1.1\r\nHost: till\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        f"Idempotency-Key: {idempotency_key}\r\n"
+        f"Authorization: {authorization(key, idempotency_key, body)}\r\n\r\n"
     )
     return head.encode() + body
 

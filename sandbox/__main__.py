@@ -46,12 +46,17 @@ async def run(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     service = await Service.start(options.data)
-    control = web.AppRunner(control_app(service), access_log=None, shutdown_timeout=limits.STOP_SECONDS)
+    control = web.AppRunner(
+        control_app(service), access_log=None, shutdown_timeout=limits.STOP_SECONDS
+    )
     await control.setup()
     site = web.TCPSite(control, "127.0.0.1", options.control_port)
     await site.start()
     _say_ready(site, options.ready_file, service)
-    watchers: list[asyncio.Task[Any]] = [asyncio.create_task(stop.wait()), asyncio.create_task(service.ledger.failed.wait())]
+    watchers: list[asyncio.Task[Any]] = [
+        asyncio.create_task(stop.wait()),
+        asyncio.create_task(service.ledger.failed.wait()),
+    ]
     if options.die_with_parent:
         watchers.append(asyncio.create_task(_parent_is_gone(parent)))
     await asyncio.wait(watchers, return_when=asyncio.FIRST_COMPLETED)
@@ -61,16 +66,38 @@ async def run(options: argparse.Namespace) -> int:
     await control.cleanup()
     await service.stop()
     if ledger_lost:
-        print("sandbox: the ledger's keeper died; the channels stopped, because they must not answer what is not kept", file=sys.stderr)
+        print(
+            "sandbox: the ledger's keeper died; "
+            "the channels stopped, because they must not answer what is not kept",
+            file=sys.stderr,
+        )
     return 1 if ledger_lost else 0
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="sandbox", description="Channel servers that speak the real protocols, on loopback only.")
-    parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of the ledger and the enrolled accounts")
-    parser.add_argument("--control-port", type=int, default=0, help="port of /_control (default 0: a free one)")
-    parser.add_argument("--ready-file", type=pathlib.Path, help='written when ready: {"control_url", "pid", "ledger_pid"}')
-    parser.add_argument("--die-with-parent", action="store_true", help="stop when the process that started this one is gone")
+    parser = argparse.ArgumentParser(
+        prog="sandbox",
+        description="Channel servers that speak the real protocols, on loopback only.",
+    )
+    parser.add_argument(
+        "--data",
+        type=pathlib.Path,
+        required=True,
+        help="folder of the ledger and the enrolled accounts",
+    )
+    parser.add_argument(
+        "--control-port", type=int, default=0, help="port of /_control (default 0: a free one)"
+    )
+    parser.add_argument(
+        "--ready-file",
+        type=pathlib.Path,
+        help='written when ready: {"control_url", "pid", "ledger_pid"}',
+    )
+    parser.add_argument(
+        "--die-with-parent",
+        action="store_true",
+        help="stop when the process that started this one is gone",
+    )
     return parser.parse_args(arguments)
 
 
@@ -80,11 +107,17 @@ def _say_ready(site: web.TCPSite, ready_file: pathlib.Path | None, service: Serv
     url = f"http://127.0.0.1:{port}"
     print(f"sandbox: control at {url}/_control/", flush=True)
     if ready_file is not None:
-        write_whole(ready_file, json.dumps({"control_url": url, "pid": os.getpid(), "ledger_pid": service.ledger.keeper_pid}))
+        write_whole(
+            ready_file,
+            json.dumps(
+                {"control_url": url, "pid": os.getpid(), "ledger_pid": service.ledger.keeper_pid}
+            ),
+        )
 
 
 async def _parent_is_gone(parent: int) -> None:
-    # polled, because PR_SET_PDEATHSIG follows the starting thread, which may end long before its process
+    # polled, because PR_SET_PDEATHSIG follows the starting thread, which may end long before its
+    # process
     while os.getppid() == parent:  # noqa: ASYNC110 - the kernel offers no event for it
         await asyncio.sleep(limits.PARENT_POLL_SECONDS)
 

@@ -1,4 +1,6 @@
-"""Enrolled accounts on disk: what the channels keep of their merchants (DIR/accounts.json, mode 0600)."""
+"""Enrolled accounts on disk: what the channels keep of their merchants (DIR/accounts.json, mode
+0600).
+"""
 
 import asyncio
 import json
@@ -16,7 +18,9 @@ class Accounts:
         self._path = path
         self._saving = asyncio.Lock()
         rows = json.loads(path.read_text()) if path.exists() else []
-        self.all: dict[tuple[str, str], Account] = {(row["channel"], row["account"]): Account(**row) for row in rows}
+        self.all: dict[tuple[str, str], Account] = {
+            (row["channel"], row["account"]): Account(**row) for row in rows
+        }
 
     async def add(self, account: Account) -> None:
         """Keeps a new account."""

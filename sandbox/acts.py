@@ -1,7 +1,9 @@
-"""What can happen to money at one account: every act is a ledger record; some happen by themselves later.
+"""What can happen to money at one account: every act is a ledger record;
+some happen by themselves later.
 
-A customer finishes typing, an order expires, a slow refund completes: timers, set again from the ledger after a restart.
-Expiry is also looked at whenever a trade is touched, so no answer depends on a timer's punctuality.
+A customer finishes typing, an order expires, a slow refund completes: timers, set again from the
+ledger after a restart. Expiry is also looked at whenever a trade is touched, so no answer depends
+on a timer's punctuality.
 """
 
 import asyncio
@@ -27,7 +29,10 @@ class Listener(Protocol):
 
 
 class Acts:
-    """The money side of one account. `listener` is set by whoever opens the account, before the first act."""
+    """The money side of one account.
+
+    `listener` is set by whoever opens the account, before the first act.
+    """
 
     listener: Listener
 
@@ -44,7 +49,10 @@ class Acts:
             self._when_typed(trade)
         for trade, refund in self.mine.refunds.values():
             if refund.state == "processing":
-                self._later(refund.extra["due_ms"] - self._now_ms(), functools.partial(self.finish_refund, trade, refund))
+                self._later(
+                    refund.extra["due_ms"] - self._now_ms(),
+                    functools.partial(self.finish_refund, trade, refund),
+                )
 
     def stop(self) -> None:
         """Cancels the timers; the ledger still knows what is to come."""
@@ -53,8 +61,17 @@ class Acts:
 
     def find(self, out_trade_no: str = "", channel_number: str = "") -> Trade | None:
         """The trade as it is now, whether queries see it or not."""
-        trade = self.mine.trades.get(out_trade_no) if out_trade_no else self.mine.by_channel_number.get(channel_number)
-        if trade and trade.state == PENDING and trade.expires_at_ms is not None and trade.expires_at_ms <= self._now_ms():
+        trade = (
+            self.mine.trades.get(out_trade_no)
+            if out_trade_no
+            else self.mine.by_channel_number.get(channel_number)
+        )
+        if (
+            trade
+            and trade.state == PENDING
+            and trade.expires_at_ms is not None
+            and trade.expires_at_ms <= self._now_ms()
+        ):
             self.expire(trade)
         return trade
 
@@ -68,49 +85,102 @@ class Acts:
         return self._post(out_trade_no, "shown", amount, "", flow="qr", **terms)
 
     def open(self, out_trade_no: str, amount: int, *, typing: bool = False, **terms: Any) -> Trade:
-        """A trade waits for its payer; `typing`: the customer will pay by himself when the password is typed."""
+        """A trade waits for its payer;
+        `typing`: the customer will pay by himself when the password is typed.
+        """
         if typing:
             terms["pays_at_ms"] = self._now_ms() + limits.TYPING_MS[self._account.profile]
-        trade = self._post(out_trade_no, "opened", amount, terms.get("channel_trade_no", ""), **terms)
+        trade = self._post(
+            out_trade_no, "opened", amount, terms.get("channel_trade_no", ""), **terms
+        )
         self._when_typed(trade)
         return trade
 
     def charge(self, out_trade_no: str, amount: int, **terms: Any) -> Trade:
         """The money moves to the merchant."""
         number = terms.get("channel_trade_no") or self.mine.trades[out_trade_no].channel_trade_no
-        trade = self._post(out_trade_no, "charged", amount, number, paid_at_ms=self._now_ms(), **terms)
+        trade = self._post(
+            out_trade_no, "charged", amount, number, paid_at_ms=self._now_ms(), **terms
+        )
         self.listener.announce("pay", trade, None)
         return trade
 
-    def decline(self, out_trade_no: str, amount: int, word: str, *, exists: bool, **terms: Any) -> Trade:
-        """The channel said no to this code; the code is spent. `exists`: whether a query finds an order."""
-        return self._post(out_trade_no, "declined", amount, terms.get("channel_trade_no", ""), word=word, exists=exists, **terms)
+    def decline(
+        self, out_trade_no: str, amount: int, word: str, *, exists: bool, **terms: Any
+    ) -> Trade:
+        """The channel said no to this code; the code is spent.
+
+        `exists`: whether a query finds an order.
+        """
+        return self._post(
+            out_trade_no,
+            "declined",
+            amount,
+            terms.get("channel_trade_no", ""),
+            word=word,
+            exists=exists,
+            **terms,
+        )
 
     def close(self, out_trade_no: str, amount: int, **terms: Any) -> Trade:
         """An unpaid trade (or, as a tombstone, a number never seen) can be paid no more."""
-        trade = self._post(out_trade_no, "closed", amount, terms.get("channel_trade_no", ""), closed_at_ms=self._now_ms(), **terms)
+        trade = self._post(
+            out_trade_no,
+            "closed",
+            amount,
+            terms.get("channel_trade_no", ""),
+            closed_at_ms=self._now_ms(),
+            **terms,
+        )
         self.listener.ended(trade)
         return trade
 
     def expire(self, trade: Trade) -> None:
-        """The order's own time limit closes it; a QR that nobody scanned stays a number without a trade."""
+        """The order's own time limit closes it;
+        a QR that nobody scanned stays a number without a trade.
+        """
         self.close(trade.out_trade_no, trade.amount, exists=trade.exists)
 
     def reverse(self, trade: Trade) -> None:
         """A paid trade is given back whole by cancel or reverse."""
         assert trade.state == CHARGED, "only an unrefunded charge is reversed"
-        self._post(trade.out_trade_no, "reversed", trade.amount, trade.channel_trade_no, closed_at_ms=self._now_ms())
+        self._post(
+            trade.out_trade_no,
+            "reversed",
+            trade.amount,
+            trade.channel_trade_no,
+            closed_at_ms=self._now_ms(),
+        )
         self.listener.ended(trade)
 
-    def refund(self, trade: Trade, number: str, amount: int, orders: Orders, *, by_itself_ms: int = 0, **terms: Any) -> Refund:
-        """Accepts a refund; it finishes at once, or after `by_itself_ms`, or after the ordered delay."""
+    def refund(
+        self,
+        trade: Trade,
+        number: str,
+        amount: int,
+        orders: Orders,
+        *,
+        by_itself_ms: int = 0,
+        **terms: Any,
+    ) -> Refund:
+        """Accepts a refund; it finishes at once, or after `by_itself_ms`,
+        or after the ordered delay.
+        """
         assert is_paid(trade), "the desk has checked this"
         assert trade.reserved + amount <= trade.amount, "the desk has checked this"
         channel_number = f"50{secrets.randbelow(10**26):026d}"
         delay_ms = orders.refund_delay_ms if orders.refund is RefundFate.SLOW else by_itself_ms
         delay_ms = 0 if orders.refund_at_once else delay_ms
-        extra = terms.pop("extra", {}) | {"fate": orders.refund.value, "due_ms": self._now_ms() + delay_ms}
-        fact = {"channel_number": channel_number, "created_at_ms": self._now_ms(), "extra": extra, **terms}
+        extra = terms.pop("extra", {}) | {
+            "fate": orders.refund.value,
+            "due_ms": self._now_ms() + delay_ms,
+        }
+        fact = {
+            "channel_number": channel_number,
+            "created_at_ms": self._now_ms(),
+            "extra": extra,
+            **terms,
+        }
         self._post(trade.out_trade_no, "refund_accepted", amount, number, **fact)
         refund = trade.refunds[number]
         if delay_ms:
@@ -120,9 +190,13 @@ class Acts:
         return refund
 
     def finish_refund(self, trade: Trade, refund: Refund) -> None:
-        """The refund reaches the customer, or proves impossible, as was decided when it was accepted."""
+        """The refund reaches the customer, or proves impossible,
+        as was decided when it was accepted.
+        """
         act = "refund_abnormal" if refund.extra["fate"] == RefundFate.ABNORMAL.value else "refunded"
-        self._post(trade.out_trade_no, act, refund.amount, refund.number, finished_at_ms=self._now_ms())
+        self._post(
+            trade.out_trade_no, act, refund.amount, refund.number, finished_at_ms=self._now_ms()
+        )
         self.listener.announce("refund", trade, refund)
         self.listener.ended(trade)
 
@@ -130,7 +204,15 @@ class Acts:
         account = self._account
         if out_trade_no not in self.mine.trades:
             fact.setdefault("created_at_ms", self._now_ms())
-        return self.book.post(account.channel, account.account, out_trade_no, act, amount=amount, number=number, **fact)
+        return self.book.post(
+            account.channel,
+            account.account,
+            out_trade_no,
+            act,
+            amount=amount,
+            number=number,
+            **fact,
+        )
 
     def _when_typed(self, trade: Trade) -> None:
         if trade.pays_at_ms is not None:

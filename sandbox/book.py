@@ -1,8 +1,12 @@
-"""The trade book: what every trade at every channel account is, rebuilt from the ledger and changed only through it.
+"""The trade book: what every trade at every channel account is, rebuilt from the ledger and changed
+only through it.
 
-`Book.post` writes one record and applies it at once; whoever answers a caller waits for `Book.durable` first.
-Acts: `shown` (a QR whose trade does not exist yet), `opened` (a trade waits for its payer), `charged`, `declined`,
-`closed` (unpaid), `reversed` (paid, given back by cancel), `refund_accepted`, `refunded`, `refund_abnormal`.
+`Book.post` writes one record and applies it at once; whoever answers a caller waits for
+`Book.durable` first.
+
+Acts: `shown` (a QR whose trade does not exist yet), `opened` (a trade waits for its payer),
+`charged`, `declined`, `closed` (unpaid), `reversed` (paid, given back by cancel),
+`refund_accepted`, `refunded`, `refund_abnormal`.
 """
 
 import datetime as dt
@@ -15,12 +19,21 @@ import msgspec
 
 from sandbox.ledger import Ledger, read_ledger
 
-PENDING, CHARGED, REVERSED, REFUNDED, CLOSED = "pending", "charged", "reversed", "refunded", "closed"
+PENDING, CHARGED, REVERSED, REFUNDED, CLOSED = (
+    "pending",
+    "charged",
+    "reversed",
+    "refunded",
+    "closed",
+)
 
 
 @dataclass(slots=True)
 class Refund:
-    """One refund of a trade, by the merchant's refund number. Amount in fen; `state`: processing, succeeded, abnormal."""
+    """One refund of a trade, by the merchant's refund number.
+
+    Amount in fen; `state`: processing, succeeded, abnormal.
+    """
 
     number: str
     channel_number: str
@@ -34,7 +47,10 @@ class Refund:
 
 @dataclass(slots=True)
 class Trade:
-    """One merchant order number at one account. Amounts in fen, times in epoch milliseconds of the channel's clock."""
+    """One merchant order number at one account.
+
+    Amounts in fen, times in epoch milliseconds of the channel's clock.
+    """
 
     channel: str
     account: str
@@ -104,11 +120,29 @@ class Book:
             self._apply(record)
         self._ledger = ledger
 
-    def post(self, channel: str, account: str, out_trade_no: str, act: str, *, amount: int, number: str, **fact: Any) -> Trade:
-        """One act, applied now and durable when `durable(trade)` returns. `number`: the channel's trade or the refund number."""
+    def post(
+        self,
+        channel: str,
+        account: str,
+        out_trade_no: str,
+        act: str,
+        *,
+        amount: int,
+        number: str,
+        **fact: Any,
+    ) -> Trade:
+        """One act, applied now and durable when `durable(trade)` returns.
+
+        `number`: the channel's trade or the refund number.
+        """
         assert self._ledger is not None, "load() comes first"
         at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        record: dict[str, Any] = {"at": at, "channel": channel, "account": account, "out_trade_no": out_trade_no}
+        record: dict[str, Any] = {
+            "at": at,
+            "channel": channel,
+            "account": account,
+            "out_trade_no": out_trade_no,
+        }
         record |= {"act": act, "amount": amount, "number": number, "fact": fact}
         number_in_ledger = self._ledger.append(msgspec.json.encode(record))
         trade = self._apply(record)
@@ -125,7 +159,7 @@ class Book:
         return self._accounts.setdefault((channel, account), AccountBook())
 
     def rows_of(self, channel: str | None, account: str | None) -> list[Trade]:
-        """Trades in the order of their first record; the list only grows, so an offset is a cursor."""
+        """Trades in the order of their first record; it only grows, so an offset is a cursor."""
         if channel is None:
             return self.rows
         if account is None:
@@ -137,7 +171,7 @@ class Book:
         return self._by_number.get(out_trade_no, [])
 
     def is_code_spent(self, channel: str, digest: str) -> bool:
-        """A payment code is the customer's at the whole channel: used at one account, used at all."""
+        """A payment code is the customer's at the whole channel: used once, used everywhere."""
         return digest in self._spent_codes.setdefault(channel, set())
 
     def pending(self, channel: str, account: str) -> Iterator[Trade]:
@@ -161,9 +195,23 @@ class Book:
 
     def _enter(self, book: AccountBook, record: dict[str, Any]) -> Trade:
         channel, account, number = record["channel"], record["account"], record["out_trade_no"]
-        trade = Trade(channel, account, number, "", record["amount"], "code", PENDING, record["fact"].get("created_at_ms", 0))
+        trade = Trade(
+            channel,
+            account,
+            number,
+            "",
+            record["amount"],
+            "code",
+            PENDING,
+            record["fact"].get("created_at_ms", 0),
+        )
         book.trades[number] = trade
-        for rows in (book.rows, self.rows, self._channels.setdefault(channel, []), self._by_number.setdefault(number, [])):
+        for rows in (
+            book.rows,
+            self.rows,
+            self._channels.setdefault(channel, []),
+            self._by_number.setdefault(number, []),
+        ):
             rows.append(trade)
         return trade
 
@@ -174,9 +222,19 @@ def now_ms() -> int:
 
 
 def _terms(trade: Trade, record: dict[str, Any]) -> None:
-    """The order's terms travel with the first act; a later act may renew some of them (a second code, a new limit)."""
+    """The order's terms travel with the first act; a later act may renew some of them (a second
+    code, a new limit).
+    """
     trade.amount = record["amount"]
-    for name in ("channel_trade_no", "flow", "content", "expires_at_ms", "pays_at_ms", "notify_url", "created_at_ms"):
+    for name in (
+        "channel_trade_no",
+        "flow",
+        "content",
+        "expires_at_ms",
+        "pays_at_ms",
+        "notify_url",
+        "created_at_ms",
+    ):
         if name in record["fact"]:
             setattr(trade, name, record["fact"][name])
     trade.extra |= record["fact"].get("extra", {})
@@ -216,7 +274,13 @@ def _reversed(trade: Trade, record: dict[str, Any], _: AccountBook) -> None:
 
 def _refund_accepted(trade: Trade, record: dict[str, Any], book: AccountBook) -> None:
     fact = record["fact"]
-    refund = Refund(record["number"], fact["channel_number"], record["amount"], "processing", fact["created_at_ms"])
+    refund = Refund(
+        record["number"],
+        fact["channel_number"],
+        record["amount"],
+        "processing",
+        fact["created_at_ms"],
+    )
     refund.notify_url, refund.extra = fact.get("notify_url"), fact.get("extra", {})
     trade.refunds[refund.number] = refund
     book.refunds[refund.number] = (trade, refund)

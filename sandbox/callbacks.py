@@ -1,7 +1,9 @@
-"""Callbacks to merchants: sent when money became final, resent until acknowledged, bent by `callback` faults.
+"""Callbacks to merchants: sent when money became final, resent until acknowledged,
+bent by `callback` faults.
 
-The resend plan is the channels' own idea in minutes' place of hours (`limits.CALLBACK_RESEND_SECONDS`, a tenth for `short`).
-A restart forgets what was still to be resent, as an outage at a real channel may: the merchant has to query.
+The resend plan is the channels' own idea in minutes' place of hours
+(`limits.CALLBACK_RESEND_SECONDS`, a tenth for `short`). A restart forgets what was still to be
+resent, as an outage at a real channel may: the merchant has to query.
 """
 
 import asyncio
@@ -36,7 +38,9 @@ FORGERIES: dict[str, tuple[Flaw, Lie]] = {
 
 
 class Post:
-    """The one outgoing door: an HTTP session shared by all accounts, with a bound on what is under way."""
+    """The one outgoing door: an HTTP session shared by all accounts,
+    with a bound on what is under way.
+    """
 
     def __init__(self) -> None:
         connector = aiohttp.TCPConnector(limit=limits.CALLBACKS_AT_ONCE_MAX)
@@ -46,7 +50,9 @@ class Post:
     async def send(self, url: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
         """Status and body of the merchant's answer; (0, reason) when there was none."""
         try:
-            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
+            async with self._session.post(
+                url, data=body, headers=headers, allow_redirects=False
+            ) as answer:
                 return answer.status, await answer.content.read(limits.CALLBACK_BODY_BYTES_MAX)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             return 0, f"{type(error).__name__}: {error}".encode()
@@ -59,7 +65,9 @@ class Post:
 class Callbacks:
     """One account's callbacks."""
 
-    def __init__(self, account: Account, desk: Desk, book: Book, faults: Faults, post: Post) -> None:
+    def __init__(
+        self, account: Account, desk: Desk, book: Book, faults: Faults, post: Post
+    ) -> None:
         self._account = account
         self._desk = desk
         self._book = book
@@ -75,7 +83,9 @@ class Callbacks:
         if not url:
             return
         notice = Notice(kind, trade, refund, url)
-        causes = {"pay": ("pay", "precreate") if trade.flow == "qr" else ("pay",)}.get(kind, (kind,))
+        causes = {"pay": ("pay", "precreate") if trade.flow == "qr" else ("pay",)}.get(
+            kind, (kind,)
+        )
         fault = self._faults.take_callback(self._account.channel, self._account.account, causes)
         name = fault.name if fault else ""
         match name:
@@ -103,11 +113,15 @@ class Callbacks:
         for notice in held:
             self._start(self._deliver(notice, None))
 
-    async def send_now(self, notice: Notice, forged: str | None, times: int) -> list[dict[str, Any]]:
-        """Sends `times` at once, whatever happened before; answers what the merchant said to each."""
+    async def send_now(
+        self, notice: Notice, forged: str | None, times: int
+    ) -> list[dict[str, Any]]:
+        """Sends `times` at once, whatever came before; answers what the merchant said to each."""
         flaw, lie = FORGERIES[forged] if forged else (Flaw.NONE, Lie.NONE)
         answers = await asyncio.gather(*(self._send(notice, flaw, lie) for _ in range(times)))
-        return [{"status": status, "body": body.decode(errors="replace")} for status, body in answers]
+        return [
+            {"status": status, "body": body.decode(errors="replace")} for status, body in answers
+        ]
 
     async def stop(self) -> None:
         """Ends the resending."""
@@ -136,7 +150,9 @@ class Callbacks:
             await self._send(notice, *_BENT[name])
             return  # the bent one is all that comes: the merchant must find out by asking
         copies = 3 if name == "callback_duplicate" else 1
-        answers = await asyncio.gather(*(self._send(notice, Flaw.NONE, Lie.NONE) for _ in range(copies)))
+        answers = await asyncio.gather(
+            *(self._send(notice, Flaw.NONE, Lie.NONE) for _ in range(copies))
+        )
         if not any(self._desk.is_acknowledged(*answer) for answer in answers):
             task = self._start(self._resend(notice))
             task.set_name(f"resend {notice.trade.out_trade_no}")
@@ -147,7 +163,11 @@ class Callbacks:
             await asyncio.sleep(wait * scale)
             if self._desk.is_acknowledged(*await self._send(notice, Flaw.NONE, Lie.NONE)):
                 return
-        _log.warning("%s %s: callback was never acknowledged", self._account.account, notice.trade.out_trade_no)
+        _log.warning(
+            "%s %s: callback was never acknowledged",
+            self._account.account,
+            notice.trade.out_trade_no,
+        )
 
     async def _send(self, notice: Notice, flaw: Flaw, lie: Lie) -> tuple[int, bytes]:
         sealed = await self._desk.notify(notice, flaw, lie)

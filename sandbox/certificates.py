@@ -12,7 +12,11 @@ from sandbox import limits
 _DAY = dt.timedelta(days=1)
 
 
-def name(common: str, unit: str = "Sandbox Certification Authority", organisation: str = "Tillgate Sandbox") -> x509.Name:
+def name(
+    common: str,
+    unit: str = "Sandbox Certification Authority",
+    organisation: str = "Tillgate Sandbox",
+) -> x509.Name:
     """C, O, OU, CN."""
     parts = [(NameOID.COUNTRY_NAME, "CN"), (NameOID.ORGANIZATION_NAME, organisation)]
     parts += [(NameOID.ORGANIZATIONAL_UNIT_NAME, unit), (NameOID.COMMON_NAME, common)]
@@ -20,7 +24,12 @@ def name(common: str, unit: str = "Sandbox Certification Authority", organisatio
 
 
 def issue(
-    subject: x509.Name, key: rsa.RSAPublicKey, issuer: x509.Name, issuer_key: rsa.RSAPrivateKey, *, is_ca: bool = False
+    subject: x509.Name,
+    key: rsa.RSAPublicKey,
+    issuer: x509.Name,
+    issuer_key: rsa.RSAPrivateKey,
+    *,
+    is_ca: bool = False,
 ) -> x509.Certificate:
     """A certificate valid from yesterday on; signed with RSA and SHA-256."""
     return _draft(subject, issuer, is_ca=is_ca).public_key(key).sign(issuer_key, hashes.SHA256())
@@ -29,7 +38,9 @@ def issue(
 def elliptic_root(subject: x509.Name) -> x509.Certificate:
     """A root that is not RSA: real bundles hold one, and its serial number must not be counted."""
     key = ec.generate_private_key(ec.SECP256R1())
-    return _draft(subject, subject, is_ca=True).public_key(key.public_key()).sign(key, hashes.SHA256())
+    return (
+        _draft(subject, subject, is_ca=True).public_key(key.public_key()).sign(key, hashes.SHA256())
+    )
 
 
 def pem(certificate: x509.Certificate) -> str:
@@ -49,5 +60,12 @@ def load(text: str) -> x509.Certificate:
 
 def _draft(subject: x509.Name, issuer: x509.Name, *, is_ca: bool) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
-    draft = x509.CertificateBuilder(issuer, subject, None, x509.random_serial_number(), now - _DAY, now + limits.CERTIFICATE_DAYS * _DAY)
+    draft = x509.CertificateBuilder(
+        issuer,
+        subject,
+        None,
+        x509.random_serial_number(),
+        now - _DAY,
+        now + limits.CERTIFICATE_DAYS * _DAY,
+    )
     return draft.add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)

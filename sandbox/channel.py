@@ -1,7 +1,8 @@
 """What a channel folder offers the sandbox, and what the sandbox tells it to do.
 
-A channel is one package under `sandbox/` that exposes `CHANNEL`, an object of type `Channel`. Its `Desk` answers for one
-account: it verifies a raw request into a `Call` (or refuses with a `Reply`), seals replies, and writes callbacks.
+A channel is one package under `sandbox/` that exposes `CHANNEL`, an object of type `Channel`. Its
+`Desk` answers for one account: it verifies a raw request into a `Call` (or refuses with a `Reply`),
+seals replies, and writes callbacks.
 """
 
 import dataclasses
@@ -84,7 +85,9 @@ class Orders:
 
 @dataclass(frozen=True, slots=True)
 class RawRequest:
-    """A request as its bytes came: `target` is path and query exactly as sent; header names are lower case."""
+    """A request as its bytes came: `target` is path and query exactly as sent;
+    header names are lower case.
+    """
 
     method: str
     target: str
@@ -133,7 +136,9 @@ class Call(Protocol):
         """The trade it is about, as it is now, seen or unseen by queries."""
 
     def refused(self) -> Reply | None:
-        """A refusal when the request is too old by now (it may have been held); asked right before `execute`."""
+        """A refusal when the request is too old by now (it may have been held);
+        asked right before `execute`.
+        """
 
     def execute(self, orders: Orders) -> Reply:
         """Does it, in the book, at once, and says what is true."""
@@ -164,12 +169,17 @@ class Desk(Protocol):
         """The customer acts on a shown QR or a typed password; text says why that is impossible."""
 
     async def rotate_key(self) -> None:
-        """From now on answers and callbacks are signed with a new platform key; the old one stays published."""
+        """From now on answers and callbacks are signed with a new platform key;
+        the old one stays published.
+        """
 
 
 @dataclass(slots=True)
 class Account:
-    """An enrolled merchant account, as the channel keeps it. `kept` never holds the merchant's private key."""
+    """An enrolled merchant account, as the channel keeps it.
+
+    `kept` never holds the merchant's private key.
+    """
 
     channel: str
     account: str
@@ -181,9 +191,15 @@ class Account:
 
     def public(self) -> dict[str, Any]:
         """The account without secrets, for `GET /_control/accounts`."""
-        open_facts = {name: value for name, value in self.kept.items() if name in self.kept.get("public", ())}
+        open_facts = {
+            name: value for name, value in self.kept.items() if name in self.kept.get("public", ())
+        }
         row = dataclasses.asdict(self)
-        return {key: row[key] for key in ("channel", "account", "mode", "profile")} | self.addresses() | {"facts": open_facts}
+        return (
+            {key: row[key] for key in ("channel", "account", "mode", "profile")}
+            | self.addresses()
+            | {"facts": open_facts}
+        )
 
     @property
     def base_url(self) -> str:
@@ -206,10 +222,13 @@ class Channel(Protocol):
     name: ClassVar[str]
     modes: ClassVar[tuple[str, ...]]  # of its keys; the first is the default
     operations: ClassVar[frozenset[str]]
-    narrowed_faults: ClassVar[Mapping[str, Narrowed]]  # faults this protocol can show on fewer operations, or not at all
+    # Faults this protocol can show on fewer operations, or not at all.
+    narrowed_faults: ClassVar[Mapping[str, Narrowed]]
 
     async def enrol(self, account: Account, callback_url: str | None) -> dict[str, Any]:
-        """Makes keys; fills `account.kept`; returns the merchant's credentials, which the sandbox forgets."""
+        """Makes keys; fills `account.kept`;
+        returns the merchant's credentials, which the sandbox forgets.
+        """
 
     def open(self, account: Account, surroundings: Any) -> Desk:
         """The account's server; `surroundings` is a `sandbox.surroundings.Surroundings`."""

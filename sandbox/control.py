@@ -1,6 +1,8 @@
-"""The control API (`/_control/…`, loopback only): accounts, faults, ledger, the customer's acts, callbacks, settings.
+"""The control API (`/_control/…`, loopback only):
+accounts, faults, ledger, the customer's acts, callbacks, settings.
 
-Errors are JSON `{"error": "…"}`: 400 not JSON, 404 no such thing, 409 not now, 422 a field is wrong (it says which).
+Errors are JSON `{"error": "…"}`: 400 not JSON, 404 no such thing, 409 not now, 422 a field is wrong
+(it says which).
 """
 
 from typing import Annotated, Any, TypeVar
@@ -16,7 +18,9 @@ from sandbox.service import AccountTakenError, OpenAccount, Service
 
 SERVICE = web.AppKey("SERVICE", Service)
 
-AccountName = Annotated[str, msgspec.Meta(pattern=rf"\A[A-Za-z0-9_-]{{1,{limits.ACCOUNT_NAME_CHARS_MAX}}}\Z")]
+AccountName = Annotated[
+    str, msgspec.Meta(pattern=rf"\A[A-Za-z0-9_-]{{1,{limits.ACCOUNT_NAME_CHARS_MAX}}}\Z")
+]
 Profile = Annotated[str, msgspec.Meta(pattern=r"\A(standard|short)\Z")]
 Url = Annotated[str, msgspec.Meta(pattern=r"\Ahttps?://", max_length=1_024)]
 DelayMs = Annotated[int, msgspec.Meta(ge=0, le=limits.FAULT_DELAY_MS_MAX)]
@@ -56,7 +60,10 @@ class CustomerPays(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class NewCallbacks(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of POST callbacks. `refund_no` chooses among several refunds; `notify_url` overrides the request's own."""
+    """Body of POST callbacks.
+
+    `refund_no` chooses among several refunds; `notify_url` overrides the request's own.
+    """
 
     channel: str
     account: str
@@ -109,13 +116,19 @@ def control_app(service: Service) -> web.Application:
 async def health(request: web.Request) -> web.Response:
     """Alive, and which channels there are."""
     service = request.app[SERVICE]
-    state = {"status": "ok", "channels": sorted(service.channels), "ledger_pid": service.ledger.keeper_pid}
+    state = {
+        "status": "ok",
+        "channels": sorted(service.channels),
+        "ledger_pid": service.ledger.keeper_pid,
+    }
     return web.json_response(state | {"trades": len(service.book.rows)})
 
 
 async def list_accounts(request: web.Request) -> web.Response:
     """Enrolled accounts, without secrets."""
-    return web.json_response({"data": [account.public() for account in request.app[SERVICE].accounts.all.values()]})
+    return web.json_response(
+        {"data": [account.public() for account in request.app[SERVICE].accounts.all.values()]}
+    )
 
 
 async def enrol(request: web.Request) -> web.Response:
@@ -127,12 +140,20 @@ async def enrol(request: web.Request) -> web.Response:
     if mode not in channel.modes:
         raise ControlError(422, f"mode: {body.channel} has {' and '.join(channel.modes)}")
     try:
-        account, credentials = await service.enrol(body.channel, body.account, mode, body.profile, body.callback_url)
+        account, credentials = await service.enrol(
+            body.channel, body.account, mode, body.profile, body.callback_url
+        )
     except AccountTakenError:
         raise ControlError(
-            409, f"account {body.account!r} is enrolled at {body.channel} already: its credentials were given once"
+            409,
+            f"account {body.account!r} is enrolled at {body.channel} already: "
+            f"its credentials were given once",
         ) from None
-    answer = {"channel": account.channel, "account": account.account} | account.addresses() | {"credentials": credentials}
+    answer = (
+        {"channel": account.channel, "account": account.account}
+        | account.addresses()
+        | {"credentials": credentials}
+    )
     return web.json_response(answer, status=201)
 
 
@@ -149,9 +170,22 @@ async def arm(request: web.Request) -> web.Response:
     if body.account is not None and (body.channel, body.account) not in service.open_accounts:
         raise ControlError(404, f"account: {body.account!r} is not enrolled at {body.channel}")
     if service.faults.is_full():
-        raise ControlError(409, f"{limits.FAULTS_ARMED_MAX} faults are armed: DELETE /_control/faults first")
-    terms: dict[str, Any] = {"channel": body.channel, "account": body.account, "operation": body.operation, "name": body.fault}
-    terms |= {"host": body.host, "times": body.times, "probability": body.probability, "delay_ms": body.delay_ms, "seed": body.seed}
+        raise ControlError(
+            409, f"{limits.FAULTS_ARMED_MAX} faults are armed: DELETE /_control/faults first"
+        )
+    terms: dict[str, Any] = {
+        "channel": body.channel,
+        "account": body.account,
+        "operation": body.operation,
+        "name": body.fault,
+    }
+    terms |= {
+        "host": body.host,
+        "times": body.times,
+        "probability": body.probability,
+        "delay_ms": body.delay_ms,
+        "seed": body.seed,
+    }
     return web.json_response((await service.arm(**terms)).public(), status=201)
 
 
@@ -165,9 +199,14 @@ async def ledger(request: web.Request) -> web.Response:
     service = request.app[SERVICE]
     query = request.query
     try:
-        start, size = int(query.get("cursor") or 0), int(query.get("limit") or limits.LEDGER_PAGE_ROWS)
+        start, size = (
+            int(query.get("cursor") or 0),
+            int(query.get("limit") or limits.LEDGER_PAGE_ROWS),
+        )
     except ValueError:
-        raise ControlError(422, "cursor and limit are numbers: give back next_cursor as it came") from None
+        raise ControlError(
+            422, "cursor and limit are numbers: give back next_cursor as it came"
+        ) from None
     if start < 0 or not 1 <= size <= limits.LEDGER_PAGE_ROWS_MAX:
         raise ControlError(422, f"limit is 1 to {limits.LEDGER_PAGE_ROWS_MAX}, cursor not negative")
     channel, account = query.get("channel"), query.get("account")
@@ -176,10 +215,13 @@ async def ledger(request: web.Request) -> web.Response:
     rows = service.book.rows_of(channel, account)
     page = rows[start : start + size]
     for trade in page:
-        service.open_accounts[trade.channel, trade.account].acts.find(trade.out_trade_no)  # one whose time is over closes now
+        # One whose time is over closes now.
+        service.open_accounts[trade.channel, trade.account].acts.find(trade.out_trade_no)
     await service.book.durable()
     next_cursor = str(start + size) if start + size < len(rows) else None
-    return web.json_response({"data": [trade.public() for trade in page], "next_cursor": next_cursor})
+    return web.json_response(
+        {"data": [trade.public() for trade in page], "next_cursor": next_cursor}
+    )
 
 
 async def pay(request: web.Request) -> web.Response:
@@ -195,7 +237,9 @@ async def pay(request: web.Request) -> web.Response:
         raise ControlError(404, f"no channel account has seen out_trade_no {body.out_trade_no!r}")
     if len(found) > 1:
         places = ", ".join(f"{trade.channel}/{trade.account}" for trade in found)
-        raise ControlError(409, f"out_trade_no {body.out_trade_no!r} exists at {places}: name channel and account")
+        raise ControlError(
+            409, f"out_trade_no {body.out_trade_no!r} exists at {places}: name channel and account"
+        )
     trade = found[0]
     one = service.open_accounts[trade.channel, trade.account]
     if reason := one.desk.customer_pays(trade, only_scan=body.only_scan):
@@ -216,9 +260,13 @@ async def callbacks(request: web.Request) -> web.Response:
     one = service.open_accounts.get((body.channel, body.account))
     trade = one.acts.find(body.out_trade_no) if one else None
     if one is None or trade is None:
-        raise ControlError(404, f"{body.channel}/{body.account} knows no out_trade_no {body.out_trade_no!r}")
+        raise ControlError(
+            404, f"{body.channel}/{body.account} knows no out_trade_no {body.out_trade_no!r}"
+        )
     notice = _notice(one, trade, body)
-    return web.json_response({"data": await one.callbacks.send_now(notice, body.forged, body.times)})
+    return web.json_response(
+        {"data": await one.callbacks.send_now(notice, body.forged, body.times)}
+    )
 
 
 async def settings(request: web.Request) -> web.Response:
@@ -226,8 +274,14 @@ async def settings(request: web.Request) -> web.Response:
     service = request.app[SERVICE]
     body = await _decode(request, NewSettings)
     _channel(service, body.channel)
-    changes = {name: value for name, value in msgspec.structs.asdict(body).items() if name != "channel" and value is not msgspec.UNSET}
-    return web.json_response({"channel": body.channel} | service.change_settings(body.channel, changes))
+    changes = {
+        name: value
+        for name, value in msgspec.structs.asdict(body).items()
+        if name != "channel" and value is not msgspec.UNSET
+    }
+    return web.json_response(
+        {"channel": body.channel} | service.change_settings(body.channel, changes)
+    )
 
 
 def _notice(one: OpenAccount, trade: Trade, body: NewCallbacks) -> Notice:
@@ -236,39 +290,64 @@ def _notice(one: OpenAccount, trade: Trade, body: NewCallbacks) -> Notice:
         numbers = list(trade.refunds)
         refund = trade.refunds.get(body.refund_no or (numbers[-1] if numbers else ""))
         if refund is None:
-            raise ControlError(404, f"kind: trade {trade.out_trade_no!r} has no such refund (it has: {', '.join(numbers) or 'none'})")
+            raise ControlError(
+                404,
+                f"kind: trade {trade.out_trade_no!r} has no such refund (it has: "
+                f"{', '.join(numbers) or 'none'})",
+            )
     elif trade.paid_at_ms is None and body.forged != "signature":
-        raise ControlError(409, f"trade {trade.out_trade_no!r} was never paid: only forged=signature can claim so")
+        raise ControlError(
+            409, f"trade {trade.out_trade_no!r} was never paid: only forged=signature can claim so"
+        )
     url = body.notify_url or (refund.notify_url if refund else None) or trade.notify_url
     if url is None:
-        raise ControlError(409, f"the request of {trade.out_trade_no!r} carried no notify_url at {one.account.channel}: give notify_url")
+        raise ControlError(
+            409,
+            f"the request of {trade.out_trade_no!r} carried no notify_url at "
+            f"{one.account.channel}: give notify_url",
+        )
     return Notice(body.kind, trade, refund, url)
 
 
 def _check_fault(channel: Channel, body: NewFault) -> None:
     if body.operation in faults.UNBUILT_OPERATIONS or body.fault in faults.BILL_FAULTS:
         if body.operation == "bill" or body.fault in faults.BILL_FAULTS:
-            raise ControlError(409, "bills not built yet: no bill operation and no bill_… fault can be armed")
-        raise ControlError(422, f"operation: no card channel is built; {channel.name} has {_names(channel.operations)}")
+            raise ControlError(
+                409, "bills not built yet: no bill operation and no bill_… fault can be armed"
+            )
+        raise ControlError(
+            422,
+            f"operation: no card channel is built; {channel.name} has {_names(channel.operations)}",
+        )
     if body.fault in faults.CARD_FAULTS:
         raise ControlError(
-            422, f"fault: {body.fault} belongs to card channels, none is built; {channel.name} has {_names(_faults_of(channel))}"
+            422,
+            f"fault: {body.fault} belongs to card channels, none is built; "
+            f"{channel.name} has {_names(_faults_of(channel))}",
         )
     if body.fault not in faults.WHERE:
-        raise ControlError(422, f"fault: {body.fault!r} is unknown; there are {_names(_faults_of(channel))}")
-    if body.host is not None and (body.operation == "callback" or body.fault in faults.CALLBACK_FAULTS):
-        raise ControlError(422, "host: a callback comes from the channel, through none of its hosts: leave it out")
+        raise ControlError(
+            422, f"fault: {body.fault!r} is unknown; there are {_names(_faults_of(channel))}"
+        )
+    if body.host is not None and (
+        body.operation == "callback" or body.fault in faults.CALLBACK_FAULTS
+    ):
+        raise ControlError(
+            422, "host: a callback comes from the channel, through none of its hosts: leave it out"
+        )
     if body.operation not in channel.operations:
         raise ControlError(422, f"operation: {channel.name} has {_names(channel.operations)}")
     where, why = _where(channel, body.fault)
     if body.operation not in where:
         raise ControlError(
-            422, f"operation: at {channel.name} {body.fault} can be armed on {_names(where) or 'nothing'}{why and '; ' + why}"
+            422,
+            f"operation: at {channel.name} {body.fault} can be armed on "
+            f"{_names(where) or 'nothing'}{why and '; ' + why}",
         )
 
 
 def _where(channel: Channel, fault: str) -> tuple[frozenset[str], str]:
-    """Operations of the channel that the fault can strike, and why they are fewer than elsewhere."""
+    """Operations of the channel that the fault can strike, and why they are fewer here."""
     where, narrowed = faults.WHERE[fault] & channel.operations, channel.narrowed_faults.get(fault)
     return (where & narrowed.operations, narrowed.why) if narrowed else (where, "")
 
@@ -283,7 +362,9 @@ def _names(names: Any) -> str:
 
 def _channel(service: Service, name: str) -> Channel:
     if name not in service.channels:
-        raise ControlError(422, f"channel: {name!r} is unknown; there are {_names(service.channels)}")
+        raise ControlError(
+            422, f"channel: {name!r} is unknown; there are {_names(service.channels)}"
+        )
     return service.channels[name]
 
 
@@ -306,5 +387,7 @@ async def _errors_as_json(request: web.Request, handler: Any) -> web.StreamRespo
     except ControlError as error:
         return web.json_response({"error": str(error)}, status=error.status)
     except web.HTTPException as error:
-        return web.json_response({"error": f"{request.method} {request.path}: {error.reason}"}, status=error.status)
+        return web.json_response(
+            {"error": f"{request.method} {request.path}: {error.reason}"}, status=error.status
+        )
     return answer

@@ -1,4 +1,7 @@
-"""The road of one request: verify, find the fault, hold, execute, seal, send. A fault is a `Plan`; none is an honest one."""
+"""The road of one request: verify, find the fault, hold, execute, seal, send.
+
+A fault is a `Plan`; none is an honest one.
+"""
 
 import asyncio
 import dataclasses
@@ -20,7 +23,9 @@ _SERVER_ERROR: Final = b"<html><body><h1>500 Internal Server Error</h1></body></
 class Exchange:
     """Answers every request of one account, whichever host it came to."""
 
-    def __init__(self, account: Account, desk: Desk, surroundings: Surroundings, book: Book, faults: Faults) -> None:
+    def __init__(
+        self, account: Account, desk: Desk, surroundings: Surroundings, book: Book, faults: Faults
+    ) -> None:
         self._account = account
         self._desk = desk
         self._surroundings = surroundings
@@ -48,9 +53,13 @@ class Exchange:
         return self._send(request, answer, plan, fault)
 
     def _plan(self, call: Call, host: str) -> tuple[Plan, Fault | None]:
-        """An armed fault says how the channel behaves; the magic code still says what the customer does."""
+        """An armed fault says how the channel behaves;
+        the magic code still says what the customer does.
+        """
         magic = MAGIC_CODES.get(call.auth_code[-2:], HONEST) if call.auth_code else HONEST
-        fault = self._faults.take(self._account.channel, self._account.account, call.operation, host)
+        fault = self._faults.take(
+            self._account.channel, self._account.account, call.operation, host
+        )
         if fault is None:
             return magic, None
         plan = PLANS[fault.name]
@@ -72,7 +81,9 @@ class Exchange:
             return refusal
         seen_before = call.trade is not None
         orders = plan.orders(fault.delay_ms if fault else 0)
-        if call.operation == "refund" and self._faults.is_callback_first(self._account.channel, self._account.account):
+        if call.operation == "refund" and self._faults.is_callback_first(
+            self._account.channel, self._account.account
+        ):
             orders = dataclasses.replace(orders, refund_at_once=True)
         reply = call.execute(orders)
         trade = call.trade
@@ -90,7 +101,9 @@ class Exchange:
             trade.visible_from = time.monotonic() + self._surroundings.query_lag_seconds(scale)
 
     async def _settle(self, call: Call, reply: Reply, plan: Plan) -> Sealed:
-        """Signs while the ledger fsyncs; returns when both are done and a callback that goes first has gone."""
+        """Signs while the ledger fsyncs; returns when both are done and a callback
+        that goes first has gone.
+        """
         if plan.rotate:
             await self._desk.rotate_key()
         sealing = asyncio.ensure_future(self._desk.seal(reply, plan.flaw))
@@ -105,7 +118,9 @@ class Exchange:
             raise
         return await sealing
 
-    def _send(self, request: web.BaseRequest, answer: Sealed, plan: Plan, fault: Fault | None) -> web.StreamResponse:
+    def _send(
+        self, request: web.BaseRequest, answer: Sealed, plan: Plan, fault: Fault | None
+    ) -> web.StreamResponse:
         match plan.send:
             case "drop":
                 return _drop(request)
@@ -136,7 +151,9 @@ def _drop(request: web.BaseRequest) -> web.Response:
 
 
 def _cut(request: web.BaseRequest, answer: Sealed, fault: Fault | None) -> web.Response:
-    """Sends the whole head and a part of the body, then closes: the length that was promised never comes."""
+    """Sends the whole head and a part of the body, then closes:
+    the length that was promised never comes.
+    """
     transport = request.transport
     if transport is None or transport.is_closing():
         return web.Response()

@@ -1,6 +1,7 @@
 """The fault table: what can be armed, where, and what each name means for the road of one request.
 
-`PLANS` is the whole meaning of a wire fault; `exchange.py` walks it. Callback faults are walked by `callbacks.py`.
+`PLANS` is the whole meaning of a wire fault; `exchange.py` walks it. Callback faults are walked by
+`callbacks.py`.
 """
 
 import random
@@ -76,7 +77,9 @@ MAGIC_CODES: Final[Mapping[str, Plan]] = {
     "07": PLANS["system_error_not_charged"],
 }
 
-REQUESTS: Final = frozenset({"pay", "precreate", "query", "cancel", "close", "reverse", "refund", "refund_query"})
+REQUESTS: Final = frozenset(
+    {"pay", "precreate", "query", "cancel", "close", "reverse", "refund", "refund_query"}
+)
 OPERATIONS: Final = REQUESTS | {"callback"}
 UNBUILT_OPERATIONS: Final = frozenset({"bill", "sale", "void", "reversal", "sign_in"})
 ANY: Final = REQUESTS | {"callback"}
@@ -95,7 +98,9 @@ WHERE: Final[Mapping[str, frozenset[str]]] = {
     "stale_timestamp": ANY,
     "rotate_key": ANY,
     "wrong_amount": frozenset({"pay", "query", "refund", "refund_query", "callback"}),
-    "wrong_order": frozenset({"pay", "query", "cancel", "reverse", "refund", "refund_query", "callback"}),
+    "wrong_order": frozenset(
+        {"pay", "query", "cancel", "reverse", "refund", "refund_query", "callback"}
+    ),
     "lie_success": REQUESTS,
     "lie_failure": REQUESTS,
     "user_paying_then_success": frozenset({"pay"}),
@@ -104,19 +109,34 @@ WHERE: Final[Mapping[str, frozenset[str]]] = {
     "system_error_not_charged": REQUESTS,
     "not_found_for_ms": frozenset({"pay", "query"}),
     "cancel_retry": frozenset({"cancel", "reverse"}),
-    "account_blocked": frozenset({"pay", "precreate"}),  # an honest no that is the merchant's account's fault, not the customer's
+    # An honest no that is the merchant's account's fault, not the customer's.
+    "account_blocked": frozenset({"pay", "precreate"}),
     "refund_processing": frozenset({"refund"}),
     "refund_abnormal": frozenset({"refund"}),
     "callback_duplicate": CALLBACKS,
     "callback_late": CALLBACKS,
     "callback_hold": CALLBACKS,
-    "callback_before_reply": CALLBACKS - {"precreate"},  # a QR is paid when nobody waits for a reply
+    # A QR is paid when nobody waits for a reply.
+    "callback_before_reply": CALLBACKS - {"precreate"},
     "callback_after_cancel": CALLBACKS - {"refund"},
     "callback_forged": CALLBACKS,
     "signtest_probe": CALLBACKS,
 }
-CALLBACK_FAULTS: Final = {name: where for name, where in WHERE.items() if name.startswith("callback_") or name == "signtest_probe"}
-BILL_FAULTS: Final = frozenset({"bill_missing_row", "bill_extra_row", "bill_amount", "bill_fee", "bill_wrong_hash", "bill_not_ready"})
+CALLBACK_FAULTS: Final = {
+    name: where
+    for name, where in WHERE.items()
+    if name.startswith("callback_") or name == "signtest_probe"
+}
+BILL_FAULTS: Final = frozenset(
+    {
+        "bill_missing_row",
+        "bill_extra_row",
+        "bill_amount",
+        "bill_fee",
+        "bill_wrong_hash",
+        "bill_not_ready",
+    }
+)
 CARD_FAULTS: Final = frozenset({"bad_mac", "late_0210", "resign_77", "resign_a0", "cut_frame"})
 
 
@@ -141,17 +161,28 @@ class Fault:
         """The row of `GET /_control/faults`."""
         row = {"id": self.id, "channel": self.channel, "account": self.account, "host": self.host}
         row |= {"operation": self.operation, "fault": self.name}
-        row |= {"times": self.times, "probability": self.probability, "delay_ms": self.delay_ms, "seed": self.seed}
+        row |= {
+            "times": self.times,
+            "probability": self.probability,
+            "delay_ms": self.delay_ms,
+            "seed": self.seed,
+        }
         return row | {"fired": self.fired}
 
-    def matches(self, channel: str, account: str, operations: tuple[str, ...], host: str | None = None) -> bool:
+    def matches(
+        self, channel: str, account: str, operations: tuple[str, ...], host: str | None = None
+    ) -> bool:
         """Armed for this place and not used up. Draws no chance."""
         used_up = self.times is not None and self.fired >= self.times
         return not used_up and self.covers(channel, account, host) and self.operation in operations
 
     def covers(self, channel: str, account: str, host: str | None) -> bool:
         """Whether this account, at this host, is meant."""
-        return self.channel == channel and self.account in {None, account} and self.host in {None, host}
+        return (
+            self.channel == channel
+            and self.account in {None, account}
+            and self.host in {None, host}
+        )
 
     def strikes(self) -> bool:
         """Draws the chance and counts."""
@@ -184,26 +215,40 @@ class Faults:
     def take(self, channel: str, account: str, operation: str, host: str) -> Fault | None:
         """The wire fault that strikes this request, counted; None in the ordinary case."""
         for fault in self._armed:
-            if fault.name in PLANS and fault.matches(channel, account, (operation,), host) and fault.strikes():
+            if (
+                fault.name in PLANS
+                and fault.matches(channel, account, (operation,), host)
+                and fault.strikes()
+            ):
                 return fault
         return None
 
     def take_callback(self, channel: str, account: str, causes: tuple[str, ...]) -> Fault | None:
-        """The fault that strikes this callback: armed on `callback`, or a `callback_…` one on an operation that causes it."""
+        """The fault that strikes this callback: armed on `callback`, or a `callback_…` one on an
+        operation that causes it.
+        """
         for fault in self._armed:
             operations = ("callback",) if fault.name in PLANS else (*causes, "callback")
-            if fault.name != "refuse_connection" and fault.matches(channel, account, operations) and fault.strikes():
+            if (
+                fault.name != "refuse_connection"
+                and fault.matches(channel, account, operations)
+                and fault.strikes()
+            ):
                 return fault
         return None
 
     def is_callback_first(self, channel: str, account: str) -> bool:
-        """Whether the next refund callback may be ordered to come before the refund's own answer."""
+        """Whether the next refund callback may have to come before the refund's own answer."""
         armed = (fault for fault in self._armed if fault.name == "callback_before_reply")
         return any(fault.matches(channel, account, ("refund", "callback")) for fault in armed)
 
     def refusing(self, channel: str, account: str, host: str) -> list[Fault]:
         """Armed `refuse_connection` faults of this host of the account."""
-        return [fault for fault in self._armed if fault.name == "refuse_connection" and fault.covers(channel, account, host)]
+        return [
+            fault
+            for fault in self._armed
+            if fault.name == "refuse_connection" and fault.covers(channel, account, host)
+        ]
 
     def listing(self) -> list[dict[str, Any]]:
         """All armed faults with their counts."""

@@ -16,19 +16,27 @@ _POOL = ThreadPoolExecutor(limits.SIGNING_THREADS, thread_name_prefix="rsa")
 
 async def new_key() -> rsa.RSAPrivateKey:
     """A fresh key pair; made off the event loop, because it takes tens of milliseconds."""
-    return await asyncio.get_running_loop().run_in_executor(_POOL, rsa.generate_private_key, 65_537, limits.KEY_BITS)
+    return await asyncio.get_running_loop().run_in_executor(
+        _POOL, rsa.generate_private_key, 65_537, limits.KEY_BITS
+    )
 
 
 async def sign(key: rsa.RSAPrivateKey, message: bytes) -> str:
-    """Base64 signature; made off the event loop: signing is the dear half of RSA (verifying is not)."""
-    signature = await asyncio.get_running_loop().run_in_executor(_POOL, key.sign, message, padding.PKCS1v15(), hashes.SHA256())
+    """Base64 signature; made off the event loop:
+    signing is the dear half of RSA (verifying is not).
+    """
+    signature = await asyncio.get_running_loop().run_in_executor(
+        _POOL, key.sign, message, padding.PKCS1v15(), hashes.SHA256()
+    )
     return base64.b64encode(signature).decode()
 
 
 def is_signed_by(key: rsa.RSAPublicKey, message: bytes, signature: str) -> bool:
     """Whether `signature` (base64, strictly) is the key's over exactly these bytes."""
     try:
-        key.verify(base64.b64decode(signature, validate=True), message, padding.PKCS1v15(), hashes.SHA256())
+        key.verify(
+            base64.b64decode(signature, validate=True), message, padding.PKCS1v15(), hashes.SHA256()
+        )
     except (InvalidSignature, binascii.Error, ValueError):
         return False
     return True
@@ -37,12 +45,16 @@ def is_signed_by(key: rsa.RSAPublicKey, message: bytes, signature: str) -> bool:
 def private_pem(key: rsa.RSAPrivateKey) -> str:
     """PKCS#8 PEM, unencrypted."""
     form = serialization.PrivateFormat.PKCS8
-    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
+    return key.private_bytes(
+        serialization.Encoding.PEM, form, serialization.NoEncryption()
+    ).decode()
 
 
 def public_pem(key: rsa.RSAPublicKey) -> str:
     """SubjectPublicKeyInfo PEM."""
-    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+    return key.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    ).decode()
 
 
 def load_private(pem: str) -> rsa.RSAPrivateKey:

@@ -1,8 +1,10 @@
-"""The sandbox's own truth: JSON lines, made durable by a process that no fault and no crash of the channels touches.
+"""The sandbox's own truth: JSON lines, made durable by a process that no fault and no crash
+of the channels touches.
 
-The channel process hands records over a socket pair; the keeper appends them, fsyncs once for everything that has
-arrived meanwhile, and acknowledges how many lines are durable. When the channel process dies, the keeper finishes the
-whole lines it was given and leaves. `python -m sandbox.ledger PATH FD` is the keeper.
+The channel process hands records over a socket pair; the keeper appends them, fsyncs once for
+everything that has arrived meanwhile, and acknowledges how many lines are durable. When the channel
+process dies, the keeper finishes the whole lines it was given and leaves. `python -m sandbox.ledger
+PATH FD` is the keeper.
 """
 
 import asyncio
@@ -25,10 +27,16 @@ class LedgerError(Exception):
 
 
 class Ledger:
-    """The channel process's end: `append` numbers a record, `durable(number)` waits until it is on disk."""
+    """The channel process's end: `append` numbers a record,
+    `durable(number)` waits until it is on disk.
+    """
 
     def __init__(
-        self, path: pathlib.Path, process: subprocess.Popen[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        path: pathlib.Path,
+        process: subprocess.Popen[bytes],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         self.path = path
         self.failed = asyncio.Event()
@@ -42,14 +50,20 @@ class Ledger:
 
     @classmethod
     async def start(cls, path: pathlib.Path) -> Self:
-        """Starts the keeper and waits until it owns the file; `LedgerError` when another sandbox holds it."""
+        """Starts the keeper and waits until it owns the file;
+        `LedgerError` when another sandbox holds it.
+        """
         path.touch(mode=0o600, exist_ok=True)
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-m", "sandbox.ledger", str(path), str(theirs.fileno())]
             root = str(pathlib.Path(__file__).resolve().parent.parent)
-            environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
-            process = subprocess.Popen(command, pass_fds=[theirs.fileno()], start_new_session=True, env=environment)  # noqa: ASYNC220
+            environment = os.environ | {
+                "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+            }
+            process = subprocess.Popen(  # noqa: ASYNC220
+                command, pass_fds=[theirs.fileno()], start_new_session=True, env=environment
+            )
         reader, writer = await asyncio.open_connection(sock=ours)
         try:
             await asyncio.wait_for(reader.readexactly(8), limits.LEDGER_READY_SECONDS)
@@ -57,7 +71,10 @@ class Ledger:
             writer.close()
             process.kill()
             process.wait()
-            raise LedgerError(f"{path} is held by another sandbox, or cannot be written: stop that one or choose another --data") from None
+            raise LedgerError(
+                f"{path} is held by another sandbox, or cannot be written: "
+                f"stop that one or choose another --data"
+            ) from None
         return cls(path, process, reader, writer)
 
     @property
@@ -105,7 +122,8 @@ class Ledger:
             self._waiters.clear()
 
     def _wake(self) -> None:
-        # numbers are appended in order except for "everything so far", so a woken-too-late waiter waits one batch at most
+        # numbers are appended in order except for "everything so far", so a woken-too-late waiter
+        # waits one batch at most
         while self._waiters and self._waiters[0][0] <= self._durable:
             _, waiter = self._waiters.popleft()
             if not waiter.done():
@@ -123,7 +141,9 @@ def read_ledger(path: pathlib.Path) -> Iterator[dict[str, Any]]:
 
 
 def keep(path: str, connection: socket.socket) -> None:
-    """The keeper's whole life: own the file, cut a torn tail, append and fsync until the channel process is gone."""
+    """The keeper's whole life: own the file, cut a torn tail, append and fsync until the channel
+    process is gone.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     _cut_torn_tail(descriptor)

@@ -19,9 +19,12 @@ BODY_BYTES_MAX: Final = 1 << 20
 KEEPALIVE_SECONDS: Final = 75.0  # longer than any caller's, so that the caller closes first
 
 # customers
-TYPING_MS: Final = {"standard": 5_000, "short": 800}  # until the customer has typed the password (magic code 03)
-REFUND_MS: Final = {"standard": 1_000, "short": 100}  # from accepted to done, where a channel answers "processing"
-PROFILE_SCALE: Final = {"standard": 1.0, "short": 0.1}  # `short` runs the channel's own schedule ten times faster
+# Until the customer has typed the password (magic code 03).
+TYPING_MS: Final = {"standard": 5_000, "short": 800}
+# From accepted to done, where a channel answers "processing".
+REFUND_MS: Final = {"standard": 1_000, "short": 100}
+# `short` runs the channel's own schedule ten times faster.
+PROFILE_SCALE: Final = {"standard": 1.0, "short": 0.1}
 
 # faults
 FAULTS_ARMED_MAX: Final = 1_000
@@ -30,7 +33,8 @@ FAULT_DELAY_MS_MAX: Final = 600_000
 
 # callbacks
 CALLBACK_TIMEOUT_SECONDS: Final = 5.0  # WeChat's own bound; Alipay publishes none
-CALLBACK_RESEND_SECONDS: Final = (2.0, 4.0, 8.0, 15.0, 30.0, 60.0)  # shortened from the channels' hours-long plans
+# Shortened from the channels' hours-long plans.
+CALLBACK_RESEND_SECONDS: Final = (2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 CALLBACK_BODY_BYTES_MAX: Final = 4_096  # of the answer to a callback
 CALLBACK_TIMES_MAX: Final = 200  # of one POST /_control/callbacks
 CALLBACKS_AT_ONCE_MAX: Final = 256

@@ -1,4 +1,6 @@
-"""One port of an account: open, refuse (listener and connections gone), open again on the same port."""
+"""One port of an account: open, refuse (listener and connections gone),
+open again on the same port.
+"""
 
 import asyncio
 import logging
@@ -24,7 +26,9 @@ class Listener:
         self.port = 0
 
     async def open(self, port: int) -> int:
-        """Listens on `port` (0 or a port that is taken: a free one), which stays ours while it is refused; returns the port."""
+        """Listens on `port` (0 or a port that is taken: a free one), which stays ours while it is
+        refused; returns the port.
+        """
         try:
             self._keeper = keep_port(port)
         except OSError:
@@ -35,7 +39,9 @@ class Listener:
         return self.port
 
     def refuse(self) -> None:
-        """From now on a caller's connect is refused; open connections break; a request under way is still executed."""
+        """From now on a caller's connect is refused; open connections break;
+        a request under way is still executed.
+        """
         if self._listening is None:
             return
         self._listening.close()
@@ -58,11 +64,14 @@ class Listener:
         await self._http.shutdown(limits.STOP_SECONDS)
 
     async def _listen(self) -> None:
-        self._listening = await asyncio.get_running_loop().create_server(self._http, sock=keep_port(self.port))
+        self._listening = await asyncio.get_running_loop().create_server(
+            self._http, sock=keep_port(self.port)
+        )
 
 
 def keep_port(port: int) -> socket.socket:
-    """A socket bound to `port` (0: a free one) that does not listen: the kernel gives the port to nobody who asks for any free one.
+    """A socket bound to `port` (0: a free one) that does not listen: the kernel gives the port to
+    nobody who asks for any free one.
 
     SO_REUSEADDR lets us bind the same port once more, to listen on it.
     """

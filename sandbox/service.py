@@ -1,4 +1,7 @@
-"""The sandbox as one object: ledger, book, accounts with their ports, faults. `control.py` is its only door."""
+"""The sandbox as one object: ledger, book, accounts with their ports, faults.
+
+`control.py` is its only door.
+"""
 
 import asyncio
 import dataclasses
@@ -21,7 +24,7 @@ from sandbox.surroundings import Settings, Surroundings
 
 
 class AccountTakenError(Exception):
-    """This account name is enrolled already; its credentials were handed out once and are not kept."""
+    """This account name is enrolled; its credentials were handed out once and are not kept."""
 
 
 @dataclass(slots=True)
@@ -65,18 +68,32 @@ class Service:
         """Closes the ports, then the ledger."""
         for one in self.open_accounts.values():
             one.acts.stop()
-        await asyncio.gather(*(each.close() for one in self.open_accounts.values() for each in one.listeners.values()))
+        await asyncio.gather(
+            *(
+                each.close()
+                for one in self.open_accounts.values()
+                for each in one.listeners.values()
+            )
+        )
         await asyncio.gather(*(one.callbacks.stop() for one in self.open_accounts.values()))
         await self._post.close()
         await self.ledger.close()
 
-    async def enrol(self, channel: str, name: str, mode: str, profile: str, callback_url: str | None) -> tuple[Account, dict[str, Any]]:
-        """The merchant console: a new account with its keys and its ports. Returns the credentials, once."""
+    async def enrol(
+        self, channel: str, name: str, mode: str, profile: str, callback_url: str | None
+    ) -> tuple[Account, dict[str, Any]]:
+        """The merchant console: a new account with its keys and its ports.
+
+        Returns the credentials, once.
+        """
         async with self._enrolling:
             if (channel, name) in self.accounts.all:
                 raise AccountTakenError
-            with keep_port(0) as main, keep_port(0) as second:  # the credentials name them before they listen
-                account = Account(channel, name, mode, profile, main.getsockname()[1], {}, second.getsockname()[1])
+            # The credentials name them before they listen.
+            with keep_port(0) as main, keep_port(0) as second:
+                account = Account(
+                    channel, name, mode, profile, main.getsockname()[1], {}, second.getsockname()[1]
+                )
                 credentials = await self.channels[channel].enrol(account, callback_url)
                 await self._open(account)
             await self.accounts.add(account)
@@ -116,7 +133,9 @@ class Service:
             for fault in self.faults.refusing(account.channel, account.account, host):
                 listener.refuse()
                 fault.fired = 1
-        self.open_accounts[account.channel, account.account] = OpenAccount(account, desk, acts, callbacks, listeners)
+        self.open_accounts[account.channel, account.account] = OpenAccount(
+            account, desk, acts, callbacks, listeners
+        )
         acts.resume()
 
     def change_settings(self, channel: str, changes: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""What a channel's desk works with: its account, the money acts, the channel's settings and its clock."""
+"""What a channel's desk works with: its account, the money acts,
+the channel's settings and its clock.
+"""
 
 import datetime as dt
 import random
@@ -14,7 +16,7 @@ CHINA = dt.timezone(dt.timedelta(hours=8))
 
 @dataclass(slots=True)
 class Settings:
-    """The unproven points of a real channel, as switches; one set a channel, kept in memory only."""
+    """The unproven points of a real channel, as switches; one set a channel, in memory only."""
 
     cancel_is_tombstone: bool = False
     query_lag_ms_max: int = 2_000
@@ -29,7 +31,8 @@ class Surroundings:
     acts: Acts
     settings: Settings
     save: Callable[[], Awaitable[None]]
-    chance: random.Random = field(default_factory=random.Random)  # for numbers that need not be secret, drawn for every trade
+    # For numbers that need not be secret, drawn for every trade.
+    chance: random.Random = field(default_factory=random.Random)
 
     def now_ms(self) -> int:
         """The channel's wall clock, epoch milliseconds."""
@@ -37,7 +40,9 @@ class Surroundings:
 
     def china_time(self, epoch_ms: int | None = None) -> dt.datetime:
         """The channel's local time: both wallets speak Asia/Shanghai, which has no summer time."""
-        return dt.datetime.fromtimestamp((self.now_ms() if epoch_ms is None else epoch_ms) / 1000, CHINA)
+        return dt.datetime.fromtimestamp(
+            (self.now_ms() if epoch_ms is None else epoch_ms) / 1000, CHINA
+        )
 
     def query_lag_seconds(self, scale: float) -> float:
         """One draw of how long a query may not see a trade whose answer was lost."""

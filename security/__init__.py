@@ -1,1 +1,3 @@
-"""Keys, signatures, secrets at rest, redaction and roles: everything that must be right before anything is trusted."""
+"""Keys, signatures, secrets at rest, redaction and roles: everything that must be right before
+anything is trusted.
+"""

@@ -1,11 +1,14 @@
-"""The guarded way out: connections to addresses that somebody else chose. What may be reached is `security.public_address`'s.
+"""The guarded way out: connections to addresses that somebody else chose.
 
-DNS belongs to the enemy: a name may have been public when it was checked and private when it is used. So nothing is remembered
-and everything is asked where it happens, at each connection:
+What may be reached is `security.public_address`'s.
+
+DNS belongs to the enemy: a name may have been public when it was checked and private when it is
+used. So nothing is remembered and everything is asked where it happens, at each connection:
 
 1. the resolver's answer: one address that is not public, and the whole answer is refused;
-2. the socket: it is made for one address, checked right there. aiohttp does not ask the resolver about IP literals, but every
-   socket of a connector comes from its factory, and connects to the very address the factory was shown;
+2. the socket: it is made for one address, checked right there. aiohttp does not ask the resolver
+   about IP literals, but every socket of a connector comes from its factory, and connects to the
+   very address the factory was shown;
 3. the peer of the connection that came about, before a byte of the request is written.
 """
 
@@ -27,17 +30,22 @@ if TYPE_CHECKING:
 
 
 class AddressRefused(OSError):
-    """The name or the address does not lead to the public Internet. An OSError, because that is what connecting may fail with."""
+    """The name or the address does not lead to the public Internet.
+
+    An OSError, because that is what connecting may fail with.
+    """
 
     def __init__(self) -> None:
         super().__init__("not a public address")
 
 
 class GuardedConnector(aiohttp.TCPConnector):
-    """Connects to public addresses only; each request gets a connection of its own, so that each is checked.
+    """Connects to public addresses only; each request gets a connection of its own,
+    so that each is checked.
 
-    Certificates are verified against the system's trust store. The session must not follow redirects by itself and must not
-    trust the environment: a proxy would connect where this cannot look.
+    Certificates are verified against the system's trust store. The session must not follow
+    redirects by itself and must not trust the environment: a proxy would connect where this cannot
+    look.
     """
 
     def __init__(
@@ -50,7 +58,9 @@ class GuardedConnector(aiohttp.TCPConnector):
     ) -> None:
         self._allow_loopback = allow_loopback
         self._make_socket = socket_factory or _plain_socket
-        self._guarded_resolver = GuardedResolver(resolver or aiohttp.DefaultResolver(), allow_loopback=allow_loopback)
+        self._guarded_resolver = GuardedResolver(
+            resolver or aiohttp.DefaultResolver(), allow_loopback=allow_loopback
+        )
         super().__init__(
             limit=connections_max,
             force_close=True,
@@ -59,10 +69,19 @@ class GuardedConnector(aiohttp.TCPConnector):
             socket_factory=self._guarded_socket,
         )
 
-    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
-        """See `aiohttp.BaseConnector`. The peer is asked of the kernel, so this holds however the connection came about."""
+    async def connect(
+        self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout
+    ) -> Connection:
+        """See `aiohttp.BaseConnector`.
+
+        The peer is asked of the kernel, so this holds however the connection came about.
+        """
         connection = await super().connect(req, traces, timeout)
-        peer = None if connection.transport is None else connection.transport.get_extra_info("peername")
+        peer = (
+            None
+            if connection.transport is None
+            else connection.transport.get_extra_info("peername")
+        )
         if peer is None or not _is_allowed(peer[0], allow_loopback=self._allow_loopback):
             connection.close()
             raise aiohttp.ClientConnectorError(req.connection_key, AddressRefused())
@@ -80,16 +99,22 @@ class GuardedConnector(aiohttp.TCPConnector):
 
 
 class GuardedResolver(AbstractResolver):
-    """Asks `inner`, and refuses an answer in which any address is not public: a mixed answer is an attack or a mistake."""
+    """Asks `inner`, and refuses an answer in which any address is not public: a mixed answer is an
+    attack or a mistake.
+    """
 
     def __init__(self, inner: AbstractResolver, *, allow_loopback: bool) -> None:
         self._inner = inner
         self._allow_loopback = allow_loopback
 
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
         """See `AbstractResolver`. Raises AddressRefused."""
         found = await self._inner.resolve(host, port, family)
-        if not all(_is_allowed(each["host"], allow_loopback=self._allow_loopback) for each in found):
+        if not all(
+            _is_allowed(each["host"], allow_loopback=self._allow_loopback) for each in found
+        ):
             raise AddressRefused
         return found
 

@@ -1,13 +1,15 @@
 """What security refuses, as a tree.
 
-SecurityError             an operator has to act; the caller of the API only learns that something is wrong on our side
-├── MasterKeyInvalid      the master keys cannot be loaded; the process must not start
-├── KeyVersionUnknown     sealed under a master key that is not in the keyring
-├── VaultSealBroken       altered, moved to another row, or sealed under another key of the same version
-└── RsaKeyInvalid         a channel's RSA key cannot be used
+    SecurityError           an operator has to act; the caller of the API only learns that
+    │                       something is wrong on our side
+    ├── MasterKeyInvalid    the master keys cannot be loaded; the process must not start
+    ├── KeyVersionUnknown   sealed under a master key that is not in the keyring
+    ├── VaultSealBroken     altered, moved to another row, or sealed under another key of the
+    │                       same version
+    └── RsaKeyInvalid       a channel's RSA key cannot be used
 
-Each text says what is wrong and what to do, and never holds key material.
-A request's bad signature is the caller's affair: `gateway.domain.errors` has SignatureInvalid and SignatureExpired.
+Each text says what is wrong and what to do, and never holds key material. A request's bad signature
+is the caller's affair: `gateway.domain.errors` has SignatureInvalid and SignatureExpired.
 """
 
 

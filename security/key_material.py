@@ -1,7 +1,8 @@
 """New API keys: an id that may be shown anywhere, and a secret that is shown once.
 
-Both come from the operating system's generator (`secrets`), not from the `Ids` port: a simulation may replay ids, never keys.
-The prefixes let a person see what a text is, and let secret scanners and `security.redaction` find a leaked one.
+Both come from the operating system's generator (`secrets`), not from the `Ids` port: a simulation
+may replay ids, never keys. The prefixes let a person see what a text is, and let secret scanners
+and `security.redaction` find a leaked one.
 """
 
 import base64
@@ -38,7 +39,9 @@ def new_key_id(kind: KeyKind) -> str:
 
 
 def new_secret(environment: KeyEnvironment) -> Secret:
-    """A signing secret, `sk_live_` or `sk_test_` and 32 random bytes in lower-case base32 (52 characters, one word to a double click)."""
+    """A signing secret, `sk_live_` or `sk_test_` and 32 random bytes in lower-case base32 (52
+    characters, one word to a double click).
+    """
     return Secret(f"sk_{environment.value}_{_base32(secrets.token_bytes(SECRET_BYTES)).lower()}")
 
 

@@ -1,16 +1,21 @@
-"""What must not reach a log is taken out of every text on its way there: payment codes, card numbers, signatures, keys.
+"""What must not reach a log is taken out of every text on its way there: payment codes, card
+numbers, signatures, keys.
 
-The last line of defence, not the first: nothing should log these at all (PCI DSS 3.3.1, 3.4.1; reliability.md INV16, S31, S32).
-It errs towards hiding, except for the numbers a log is read for: our ids and out_trade_no's (base32, so never a long run of digits),
-the channels' 21- and 28-digit trade numbers, and times.
+The last line of defence, not the first: nothing should log these at all (PCI DSS 3.3.1, 3.4.1;
+reliability.md INV16, S31, S32). It errs towards hiding, except for the numbers a log is read for:
+our ids and out_trade_no's (base32, so never a long run of digits), the channels' 21- and 28-digit
+trade numbers, and times.
 
 | hidden | known by | becomes |
 |---|---|---|
-| payment codes | the patterns of channels.md section 5, between non-alphanumerics | `28****************` |
-| card numbers | 13 to 19 digits with a Luhn check digit, also in groups of four, also before track-2 data | `[card number]` |
+| payment codes | their patterns, between non-alphanumerics | `28****************` |
+| card numbers | 13 to 19 digits with a Luhn check digit | `[card number]` |
 | parameters | a name like `sig`, `secret`, `auth_code`, `pin` before `=` or `:` | `name=***` |
-| credentials | after Bearer and Basic; our `sk_…` and `whsec_…`; master key lines | `Bearer ***`, `sk_live_***` |
+| credentials | after Bearer and Basic; our `sk_…`, `whsec_…`; master key lines | `sk_live_***` |
 | keys | PEM blocks; bare base64 of an ASN.1 key | `[PEM block]`, `[key]` |
+
+Payment codes are known by the patterns of channels.md section 5. Card numbers are also found in
+groups of four, and before track-2 data. What follows Bearer becomes `Bearer ***`.
 """
 
 import re
@@ -45,20 +50,24 @@ def redact(text: str) -> str:
 def redact_event(_logger: WrappedLogger, _method_name: str, event: EventDict) -> EventDict:
     """The structlog processor: every key and value of an event, however nested.
 
-    Stands after `format_exc_info` (a traceback quotes source lines and messages) and directly before the renderer.
-    Bytes are never shown, only counted; other objects are shown by their redacted `repr`.
+    Stands after `format_exc_info` (a traceback quotes source lines and messages) and directly
+    before the renderer. Bytes are never shown, only counted; other objects are shown by their
+    redacted `repr`.
     """
     return {
-        name: value if name == "exc_info" and not isinstance(value, str) else _redacted_item(name, value, REDACTION_DEPTH_MAX)
+        name: value
+        if name == "exc_info" and not isinstance(value, str)
+        else _redacted_item(name, value, REDACTION_DEPTH_MAX)
         for name, value in event.items()
     }
 
 
 def mask_auth_code(auth_code: str) -> str:
-    """A payment code for people to tell codes apart by: its first two digits, which name the channel, then a star for each other one.
+    """A payment code for people to tell codes apart by: its first two digits, which name the
+    channel, then a star for each other one.
 
-    No last digits: a code is a one-time secret, and the middle of a short one could then be tried out.
-    Anything but 16 to 24 ASCII digits is `***`: a PIN must not show its first two.
+    No last digits: a code is a one-time secret, and the middle of a short one could then be tried
+    out. Anything but 16 to 24 ASCII digits is `***`: a PIN must not show its first two.
     """
     return auth_code[:2] + "*" * (len(auth_code) - 2) if _MASKABLE.fullmatch(auth_code) else HIDDEN
 
@@ -76,7 +85,8 @@ _AUTH_CODE = re.compile(
 )
 _CARD_NUMBER = re.compile(
     r"(?<![0-9A-Za-z])"
-    r"(?:(?P<track>[0-9]{13,19})[=D][0-9]{4,}"  # track 2 goes whole: PCI forbids the rest of it even more
+    # Track 2 goes whole: PCI forbids the rest of it even more.
+    r"(?:(?P<track>[0-9]{13,19})[=D][0-9]{4,}"
     r"|[0-9]{13,19}"
     r"|[0-9]{4}(?:[ -][0-9]{4}){2,3}(?:[ -][0-9]{1,4})?"
     r"|[0-9]{4}[ -][0-9]{6}[ -][0-9]{4,5})"
@@ -87,10 +97,14 @@ _UATP_DIGITS: Final = 15  # air travel cards, the only ones that begin with 1
 
 
 def _may_hold_numbers(text: str) -> bool:
-    """Cheap and never wrongly no: the patterns themselves cost ten times as much on ordinary text."""
+    """Cheap and never wrongly no: the patterns cost ten times as much on ordinary text."""
     if len(text) < _CARD_DIGITS.start:
         return False
-    return _LONG_RUN.search(text) is not None or "fp" in text or ((" " in text or "-" in text) and _GROUPS.search(text) is not None)
+    return (
+        _LONG_RUN.search(text) is not None
+        or "fp" in text
+        or ((" " in text or "-" in text) and _GROUPS.search(text) is not None)
+    )
 
 
 def _hide_auth_code(match: re.Match[str]) -> str:
@@ -105,11 +119,17 @@ def _hide_card_number(match: re.Match[str]) -> str:
 
 
 def _may_be_a_card(digits: str) -> bool:
-    """Luhn-valid, and not what ISO/IEC 7812 gives to no issuer today: 0, 1 (but for 15 digits) and 20.
+    """Luhn-valid, and not what ISO/IEC 7812 gives to no issuer today:
+    0, 1 (but for 15 digits) and 20.
 
-    That spares times since 1970, numbers that begin with a date, and Alipay's 2088 account ids, of which a tenth pass Luhn by chance.
+    That spares times since 1970, numbers that begin with a date, and Alipay's 2088 account ids, of
+    which a tenth pass Luhn by chance.
     """
-    if len(digits) not in _CARD_DIGITS or digits.startswith(("0", "20")) or (digits[0] == "1" and len(digits) != _UATP_DIGITS):
+    if (
+        len(digits) not in _CARD_DIGITS
+        or digits.startswith(("0", "20"))
+        or (digits[0] == "1" and len(digits) != _UATP_DIGITS)
+    ):
         return False
     return luhn_valid(digits)
 
@@ -140,7 +160,17 @@ _SECRET_NAMES: Final = (
     | {"pan", "cardno", "cardnumber", "accno", "cvv", "cvv2", "cvn2", "cvc", "trackdata"}
     | {"track1", "track2", "track3", "track2encrypted"}
 )
-_SECRET_ENDINGS: Final = ("secret", "password", "token", "signature", "privatekey", "masterkey", "apikey", "apiv3key", "authcode")
+_SECRET_ENDINGS: Final = (
+    "secret",
+    "password",
+    "token",
+    "signature",
+    "privatekey",
+    "masterkey",
+    "apikey",
+    "apiv3key",
+    "authcode",
+)
 
 
 def _hide_parameters(text: str) -> str:
@@ -150,7 +180,8 @@ def _hide_parameters(text: str) -> str:
         if match.start() < kept_to or not _is_secret_name(match[1]):
             continue
         value = _value_at(text, match.end(), _plain(match[1]))
-        if value is None or value[0] in {"{", "["}:  # an object: its members have names of their own
+        # An object: its members have names of their own.
+        if value is None or value[0] in {"{", "["}:
             continue
         hidden = _hide_value(value[0])
         if hidden != value[0]:
@@ -191,7 +222,8 @@ def _plain(name: str) -> str:
 
 
 _CREDENTIAL = re.compile(
-    r"(?:\b(?P<scheme>[Bb]earer|[Bb]asic(?= +[A-Za-z+/]*+[0-9=])) +[A-Za-z0-9._~+/=-]{6,}"  # but not "basic settings"
+    # But not "basic settings".
+    r"(?:\b(?P<scheme>[Bb]earer|[Bb]asic(?= +[A-Za-z+/]*+[0-9=])) +[A-Za-z0-9._~+/=-]{6,}"
     r"|(?P<kind>sk_live_|sk_test_|whsec_)[A-Za-z0-9+/_=-]{6,}"
     r"|\b(?P<version>v[0-9]{1,5}:)[A-Za-z0-9+/]{43}="
     r"|\bMII[A-Za-z0-9+/]{100,}={0,2})"
@@ -199,7 +231,14 @@ _CREDENTIAL = re.compile(
 
 
 def _may_hold_credentials(text: str) -> bool:
-    return "sk_" in text or "whsec_" in text or "MII" in text or "earer " in text or "asic " in text or (":" in text and "v" in text)
+    return (
+        "sk_" in text
+        or "whsec_" in text
+        or "MII" in text
+        or "earer " in text
+        or "asic " in text
+        or (":" in text and "v" in text)
+    )
 
 
 def _hide_credential(match: re.Match[str]) -> str:
@@ -215,7 +254,12 @@ _LONG_NUMBERS: Final = range(10**12, 10**24)
 
 
 def _redacted_item(name: object, value: Any, depth: int) -> Any:
-    if isinstance(name, str) and value is not None and not isinstance(value, bool) and _is_secret_name(name):
+    if (
+        isinstance(name, str)
+        and value is not None
+        and not isinstance(value, bool)
+        and _is_secret_name(name)
+    ):
         return _hidden_whole(value, depth)
     return _redacted(value, depth)
 
@@ -232,7 +276,11 @@ def _redacted(value: Any, depth: int) -> Any:
     if value is None or isinstance(value, bool | float):
         return value
     if isinstance(value, int):
-        return CARD_NUMBER if abs(value) in _LONG_NUMBERS and redact(str(value)) != str(value) else value
+        return (
+            CARD_NUMBER
+            if abs(value) in _LONG_NUMBERS and redact(str(value)) != str(value)
+            else value
+        )
     if isinstance(value, bytes | bytearray | memoryview):
         return f"[{len(value)} bytes]"
     if isinstance(value, Mapping | list | tuple | set | frozenset):
@@ -242,5 +290,8 @@ def _redacted(value: Any, depth: int) -> Any:
 
 def _redacted_collection(value: Any, depth: int) -> Any:
     if isinstance(value, Mapping):
-        return {_redacted(name, depth): _redacted_item(name, each, depth) for name, each in value.items()}
+        return {
+            _redacted(name, depth): _redacted_item(name, each, depth)
+            for name, each in value.items()
+        }
     return [_redacted(each, depth) for each in value]

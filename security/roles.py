@@ -1,4 +1,6 @@
-"""Who may do what, as data. Which rows a key may touch (its own store, its own merchant) is decided where rows are read.
+"""Who may do what, as data.
+
+Which rows a key may touch (its own store, its own merchant) is decided where rows are read.
 
 Source: api.md "Request signing", last paragraph. Anything not in the table is 403 `not_permitted`.
 """

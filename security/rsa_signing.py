@@ -1,7 +1,9 @@
-"""RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 section 8.2): how Alipay (RSA2), WeChat Pay v3 and UnionPay sign.
+"""RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 section 8.2):
+how Alipay (RSA2), WeChat Pay v3 and UnionPay sign.
 
-Signing takes 0.3 to 0.7 ms at 2048 bits and releases the GIL, so it goes to an executor; verifying takes 0.02 ms and stays.
-Keys come as PEM (PKCS#1 or PKCS#8) or as the bare base64 body that Alipay's console hands out; a wrong PEM label does no harm.
+Signing takes 0.3 to 0.7 ms at 2048 bits and releases the GIL, so it goes to an executor; verifying
+takes 0.02 ms and stays. Keys come as PEM (PKCS#1 or PKCS#8) or as the bare base64 body that
+Alipay's console hands out; a wrong PEM label does no harm.
 """
 
 import asyncio
@@ -17,7 +19,12 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 
-from gateway.limits import RSA_KEY_BITS_MAX, RSA_KEY_BITS_MIN, RSA_KEY_TEXT_CHARS_MAX, RSA_SIGNATURE_CHARS_MAX
+from gateway.limits import (
+    RSA_KEY_BITS_MAX,
+    RSA_KEY_BITS_MIN,
+    RSA_KEY_TEXT_CHARS_MAX,
+    RSA_SIGNATURE_CHARS_MAX,
+)
 from security.errors import RsaKeyInvalid
 from security.secret import Secret
 
@@ -27,7 +34,10 @@ _HASH: Final = SHA256()
 
 @final
 class RsaSigner:
-    """Signs with one private key. The executor is the caller's: it is bounded and shut down there. Raises RsaKeyInvalid."""
+    """Signs with one private key.
+
+    The executor is the caller's: it is bounded and shut down there. Raises RsaKeyInvalid.
+    """
 
     def __init__(self, private_key_pem: Secret, executor: Executor) -> None:
         self._key: Final = load_private_key(private_key_pem)
@@ -35,10 +45,14 @@ class RsaSigner:
 
     async def sign(self, message: bytes) -> str:
         """The signature in standard base64, made on a thread of the executor."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self.sign_now, message)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._executor, self.sign_now, message
+        )
 
     def sign_now(self, message: bytes) -> str:
-        """The same, here and now, for tests and command lines: on an event loop it would hold up everybody."""
+        """The same, here and now, for tests and command lines:
+        on an event loop it would hold up everybody.
+        """
         return base64.b64encode(self._key.sign(message, _PADDING, _HASH)).decode("ascii")
 
     def public_key(self) -> RSAPublicKey:
@@ -50,7 +64,10 @@ class RsaSigner:
 
 
 def rsa_verify(public_key: RSAPublicKey, message: bytes, signature_b64: str) -> bool:
-    """Whether the signature (standard base64, padded, without blanks) is that of the raw bytes. Bad input is False, never an error."""
+    """Whether the signature (standard base64, padded, without blanks) is that of the raw bytes.
+
+    Bad input is False, never an error.
+    """
     if len(signature_b64) > RSA_SIGNATURE_CHARS_MAX:
         return False
     try:
@@ -64,12 +81,18 @@ def rsa_verify(public_key: RSAPublicKey, message: bytes, signature_b64: str) -> 
 
 
 def load_private_key(text: Secret) -> RSAPrivateKey:
-    """A private key from PEM or bare base64, PKCS#1 or PKCS#8, unencrypted, 2048 to 8192 bits. Raises RsaKeyInvalid, without the key."""
+    """A private key from PEM or bare base64, PKCS#1 or PKCS#8, unencrypted, 2048 to 8192 bits.
+
+    Raises RsaKeyInvalid, without the key.
+    """
     der = _der(text.reveal(), wanted="PRIVATE KEY")
     try:
         key = load_der_private_key(der, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise RsaKeyInvalid("this is no unencrypted PKCS#1 or PKCS#8 private key: was it cut, or is it a public key?") from None
+        raise RsaKeyInvalid(
+            "this is no unencrypted PKCS#1 or PKCS#8 private key: "
+            "was it cut, or is it a public key?"
+        ) from None
     if not isinstance(key, RSAPrivateKey):
         raise RsaKeyInvalid("this is a private key, but not an RSA one")
     _refuse_odd_size(key.key_size)
@@ -77,12 +100,18 @@ def load_private_key(text: Secret) -> RSAPrivateKey:
 
 
 def load_public_key(text: str) -> RSAPublicKey:
-    """A public key from PEM or bare base64, PKCS#1 or SubjectPublicKeyInfo, 2048 to 8192 bits. Raises RsaKeyInvalid."""
+    """A public key from PEM or bare base64, PKCS#1 or SubjectPublicKeyInfo, 2048 to 8192 bits.
+
+    Raises RsaKeyInvalid.
+    """
     der = _der(text, wanted="PUBLIC KEY")
     try:
         key = load_der_public_key(der)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise RsaKeyInvalid("this is no PKCS#1 or SubjectPublicKeyInfo public key: was it cut, or is it a private key?") from None
+        raise RsaKeyInvalid(
+            "this is no PKCS#1 or SubjectPublicKeyInfo public key: "
+            "was it cut, or is it a private key?"
+        ) from None
     if not isinstance(key, RSAPublicKey):
         raise RsaKeyInvalid("this is a public key, but not an RSA one")
     _refuse_odd_size(key.key_size)
@@ -101,7 +130,9 @@ def _der(text: str, *, wanted: str) -> bytes:
     try:
         return base64.b64decode("".join(body.split()), validate=True)
     except (binascii.Error, ValueError):
-        raise RsaKeyInvalid("an RSA key is one PEM block or its bare base64 body; this is neither") from None
+        raise RsaKeyInvalid(
+            "an RSA key is one PEM block or its bare base64 body; this is neither"
+        ) from None
 
 
 def _pem_body(pem: str, wanted: str) -> str:
@@ -109,7 +140,10 @@ def _pem_body(pem: str, wanted: str) -> str:
         raise RsaKeyInvalid("this private key is encrypted: store it decrypted, the vault seals it")
     match = _PEM.fullmatch(pem)
     if match is None:
-        raise RsaKeyInvalid("this is not exactly one PEM block from -----BEGIN to -----END: was it cut, or pasted with its chain?")
+        raise RsaKeyInvalid(
+            "this is not exactly one PEM block from -----BEGIN to -----END: "
+            "was it cut, or pasted with its chain?"
+        )
     if not match[1].endswith(wanted):
         raise RsaKeyInvalid(f"expected a {wanted}, this PEM block is a {match[1]}")
     return match[2]
@@ -118,7 +152,11 @@ def _pem_body(pem: str, wanted: str) -> str:
 def _refuse_odd_size(bits: int) -> None:
     if bits < RSA_KEY_BITS_MIN:
         raise RsaKeyInvalid(
-            f"this RSA key has {bits} bits, at least {RSA_KEY_BITS_MIN} are needed: make a new pair and upload its public half"
+            f"this RSA key has {bits} bits, at least {RSA_KEY_BITS_MIN} are needed: "
+            f"make a new pair and upload its public half"
         )
     if bits > RSA_KEY_BITS_MAX:
-        raise RsaKeyInvalid(f"this RSA key has {bits} bits, more than {RSA_KEY_BITS_MAX}: signing with it would take too long")
+        raise RsaKeyInvalid(
+            f"this RSA key has {bits} bits, more than {RSA_KEY_BITS_MAX}: "
+            f"signing with it would take too long"
+        )

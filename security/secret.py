@@ -1,6 +1,8 @@
-"""A text that must never be seen by accident: not in a log, a traceback, an answer, a pickle or a settings dump.
+"""A text that must never be seen by accident:
+not in a log, a traceback, an answer, a pickle or a settings dump.
 
-It is not a `str`, so whatever wants text (json, msgspec, a database driver, a template) fails or prints `***`.
+It is not a `str`, so whatever wants text (json, msgspec, a database driver, a template) fails or
+prints `***`.
 """
 
 import hmac
@@ -11,9 +13,12 @@ HIDDEN: Final = "***"
 
 @final
 class Secret:
-    """A frozen secret text; `reveal()` is the only way to it, so that every use can be found by one search.
+    """A frozen secret text; `reveal()` is the only way to it,
+    so that every use can be found by one search.
 
-    Equality takes constant time. Unhashable, because a hash table compares hashes and gives timing away.
+    Equality takes constant time. Unhashable, because a hash table compares hashes and gives timing
+    away.
+
     Raises ValueError for an empty text: a secret that is not set is `None`, never an empty key.
     """
 
@@ -60,10 +65,12 @@ class Secret:
 
 
 def decode_hook(expected_type: type, value: Any) -> Secret:
-    """`dec_hook` of msgspec: lets structs have `Secret` fields. There is no encode hook on purpose: encoding raises.
+    """`dec_hook` of msgspec: lets structs have `Secret` fields.
 
-    Raises ValueError or TypeError, which msgspec turns into a ValidationError that names the path and not the value;
-    NotImplementedError for any other type.
+    There is no encode hook on purpose: encoding raises.
+
+    Raises ValueError or TypeError, which msgspec turns into a ValidationError that names the path
+    and not the value; NotImplementedError for any other type.
     """
     if expected_type is not Secret:
         raise NotImplementedError(f"no rule to decode {expected_type.__name__}")

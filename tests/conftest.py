@@ -11,7 +11,9 @@ from tests.servers import DatabaseServer
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[DatabaseServer]:
-    """The session's PostgreSQL; `await postgres.fresh_database()` for more than one database in a test."""
+    """The session's PostgreSQL; `await postgres.fresh_database()` for more
+    than one database in a test.
+    """
     with servers.postgres_server() as server:
         yield server
 

@@ -1,4 +1,6 @@
-"""An outbox in memory with the leases and fences of the real one, and a clock that a test moves by hand."""
+"""An outbox in memory with the leases and fences of the real one,
+and a clock that a test moves by hand.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,10 @@ class _Row:
 
 @dataclass(slots=True)
 class FakeOutbox:
-    """`gateway.flow.outbox.Outbox`, and the part of the store where cases are opened. Time is the clock's monotonic seconds."""
+    """`gateway.flow.outbox.Outbox`, and the part of the store where cases are opened.
+
+    Time is the clock's monotonic seconds.
+    """
 
     clock: Clock
     rows: dict[tuple[str, str], _Row] = field(default_factory=dict)
@@ -84,7 +89,13 @@ class FakeOutbox:
         taken: list[Delivery] = []
         for row in sorted(self.rows.values(), key=lambda row: row.due):
             is_free = row.leased_until is None or row.leased_until <= now
-            if len(taken) < limit and row.state == "waiting" and row.due <= now and is_free and self._leases(row, now) < per_endpoint:
+            if (
+                len(taken) < limit
+                and row.state == "waiting"
+                and row.due <= now
+                and is_free
+                and self._leases(row, now) < per_endpoint
+            ):
                 row.delivery = replace(row.delivery, tries=row.delivery.tries + 1)
                 row.leased_until = now + lease_ms / 1000
                 taken.append(row.delivery)
@@ -114,7 +125,11 @@ class FakeOutbox:
             self.cases.append((object_id, case))
 
     def _leases(self, row: _Row, now: float) -> int:
-        mine = [other for other in self.rows.values() if other.delivery.endpoint_id == row.delivery.endpoint_id]
+        mine = [
+            other
+            for other in self.rows.values()
+            if other.delivery.endpoint_id == row.delivery.endpoint_id
+        ]
         return sum(other.leased_until is not None and other.leased_until > now for other in mine)
 
     def _note(self, delivery: Delivery, heard: Heard, result: str, state: str) -> bool:

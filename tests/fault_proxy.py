@@ -1,8 +1,10 @@
-"""Between a gateway and its PostgreSQL: a proxy on a unix socket that understands just enough of the protocol to cut at one statement.
+"""Between a gateway and its PostgreSQL: a proxy on a unix socket that understands just enough of
+the protocol to cut at one statement.
 
-It follows which prepared statement each connection executes, so a test says "the reply to the statement that inserts a claim" and
-means it: `drop_reply` (executed and committed, the line breaks before the answer), `drop_request` (never executed), `hold_reply`
-(executed and committed, the answer waits). `down` cuts everything and refuses until `up`.
+It follows which prepared statement each connection executes, so a test says "the reply to the
+statement that inserts a claim" and means it: `drop_reply` (executed and committed, the line breaks
+before the answer), `drop_request` (never executed), `hold_reply` (executed and committed, the
+answer waits). `down` cuts everything and refuses until `up`.
 """
 
 from __future__ import annotations
@@ -97,7 +99,10 @@ class FaultProxy:
             return
         line = _Line(writer, ours)
         self._lines.add(line)
-        pumps = [asyncio.create_task(self._requests(reader, line)), asyncio.create_task(self._replies(theirs, line))]
+        pumps = [
+            asyncio.create_task(self._requests(reader, line)),
+            asyncio.create_task(self._replies(theirs, line)),
+        ]
         self._pumps.update(pumps)
         await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         line.cut()
@@ -107,14 +112,17 @@ class FaultProxy:
 
     async def _requests(self, reader: asyncio.StreamReader, line: _Line) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            line.server.write(await _sized(reader, b""))  # the start-up packet has no type; nobody asks for TLS on a unix socket
+            # The start-up packet has no type; nobody asks for TLS on a unix socket.
+            line.server.write(await _sized(reader, b""))
             while True:
                 kind = await reader.readexactly(1)
                 message = await _sized(reader, kind)
                 if kind == PARSE:
                     name, text, _ = message[5:].split(b"\0", 2)
                     line.statements[name] = text.decode()
-                elif kind in (BIND, QUERY) and (trap := self._sprung_by(_executed(line, kind, message))):
+                elif kind in (BIND, QUERY) and (
+                    trap := self._sprung_by(_executed(line, kind, message))
+                ):
                     line.trap = trap
                     if trap.act == "drop_request":
                         trap.sprung.set()
@@ -148,8 +156,12 @@ class FaultProxy:
 
 
 def _executed(line: _Line, kind: bytes, message: bytes) -> str:
-    """The text of what is executed: in the message itself, or under the name it was prepared with."""
-    return message[5:-1].decode() if kind == QUERY else line.statements.get(message[5:].split(b"\0", 2)[1], "")
+    """The text of what is executed: in the message, or under the name it was prepared with."""
+    return (
+        message[5:-1].decode()
+        if kind == QUERY
+        else line.statements.get(message[5:].split(b"\0", 2)[1], "")
+    )
 
 
 async def _sized(reader: asyncio.StreamReader, kind: bytes) -> bytes:

@@ -1,7 +1,9 @@
-"""The real servers of the test session: one PostgreSQL without fsync and one Redis, each in a short temporary folder.
+"""The real servers of the test session: one PostgreSQL without fsync and one Redis,
+each in a short temporary folder.
 
-A database for one test is a copy of a template that was migrated once per session: about 20 ms, whatever the
-number of migrations. A guard process ends the servers and removes their folders even when pytest itself is killed.
+A database for one test is a copy of a template that was migrated once per session: about 20 ms,
+whatever the number of migrations. A guard process ends the servers and removes their folders even
+when pytest itself is killed.
 """
 
 import asyncio
@@ -50,7 +52,8 @@ class DatabaseServer:
         """DSN of a new, migrated database."""
         async with self._making:
             if not self._template_ready:
-                await self._execute(f"DROP DATABASE IF EXISTS {TEMPLATE}")  # a failed migration left it
+                # A failed migration left it.
+                await self._execute(f"DROP DATABASE IF EXISTS {TEMPLATE}")
                 await self._execute(f"CREATE DATABASE {TEMPLATE} STRATEGY file_copy")
                 await migrate(self.dsn_of(TEMPLATE))
                 self._template_ready = True
@@ -105,8 +108,14 @@ def redis_server() -> Iterator[str]:
 
 @contextlib.contextmanager
 def temporary_root() -> Iterator[Path]:
-    """A folder with a short path that the servers' user can enter; pytest's own tmp_path is long and private."""
-    parent = next(path for path in (tempfile.gettempdir(), "/tmp") if not unsuitable(Path(path) / "tg-12345678/pg"))
+    """A folder with a short path that the servers' user can enter;
+    pytest's own tmp_path is long and private.
+    """
+    parent = next(
+        path
+        for path in (tempfile.gettempdir(), "/tmp")
+        if not unsuitable(Path(path) / "tg-12345678/pg")
+    )
     root = Path(tempfile.mkdtemp(prefix="tg-", dir=parent))
     root.chmod(0o755)
     try:
@@ -127,8 +136,12 @@ fi
 
 @contextlib.contextmanager
 def _guarded(pid_file: Path, root: Path) -> Iterator[None]:
-    """A shell that waits on a pipe to us: a word means all is well, its sudden end means that we were killed."""
-    guard = subprocess.Popen(["sh", "-c", GUARD, "guard", pid_file, root], stdin=subprocess.PIPE, start_new_session=True)
+    """A shell that waits on a pipe to us: a word means all is well,
+    its sudden end means that we were killed.
+    """
+    guard = subprocess.Popen(
+        ["sh", "-c", GUARD, "guard", pid_file, root], stdin=subprocess.PIPE, start_new_session=True
+    )
     try:
         yield
     finally:

@@ -1,4 +1,6 @@
-"""A directory of one merchant, held in memory: `gateway.flow.ports.Directory` for tests without a database."""
+"""A directory of one merchant, held in memory:
+`gateway.flow.ports.Directory` for tests without a database.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,21 @@ from gateway.flow.routing_rules import RuleSet
 class Shelf:
     """`accounts` in order of priority."""
 
-    def __init__(self, merchant_id: str, stores: Sequence[str], accounts: Sequence[Account], manifests: Mapping[str, Manifest]) -> None:
+    def __init__(
+        self,
+        merchant_id: str,
+        stores: Sequence[str],
+        accounts: Sequence[Account],
+        manifests: Mapping[str, Manifest],
+    ) -> None:
         self.restored: datetime | None = None
         self.restored_began: datetime | None = None
-        self._merchant_id, self._stores, self._accounts, self._manifests = merchant_id, stores, accounts, manifests
+        self._merchant_id, self._stores, self._accounts, self._manifests = (
+            merchant_id,
+            stores,
+            accounts,
+            manifests,
+        )
         self.origins: frozenset[str] = frozenset()
         self.rule_set: RuleSet | None = None
 
@@ -31,7 +44,9 @@ class Shelf:
         return self._accounts if merchant_id == self._merchant_id else ()
 
     def rules(self, merchant_id: str, store_id: str) -> RuleSet | None:
-        return self.rule_set if merchant_id == self._merchant_id and store_id in self._stores else None
+        return (
+            self.rule_set if merchant_id == self._merchant_id and store_id in self._stores else None
+        )
 
     def webhook_origins(self, merchant_id: str) -> frozenset[str]:
         return self.origins if merchant_id == self._merchant_id else frozenset()

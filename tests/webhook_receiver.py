@@ -1,7 +1,9 @@
-"""A merchant's server: a real HTTP server on a free loopback port, which keeps what it was sent and misbehaves as it is told.
+"""A merchant's server: a real HTTP server on a free loopback port, which keeps what it was sent and
+misbehaves as it is told.
 
-What it believes is what a merchant would: a message counts when its signature holds, and an id it has seen is only counted. Every
-accepted message is verified twice, by ours and by the `standardwebhooks` package, which knows nothing of us.
+What it believes is what a merchant would: a message counts when its signature holds, and an id it
+has seen is only counted. Every accepted message is verified twice, by ours and by the
+`standardwebhooks` package, which knows nothing of us.
 """
 
 from __future__ import annotations
@@ -42,7 +44,10 @@ class Received:
 
 @dataclass(slots=True)
 class WebhookReceiver:
-    """`behaviour` answers from now on; `secret` None: signatures are not looked at. `believed`: the merchant's own view, by event id."""
+    """`behaviour` answers from now on; `secret` None: signatures are not looked at.
+
+    `believed`: the merchant's own view, by event id.
+    """
 
     base_url: str
     secret: Secret | None = None
@@ -67,13 +72,15 @@ class WebhookReceiver:
             await self._arrived.wait_for(lambda: len(self.received) >= count)
         return self.received
 
-    async def has(self, holds: Callable[[dict[str, dict[str, Any]]], bool], within_s: float = 20) -> None:
+    async def has(
+        self, holds: Callable[[dict[str, dict[str, Any]]], bool], within_s: float = 20
+    ) -> None:
         """Until what it believes is so."""
         async with asyncio.timeout(within_s), self._arrived:
             await self._arrived.wait_for(lambda: holds(self.believed))
 
     def newest(self) -> dict[str, dict[str, Any]]:
-        """Object id -> the object at its highest version: what a merchant would have in its books."""
+        """Object id -> the object at its highest version: what a merchant has in its books."""
         view: dict[str, dict[str, Any]] = {}
         for document in self.believed.values():
             (thing,) = document["data"].values()
@@ -84,7 +91,11 @@ class WebhookReceiver:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Keep it, look at its signature, behave."""
         body = await request.read()
-        self._keep(Received(request.path, {name.lower(): value for name, value in request.headers.items()}, body))
+        self._keep(
+            Received(
+                request.path, {name.lower(): value for name, value in request.headers.items()}, body
+            )
+        )
         async with self._arrived:
             self._arrived.notify_all()
         answer: web.StreamResponse = await self.behaviour(request)
@@ -105,7 +116,9 @@ class WebhookReceiver:
 
 
 @contextlib.asynccontextmanager
-async def webhook_receiver(secret: Secret | None = None, tls: ssl.SSLContext | None = None) -> AsyncIterator[WebhookReceiver]:
+async def webhook_receiver(
+    secret: Secret | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[WebhookReceiver]:
     """Listening; closed on the way out, whoever still waits for it."""
     receiver = WebhookReceiver("", secret)
     app = web.Application()
@@ -126,7 +139,11 @@ def answering(status: int, text: str = "", **headers: str) -> Callable[[web.Requ
     """At once, with this status."""
 
     async def behave(_request: web.Request) -> web.Response:
-        return web.Response(status=status, text=text, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        return web.Response(
+            status=status,
+            text=text,
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
+        )
 
     return behave
 

@@ -1,7 +1,8 @@
-"""A whole gateway in this process, on real servers: one shop with its keys and accounts, served on a free port.
+"""A whole gateway in this process, on real servers: one shop with its keys and accounts, served on
+a free port.
 
-The sweeper and the webhooks' courier run beside it unless a test wants to hold them still. Callbacks reach the gateway because its
-address is known before the accounts are enrolled.
+The sweeper and the webhooks' courier run beside it unless a test wants to hold them still.
+Callbacks reach the gateway because its address is known before the accounts are enrolled.
 """
 
 from __future__ import annotations
@@ -73,9 +74,13 @@ class Shop:
         assert self.channels_side is not None
         return self.channels_side
 
-    async def pay(self, amount: int, *, key: str | None = None, wait_s: int | None = None, **body: Any) -> Answer:
+    async def pay(
+        self, amount: int, *, key: str | None = None, wait_s: int | None = None, **body: Any
+    ) -> Answer:
         order = body.pop("order_no", None) or order_no()
-        return await self.till.pay({"order_no": order, "amount": amount, **body}, key or f"key-{order}", wait_s=wait_s)
+        return await self.till.pay(
+            {"order_no": order, "amount": amount, **body}, key or f"key-{order}", wait_s=wait_s
+        )
 
     async def settled(self, payment_id: str, within_s: float = 20) -> dict[str, Any]:
         """The payment once its status is final; fails the test when it takes too long."""
@@ -89,9 +94,14 @@ class Shop:
         return await self.world.store._fetch(sql, *arguments)
 
     async def captured(self, account: str) -> dict[str, dict[str, Any]]:
-        """The sandbox's own ledger of the account `books.accounts[account]`, by channel order number."""
+        """The sandbox's own ledger of the account `books.accounts[account]`,
+        by channel order number.
+        """
         channel = account.partition("_")[0]
-        return {row["out_trade_no"]: row for row in await self.sandbox.ledger(channel, self.books.accounts[account])}
+        return {
+            row["out_trade_no"]: row
+            for row in await self.sandbox.ledger(channel, self.books.accounts[account])
+        }
 
 
 def settings_for(dsn: str, redis_url: str | None, public_url: str | None) -> Settings:
@@ -103,40 +113,67 @@ def settings_for(dsn: str, redis_url: str | None, public_url: str | None) -> Set
         "TILLGATE_LOG_LEVEL": "error",
     }
     return read_settings(
-        given | ({"TILLGATE_REDIS_URL": redis_url} if redis_url else {}) | ({"TILLGATE_PUBLIC_URL": public_url} if public_url else {})
+        given
+        | ({"TILLGATE_REDIS_URL": redis_url} if redis_url else {})
+        | ({"TILLGATE_PUBLIC_URL": public_url} if public_url else {})
     )
 
 
 async def provisioned(
-    settings: Settings, sandbox: SandboxProcess | None, tag: str, extra_accounts: Mapping[str, int] | None = None, **modes: str
+    settings: Settings,
+    sandbox: SandboxProcess | None,
+    tag: str,
+    extra_accounts: Mapping[str, int] | None = None,
+    **modes: str,
 ) -> Books:
-    """A merchant with one store, one terminal, both kinds of key, a cash account and one account of each remote channel.
+    """A merchant with one store, one terminal, both kinds of key, a cash account and one account of
+    each remote channel.
 
-    `extra_accounts`: backups by channel: {"alipay": 2} also makes accounts "alipay_2" and "alipay_3", each with a higher priority number.
+    `extra_accounts`: backups by channel: {"alipay": 2} also makes accounts "alipay_2" and
+    "alipay_3", each with a higher priority number.
     """
     books = Books(settings.needed_database_url().reveal(), settings)
-    vault, ids, manifests = Vault(MasterKeys.from_text(MASTER, source="test")), SystemIds(), discover()
+    vault, ids, manifests = (
+        Vault(MasterKeys.from_text(MASTER, source="test")),
+        SystemIds(),
+        discover(),
+    )
     pool = await read_pool(books.dsn)
     try:
         registry = Registry(pool, vault=vault, ids=ids)
-        accounts = AccountRegistry(pool, vault=vault, ids=ids, clock=SystemClock(), manifests=manifests)
+        accounts = AccountRegistry(
+            pool, vault=vault, ids=ids, clock=SystemClock(), manifests=manifests
+        )
         books.merchant_id = (await registry.create_merchant("Noodle House")).id
         await registry.create_store(books.merchant_id, "Main street", STORE)
         books.terminal_id = (await registry.create_terminal(books.merchant_id, STORE, "Till 1")).id
-        till = await registry.issue_terminal_key(books.merchant_id, books.terminal_id, KeyEnvironment.TEST)
-        office = await registry.issue_merchant_key(books.merchant_id, Role.MERCHANT, KeyEnvironment.TEST)
+        till = await registry.issue_terminal_key(
+            books.merchant_id, books.terminal_id, KeyEnvironment.TEST
+        )
+        office = await registry.issue_merchant_key(
+            books.merchant_id, Role.MERCHANT, KeyEnvironment.TEST
+        )
         books.terminal, books.merchant = (till.id, till.secret), (office.id, office.secret)
         books.accounts["cash"] = await accounts.create(books.merchant_id, "cash")
         if sandbox is not None:
-            for channel in sorted(name for name, manifest in manifests.items() if manifest.settles == "remote"):
+            for channel in sorted(
+                name for name, manifest in manifests.items() if manifest.settles == "remote"
+            ):
                 for place in range(1, 2 + (extra_accounts or {}).get(channel, 0)):
                     name = channel if place == 1 else f"{channel}_{place}"
                     account = f"acct_{name}_{tag}"
-                    terms = {"profile": "short", **({"mode": modes[channel]} if channel in modes else {})}
+                    terms = {
+                        "profile": "short",
+                        **({"mode": modes[channel]} if channel in modes else {}),
+                    }
                     enrolled = await sandbox.enroll(channel, account, **terms)
                     credentials = json.dumps(enrolled["credentials"]).encode()
                     books.accounts[name] = await accounts.create(
-                        books.merchant_id, channel, credentials, priority=100 * place, account_id=account
+                        books.merchant_id,
+                        channel,
+                        credentials,
+                        priority=100 * place,
+                        account_id=account,
                     )
     finally:
         await pool.close()
@@ -155,21 +192,36 @@ async def shop(
     host_clock: Clock | None = None,
     **modes: str,
 ) -> AsyncIterator[Shop]:
-    """Open the shop; closed and drained on the way out. `host_clock`: what the gateway's host believes."""
+    """Open the shop; closed and drained on the way out.
+
+    `host_clock`: what the gateway's host believes.
+    """
     listening = socket.create_server(("127.0.0.1", 0))
     settings = settings_for(dsn, redis_url, _url(listening))
-    books = await provisioned(settings, sandbox, f"{next(_orders)}_{listening.getsockname()[1]}", extra_accounts, **modes)
-    async with _open(settings, books, listening, sandbox, sweep=sweep, deliver=deliver, host_clock=host_clock) as opened:
+    books = await provisioned(
+        settings, sandbox, f"{next(_orders)}_{listening.getsockname()[1]}", extra_accounts, **modes
+    )
+    async with _open(
+        settings, books, listening, sandbox, sweep=sweep, deliver=deliver, host_clock=host_clock
+    ) as opened:
         yield opened
 
 
 @contextlib.asynccontextmanager
 async def reopened(
-    books: Books, *, redis_url: str | None = None, sandbox: SandboxProcess | None = None, sweep: bool = True
+    books: Books,
+    *,
+    redis_url: str | None = None,
+    sandbox: SandboxProcess | None = None,
+    sweep: bool = True,
 ) -> AsyncIterator[Shop]:
-    """The same shop on another day: its books stand, whatever a worker had learned of its channels is forgotten."""
+    """The same shop on another day: its books stand,
+    whatever a worker had learned of its channels is forgotten.
+    """
     listening = socket.create_server(("127.0.0.1", 0))
-    async with _open(settings_for(books.dsn, redis_url, _url(listening)), books, listening, sandbox, sweep=sweep) as opened:
+    async with _open(
+        settings_for(books.dsn, redis_url, _url(listening)), books, listening, sandbox, sweep=sweep
+    ) as opened:
         yield opened
 
 
@@ -193,13 +245,26 @@ async def _open(
     async with gateway(settings, host_clock) as world, courier(world, settings) as webhooks:
         started = asyncio.Event()
         serving = asyncio.create_task(
-            serve_until(build_app(edge_deps(world, books.dsn)), listening, stop, on_started=started.set, drain_grace_s=0)
+            serve_until(
+                build_app(edge_deps(world, books.dsn)),
+                listening,
+                stop,
+                on_started=started.set,
+                drain_grace_s=0,
+            )
         )
-        sweeping = asyncio.create_task(Sweeper(world.store, world.in_doubt, world.clock).run(stop)) if sweep else None
+        sweeping = (
+            asyncio.create_task(Sweeper(world.store, world.in_doubt, world.clock).run(stop))
+            if sweep
+            else None
+        )
         delivering = asyncio.create_task(webhooks.run(stop)) if deliver else None
         await started.wait()
         try:
-            async with Client(base_url, *books.terminal) as till, Client(base_url, *books.merchant) as office:
+            async with (
+                Client(base_url, *books.terminal) as till,
+                Client(base_url, *books.merchant) as office,
+            ):
                 yield Shop(world, books, base_url, till, office, sandbox)
         finally:
             stop.set()

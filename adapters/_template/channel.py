@@ -1,4 +1,4 @@
-"""One Template account as a `Channel`: build -> sign -> send -> verify -> translate, once a call."""
+"""One Template account as a `Channel`: build, sign, send, verify and translate, once a call."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -8,10 +8,26 @@ import msgspec
 
 from adapters._template import signing, translate, wire
 from adapters._template.credentials import Credentials
-from adapters.channel import Callback, CallbackAnswer, CallbackRefused, Flow, PayRequest, RefundRequest, TradeRef
+from adapters.channel import (
+    Callback,
+    CallbackAnswer,
+    CallbackRefused,
+    Flow,
+    PayRequest,
+    RefundRequest,
+    TradeRef,
+)
 from adapters.transport import AnswerLostError, ChannelTransport, HttpCall, NotSentError
 from gateway.clock import Clock
-from gateway.domain.outcomes import CancelOutcome, NotSent, PayOutcome, QueryOutcome, RefundOutcome, RefundQueryOutcome, Unknown
+from gateway.domain.outcomes import (
+    CancelOutcome,
+    NotSent,
+    PayOutcome,
+    QueryOutcome,
+    RefundOutcome,
+    RefundQueryOutcome,
+    Unknown,
+)
 from gateway.limits import CALLBACK_BODY_BYTES_MAX, EVIDENCE_CHARS_MAX
 from gateway.telemetry.metrics import UNLISTED_CODES
 
@@ -60,13 +76,21 @@ class TemplateChannel:
             notify_url=request.notify_url or self._account.notify_url,
         )
         reply = await self._ask("pay", body, request)
-        outcome = _judged("pay", reply, lambda answer: translate.paid(answer, request, self._account.merchant_id))
-        return replace(outcome, evidence=outcome.evidence.replace(request.auth_code.reveal(), "***"))
+        outcome = _judged(
+            "pay", reply, lambda answer: translate.paid(answer, request, self._account.merchant_id)
+        )
+        return replace(
+            outcome, evidence=outcome.evidence.replace(request.auth_code.reveal(), "***")
+        )
 
     async def query(self, trade: TradeRef) -> QueryOutcome:
         """POST /query."""
         reply = await self._ask("query", self._trade(trade), trade)
-        return _judged("query", reply, lambda answer: translate.queried(answer, trade, self._account.merchant_id))
+        return _judged(
+            "query",
+            reply,
+            lambda answer: translate.queried(answer, trade, self._account.merchant_id),
+        )
 
     async def cancel(self, trade: TradeRef) -> CancelOutcome:
         """POST /cancel: closes an unpaid trade, gives a paid one back."""
@@ -76,25 +100,37 @@ class TemplateChannel:
     async def refund(self, request: RefundRequest) -> RefundOutcome:
         """POST /refund."""
         reply = await self._ask("refund", self._refund(request), request)
-        return _judged("refund", reply, lambda answer: translate.refunded(answer, request, self._account.merchant_id))
+        return _judged(
+            "refund",
+            reply,
+            lambda answer: translate.refunded(answer, request, self._account.merchant_id),
+        )
 
     async def query_refund(self, request: RefundRequest) -> RefundQueryOutcome:
         """POST /refund_query."""
         reply = await self._ask("refund_query", self._refund(request), request)
-        return _judged("refund_query", reply, lambda answer: translate.refund_queried(answer, request, self._account.merchant_id))
+        return _judged(
+            "refund_query",
+            reply,
+            lambda answer: translate.refund_queried(answer, request, self._account.merchant_id),
+        )
 
     def read_callback(self, headers: Mapping[str, str], body: bytes) -> Callback:
         """JSON, signed over the raw body."""
         if len(body) > CALLBACK_BODY_BYTES_MAX:
             raise CallbackRefused("too_long")
-        got = next((value for name, value in headers.items() if name.lower() == signing.HEADER.lower()), "")
+        got = next(
+            (value for name, value in headers.items() if name.lower() == signing.HEADER.lower()), ""
+        )
         if not signing.is_signed(self._account.key, body, got):
             raise CallbackRefused("bad_signature")
         try:
             answer = msgspec.json.decode(body, type=wire.Answer)
         except ValueError as failure:
             raise CallbackRefused("malformed") from failure
-        return translate.notified(answer, self._account.merchant_id, body.decode()[:EVIDENCE_CHARS_MAX])
+        return translate.notified(
+            answer, self._account.merchant_id, body.decode()[:EVIDENCE_CHARS_MAX]
+        )
 
     def callback_accepted(self) -> CallbackAnswer:
         """What ends the resending."""
@@ -113,7 +149,11 @@ class TemplateChannel:
             notify_url=request.notify_url or self._account.notify_url,
         )
         reply = await self._ask("precreate", body, request)
-        return _judged("precreate", reply, lambda answer: translate.precreated(answer, request, self._account.merchant_id))
+        return _judged(
+            "precreate",
+            reply,
+            lambda answer: translate.precreated(answer, request, self._account.merchant_id),
+        )
 
     def _trade(self, trade: TradeRef) -> wire.Trade:
         return wire.Trade(merchant_id=self._account.merchant_id, out_trade_no=trade.out_trade_no)
@@ -127,15 +167,26 @@ class TemplateChannel:
             notify_url=request.notify_url or self._account.notify_url,
         )
 
-    async def _ask(self, operation: str, said: msgspec.Struct, asked: PayRequest | TradeRef | RefundRequest) -> Reply | NotSent | Unknown:
+    async def _ask(
+        self, operation: str, said: msgspec.Struct, asked: PayRequest | TradeRef | RefundRequest
+    ) -> Reply | NotSent | Unknown:
         """One signed request to the host `asked` names, and its verified answer."""
         body, path = msgspec.json.encode(said), f"/{operation}"
         headers = {
             "Content-Type": "application/json",
-            signing.HEADER: signing.signature(self._account.key, signing.request_content(path, body)),
+            signing.HEADER: signing.signature(
+                self._account.key, signing.request_content(path, body)
+            ),
         }
         url = self._account.base_urls[asked.host] + path
-        call = HttpCall(method="POST", url=url, headers=headers, body=body, deadline=asked.deadline, operation=operation)
+        call = HttpCall(
+            method="POST",
+            url=url,
+            headers=headers,
+            body=body,
+            deadline=asked.deadline,
+            operation=operation,
+        )
         try:
             http = await self._transport.send(call)
         except NotSentError as failure:
@@ -145,7 +196,9 @@ class TemplateChannel:
         if http.status != HTTP_OK:
             return Unknown(reason=f"http_{http.status}")
         evidence = http.body.decode("utf-8", "replace")[:EVIDENCE_CHARS_MAX]
-        if not signing.is_signed(self._account.key, http.body, http.headers.get(signing.HEADER, "")):
+        if not signing.is_signed(
+            self._account.key, http.body, http.headers.get(signing.HEADER, "")
+        ):
             return Unknown(reason="bad_signature", evidence=evidence)
         try:
             return Reply(answer=msgspec.json.decode(http.body, type=wire.Answer), evidence=evidence)
@@ -153,7 +206,9 @@ class TemplateChannel:
             return Unknown(reason="unreadable", evidence=evidence)
 
 
-def _judged(operation: str, reply: Reply | NotSent | Unknown, judge: Callable[[wire.Answer], _T]) -> _T | NotSent | Unknown:
+def _judged(
+    operation: str, reply: Reply | NotSent | Unknown, judge: Callable[[wire.Answer], _T]
+) -> _T | NotSent | Unknown:
     """The outcome with its evidence; a word in no table is counted."""
     if not isinstance(reply, Reply):
         return reply

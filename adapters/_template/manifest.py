@@ -25,7 +25,8 @@ QR = Schedule(
     query_every_ms=5_000,
     query_every_ms_max=60_000,
     typing_cancel_ms=None,
-    unknown_cancel_ms=30_000,  # the answer that carries the code was lost, so nobody can have seen it
+    # The answer that carries the code was lost, so nobody can have seen it.
+    unknown_cancel_ms=30_000,
     absent_cancel_ms=None,
     cancel_not_before_ms=0,
     acts_until_ms=None,

@@ -1,4 +1,6 @@
-"""Template's signatures, pure: hex HMAC-SHA256 over the path, a line end, and the raw body; answers and callbacks sign the body alone."""
+"""Template's signatures, pure: hex HMAC-SHA256 over the path, a line end, and the raw body; answers
+and callbacks sign the body alone.
+"""
 
 import hashlib
 import hmac
@@ -20,4 +22,6 @@ def request_content(path: str, body: bytes) -> bytes:
 
 def is_signed(key: Secret, signed: bytes, got: str) -> bool:
     """Whether `got` is the key's signature of exactly these bytes."""
-    return hmac.compare_digest(signature(key, signed).encode(), got.encode("utf-8", "surrogatepass"))
+    return hmac.compare_digest(
+        signature(key, signed).encode(), got.encode("utf-8", "surrogatepass")
+    )

@@ -48,7 +48,9 @@ class Wire:
         if isinstance(self.says, Exception):
             raise self.says
         body = json.dumps(self.says).encode()
-        return HttpAnswer(status=self.status, headers={HEADER: signature(self.key, body)}, body=body)
+        return HttpAnswer(
+            status=self.status, headers={HEADER: signature(self.key, body)}, body=body
+        )
 
 
 def channel(wire: Wire) -> TemplateChannel:
@@ -101,11 +103,15 @@ async def test_what_an_answer_to_a_qr_order_proves(said: dict[str, Any], outcome
         (PAID | {"amount": None}, KEY, "malformed"),
     ],
 )
-def test_which_callbacks_are_believed(said: dict[str, Any], key: Secret, reason: str | None) -> None:
+def test_which_callbacks_are_believed(
+    said: dict[str, Any], key: Secret, reason: str | None
+) -> None:
     body = json.dumps(said).encode()
     reader = channel(Wire(None))
     if reason is None:
-        assert reader.read_callback({HEADER.lower(): signature(key, body)}, body).out_trade_no == "TG1"
+        assert (
+            reader.read_callback({HEADER.lower(): signature(key, body)}, body).out_trade_no == "TG1"
+        )
     else:
         with pytest.raises(CallbackRefused, match=reason):
             reader.read_callback({HEADER: signature(key, body)}, body)

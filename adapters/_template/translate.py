@@ -1,4 +1,7 @@
-"""Ours and Template's, pure. Answers that come here are already verified; a word in no table is `Unknown`, and counted."""
+"""Ours and Template's, pure.
+
+Answers that come here are already verified; a word in no table is `Unknown`, and counted.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -40,20 +43,40 @@ UNDECIDED: Final = Unknown(reason="undecided")  # a listed word that proves noth
 
 PAY_CODES: Final[Mapping[str, Declined | AlreadyExists | Unknown]] = MappingProxyType(
     {
-        "NO_BALANCE": Declined(code=FailureCode.INSUFFICIENT_BALANCE, retry=Retry.OTHER_METHOD, failover_useful=False),
-        "CODE_INVALID": Declined(code=FailureCode.AUTH_CODE_INVALID, retry=Retry.RESCAN, failover_useful=False),
-        "MERCHANT_BLOCKED": Declined(code=FailureCode.MERCHANT_RESTRICTED, retry=Retry.OTHER_METHOD, failover_useful=True),
-        "EXPIRED": Declined(code=FailureCode.NOT_CHARGED, retry=Retry.RESCAN, failover_useful=False),
+        "NO_BALANCE": Declined(
+            code=FailureCode.INSUFFICIENT_BALANCE, retry=Retry.OTHER_METHOD, failover_useful=False
+        ),
+        "CODE_INVALID": Declined(
+            code=FailureCode.AUTH_CODE_INVALID, retry=Retry.RESCAN, failover_useful=False
+        ),
+        "MERCHANT_BLOCKED": Declined(
+            code=FailureCode.MERCHANT_RESTRICTED, retry=Retry.OTHER_METHOD, failover_useful=True
+        ),
+        "EXPIRED": Declined(
+            code=FailureCode.NOT_CHARGED, retry=Retry.RESCAN, failover_useful=False
+        ),
         "EXISTS": AlreadyExists(),
         "SYSTEM_ERROR": UNDECIDED,
     }
 )
-QUERY_CODES: Final[Mapping[str, NotFound | Unknown]] = MappingProxyType({"NOT_FOUND": NotFound(), "SYSTEM_ERROR": UNDECIDED})
-CANCEL_CODES: Final[Mapping[str, NothingThere | CallAgain | UseRefund | Unknown]] = MappingProxyType(
-    {"NOT_FOUND": NothingThere(), "AGAIN": CallAgain(), "SYSTEM_ERROR": CallAgain(), "TOO_LATE": UseRefund()}
+QUERY_CODES: Final[Mapping[str, NotFound | Unknown]] = MappingProxyType(
+    {"NOT_FOUND": NotFound(), "SYSTEM_ERROR": UNDECIDED}
+)
+CANCEL_CODES: Final[Mapping[str, NothingThere | CallAgain | UseRefund | Unknown]] = (
+    MappingProxyType(
+        {
+            "NOT_FOUND": NothingThere(),
+            "AGAIN": CallAgain(),
+            "SYSTEM_ERROR": CallAgain(),
+            "TOO_LATE": UseRefund(),
+        }
+    )
 )
 REFUND_CODES: Final[Mapping[str, RefundDeclined | Unknown]] = MappingProxyType(
-    {"NOT_REFUNDABLE": RefundDeclined(code="refund_refused", needs_action=False), "SYSTEM_ERROR": UNDECIDED}
+    {
+        "NOT_REFUNDABLE": RefundDeclined(code="refund_refused", needs_action=False),
+        "SYSTEM_ERROR": UNDECIDED,
+    }
 )
 REFUND_QUERY_CODES: Final[Mapping[str, RefundNotFound | Unknown]] = MappingProxyType(
     {"NOT_FOUND": RefundNotFound(), "SYSTEM_ERROR": UNDECIDED}
@@ -75,7 +98,11 @@ def precreated(answer: Answer, request: PayRequest, merchant_id: str) -> PayOutc
     foreign = _differs(answer, {"merchant_id": merchant_id, "out_trade_no": request.out_trade_no})
     if foreign:
         return foreign
-    return PayerActionNeeded(qr_code=answer.qr_code, channel_code=DONE) if answer.qr_code else Unknown(reason="incomplete")
+    return (
+        PayerActionNeeded(qr_code=answer.qr_code, channel_code=DONE)
+        if answer.qr_code
+        else Unknown(reason="incomplete")
+    )
 
 
 def queried(answer: Answer, trade: TradeRef, merchant_id: str) -> QueryOutcome:
@@ -120,7 +147,11 @@ def notified(answer: Answer, merchant_id: str, evidence: str) -> Callback:
         raise CallbackRefused("foreign_merchant")
     if not (answer.out_trade_no and answer.trade_no and answer.state) or answer.amount is None:
         raise CallbackRefused("malformed")
-    refund = RefundSucceeded(amount=answer.refund_amount, channel_refund_no=answer.out_refund_no) if answer.refund_amount else None
+    refund = (
+        RefundSucceeded(amount=answer.refund_amount, channel_refund_no=answer.out_refund_no)
+        if answer.refund_amount
+        else None
+    )
     return Callback(
         event_key=f"{answer.trade_no}|{answer.state}|{answer.amount}|{answer.out_refund_no}",
         kind="refund" if answer.out_refund_no else "pay",
@@ -132,7 +163,9 @@ def notified(answer: Answer, merchant_id: str, evidence: str) -> Callback:
     )
 
 
-def _trade(answer: Answer, ours: PayRequest | TradeRef, merchant_id: str) -> Succeeded | PayerActionNeeded | Closed | Mismatch | Unknown:
+def _trade(
+    answer: Answer, ours: PayRequest | TradeRef, merchant_id: str
+) -> Succeeded | PayerActionNeeded | Closed | Mismatch | Unknown:
     facts = {"merchant_id": merchant_id, "out_trade_no": ours.out_trade_no}
     foreign = _differs(answer, facts | ({"amount": ours.amount} if answer.state == "PAID" else {}))
     if foreign:
@@ -141,7 +174,9 @@ def _trade(answer: Answer, ours: PayRequest | TradeRef, merchant_id: str) -> Suc
         case "PAID" if answer.trade_no:
             return _succeeded(answer, ours.amount)
         case "WAITING":
-            return PayerActionNeeded(channel_code=answer.state, channel_trade_no=answer.trade_no or None)
+            return PayerActionNeeded(
+                channel_code=answer.state, channel_trade_no=answer.trade_no or None
+            )
         case "CLOSED":
             return Closed(was_charged=False, channel_code=answer.state)
         case "REVERSED" | "REFUNDED":
@@ -151,17 +186,29 @@ def _trade(answer: Answer, ours: PayRequest | TradeRef, merchant_id: str) -> Suc
 
 
 def _succeeded(answer: Answer, amount: int, evidence: str = "") -> Succeeded:
-    paid_at = None if answer.paid_at_ms is None else datetime.fromtimestamp(answer.paid_at_ms / 1000, UTC)
-    return Succeeded(amount=amount, channel_trade_no=answer.trade_no, paid_at=paid_at, evidence=evidence)
+    paid_at = (
+        None if answer.paid_at_ms is None else datetime.fromtimestamp(answer.paid_at_ms / 1000, UTC)
+    )
+    return Succeeded(
+        amount=amount, channel_trade_no=answer.trade_no, paid_at=paid_at, evidence=evidence
+    )
 
 
-def _refund(answer: Answer, request: RefundRequest, merchant_id: str) -> RefundSucceeded | RefundPending | Mismatch | Unknown:
-    facts = {"merchant_id": merchant_id, "out_trade_no": request.out_trade_no, "out_refund_no": request.out_refund_no}
+def _refund(
+    answer: Answer, request: RefundRequest, merchant_id: str
+) -> RefundSucceeded | RefundPending | Mismatch | Unknown:
+    facts = {
+        "merchant_id": merchant_id,
+        "out_trade_no": request.out_trade_no,
+        "out_refund_no": request.out_refund_no,
+    }
     foreign = _differs(answer, facts | {"refund_amount": request.refund_amount})
     if foreign:
         return foreign
     if answer.state == "REFUNDED":
-        return RefundSucceeded(amount=request.refund_amount, channel_refund_no=request.out_refund_no)
+        return RefundSucceeded(
+            amount=request.refund_amount, channel_refund_no=request.out_refund_no
+        )
     if answer.state == "REFUNDING":
         return RefundPending(channel_code=answer.state)
     return replace(UNLISTED, channel_code=answer.state)

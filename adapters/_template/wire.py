@@ -1,6 +1,7 @@
 """Template's shapes: JSON both ways, amounts in fen, times in epoch milliseconds.
 
-What we read is lenient: what must be there is judged in `translate`, where a missing field becomes `Unknown`.
+What we read is lenient: what must be there is judged in `translate`, where a missing field becomes
+`Unknown`.
 """
 
 import msgspec

@@ -10,22 +10,44 @@ import msgspec
 from adapters.alipay import codes, translate, wire
 from adapters.alipay.credentials import Credentials
 from adapters.alipay.signing import Trust, open_answer, read_notify, request_content
-from adapters.channel import Callback, CallbackAnswer, CallbackRefused, Flow, PayRequest, RefundRequest, TradeRef
+from adapters.channel import (
+    Callback,
+    CallbackAnswer,
+    CallbackRefused,
+    Flow,
+    PayRequest,
+    RefundRequest,
+    TradeRef,
+)
 from adapters.transport import AnswerLostError, ChannelTransport, HttpCall, NotSentError
 from gateway.clock import Clock
-from gateway.domain.outcomes import CancelOutcome, NotSent, PayOutcome, QueryOutcome, RefundOutcome, RefundQueryOutcome, Unknown
+from gateway.domain.outcomes import (
+    CancelOutcome,
+    NotSent,
+    PayOutcome,
+    QueryOutcome,
+    RefundOutcome,
+    RefundQueryOutcome,
+    Unknown,
+)
 from gateway.limits import CALLBACK_BODY_BYTES_MAX, EVIDENCE_CHARS_MAX
 from gateway.telemetry.metrics import UNLISTED_CODES
 from security.rsa_signing import RsaSigner
 
 HTTP_OK: Final = 200
-HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded;charset=utf-8", "Accept": "application/json"}
+HEADERS: Final = {
+    "Content-Type": "application/x-www-form-urlencoded;charset=utf-8",
+    "Accept": "application/json",
+}
 
 _T = TypeVar("_T", PayOutcome, QueryOutcome, CancelOutcome, RefundOutcome, RefundQueryOutcome)
 
 
 def build(credentials: Credentials, transport: ChannelTransport, clock: Clock) -> "AlipayChannel":
-    """The channel of one account. Raises RsaKeyInvalid or ValueError for keys and certificates that cannot be read."""
+    """The channel of one account.
+
+    Raises RsaKeyInvalid or ValueError for keys and certificates that cannot be read.
+    """
     return AlipayChannel(credentials, transport, clock)
 
 
@@ -38,7 +60,10 @@ class Reply:
 
 
 class AlipayChannel:
-    """See `adapters.channel.Channel`. Holds no state but keys: any number of calls may run at once."""
+    """See `adapters.channel.Channel`.
+
+    Holds no state but keys: any number of calls may run at once.
+    """
 
     def __init__(self, credentials: Credentials, transport: ChannelTransport, clock: Clock) -> None:
         self._account = credentials
@@ -58,22 +83,32 @@ class AlipayChannel:
         seller_id = self._account.seller_id
         notify_url = request.notify_url or self._account.notify_url
         if request.flow is Flow.QR:
-            reply = await self._ask(wire.PRECREATE, translate.precreate_biz(request), request, notify_url)
-            return _judged("precreate", reply, lambda answer: translate.precreated(answer, request, seller_id))
+            reply = await self._ask(
+                wire.PRECREATE, translate.precreate_biz(request), request, notify_url
+            )
+            return _judged(
+                "precreate", reply, lambda answer: translate.precreated(answer, request, seller_id)
+            )
         reply = await self._ask(wire.PAY, translate.pay_biz(request), request, notify_url)
         outcome = _judged("pay", reply, lambda answer: translate.paid(answer, request, seller_id))
         assert request.auth_code is not None
-        return replace(outcome, evidence=outcome.evidence.replace(request.auth_code.reveal(), "***"))
+        return replace(
+            outcome, evidence=outcome.evidence.replace(request.auth_code.reveal(), "***")
+        )
 
     async def query(self, trade: TradeRef) -> QueryOutcome:
         """alipay.trade.query."""
         reply = await self._ask(wire.QUERY, wire.TradeBiz(out_trade_no=trade.out_trade_no), trade)
-        return _judged("query", reply, lambda answer: translate.queried(answer, trade, self._account.seller_id))
+        return _judged(
+            "query", reply, lambda answer: translate.queried(answer, trade, self._account.seller_id)
+        )
 
     async def cancel(self, trade: TradeRef) -> CancelOutcome:
-        """alipay.trade.cancel, for both flows: it ends a QR code nobody scanned, closes a trade that waits, and gives back a paid one.
+        """alipay.trade.cancel, for both flows: it ends a QR code nobody scanned, closes a trade
+        that waits, and gives back a paid one.
 
-        alipay.trade.close would refuse the first and the last of these, and which it is we cannot know when we send.
+        alipay.trade.close would refuse the first and the last of these, and which it is we cannot
+        know when we send.
         """
         reply = await self._ask(wire.CANCEL, wire.TradeBiz(out_trade_no=trade.out_trade_no), trade)
         return _judged("cancel", reply, lambda answer: translate.canceled(answer, trade))
@@ -86,12 +121,19 @@ class AlipayChannel:
 
     async def query_refund(self, request: RefundRequest) -> RefundQueryOutcome:
         """alipay.trade.fastpay.refund.query."""
-        biz = wire.RefundQueryBiz(out_trade_no=request.out_trade_no, out_request_no=request.out_refund_no)
+        biz = wire.RefundQueryBiz(
+            out_trade_no=request.out_trade_no, out_request_no=request.out_refund_no
+        )
         reply = await self._ask(wire.REFUND_QUERY, biz, request)
-        return _judged("refund_query", reply, lambda answer: translate.refund_queried(answer, request))
+        return _judged(
+            "refund_query", reply, lambda answer: translate.refund_queried(answer, request)
+        )
 
     def read_callback(self, headers: Mapping[str, str], body: bytes) -> Callback:
-        """A trade_status_sync notify: a form, signed over its decoded parameters. The headers say nothing that counts."""
+        """A trade_status_sync notify: a form, signed over its decoded parameters.
+
+        The headers say nothing that counts.
+        """
         del headers
         if len(body) > CALLBACK_BODY_BYTES_MAX:
             raise CallbackRefused("too_long")
@@ -114,11 +156,22 @@ class AlipayChannel:
         return CallbackAnswer(status=400, content_type="text/plain", body=b"failure")
 
     async def _ask(
-        self, method: str, biz: msgspec.Struct, asked: PayRequest | TradeRef | RefundRequest, notify_url: str | None = None
+        self,
+        method: str,
+        biz: msgspec.Struct,
+        asked: PayRequest | TradeRef | RefundRequest,
+        notify_url: str | None = None,
     ) -> Reply | NotSent | Unknown:
         """One signed request to the host `asked` names, and its verified answer."""
         body = await self._signed_form(method, biz, notify_url)
-        call = HttpCall(method="POST", url=self._urls[asked.host], headers=HEADERS, body=body, deadline=asked.deadline, operation=method)
+        call = HttpCall(
+            method="POST",
+            url=self._urls[asked.host],
+            headers=HEADERS,
+            body=body,
+            deadline=asked.deadline,
+            operation=method,
+        )
         try:
             http = await self._transport.send(call)
         except NotSentError as failure:
@@ -146,19 +199,25 @@ class AlipayChannel:
         return urlencode(params).encode("ascii")
 
     def _believed(self, method: str, body: bytes) -> Reply | Unknown:
-        """Nothing is read for its meaning before the signature is right; a refusal's own words are kept for people."""
+        """Nothing is read for its meaning before the signature is right; a refusal's own words are
+        kept for people.
+        """
         evidence = body.decode("utf-8", "replace")[:EVIDENCE_CHARS_MAX]
         try:
             signed = open_answer(body, method)
             doubt = self._trust.doubt_answer(signed)
             if doubt is not None:
                 return Unknown(reason=doubt, evidence=evidence)
-            return Reply(answer=msgspec.json.decode(signed.content, type=wire.Answer), evidence=evidence)
+            return Reply(
+                answer=msgspec.json.decode(signed.content, type=wire.Answer), evidence=evidence
+            )
         except ValueError:  # of the scanner, or of msgspec
             return Unknown(reason="unreadable", evidence=evidence)
 
 
-def _judged(operation: str, reply: Reply | NotSent | Unknown, judge: Callable[[wire.Answer], _T]) -> _T | NotSent | Unknown:
+def _judged(
+    operation: str, reply: Reply | NotSent | Unknown, judge: Callable[[wire.Answer], _T]
+) -> _T | NotSent | Unknown:
     """The outcome with its evidence; a word in no table is counted."""
     if not isinstance(reply, Reply):
         return reply

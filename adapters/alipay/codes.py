@@ -1,8 +1,10 @@
-"""Alipay's words and what they prove, as data. A word that stands in no table here is `Unknown`, and counted.
+"""Alipay's words and what they prove, as data.
 
-Sources: opendocs.alipay.com, the common codes and the error tables of alipay.trade.pay, .query, .cancel and .refund.
-`code` decides, unless it is 40004 ("business failed"): then `sub_code` does. Every row is a ready-made outcome; `translate` adds
-the word as it was received.
+A word that stands in no table here is `Unknown`, and counted.
+
+Sources: opendocs.alipay.com, the common codes and the error tables of alipay.trade.pay, .query,
+.cancel and .refund. `code` decides, unless it is 40004 ("business failed"): then `sub_code` does.
+Every row is a ready-made outcome; `translate` adds the word as it was received.
 """
 
 from collections.abc import Mapping
@@ -38,7 +40,8 @@ RefundQueryRow: TypeAlias = RefundNotFound | Unknown
 
 
 def word(sub_code: str) -> str:
-    """`ACQ.SYSTEM_ERROR`, `aop.ACQ.SYSTEM_ERROR` and the misspelt `AQC.SYSTEM_ERROR` are one word: what follows the last dot.
+    """`ACQ.SYSTEM_ERROR`, `aop.ACQ.SYSTEM_ERROR` and the misspelt `AQC.SYSTEM_ERROR` are one word:
+    what follows the last dot.
 
     Not "contains": a new, longer word must not be taken for the shorter one inside it.
     """
@@ -75,7 +78,8 @@ PAY_CODES: Final[Mapping[str, PayRow]] = MappingProxyType(
         "40001": _CONFIGURATION,
         "40002": _CONFIGURATION,
         "40003": _CONFIGURATION,
-        "40005": _merchant(FailureCode.CHANNEL_BUSY),  # isv.app-call-limited, isv.method-call-limited: nothing was begun
+        # isv.app-call-limited, isv.method-call-limited: nothing was begun.
+        "40005": _merchant(FailureCode.CHANNEL_BUSY),
         "40006": _CONFIGURATION,
     }
 )
@@ -88,7 +92,8 @@ PAY_WORDS: Final[Mapping[str, PayRow]] = MappingProxyType(
         "CONTEXT_INCONSISTENT": AlreadyExists(),
         "TRADE_BUYER_NOT_MATCH": AlreadyExists(),
         "TRADE_STATUS_ERROR": AlreadyExists(),
-        "TRADE_HAS_CLOSE": _customer(FailureCode.NOT_CHARGED, Retry.RESCAN),  # closed before: only a new number can be paid
+        # Closed before: only a new number can be paid.
+        "TRADE_HAS_CLOSE": _customer(FailureCode.NOT_CHARGED, Retry.RESCAN),
         # the customer's code
         "PAYMENT_AUTH_CODE_INVALID": _CODE_INVALID,
         "AUTH_TOKEN_IS_NOT_EXIST": _CODE_INVALID,
@@ -125,11 +130,15 @@ PAY_WORDS: Final[Mapping[str, PayRow]] = MappingProxyType(
         "TOTAL_FEE_EXCEED": _OUR_REQUEST,
     }
 )
-PAY_FAMILIES: Final[Mapping[str, PayRow]] = MappingProxyType({"MERCHANT_": _RESTRICTED})  # a whole family by its prefix
+# A whole family by its prefix.
+PAY_FAMILIES: Final[Mapping[str, PayRow]] = MappingProxyType({"MERCHANT_": _RESTRICTED})
 
-# --- the calls that follow; the common codes (limits, permissions, faults) prove nothing about a trade that may exist
+# --- the calls that follow; the common codes (limits, permissions, faults) prove nothing about a
+# trade that may exist
 
-_COMMON: Final = MappingProxyType(dict.fromkeys(("20000", "20001", "40001", "40002", "40003", "40005", "40006"), UNDECIDED))
+_COMMON: Final = MappingProxyType(
+    dict.fromkeys(("20000", "20001", "40001", "40002", "40003", "40005", "40006"), UNDECIDED)
+)
 
 QUERY_CODES: Final[Mapping[str, QueryRow]] = _COMMON
 QUERY_WORDS: Final[Mapping[str, QueryRow]] = MappingProxyType(
@@ -140,7 +149,9 @@ QUERY_WORDS: Final[Mapping[str, QueryRow]] = MappingProxyType(
     }
 )
 
-CANCEL_CODES: Final[Mapping[str, CancelRow]] = MappingProxyType({**_COMMON, "20000": CallAgain(), "40005": CallAgain()})
+CANCEL_CODES: Final[Mapping[str, CancelRow]] = MappingProxyType(
+    {**_COMMON, "20000": CallAgain(), "40005": CallAgain()}
+)
 CANCEL_WORDS: Final[Mapping[str, CancelRow]] = MappingProxyType(
     {
         "SYSTEM_ERROR": CallAgain(),
@@ -162,7 +173,8 @@ REFUND_CODES: Final[Mapping[str, RefundRow]] = _COMMON
 REFUND_WORDS: Final[Mapping[str, RefundRow]] = MappingProxyType(
     {
         "SYSTEM_ERROR": UNDECIDED,
-        "DISCORDANT_REPEAT_REQUEST": UNDECIDED,  # the number was used with another amount: what it moved is for a query to say
+        # The number was used with another amount: what it moved is for a query to say.
+        "DISCORDANT_REPEAT_REQUEST": UNDECIDED,
         "REFUND_CHARGE_ERROR": UNDECIDED,  # later, with the same number
         "SELLER_BALANCE_NOT_ENOUGH": RefundDeclined(code="merchant_balance", needs_action=True),
         "REFUND_AMT_NOT_EQUAL_TOTAL": _NOT_REFUNDED,

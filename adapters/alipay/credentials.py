@@ -17,12 +17,14 @@ NEEDED: Final = {
 
 
 class Credentials(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """One application at Alipay's open platform, bound to the seller `seller_id` (the 2088... number).
+    """One application at Alipay's open platform,
+    bound to the seller `seller_id` (the 2088... number).
 
-    Keys and certificates are texts: PEM, or for keys the bare base64 that the console shows. Mode `public_key` needs
-    `alipay_public_key`; mode `certificate` needs the three certificates. Raises ValueError (a ValidationError while decoding).
-    `second_gateway_url` is asked when `gateway_url` cannot be reached. Alipay documents one host only, so there is none by default: name
-    one only if Alipay gave it to you as another door of the same gateway.
+    Keys and certificates are texts: PEM, or for keys the bare base64 that the console shows. Mode
+    `public_key` needs `alipay_public_key`; mode `certificate` needs the three certificates. Raises
+    ValueError (a ValidationError while decoding). `second_gateway_url` is asked when `gateway_url`
+    cannot be reached. Alipay documents one host only, so there is none by default: name one only if
+    Alipay gave it to you as another door of the same gateway.
     """
 
     app_id: Word
@@ -42,11 +44,21 @@ class Credentials(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
         """Refuse an account that could not verify a single answer."""
         missing = [name for name in NEEDED[self.mode] if not getattr(self, name)]
         if missing:
-            raise ValueError(f"mode {self.mode!r} needs {', '.join(missing)}: copy them from the application's page at Alipay")
+            raise ValueError(
+                f"mode {self.mode!r} needs {', '.join(missing)}: "
+                f"copy them from the application's page at Alipay"
+            )
         if self.second_gateway_url == self.gateway_url:
-            raise ValueError("second_gateway_url is gateway_url again: leave it out, or name another host of the same gateway")
+            raise ValueError(
+                "second_gateway_url is gateway_url again: "
+                "leave it out, or name another host of the same gateway"
+            )
 
     @property
     def gateway_urls(self) -> tuple[str, ...]:
         """By host number: the main one, and the second if there is one."""
-        return (self.gateway_url,) if self.second_gateway_url is None else (self.gateway_url, self.second_gateway_url)
+        return (
+            (self.gateway_url,)
+            if self.second_gateway_url is None
+            else (self.gateway_url, self.second_gateway_url)
+        )

@@ -1,4 +1,7 @@
-"""What Alipay can do, as data. Times: docs of 当面付 "条码支付" and "扫码支付", condensed in one schedule a flow."""
+"""What Alipay can do, as data.
+
+Times: docs of 当面付 "条码支付" and "扫码支付", condensed in one schedule a flow.
+"""
 
 import re
 from types import MappingProxyType
@@ -16,9 +19,11 @@ CODE = Schedule(
     query_every_ms_max=3_000,
     typing_cancel_ms=TYPING_MS,
     unknown_cancel_ms=30_000,
-    absent_cancel_ms=10_000,  # two queries that found nothing: it hardly arrived, and the customer waits
+    # Two queries that found nothing: it hardly arrived, and the customer waits.
+    absent_cancel_ms=10_000,
     cancel_not_before_ms=3_000,  # never right after the pay call
-    acts_until_ms=TYPING_MS + 10_000,  # goes out as time_expire: after our own cancel, so that the cancel decides
+    # Goes out as time_expire: after our own cancel, so that the cancel decides.
+    acts_until_ms=TYPING_MS + 10_000,
     proof_margin_ms=5_000,
 )
 
@@ -27,7 +32,8 @@ QR = Schedule(
     query_every_ms=5_000,
     query_every_ms_max=60_000,
     typing_cancel_ms=None,
-    unknown_cancel_ms=30_000,  # the answer that carries the code was lost, so nobody can have seen it: give up early
+    # The answer that carries the code was lost, so nobody can have seen it: give up early.
+    unknown_cancel_ms=30_000,
     absent_cancel_ms=None,  # "no such trade" only says that nobody has scanned yet
     cancel_not_before_ms=0,
     acts_until_ms=None,

@@ -1,8 +1,10 @@
-r"""Alipay's signatures, pure: what is signed in a request, an answer and a notify, and whose key verifies it.
+r"""Alipay's signatures, pure: what is signed in a request, an answer and a notify,
+and whose key verifies it.
 
-Source: opendocs.alipay.com, common/057k53 (sign) and common/02mse7 (verify); certificate numbers as its own SDKs compute them.
-RSA itself is security.rsa_signing. An answer is verified over the bytes of its inner object as they came: parsed and dumped again
-they would differ (`\/`, blanks, order), so a scanner finds where that object begins and ends.
+Source: opendocs.alipay.com, common/057k53 (sign) and common/02mse7 (verify); certificate numbers as
+its own SDKs compute them. RSA itself is security.rsa_signing. An answer is verified over the bytes
+of its inner object as they came: parsed and dumped again they would differ (`\/`, blanks, order),
+so a scanner finds where that object begins and ends.
 """
 
 import hashlib
@@ -16,7 +18,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from adapters.alipay.credentials import Credentials
-from gateway.limits import ALIPAY_ANSWER_BYTES_MAX, ALIPAY_ANSWER_DEPTH_MAX, ALIPAY_NOTIFY_FIELDS_MAX
+from gateway.limits import (
+    ALIPAY_ANSWER_BYTES_MAX,
+    ALIPAY_ANSWER_DEPTH_MAX,
+    ALIPAY_NOTIFY_FIELDS_MAX,
+)
 from security.rsa_signing import load_public_key, rsa_verify
 
 RSA_SIGNATURE_OIDS = "1.2.840.113549.1.1."  # a root bundle also holds SM2 roots, which do not count
@@ -25,7 +31,9 @@ ERROR_NODE = "error_response"
 
 @dataclass(frozen=True, slots=True)
 class SignedAnswer:
-    """An answer taken apart but not yet believed: `content` is the inner object exactly as received."""
+    """An answer taken apart but not yet believed:
+    `content` is the inner object exactly as received.
+    """
 
     content: bytes
     signature: str | None
@@ -35,8 +43,8 @@ class SignedAnswer:
 class Trust:
     """Whom we believe, and what a request says about our own certificate.
 
-    The pinned certificate is trusted because the merchant stored it; a number we do not have is never looked up, since that would
-    let a stranger's callback make us call out.
+    The pinned certificate is trusted because the merchant stored it; a number we do not have is
+    never looked up, since that would let a stranger's callback make us call out.
     """
 
     def __init__(self, credentials: Credentials) -> None:
@@ -62,31 +70,49 @@ class Trust:
         return None if rsa_verify(self._key, answer.content, answer.signature) else "bad_signature"
 
     def believed_notify(self, params: Mapping[str, str]) -> dict[str, str] | None:
-        """The parameters that a genuine notify vouches for, empty ones left out; None: it is not genuine.
+        """The parameters that a genuine notify vouches for, empty ones left out;
+        None: it is not genuine.
 
-        The official rule signs empty values too; some of Alipay's senders leave them out, so that form is tried second. There an
-        outsider could add empty parameters, which is why none is ever handed on.
+        The official rule signs empty values too; some of Alipay's senders leave them out, so that
+        form is tried second. There an outsider could add empty parameters, which is why none is
+        ever handed on.
         """
         filled = {name: value for name, value in params.items() if value}
-        if self._certificate_sn is not None and filled.get("alipay_cert_sn", self._certificate_sn) != self._certificate_sn:
+        if (
+            self._certificate_sn is not None
+            and filled.get("alipay_cert_sn", self._certificate_sn) != self._certificate_sn
+        ):
             return None
         signature = filled.get("sign", "")
-        genuine = any(rsa_verify(self._key, notify_content(form), signature) for form in (params, filled))
+        genuine = any(
+            rsa_verify(self._key, notify_content(form), signature) for form in (params, filled)
+        )
         return filled if genuine else None
 
 
 def request_content(params: Mapping[str, str]) -> bytes:
-    """What a request signs: every parameter but `sign` and the blank ones, sorted by bytes, raw, joined by `&`."""
-    return _joined({name: value for name, value in params.items() if name != "sign" and value.strip()})
+    """What a request signs: every parameter but `sign` and the blank ones, sorted by bytes, raw,
+    joined by `&`.
+    """
+    return _joined(
+        {name: value for name, value in params.items() if name != "sign" and value.strip()}
+    )
 
 
 def notify_content(params: Mapping[str, str]) -> bytes:
-    """What a notify signs: as in a request, but without `sign_type`, and with the empty values given."""
-    return _joined({name: value for name, value in params.items() if name not in {"sign", "sign_type"}})
+    """What a notify signs: as in a request, but without `sign_type`,
+    and with the empty values given.
+    """
+    return _joined(
+        {name: value for name, value in params.items() if name not in {"sign", "sign_type"}}
+    )
 
 
 def read_notify(body: bytes) -> dict[str, str]:
-    """The form's parameters, decoded once. Raises ValueError for a duplicate name, a nameless pair, or text that is not UTF-8."""
+    """The form's parameters, decoded once.
+
+    Raises ValueError for a duplicate name, a nameless pair, or text that is not UTF-8.
+    """
     pairs = parse_qsl(
         body.decode("ascii"),
         keep_blank_values=True,
@@ -101,14 +127,20 @@ def read_notify(body: bytes) -> dict[str, str]:
 
 
 def open_answer(body: bytes, method: str) -> SignedAnswer:
-    """Find the inner object of `method`'s answer (or `error_response`), its signature and its certificate. Raises ValueError."""
+    """Find the inner object of `method`'s answer (or `error_response`), its signature and its
+    certificate. Raises ValueError.
+    """
     if len(body) > ALIPAY_ANSWER_BYTES_MAX:
         raise ValueError("longer than any answer")
     members = json_members(body)
     content = members.get(method.replace(".", "_") + "_response", members.get(ERROR_NODE))
     if content is None or not content.startswith(b"{"):
         raise ValueError("no inner object of this method")
-    return SignedAnswer(content=content, signature=_text(members.get("sign")), certificate_sn=_text(members.get("alipay_cert_sn")))
+    return SignedAnswer(
+        content=content,
+        signature=_text(members.get("sign")),
+        certificate_sn=_text(members.get("alipay_cert_sn")),
+    )
 
 
 _BLANK = re.compile(rb"[ \t\r\n]*")
@@ -119,9 +151,11 @@ _CLOSING = {ord("{"): ord("}"), ord("["): ord("]")}
 
 
 def json_members(text: bytes) -> dict[str, bytes]:
-    """The members of the outermost JSON object: name -> the bytes of its value exactly as they stand. Raises ValueError.
+    """The members of the outermost JSON object: name -> the bytes of its value exactly as they
+    stand. Raises ValueError.
 
-    Linear and without recursion. Inside a value only strings and brackets are followed: decoding it is the reader's business.
+    Linear and without recursion. Inside a value only strings and brackets are followed: decoding it
+    is the reader's business.
     """
     members: dict[str, bytes] = {}
     at = _expect(text, 0, b"{")
@@ -207,7 +241,11 @@ def certificate_sn(pem: str) -> str:
 
 def root_certificate_sn(bundle_pem: str) -> str:
     """The numbers of the bundle's RSA roots, in its order, joined by `_`. Raises ValueError."""
-    rsa_roots = [each for each in _certificates(bundle_pem) if each.signature_algorithm_oid.dotted_string.startswith(RSA_SIGNATURE_OIDS)]
+    rsa_roots = [
+        each
+        for each in _certificates(bundle_pem)
+        if each.signature_algorithm_oid.dotted_string.startswith(RSA_SIGNATURE_OIDS)
+    ]
     if not rsa_roots:
         raise ValueError("the root bundle holds no RSA certificate: is it alipayRootCert.crt?")
     return "_".join(map(_serial, rsa_roots))
@@ -223,14 +261,18 @@ def _certificates(pem: str) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(pem.encode("ascii"))
     except ValueError as failure:
-        raise ValueError("this is no certificate in PEM: was it cut, or is it a bare key?") from failure
+        raise ValueError(
+            "this is no certificate in PEM: was it cut, or is it a bare key?"
+        ) from failure
 
 
 def _rsa_key(certificate: x509.Certificate) -> RSAPublicKey:
     key = certificate.public_key()
     if isinstance(key, RSAPublicKey):
         return key
-    raise ValueError("the Alipay certificate holds no RSA key: RSA2 needs alipayCertPublicKey_RSA2.crt")
+    raise ValueError(
+        "the Alipay certificate holds no RSA key: RSA2 needs alipayCertPublicKey_RSA2.crt"
+    )
 
 
 def _joined(params: Mapping[str, str]) -> bytes:

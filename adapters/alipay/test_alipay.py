@@ -1,7 +1,9 @@
-"""The Alipay adapter from the caller's side: what each answer proves, what goes out, which callbacks are believed.
+"""The Alipay adapter from the caller's side: what each answer proves, what goes out, which
+callbacks are believed.
 
-`Alipay` below is the other end of the wire, reduced to a key: it signs whatever a test tells it to say. The real protocol
-server stands in `sandbox/alipay`; tests/integration/test_alipay_sandbox.py runs against it.
+`Alipay` below is the other end of the wire, reduced to a key: it signs whatever a test tells it to
+say. The real protocol server stands in `sandbox/alipay`; tests/integration/test_alipay_sandbox.py
+runs against it.
 """
 
 import base64
@@ -25,6 +27,7 @@ from adapters.alipay.credentials import Credentials
 from adapters.channel import Flow, PayRequest, RefundRequest, TradeRef
 from adapters.transport import AnswerLostError, HttpAnswer, HttpCall, InlineExecutor, NotSentError
 from gateway.clock import SystemClock
+from gateway.domain.outcomes import Succeeded
 from security.secret import Secret, decode_hook
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -35,12 +38,18 @@ OURS, THEIRS = (rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
 
 
 def public_pem(key: rsa.RSAPrivateKey) -> str:
-    return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+    return (
+        key.public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        .decode()
+    )
 
 
 def private_pem(key: rsa.RSAPrivateKey) -> str:
     form = serialization.PrivateFormat.PKCS8
-    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
+    return key.private_bytes(
+        serialization.Encoding.PEM, form, serialization.NoEncryption()
+    ).decode()
 
 
 def signature(content: bytes, key: rsa.RSAPrivateKey = THEIRS) -> str:
@@ -53,15 +62,23 @@ class SettledClock(SystemClock):
 
 
 class Alipay:
-    """Says what it is told, and remembers what it was asked. Give `says` a fixture's name, an inner object, raw bytes or an error."""
+    """Says what it is told, and remembers what it was asked.
 
-    def __init__(self, says: Any, status: int = 200, signing_key: rsa.RSAPrivateKey = THEIRS) -> None:
+    Give `says` a fixture's name, an inner object, raw bytes or an error.
+    """
+
+    def __init__(
+        self, says: Any, status: int = 200, signing_key: rsa.RSAPrivateKey = THEIRS
+    ) -> None:
         self.says, self.status, self.signing_key = says, status, signing_key
         self.asked: list[dict[str, str]] = []
         self.signing_executor = InlineExecutor()
 
     async def send(self, call: HttpCall) -> HttpAnswer:
-        assert (call.method, call.url) == ("POST", "https://openapi.alipay.com/gateway.do?charset=utf-8")
+        assert (call.method, call.url) == (
+            "POST",
+            "https://openapi.alipay.com/gateway.do?charset=utf-8",
+        )
         params = dict(parse_qsl(call.body.decode(), strict_parsing=True))
         self.asked.append(params)
         if isinstance(self.says, Exception):
@@ -71,9 +88,15 @@ class Alipay:
 
     def _envelope(self, method: str) -> bytes:
         said = fixture(self.says) if isinstance(self.says, str) else self.says
-        content = json.dumps(said, ensure_ascii=False, separators=(",", ":")).replace("/", "\\/").encode()
+        content = (
+            json.dumps(said, ensure_ascii=False, separators=(",", ":")).replace("/", "\\/").encode()
+        )
         sign = signature(content, self.signing_key).encode()
-        return b'{"%s_response":%s,"sign":"%s"}' % (method.replace(".", "_").encode(), content, sign)
+        return b'{"%s_response":%s,"sign":"%s"}' % (
+            method.replace(".", "_").encode(),
+            content,
+            sign,
+        )
 
 
 def fixture(name: str, **changed: str | None) -> dict[str, Any]:
@@ -118,7 +141,15 @@ CODE_PAY = PayRequest(
     deadline=0.0,
 )
 QR_PAY = replace(CODE_PAY, flow=Flow.QR, auth_code=None, not_after=SENT_AT + timedelta(seconds=299))
-TRADE = TradeRef(out_trade_no=NUMBER, amount=12_850, currency="CNY", flow=Flow.CODE, sent_at=SENT_AT, channel_trade_no=None, deadline=0.0)
+TRADE = TradeRef(
+    out_trade_no=NUMBER,
+    amount=12_850,
+    currency="CNY",
+    flow=Flow.CODE,
+    sent_at=SENT_AT,
+    channel_trade_no=None,
+    deadline=0.0,
+)
 REFUND = RefundRequest(
     out_trade_no=NUMBER,
     channel_trade_no=None,
@@ -137,7 +168,10 @@ def told(outcome: Any) -> str:
     name = type(outcome).__name__
     match name:
         case "Declined":
-            return f"Declined {outcome.code.value} {outcome.retry.value} {'elsewhere' if outcome.failover_useful else 'here'}"
+            return (
+                f"Declined {outcome.code.value} {outcome.retry.value} "
+                f"{'elsewhere' if outcome.failover_useful else 'here'}"
+            )
         case "Unknown" | "NotSent":
             return f"{name} {outcome.reason}"
         case "Mismatch":
@@ -165,24 +199,42 @@ PAY_TOLD = [
     (fixture("pay_succeeded", out_trade_no=None), "Unknown incomplete"),
     (fixture("pay_succeeded", trade_no=None), "Unknown incomplete"),
     (fixture("pay_payer_typing", out_trade_no="TG0"), "Mismatch out_trade_no"),
-    ({"code": "40005", "sub_code": "isv.app-call-limited"}, "Declined channel_busy other_method elsewhere"),
-    ({"code": "40002", "sub_code": "isv.invalid-signature"}, "Declined channel_configuration other_method elsewhere"),
+    (
+        {"code": "40005", "sub_code": "isv.app-call-limited"},
+        "Declined channel_busy other_method elsewhere",
+    ),
+    (
+        {"code": "40002", "sub_code": "isv.invalid-signature"},
+        "Declined channel_configuration other_method elsewhere",
+    ),
     ({"code": "99999"}, "Unknown unlisted_code"),
     ({"code": 10000}, "Unknown unreadable"),
     ({}, "Unknown unreadable"),
     (business_failed("ACQ.SYSTEM_ERROR"), "Unknown undecided"),
     (business_failed("aop.ACQ.SYSTEM_ERROR"), "Unknown undecided"),
     (business_failed("AQC.SYSTEM_ERROR"), "Unknown undecided"),
-    (business_failed("AQC.BUYER_BALANCE_NOT_ENOUGH"), "Declined insufficient_balance other_method here"),
+    (
+        business_failed("AQC.BUYER_BALANCE_NOT_ENOUGH"),
+        "Declined insufficient_balance other_method here",
+    ),
     (business_failed("ACQ.NOT_BUYER_BALANCE_NOT_ENOUGH"), "Unknown unlisted_code"),
     (business_failed("ACQ.TRADE_HAS_SUCCESS"), "AlreadyExists"),
     (business_failed("ACQ.CONTEXT_INCONSISTENT"), "AlreadyExists"),
     (business_failed("ACQ.TRADE_HAS_CLOSE"), "Declined not_charged rescan here"),
-    (business_failed("ACQ.BUYER_PAYMENT_AMOUNT_MONTH_LIMIT_ERROR"), "Declined payer_limit_exceeded other_method here"),
+    (
+        business_failed("ACQ.BUYER_PAYMENT_AMOUNT_MONTH_LIMIT_ERROR"),
+        "Declined payer_limit_exceeded other_method here",
+    ),
     (business_failed("ACQ.PAYMENT_REQUEST_HAS_RISK"), "Declined risk_refused other_method here"),
     (business_failed("ACQ.PULL_MOBILE_CASHIER_FAIL"), "Declined payment_refused rescan here"),
-    (business_failed("ACQ.SELLER_BEEN_BLOCKED"), "Declined merchant_restricted other_method elsewhere"),
-    (business_failed("ACQ.MERCHANT_AGREEMENT_INVALID"), "Declined merchant_restricted other_method elsewhere"),
+    (
+        business_failed("ACQ.SELLER_BEEN_BLOCKED"),
+        "Declined merchant_restricted other_method elsewhere",
+    ),
+    (
+        business_failed("ACQ.MERCHANT_AGREEMENT_INVALID"),
+        "Declined merchant_restricted other_method elsewhere",
+    ),
     (business_failed("ACQ.TOTAL_FEE_EXCEED"), "Declined request_refused none here"),
     (business_failed("ACQ.SOMETHING_NEW"), "Unknown unlisted_code"),
     (business_failed(""), "Unknown unlisted_code"),
@@ -256,17 +308,30 @@ CALLS: dict[str, Callable[[AlipayChannel], Any]] = {
     "refund": lambda made: made.refund(REFUND),
     "refund_query": lambda made: made.query_refund(REFUND),
 }
-TOLD = {"pay": PAY_TOLD, "precreate": PRECREATE_TOLD, "query": QUERY_TOLD, "cancel": CANCEL_TOLD} | {
+TOLD = {
+    "pay": PAY_TOLD,
+    "precreate": PRECREATE_TOLD,
+    "query": QUERY_TOLD,
+    "cancel": CANCEL_TOLD,
+} | {
     "refund": REFUND_TOLD,
     "refund_query": REFUND_QUERY_TOLD,
 }
 
 
 def unlisted(operation: str) -> float:
-    return REGISTRY.get_sample_value("tillgate_channel_unlisted_codes_total", {"channel": "alipay", "operation": operation}) or 0.0
+    return (
+        REGISTRY.get_sample_value(
+            "tillgate_channel_unlisted_codes_total", {"channel": "alipay", "operation": operation}
+        )
+        or 0.0
+    )
 
 
-@pytest.mark.parametrize(("call", "says", "outcome"), [(call, says, outcome) for call, rows in TOLD.items() for says, outcome in rows])
+@pytest.mark.parametrize(
+    ("call", "says", "outcome"),
+    [(call, says, outcome) for call, rows in TOLD.items() for says, outcome in rows],
+)
 async def test_what_an_answer_proves(call: str, says: Any, outcome: str) -> None:
     alipay = Alipay(says)
     before = unlisted(call)
@@ -287,7 +352,10 @@ async def test_what_an_answer_proves(call: str, says: Any, outcome: str) -> None
         (Alipay("pay_succeeded", status=429), "Unknown http_429"),
         (Alipay("pay_succeeded", signing_key=OURS), "Unknown bad_signature"),
         (Alipay("pay_code_invalid", signing_key=OURS), "Unknown bad_signature"),
-        (Alipay(b'{"error_response":{"code":"40002","sub_code":"isv.invalid-app-id"}}'), "Unknown unsigned"),
+        (
+            Alipay(b'{"error_response":{"code":"40002","sub_code":"isv.invalid-app-id"}}'),
+            "Unknown unsigned",
+        ),
         (Alipay(b"<html>502</html>"), "Unknown unreadable"),
         (Alipay(b""), "Unknown unreadable"),
     ],
@@ -298,13 +366,23 @@ async def test_what_is_not_believed(call: str, alipay: Alipay, outcome: str) -> 
 
 async def test_a_success_is_told_whole() -> None:
     paid = await channel(Alipay("pay_succeeded")).pay(CODE_PAY)
-    assert (paid.amount, paid.channel_trade_no, paid.received_amount) == (12_850, "2026112122001425561407385962", 12_850)  # type: ignore[union-attr]
-    assert paid.paid_at == datetime(2026, 11, 21, 12, 15, 9, tzinfo=UTC)  # type: ignore[union-attr]
-    assert paid.payer_masked == "159****0000"  # type: ignore[union-attr]
-    assert [(each.amount, each.funded_by) for each in paid.discounts] == [(200, "merchant"), (300, "channel")]  # type: ignore[union-attr]
+    assert isinstance(paid, Succeeded)
+    assert (paid.amount, paid.channel_trade_no, paid.received_amount) == (
+        12_850,
+        "2026112122001425561407385962",
+        12_850,
+    )
+    assert paid.paid_at == datetime(2026, 11, 21, 12, 15, 9, tzinfo=UTC)
+    assert paid.payer_masked == "159****0000"
+    assert [(each.amount, each.funded_by) for each in paid.discounts] == [
+        (200, "merchant"),
+        (300, "channel"),
+    ]
 
 
 async def test_an_echoed_payment_code_stays_out_of_the_evidence() -> None:
-    paid = await channel(Alipay(fixture("pay_succeeded", store_name="281234567890123456"))).pay(CODE_PAY)
+    paid = await channel(Alipay(fixture("pay_succeeded", store_name="281234567890123456"))).pay(
+        CODE_PAY
+    )
     assert "281234567890123456" not in repr(paid)
     assert "***" in paid.evidence

@@ -1,4 +1,6 @@
-"""Alipay's canonical strings, the scanner and certificate numbers, with `python-alipay-sdk` as a second opinion."""
+"""Alipay's canonical strings, the scanner and certificate numbers,
+with `python-alipay-sdk` as a second opinion.
+"""
 
 import base64
 import json
@@ -32,14 +34,20 @@ from security.rsa_signing import load_public_key, rsa_verify
 
 KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
 PEM = serialization.Encoding.PEM
-PRIVATE_PEM = KEY.private_bytes(PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()).decode()
-PUBLIC_PEM = KEY.public_key().public_bytes(PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+PRIVATE_PEM = KEY.private_bytes(
+    PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+).decode()
+PUBLIC_PEM = (
+    KEY.public_key().public_bytes(PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+)
 OTHER = AliPay(appid="1", app_private_key_string=PRIVATE_PEM, alipay_public_key_string=PUBLIC_PEM)
 Taken = ParamSpec("Taken")
 Given = TypeVar("Given")
 
 
-def unless_refused(reader: Callable[Taken, Given], *args: Taken.args, **named: Taken.kwargs) -> Given | None:
+def unless_refused(
+    reader: Callable[Taken, Given], *args: Taken.args, **named: Taken.kwargs
+) -> Given | None:
     try:
         return reader(*args, **named)
     except ValueError:
@@ -75,11 +83,20 @@ def test_a_notify_signs_empty_values_too(params: dict[str, str], signed: str) ->
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.dictionaries(st.from_regex(r"[a-z_]{1,12}", fullmatch=True), st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip)))
+@given(
+    st.dictionaries(
+        st.from_regex(r"[a-z_]{1,12}", fullmatch=True),
+        st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip),
+    )
+)
 def test_the_other_library_signs_the_same_bytes(params: dict[str, str]) -> None:
     params = {name: value for name, value in params.items() if name != "sign"}
-    signature = base64.b64encode(KEY.sign(request_content(params), PKCS1v15(), hashes.SHA256())).decode()
-    assert OTHER.sign_data(dict(params)) == urlencode([*sorted(params.items()), ("sign", signature)])
+    signature = base64.b64encode(
+        KEY.sign(request_content(params), PKCS1v15(), hashes.SHA256())
+    ).decode()
+    assert OTHER.sign_data(dict(params)) == urlencode(
+        [*sorted(params.items()), ("sign", signature)]
+    )
 
 
 # --- the form of a notify
@@ -111,7 +128,10 @@ def test_a_notify_is_read_strictly(body: bytes, params: dict[str, str] | None) -
     [
         (b"{}", {}),
         (b' { "a" : 1 , "b":[{"c":"]}"}] } ', {"a": b"1", "b": b'[{"c":"]}"}]'}),
-        (rb'{"a":{"s":"}\",\"sign\":\"x"},"sign":"y"}', {"a": rb'{"s":"}\",\"sign\":\"x"}', "sign": b'"y"'}),
+        (
+            rb'{"a":{"s":"}\",\"sign\":\"x"},"sign":"y"}',
+            {"a": rb'{"s":"}\",\"sign\":\"x"}', "sign": b'"y"'},
+        ),
         (rb'{"a":{"url":"https:\/\/x"}}', {"a": rb'{"url":"https:\/\/x"}'}),
         (rb'{"\u0061":"\\"}', {"a": rb'"\\"'}),
         (b'{"a":-1.5e3,"b":true,"c":null}', {"a": b"-1.5e3", "b": b"true", "c": b"null"}),
@@ -149,10 +169,18 @@ JSON = st.recursive(
 
 @settings(deadline=None)
 @given(st.dictionaries(NASTY, JSON, max_size=5), st.booleans(), st.sampled_from(["", " ", "\n\t"]))
-def test_any_document_is_cut_where_it_was_joined(document: dict[str, object], ascii_only: bool, blank: str) -> None:
-    parts = {name: json.dumps(value, ensure_ascii=ascii_only).replace("/", "\\/").encode() for name, value in document.items()}
+def test_any_document_is_cut_where_it_was_joined(
+    document: dict[str, object], ascii_only: bool, blank: str
+) -> None:
+    parts = {
+        name: json.dumps(value, ensure_ascii=ascii_only).replace("/", "\\/").encode()
+        for name, value in document.items()
+    }
     pad = blank.encode()
-    joined = b",".join(pad + json.dumps(name).encode() + pad + b":" + pad + part + pad for name, part in parts.items())
+    joined = b",".join(
+        pad + json.dumps(name).encode() + pad + b":" + pad + part + pad
+        for name, part in parts.items()
+    )
     assert json_members(pad + b"{" + joined + pad + b"}" + pad) == parts
 
 
@@ -184,7 +212,9 @@ def test_only_the_methods_own_object_is_opened(body: bytes, content: bytes | Non
 # --- certificates
 
 
-def certificate(issuer: x509.Name, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey = KEY) -> str:
+def certificate(
+    issuer: x509.Name, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey = KEY
+) -> str:
     begin = datetime(2026, 1, 1, tzinfo=UTC)
     built = (
         x509.CertificateBuilder()
@@ -214,11 +244,18 @@ def test_the_other_library_computes_the_same_certificate_numbers() -> None:
     first, second = certificate(ISSUER), certificate(ISSUER)
     curve = certificate(ISSUER, ec.generate_private_key(ec.SECP256R1()))
     assert certificate_sn(first) == certificate_sn(first + second) == DCAliPay.get_cert_sn(first)
-    assert root_certificate_sn(f"{first}\n{curve}\n{second}") == DCAliPay.get_root_cert_sn(f"{first}\n{second}")
-    assert root_certificate_sn(first + curve + second) == f"{certificate_sn(first)}_{certificate_sn(second)}"
+    assert root_certificate_sn(f"{first}\n{curve}\n{second}") == DCAliPay.get_root_cert_sn(
+        f"{first}\n{second}"
+    )
+    assert (
+        root_certificate_sn(first + curve + second)
+        == f"{certificate_sn(first)}_{certificate_sn(second)}"
+    )
 
 
-@pytest.mark.parametrize("text", ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", PUBLIC_PEM])
+@pytest.mark.parametrize(
+    "text", ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", PUBLIC_PEM]
+)
 def test_what_is_no_certificate_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no certificate in PEM"):
         certificate_sn(text)
@@ -245,7 +282,25 @@ def test_fen_survive_the_wire(amount: int) -> None:
         ("1", 100),
         ("1.5", 150),
         ("100000000.00", 10_000_000_000),
-        *((text, None) for text in ("", "-1", "+1", "1.", ".5", "1.005", "1e2", "01.00", "1,000", " 1", "1\n", "١", "NaN", "99999999999")),
+        *(
+            (text, None)
+            for text in (
+                "",
+                "-1",
+                "+1",
+                "1.",
+                ".5",
+                "1.005",
+                "1e2",
+                "01.00",
+                "1,000",
+                " 1",
+                "1\n",
+                "١",
+                "NaN",
+                "99999999999",
+            )
+        ),
     ],
 )
 def test_only_plain_yuan_are_read(text: str, amount: int | None) -> None:

@@ -1,7 +1,9 @@
-"""Ours <-> Alipay's, pure. Answers that come here are already verified; what their words prove stands in `codes`.
+"""Ours <-> Alipay's, pure.
 
-A trade or refund that names another number, amount or seller than ours is `Mismatch`; one that says "yes" or "ended" and leaves out
-what we compare is `Unknown`.
+Answers that come here are already verified; what their words prove stands in `codes`.
+
+A trade or refund that names another number, amount or seller than ours is `Mismatch`; one that says
+"yes" or "ended" and leaves out what we compare is `Unknown`.
 """
 
 from collections.abc import Mapping
@@ -41,14 +43,19 @@ TERMINAL_ID_CHARS_MAX: Final = 32
 OPERATOR_ID_CHARS_MAX: Final = 28
 REFUND_REASON_CHARS_MAX: Final = 256
 
-_Row = TypeVar("_Row", codes.PayRow, codes.QueryRow, codes.CancelRow, codes.RefundRow, codes.RefundQueryRow)
+_Row = TypeVar(
+    "_Row", codes.PayRow, codes.QueryRow, codes.CancelRow, codes.RefundRow, codes.RefundQueryRow
+)
 
 
 # --- ours to theirs
 
 
 def pay_biz(request: PayRequest) -> wire.PayBiz:
-    """A barcode payment. The request must carry an auth code. `time_expire` is its last moment at Alipay."""
+    """A barcode payment.
+
+    The request must carry an auth code. `time_expire` is its last moment at Alipay.
+    """
     assert request.auth_code is not None, "a barcode payment needs an auth code"
     return wire.PayBiz(
         out_trade_no=request.out_trade_no,
@@ -66,7 +73,9 @@ def pay_biz(request: PayRequest) -> wire.PayBiz:
 
 
 def precreate_biz(request: PayRequest) -> wire.PrecreateBiz:
-    """A QR code that dies, with its trade, at the payment's expiry; both count in whole minutes from now."""
+    """A QR code that dies, with its trade, at the payment's expiry;
+    both count in whole minutes from now.
+    """
     minutes = wire.express_minutes(request.sent_at, request.not_after)
     return wire.PrecreateBiz(
         out_trade_no=request.out_trade_no,
@@ -99,7 +108,9 @@ def paid(answer: wire.Answer, request: PayRequest, seller_id: str) -> PayOutcome
         return _succeeded(answer, request, seller_id, paid_at=answer.gmt_payment)
     row = _row(answer, codes.PAY_CODES, codes.PAY_WORDS, codes.PAY_FAMILIES)
     if isinstance(row, PayerActionNeeded):
-        return _foreign(answer, request.out_trade_no, seller_id) or replace(row, channel_trade_no=answer.trade_no or None)
+        return _foreign(answer, request.out_trade_no, seller_id) or replace(
+            row, channel_trade_no=answer.trade_no or None
+        )
     return row
 
 
@@ -107,14 +118,24 @@ def precreated(answer: wire.Answer, request: PayRequest, seller_id: str) -> PayO
     """What the answer to a QR code's creation tells."""
     if answer.code != DONE:
         row = _row(answer, codes.PAY_CODES, codes.PAY_WORDS, codes.PAY_FAMILIES)
-        return replace(UNLISTED, channel_code=answer.code) if isinstance(row, PayerActionNeeded) else row
+        return (
+            replace(UNLISTED, channel_code=answer.code)
+            if isinstance(row, PayerActionNeeded)
+            else row
+        )
     if not answer.qr_code:
         return Unknown(reason=INCOMPLETE, channel_code=DONE)
-    return _foreign(answer, request.out_trade_no, seller_id) or PayerActionNeeded(qr_code=answer.qr_code, channel_code=DONE)
+    return _foreign(answer, request.out_trade_no, seller_id) or PayerActionNeeded(
+        qr_code=answer.qr_code, channel_code=DONE
+    )
 
 
 def queried(answer: wire.Answer, trade: TradeRef, seller_id: str) -> QueryOutcome:
-    """What a query tells. TRADE_CLOSED means both "closed unpaid" and "refunded whole": a payment date decides, its lack does not."""
+    """What a query tells.
+
+    TRADE_CLOSED means both "closed unpaid" and "refunded whole": a payment date decides, its lack
+    does not.
+    """
     if answer.code != DONE:
         return _row(answer, codes.QUERY_CODES, codes.QUERY_WORDS)
     foreign = _foreign(answer, trade.out_trade_no, seller_id)
@@ -127,13 +148,20 @@ def queried(answer: wire.Answer, trade: TradeRef, seller_id: str) -> QueryOutcom
         case "WAIT_BUYER_PAY":
             return PayerActionNeeded(channel_code=answer.trade_status, channel_trade_no=number)
         case "TRADE_CLOSED":
-            return Closed(was_charged=True if answer.send_pay_date else None, channel_code=answer.trade_status, channel_trade_no=number)
+            return Closed(
+                was_charged=True if answer.send_pay_date else None,
+                channel_code=answer.trade_status,
+                channel_trade_no=number,
+            )
         case status:
             return replace(UNLISTED, channel_code=_short(status))
 
 
 def canceled(answer: wire.Answer, trade: TradeRef) -> CancelOutcome:
-    """What a cancel tells. No `action`: Alipay knows no such trade, and a pay that comes later may still charge."""
+    """What a cancel tells.
+
+    No `action`: Alipay knows no such trade, and a pay that comes later may still charge.
+    """
     if answer.code != DONE:
         return _row(answer, codes.CANCEL_CODES, codes.CANCEL_WORDS)
     if answer.out_trade_no not in {"", trade.out_trade_no}:
@@ -154,24 +182,35 @@ def canceled(answer: wire.Answer, trade: TradeRef) -> CancelOutcome:
 
 
 def refunded(answer: wire.Answer, request: RefundRequest) -> RefundOutcome:
-    """What the answer to a refund tells. Its `refund_fee` counts all refunds of the trade, so it can only be too small."""
+    """What the answer to a refund tells.
+
+    Its `refund_fee` counts all refunds of the trade, so it can only be too small.
+    """
     if answer.code != DONE:
         return _row(answer, codes.REFUND_CODES, codes.REFUND_WORDS)
     foreign = _differs("out_trade_no", request.out_trade_no, answer.out_trade_no)
     if foreign:
         return foreign
     if answer.fund_change != MONEY_MOVED:
-        return RefundPending(channel_code=f"fund_change={_short(answer.fund_change)}", channel_refund_no=request.out_refund_no)
+        return RefundPending(
+            channel_code=f"fund_change={_short(answer.fund_change)}",
+            channel_refund_no=request.out_refund_no,
+        )
     total = wire.fen(answer.refund_fee)
     if total is None:
         return Unknown(reason=INCOMPLETE, channel_code=DONE)
     if total < request.refund_amount:
-        return Mismatch(field="refund_fee", expected=yuan(request.refund_amount), got=answer.refund_fee)
+        return Mismatch(
+            field="refund_fee", expected=yuan(request.refund_amount), got=answer.refund_fee
+        )
     return _refund_succeeded(answer, request)
 
 
 def refund_queried(answer: wire.Answer, request: RefundRequest) -> RefundQueryOutcome:
-    """What a refund's query tells. 10000 without a word about the refund: Alipay never received it, or refused it."""
+    """What a refund's query tells.
+
+    10000 without a word about the refund: Alipay never received it, or refused it.
+    """
     if answer.code != DONE:
         return _row(answer, codes.REFUND_QUERY_CODES, codes.REFUND_QUERY_WORDS)
     match answer.refund_status:
@@ -183,7 +222,9 @@ def refund_queried(answer: wire.Answer, request: RefundRequest) -> RefundQueryOu
                 or _refund_succeeded(answer, request)
             )
         case "REFUND_PROCESSING":
-            return RefundPending(channel_code="REFUND_PROCESSING", channel_refund_no=request.out_refund_no)
+            return RefundPending(
+                channel_code="REFUND_PROCESSING", channel_refund_no=request.out_refund_no
+            )
         case "" if not answer.refund_amount:
             return RefundNotFound(channel_code=DONE)
         case status:
@@ -191,27 +232,39 @@ def refund_queried(answer: wire.Answer, request: RefundRequest) -> RefundQueryOu
 
 
 def notified(params: Mapping[str, str], app_id: str, seller_id: str, evidence: str) -> Callback:
-    """What a verified notify proves. Raises `CallbackRefused`: foreign_app, foreign_seller, malformed.
+    """What a verified notify proves.
 
-    Its own time is not looked at: Alipay sends a notify again for a day. The key is made of the business state, since
-    `notify_id` and `notify_time` may differ between two sends of one event.
+    Raises `CallbackRefused`: foreign_app, foreign_seller, malformed.
+
+    Its own time is not looked at: Alipay sends a notify again for a day. The key is made of the
+    business state, since `notify_id` and `notify_time` may differ between two sends of one event.
     """
     if params.get("app_id") != app_id:
         raise CallbackRefused("foreign_app")
     if params.get("seller_id") != seller_id:
         raise CallbackRefused("foreign_seller")
-    number, trade_no, status, total = (params.get(name, "") for name in ("out_trade_no", "trade_no", "trade_status", "total_amount"))
+    number, trade_no, status, total = (
+        params.get(name, "")
+        for name in ("out_trade_no", "trade_no", "trade_status", "total_amount")
+    )
     amount = wire.fen(total)
     if not (number and trade_no and status) or amount is None:
         raise CallbackRefused("malformed")
-    refund_no, refund_fee, refunded_at = (params.get(name, "") for name in ("out_biz_no", "refund_fee", "gmt_refund"))
+    refund_no, refund_fee, refunded_at = (
+        params.get(name, "") for name in ("out_biz_no", "refund_fee", "gmt_refund")
+    )
     about_refund = bool(refund_no or refund_fee or refunded_at)
     learned: Succeeded | Closed | None = None
     if status in {"TRADE_SUCCESS", "TRADE_FINISHED"}:
         learned = _succeeded_by_notify(params, amount, trade_no, evidence)
     elif status == "TRADE_CLOSED":
         was_charged = True if about_refund or params.get("gmt_payment") else None
-        learned = Closed(was_charged=was_charged, channel_code=status, channel_trade_no=trade_no, evidence=evidence)
+        learned = Closed(
+            was_charged=was_charged,
+            channel_code=status,
+            channel_trade_no=trade_no,
+            evidence=evidence,
+        )
     return Callback(
         event_key=f"{trade_no}|{status}|{total}|{refund_no}|{refund_fee}",
         kind="refund" if about_refund else "pay",
@@ -225,17 +278,26 @@ def notified(params: Mapping[str, str], app_id: str, seller_id: str, evidence: s
 # --- parts
 
 
-def _row(answer: wire.Answer, by_code: Mapping[str, _Row], by_word: Mapping[str, _Row], families: Mapping[str, _Row] | None = None) -> _Row:
+def _row(
+    answer: wire.Answer,
+    by_code: Mapping[str, _Row],
+    by_word: Mapping[str, _Row],
+    families: Mapping[str, _Row] | None = None,
+) -> _Row:
     """The table's row for what the answer says, naming the word as it came."""
     said = _short(f"{answer.code} {answer.sub_code}".strip())
     if answer.code != BUSINESS_FAILED:
         return replace(by_code.get(answer.code, UNLISTED), channel_code=said)
     word = codes.word(answer.sub_code)
-    row = by_word.get(word) or next((row for prefix, row in (families or {}).items() if word.startswith(prefix)), UNLISTED)
+    row = by_word.get(word) or next(
+        (row for prefix, row in (families or {}).items() if word.startswith(prefix)), UNLISTED
+    )
     return replace(row, channel_code=said)
 
 
-def _succeeded(answer: wire.Answer, ours: PayRequest | TradeRef, seller_id: str, *, paid_at: str) -> Succeeded | Mismatch | Unknown:
+def _succeeded(
+    answer: wire.Answer, ours: PayRequest | TradeRef, seller_id: str, *, paid_at: str
+) -> Succeeded | Mismatch | Unknown:
     if not answer.trade_no:
         return Unknown(reason=INCOMPLETE, channel_code=answer.code)
     return (
@@ -252,7 +314,9 @@ def _succeeded(answer: wire.Answer, ours: PayRequest | TradeRef, seller_id: str,
     )
 
 
-def _succeeded_by_notify(params: Mapping[str, str], amount: int, trade_no: str, evidence: str) -> Succeeded:
+def _succeeded_by_notify(
+    params: Mapping[str, str], amount: int, trade_no: str, evidence: str
+) -> Succeeded:
     return Succeeded(
         amount=amount,
         channel_trade_no=trade_no,
@@ -275,7 +339,9 @@ def _refund_succeeded(answer: wire.Answer, request: RefundRequest) -> RefundSucc
 
 def _foreign(answer: wire.Answer, out_trade_no: str, seller_id: str) -> Mismatch | Unknown | None:
     """Nearly no answer names the seller; the one that does must name ours."""
-    return _differs("out_trade_no", out_trade_no, answer.out_trade_no) or _differs("seller_id", seller_id, answer.seller_id or seller_id)
+    return _differs("out_trade_no", out_trade_no, answer.out_trade_no) or _differs(
+        "seller_id", seller_id, answer.seller_id or seller_id
+    )
 
 
 def _differs(field: str, expected: str, got: str) -> Mismatch | Unknown | None:
@@ -287,7 +353,11 @@ def _differs(field: str, expected: str, got: str) -> Mismatch | Unknown | None:
 def _differs_in_amount(field: str, expected: int, got: str) -> Mismatch | Unknown | None:
     if not got:
         return Unknown(reason=INCOMPLETE, channel_code=DONE)
-    return None if wire.fen(got) == expected else Mismatch(field=field, expected=yuan(expected), got=_short(got))
+    return (
+        None
+        if wire.fen(got) == expected
+        else Mismatch(field=field, expected=yuan(expected), got=_short(got))
+    )
 
 
 def _masked(logon_id: str) -> str | None:

@@ -1,8 +1,10 @@
-"""Alipay's shapes, gateway v2 (opendocs.alipay.com, alipay.trade.pay, .precreate, .query, .cancel, .refund, .fastpay.refund.query).
+"""Alipay's shapes, gateway v2 (opendocs.alipay.com, alipay.trade.pay, .precreate, .query, .cancel,
+.refund, .fastpay.refund.query).
 
-What we send holds only the fields we set. What we read is lenient: unknown fields are skipped and every field may be missing, because
-what must be there is judged in `translate`, where a missing one becomes `Unknown` and not an exception.
-Amounts are decimal yuan in texts on this wire, times are China time without a zone.
+What we send holds only the fields we set. What we read is lenient: unknown fields are skipped and
+every field may be missing, because what must be there is judged in `translate`, where a missing one
+becomes `Unknown` and not an exception. Amounts are decimal yuan in texts on this wire, times are
+China time without a zone.
 """
 
 import re
@@ -23,7 +25,10 @@ REFUND_QUERY = "alipay.trade.fastpay.refund.query"
 
 
 class PayBiz(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """alipay.trade.pay. `time_expire` is absolute and fences a late request; `timeout_express` counts from the arrival."""
+    """alipay.trade.pay.
+
+    `time_expire` is absolute and fences a late request; `timeout_express` counts from the arrival.
+    """
 
     out_trade_no: str
     total_amount: str
@@ -52,7 +57,9 @@ class PrecreateBiz(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True
 
 
 class TradeBiz(msgspec.Struct, kw_only=True, frozen=True):
-    """alipay.trade.query and .cancel: our number alone, since it is the one thing both sides always know."""
+    """alipay.trade.query and .cancel: our number alone,
+    since it is the one thing both sides always know.
+    """
 
     out_trade_no: str
 
@@ -113,20 +120,26 @@ _YUAN = re.compile(r"(0|[1-9][0-9]{0,9})(?:\.([0-9]{1,2}))?", re.ASCII)
 
 
 def fen(yuan_text: str) -> int | None:
-    """`128.50`, `128.5` or `128` in fen; None for anything else (signs, exponents, a third decimal, other digits)."""
+    """`128.50`, `128.5` or `128` in fen; None for anything else (signs, exponents, a third decimal,
+    other digits).
+    """
     parts = _YUAN.fullmatch(yuan_text)
     return None if parts is None else int(parts[1]) * 100 + int((parts[2] or "").ljust(2, "0"))
 
 
 def china_time(moment: datetime) -> str:
-    """An aware moment as Alipay writes it; a fraction of a second is cut off, so that an expiry is never late."""
+    """An aware moment as Alipay writes it;
+    a fraction of a second is cut off, so that an expiry is never late.
+    """
     return moment.astimezone(CHINA).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def moment(text: str) -> datetime | None:
     """A time of Alipay's as an aware one in UTC; None if it is none."""
     try:
-        return datetime.strptime(text[:19], "%Y-%m-%d %H:%M:%S").replace(tzinfo=CHINA).astimezone(UTC)
+        return (
+            datetime.strptime(text[:19], "%Y-%m-%d %H:%M:%S").replace(tzinfo=CHINA).astimezone(UTC)
+        )
     except ValueError:
         return None
 
@@ -142,7 +155,10 @@ def subject(text: str, otherwise: str) -> str:
 
 
 def discounts(vouchers: msgspec.Raw | str) -> tuple[Discount, ...]:
-    """The discounts of an answer (or of a notify, as text). They only inform, so what cannot be read is left out."""
+    """The discounts of an answer (or of a notify, as text).
+
+    They only inform, so what cannot be read is left out.
+    """
     try:
         listed = msgspec.json.decode(vouchers or b"[]", type=list[Voucher])
     except (msgspec.DecodeError, UnicodeError):
@@ -152,5 +168,9 @@ def discounts(vouchers: msgspec.Raw | str) -> tuple[Discount, ...]:
         shares = {"merchant": fen(each.merchant_contribute), "channel": fen(each.other_contribute)}
         if not any(shares.values()):
             shares = {"channel": fen(each.amount)}
-        found += [Discount(name=each.name, amount=amount, funded_by=whose) for whose, amount in shares.items() if amount]
+        found += [
+            Discount(name=each.name, amount=amount, funded_by=whose)
+            for whose, amount in shares.items()
+            if amount
+        ]
     return tuple(found)

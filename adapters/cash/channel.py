@@ -1,7 +1,9 @@
-"""Cash: the till says what was tendered, we say the change, and the drawer's journal gets its two lines.
+"""Cash: the till says what was tendered, we say the change,
+and the drawer's journal gets its two lines.
 
-A drawer account has no limit and no balance row, only lines, so no row is hot. Debit positive: money in the drawer is a debit of
-`drawer/<store>/<terminal>` against `takings/<store>`; a refund is the same two lines reversed.
+A drawer account has no limit and no balance row, only lines, so no row is hot. Debit positive:
+money in the drawer is a debit of `drawer/<store>/<terminal>` against `takings/<store>`; a refund is
+the same two lines reversed.
 """
 
 from __future__ import annotations
@@ -19,8 +21,12 @@ class CashDrawer:
         """Paid unless too little was tendered; `change` is what goes back over the counter."""
         tendered = request.amount if request.tendered is None else request.tendered
         if tendered < request.amount:
-            return Declined(code=FailureCode.TENDERED_TOO_LITTLE, retry=Retry.SAME_METHOD, failover_useful=False)
-        return LocalSucceeded(entries=_lines(request, request.amount), change=tendered - request.amount)
+            return Declined(
+                code=FailureCode.TENDERED_TOO_LITTLE, retry=Retry.SAME_METHOD, failover_useful=False
+            )
+        return LocalSucceeded(
+            entries=_lines(request, request.amount), change=tendered - request.amount
+        )
 
     def decide_refund(self, request: LocalPay) -> LocalSucceeded | Declined:
         """Always possible: the cashier hands the money over."""
@@ -34,4 +40,7 @@ def build(_credentials: object, _transport: object, _clock: object) -> CashDrawe
 
 def _lines(request: LocalPay, amount: int) -> tuple[Entry, ...]:
     drawer = f"drawer/{request.store_id}/{request.terminal_id or NO_TERMINAL}"
-    return (Entry(account=drawer, amount=amount), Entry(account=f"takings/{request.store_id}", amount=-amount))
+    return (
+        Entry(account=drawer, amount=amount),
+        Entry(account=f"takings/{request.store_id}", amount=-amount),
+    )

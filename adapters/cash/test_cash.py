@@ -6,7 +6,9 @@ from gateway.domain.outcomes import Declined
 
 
 def asked(amount: int, tendered: int | None, terminal: str = "term_1") -> LocalPay:
-    return LocalPay(amount=amount, currency="CNY", store_id="s1", terminal_id=terminal, tendered=tendered)
+    return LocalPay(
+        amount=amount, currency="CNY", store_id="s1", terminal_id=terminal, tendered=tendered
+    )
 
 
 @pytest.mark.parametrize(
@@ -22,7 +24,10 @@ def test_change(amount: int, tendered: int | None, change: int) -> None:
     decision = CashDrawer().decide(asked(amount, tendered))
     assert isinstance(decision, LocalSucceeded)
     assert decision.change == change
-    assert {entry.account: entry.amount for entry in decision.entries} == {"drawer/s1/term_1": amount, "takings/s1": -amount}
+    assert {entry.account: entry.amount for entry in decision.entries} == {
+        "drawer/s1/term_1": amount,
+        "takings/s1": -amount,
+    }
 
 
 def test_too_little_is_declined() -> None:
@@ -32,4 +37,7 @@ def test_too_little_is_declined() -> None:
 def test_refund_reverses_the_lines() -> None:
     decision = CashDrawer().decide_refund(asked(500, None, terminal=""))
     assert isinstance(decision, LocalSucceeded)
-    assert {entry.account: entry.amount for entry in decision.entries} == {"drawer/s1/office": -500, "takings/s1": 500}
+    assert {entry.account: entry.amount for entry in decision.entries} == {
+        "drawer/s1/office": -500,
+        "takings/s1": 500,
+    }

@@ -1,6 +1,9 @@
-"""WeChat Pay's callbacks, pure: an envelope that is already verified → what it proves. Source: "支付成功回调通知", "退款结果通知".
+"""WeChat Pay's callbacks, pure: an envelope that is already verified → what it proves.
 
-A trade's amount is reported and not judged here: the flow freezes a payment whose callback names another one.
+Source: "支付成功回调通知", "退款结果通知".
+
+A trade's amount is reported and not judged here: the flow freezes a payment whose callback names
+another one.
 """
 
 from adapters.channel import Callback, CallbackRefused
@@ -13,7 +16,10 @@ REFUND_EVENTS = frozenset({"REFUND.SUCCESS", "REFUND.ABNORMAL", "REFUND.CLOSED"}
 
 
 def read(merchant: Merchant, api_v3_key: str, body: bytes) -> tuple[Callback, bytes]:
-    """The callback and its opened content. Raises `CallbackRefused`: `malformed`, `seal`, `event_unlisted`, `foreign_merchant`."""
+    """The callback and its opened content.
+
+    Raises `CallbackRefused`: `malformed`, `seal`, `event_unlisted`, `foreign_merchant`.
+    """
     envelope = wire.read(wire.Envelope, body)
     if envelope is None or not envelope.id or envelope.resource_type != "encrypt-resource":
         raise CallbackRefused("malformed")
@@ -33,7 +39,9 @@ def _paid(merchant: Merchant, event_key: str, content: bytes) -> Callback:
         raise CallbackRefused("malformed")
     if (trade.mchid, trade.appid) != (merchant.mchid, merchant.appid):
         raise CallbackRefused("foreign_merchant")
-    total = trade.amount.total if trade.amount is not None and trade.amount.currency == "CNY" else None
+    total = (
+        trade.amount.total if trade.amount is not None and trade.amount.currency == "CNY" else None
+    )
     is_paid = trade.trade_state == "SUCCESS" and bool(trade.transaction_id)
     return Callback(
         event_key=event_key,

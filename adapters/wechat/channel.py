@@ -1,7 +1,9 @@
-"""WeChat Pay v3 for one channel account: build → sign → send → verify → translate, one request a call.
+"""WeChat Pay v3 for one channel account:
+build → sign → send → verify → translate, one request a call.
 
-An answer is verified before a byte of it is read. Unsigned, badly signed or stale ones are `Unknown`, a 401 of the
-channel's own gate included: what cannot be checked is no proof, not even of "no".
+An answer is verified before a byte of it is read. Unsigned, badly signed or stale ones are
+`Unknown`, a 401 of the channel's own gate included: what cannot be checked is no proof, not even of
+"no".
 """
 
 from collections.abc import Mapping
@@ -10,13 +12,29 @@ from datetime import datetime
 from typing import Final, TypeVar, final
 from urllib.parse import quote, urlsplit
 
-from adapters.channel import Callback, CallbackAnswer, CallbackRefused, Flow, PayRequest, RefundRequest, TradeRef
+from adapters.channel import (
+    Callback,
+    CallbackAnswer,
+    CallbackRefused,
+    Flow,
+    PayRequest,
+    RefundRequest,
+    TradeRef,
+)
 from adapters.transport import AnswerLostError, ChannelTransport, HttpCall, NotSentError
 from adapters.wechat import callback, signing, translate
 from adapters.wechat.credentials import Credentials
 from adapters.wechat.translate import Merchant, Reply
 from gateway.clock import Clock, Ids, SystemIds
-from gateway.domain.outcomes import CancelOutcome, NotSent, PayOutcome, QueryOutcome, RefundOutcome, RefundQueryOutcome, Unknown
+from gateway.domain.outcomes import (
+    CancelOutcome,
+    NotSent,
+    PayOutcome,
+    QueryOutcome,
+    RefundOutcome,
+    RefundQueryOutcome,
+    Unknown,
+)
 from gateway.limits import CALLBACK_BODY_BYTES_MAX, EVIDENCE_CHARS_MAX
 from gateway.telemetry.metrics import UNLISTED_CODES
 from security.rsa_signing import RsaSigner
@@ -27,16 +45,29 @@ _Outcome = TypeVar("_Outcome", bound=QueryOutcome | CancelOutcome | RefundQueryO
 
 @final
 class WechatChannel:
-    """`adapters.channel.Channel` for WeChat Pay. Raises ValueError or RsaKeyInvalid when the keys cannot work."""
+    """`adapters.channel.Channel` for WeChat Pay.
 
-    def __init__(self, credentials: Credentials, transport: ChannelTransport, clock: Clock, ids: Ids | None = None) -> None:
+    Raises ValueError or RsaKeyInvalid when the keys cannot work.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        transport: ChannelTransport,
+        clock: Clock,
+        ids: Ids | None = None,
+    ) -> None:
         self._credentials: Final = credentials
         self._merchant: Final = Merchant(appid=credentials.appid, mchid=credentials.mchid)
         self._transport: Final = transport
         self._clock: Final = clock
         self._ids: Final = ids or SystemIds()
-        self._keys: Final = signing.platform_keys(credentials.platform_keys, credentials.platform_certificates)
-        self._signer: Final = RsaSigner(credentials.merchant_private_key, transport.signing_executor)
+        self._keys: Final = signing.platform_keys(
+            credentials.platform_keys, credentials.platform_certificates
+        )
+        self._signer: Final = RsaSigner(
+            credentials.merchant_private_key, transport.signing_executor
+        )
         self._places: Final = tuple(_place(url) for url in credentials.base_urls)
 
     @property
@@ -47,18 +78,28 @@ class WechatChannel:
     async def pay(self, request: PayRequest) -> PayOutcome:
         """See `Channel`. codepay for a scanned code, native for a QR order.
 
-        Signed with the time the pay was recorded as sent: the channel's 300 s window, after which a barcode
-        payment can no longer act, then counts from the very moment our own `not_after` counts from.
+        Signed with the time the pay was recorded as sent: the channel's 300 s window, after which a
+        barcode payment can no longer act, then counts from the very moment our own `not_after`
+        counts from.
         """
         if request.flow is Flow.QR:
-            order = translate.native_order(self._merchant, request, request.notify_url or self._credentials.notify_url)
+            order = translate.native_order(
+                self._merchant, request, request.notify_url or self._credentials.notify_url
+            )
         else:
             order = translate.codepay_order(self._merchant, request)
         call = "native" if request.flow is Flow.QR else "codepay"
-        reply = await self._ask(call, "POST", f"/v3/pay/transactions/{call}", order, request, signed_at=request.sent_at)
+        reply = await self._ask(
+            call, "POST", f"/v3/pay/transactions/{call}", order, request, signed_at=request.sent_at
+        )
         if not isinstance(reply, Reply):
             return reply
-        return self._told(call, translate.pay_outcome(self._merchant, request, reply), reply, hidden=request.auth_code)
+        return self._told(
+            call,
+            translate.pay_outcome(self._merchant, request, reply),
+            reply,
+            hidden=request.auth_code,
+        )
 
     async def query(self, trade: TradeRef) -> QueryOutcome:
         """See `Channel`."""
@@ -101,7 +142,9 @@ class WechatChannel:
         evidence = _evidence(content)
         return replace(
             found,
-            learned=replace(found.learned, evidence=evidence) if found.learned is not None else None,
+            learned=replace(found.learned, evidence=evidence)
+            if found.learned is not None
+            else None,
             refund=replace(found.refund, evidence=evidence) if found.refund is not None else None,
         )
 
@@ -111,7 +154,9 @@ class WechatChannel:
 
     def callback_refused(self) -> CallbackAnswer:
         """See `Channel`. The same words for every reason: a forger learns nothing."""
-        return CallbackAnswer(status=401, content_type="application/json", body=b'{"code":"FAIL","message":"refused"}')
+        return CallbackAnswer(
+            status=401, content_type="application/json", body=b'{"code":"FAIL","message":"refused"}'
+        )
 
     async def _reverse(self, trade: TradeRef) -> CancelOutcome:
         body = translate.reverse_order(self._merchant)
@@ -137,11 +182,23 @@ class WechatChannel:
         *,
         signed_at: datetime | None = None,
     ) -> Reply | NotSent | Unknown:
-        """One signed request to the host `asked` names, and its verified answer. `path` carries its query."""
+        """One signed request to the host `asked` names, and its verified answer.
+
+        `path` carries its query.
+        """
         origin, prefix = self._places[asked.host]
         path = prefix + path
-        headers = await self._headers(method, path, body, int((signed_at or self._clock.now()).timestamp()))
-        call = HttpCall(method=method, url=origin + path, headers=headers, body=body, deadline=asked.deadline, operation=operation)
+        headers = await self._headers(
+            method, path, body, int((signed_at or self._clock.now()).timestamp())
+        )
+        call = HttpCall(
+            method=method,
+            url=origin + path,
+            headers=headers,
+            body=body,
+            deadline=asked.deadline,
+            operation=operation,
+        )
         try:
             answer = await self._transport.send(call)
         except NotSentError as error:
@@ -155,7 +212,9 @@ class WechatChannel:
 
     async def _headers(self, method: str, path: str, body: bytes, timestamp: int) -> dict[str, str]:
         nonce = self._ids.token()
-        signature = await self._signer.sign(signing.request_message(method, path, timestamp, nonce, body))
+        signature = await self._signer.sign(
+            signing.request_message(method, path, timestamp, nonce, body)
+        )
         headers = {
             "Accept": "application/json",
             "User-Agent": "Tillgate",
@@ -173,12 +232,17 @@ class WechatChannel:
             headers["Wechatpay-Serial"] = next(iter(self._credentials.platform_keys))
         return headers
 
-    def _told(self, operation: str, outcome: _Outcome, reply: Reply, hidden: Secret | None = None) -> _Outcome:
+    def _told(
+        self, operation: str, outcome: _Outcome, reply: Reply, hidden: Secret | None = None
+    ) -> _Outcome:
         """The outcome with its evidence; a word in no table is counted."""
         if isinstance(outcome, Unknown) and outcome.reason == translate.UNLISTED:
             UNLISTED_CODES.labels(channel="wechat", operation=operation).inc()
         evidence = _evidence(f"HTTP {reply.status} ".encode() + reply.body)
-        return replace(outcome, evidence=evidence.replace(hidden.reveal(), "***") if hidden is not None else evidence)
+        return replace(
+            outcome,
+            evidence=evidence.replace(hidden.reveal(), "***") if hidden is not None else evidence,
+        )
 
 
 def build(credentials: Credentials, transport: ChannelTransport, clock: Clock) -> WechatChannel:
@@ -198,4 +262,8 @@ def _trade_path(trade: TradeRef) -> str:
 
 def _evidence(words: bytes) -> str:
     """The channel's own signed words, bounded. Postgres stores no NUL."""
-    return words[: EVIDENCE_CHARS_MAX * 4].decode("utf-8", "replace").replace("\x00", "")[:EVIDENCE_CHARS_MAX]
+    return (
+        words[: EVIDENCE_CHARS_MAX * 4]
+        .decode("utf-8", "replace")
+        .replace("\x00", "")[:EVIDENCE_CHARS_MAX]
+    )

@@ -1,8 +1,12 @@
-"""WeChat Pay's words and what they prove, as data. A word that stands in no table here is `Unknown`, and counted.
+"""WeChat Pay's words and what they prove, as data.
 
-Branched on `code` and `trade_state`, never on `message`. v3 spellings are the keys; `OLD_SPELLINGS` leads the old ones to them.
-Every row is a ready-made outcome; `translate` adds the code as it was received.
-A row that says "no" counts only in a signed answer with a 4xx status; whatever a 5xx says is no proof.
+A word that stands in no table here is `Unknown`, and counted.
+
+Branched on `code` and `trade_state`, never on `message`. v3 spellings are the keys; `OLD_SPELLINGS`
+leads the old ones to them.
+
+Every row is a ready-made outcome; `translate` adds the code as it was received. A row that says
+"no" counts only in a signed answer with a 4xx status; whatever a 5xx says is no proof.
 """
 
 from collections.abc import Mapping
@@ -82,7 +86,9 @@ PAY_CODES: Final[Mapping[str, PayRow]] = MappingProxyType(
         "AUTH_CODE_ERROR": _customer(FailureCode.AUTH_CODE_INVALID, Retry.RESCAN),
         "NOTSUPORTCARD": _customer(FailureCode.PAYMENT_REFUSED, Retry.OTHER_METHOD),
         "BUYER_MISMATCH": _customer(FailureCode.PAYMENT_REFUSED, Retry.OTHER_METHOD),
-        "USER_ACCOUNT_ABNORMAL": _customer(FailureCode.PAYER_ACCOUNT_RESTRICTED, Retry.OTHER_METHOD),
+        "USER_ACCOUNT_ABNORMAL": _customer(
+            FailureCode.PAYER_ACCOUNT_RESTRICTED, Retry.OTHER_METHOD
+        ),
         "ACCOUNT_ERROR": _customer(FailureCode.PAYER_ACCOUNT_RESTRICTED, Retry.OTHER_METHOD),
         # closed before: only a new number can be paid
         "ORDER_CLOSED": _customer(FailureCode.NOT_CHARGED, Retry.RESCAN),
@@ -97,7 +103,9 @@ PAY_CODES: Final[Mapping[str, PayRow]] = MappingProxyType(
         "LACK_PARAMS": _merchant(FailureCode.CHANNEL_CONFIGURATION),
         "XML_FORMAT_ERROR": _merchant(FailureCode.CHANNEL_CONFIGURATION),
         # our request; it would be refused anywhere
-        "PARAM_ERROR": Declined(code=FailureCode.REQUEST_REFUSED, retry=Retry.NONE, failover_useful=False),
+        "PARAM_ERROR": Declined(
+            code=FailureCode.REQUEST_REFUSED, retry=Retry.NONE, failover_useful=False
+        ),
         # counts because nothing of ours resends: this is the answer to the only send
         "FREQUENCY_LIMITED": _merchant(FailureCode.CHANNEL_BUSY, Retry.SAME_METHOD),
         "RATELIMIT_EXCEEDED": _merchant(FailureCode.CHANNEL_BUSY, Retry.SAME_METHOD),
@@ -128,7 +136,8 @@ CLOSE_CODES: Final[Mapping[str, CancelRow]] = MappingProxyType(
 REFUND_CODES: Final[Mapping[str, RefundRow]] = MappingProxyType(
     {
         "NOT_ENOUGH": RefundDeclined(code="merchant_balance", needs_action=True),
-        # a repeat carries the same request, so what refuses its parameters had refused the first one too
+        # a repeat carries the same request, so what refuses its parameters had refused the first
+        # one too
         "PARAM_ERROR": RefundDeclined(code="request_refused", needs_action=False),
         # somebody mends the configuration, then the same number goes out again
         "NO_AUTH": RefundDeclined(code="channel_configuration", needs_action=True),
@@ -138,17 +147,23 @@ REFUND_CODES: Final[Mapping[str, RefundRow]] = MappingProxyType(
     }
 )
 
-REFUND_QUERY_CODES: Final[Mapping[str, RefundQueryRow]] = MappingProxyType({"RESOURCE_NOT_EXISTS": RefundNotFound()})
+REFUND_QUERY_CODES: Final[Mapping[str, RefundQueryRow]] = MappingProxyType(
+    {"RESOURCE_NOT_EXISTS": RefundNotFound()}
+)
 
-LISTED: Final[frozenset[str]] = frozenset().union(PAY_CODES, QUERY_CODES, REVERSE_CODES, CLOSE_CODES, REFUND_CODES, REFUND_QUERY_CODES)
+LISTED: Final[frozenset[str]] = frozenset().union(
+    PAY_CODES, QUERY_CODES, REVERSE_CODES, CLOSE_CODES, REFUND_CODES, REFUND_QUERY_CODES
+)
 
 # SUCCESS stands in no table: it is compared first, see `translate`.
 #
-# REFUND means "was paid, and some or all of it went back"; the answer does not tell some from all. Read as Closed it would free
-# the tender for a second charge while most of the first may still be with the merchant; read as Succeeded it would book money that
-# may be gone. Our own refunds start from a booked yes, so an attempt we still ask about was refunded by somebody else, or by us
-# before a database was rolled back. So it is undecided: nothing is booked, nothing is freed, a reversal is repeated until its own
-# answer is definite, and what cannot be reversed stays in doubt for a person.
+# REFUND means "was paid, and some or all of it went back"; the answer does not tell some from all.
+# Read as Closed it would free the tender for a second charge while most of the first may still be
+# with the merchant; read as Succeeded it would book money that may be gone. Our own refunds start
+# from a booked yes, so an attempt we still ask about was refunded by somebody else, or by us before
+# a database was rolled back. So it is undecided: nothing is booked, nothing is freed, a reversal is
+# repeated until its own answer is definite, and what cannot be reversed stays in doubt for a
+# person.
 TRADE_STATES: Final[Mapping[Flow, Mapping[str, StateRow]]] = MappingProxyType(
     {
         Flow.CODE: MappingProxyType(
@@ -181,6 +196,7 @@ REFUND_STATES: Final[Mapping[str, RefundRow]] = MappingProxyType(
     {
         "PROCESSING": RefundPending(),
         "CLOSED": RefundDeclined(code="refund_closed", needs_action=False),
-        "ABNORMAL": RefundDeclined(code="payer_account_unusable", needs_action=True),  # dead card: mended by hand at the channel
+        # Dead card: mended by hand at the channel.
+        "ABNORMAL": RefundDeclined(code="payer_account_unusable", needs_action=True),
     }
 )

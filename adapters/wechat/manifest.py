@@ -1,4 +1,7 @@
-"""WeChat Pay's capabilities, as data. Schedules: reference section 4 of the channel facts; bounds: the v3 documentation."""
+"""WeChat Pay's capabilities, as data.
+
+Schedules: reference section 4 of the channel facts; bounds: the v3 documentation.
+"""
 
 import re
 from types import MappingProxyType

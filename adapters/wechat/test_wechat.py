@@ -44,7 +44,15 @@ def pay(flow: Flow = Flow.CODE, **changed: Any) -> PayRequest:
 
 
 def trade(flow: Flow = Flow.CODE) -> TradeRef:
-    return TradeRef(out_trade_no=NUMBER, amount=12850, currency="CNY", flow=flow, sent_at=SENT_AT, channel_trade_no=None, deadline=2.0)
+    return TradeRef(
+        out_trade_no=NUMBER,
+        amount=12850,
+        currency="CNY",
+        flow=flow,
+        sent_at=SENT_AT,
+        channel_trade_no=None,
+        deadline=2.0,
+    )
 
 
 def refund(**changed: Any) -> RefundRequest:
@@ -69,7 +77,9 @@ def fixture(name: str, http: int = 200, **changed: Any) -> Reply:
 
 
 def refusal(code: str, status: int = 400) -> Reply:
-    return Reply(status=status, body=json.dumps({"code": code, "message": "SUCCESS NOT_ENOUGH"}).encode())
+    return Reply(
+        status=status, body=json.dumps({"code": code, "message": "SUCCESS NOT_ENOUGH"}).encode()
+    )
 
 
 def shape(outcome: Any) -> tuple[Any, ...]:
@@ -89,7 +99,11 @@ def shape(outcome: Any) -> tuple[Any, ...]:
             return (type(outcome),)
 
 
-UNDECIDED, NO_PROOF, UNLISTED = (out.Unknown, "undecided"), (out.Unknown, "no_proof"), (out.Unknown, "unlisted_code")
+UNDECIDED, NO_PROOF, UNLISTED = (
+    (out.Unknown, "undecided"),
+    (out.Unknown, "no_proof"),
+    (out.Unknown, "unlisted_code"),
+)
 BALANCE = (out.Declined, FailureCode.INSUFFICIENT_BALANCE, Retry.OTHER_METHOD, False)
 EXPIRED = (out.Declined, FailureCode.AUTH_CODE_EXPIRED, Retry.RESCAN, False)
 INVALID = (out.Declined, FailureCode.AUTH_CODE_INVALID, Retry.RESCAN, False)
@@ -129,7 +143,11 @@ BUSY = (out.Declined, FailureCode.CHANNEL_BUSY, Retry.SAME_METHOD, True)
         (400, "ORDER_CLOSED", BURNT),
         (400, "ORDERCLOSED", BURNT),
         (400, "ORDERREVERSED", BURNT),
-        (403, "RULE_LIMIT", (out.Declined, FailureCode.MERCHANT_LIMIT_EXCEEDED, Retry.OTHER_METHOD, True)),
+        (
+            403,
+            "RULE_LIMIT",
+            (out.Declined, FailureCode.MERCHANT_LIMIT_EXCEEDED, Retry.OTHER_METHOD, True),
+        ),
         (403, "NO_AUTH", (out.Declined, FailureCode.MERCHANT_RESTRICTED, Retry.OTHER_METHOD, True)),
         (403, "NOAUTH", (out.Declined, FailureCode.MERCHANT_RESTRICTED, Retry.OTHER_METHOD, True)),
         (400, "MCH_NOT_EXISTS", CONFIG),
@@ -181,7 +199,10 @@ def test_refusals_of_a_pay(flow: Flow, status: int, code: str, expected: tuple[A
         (fixture("codepay_succeeded", amount={"total": "12850"}), (out.Unknown, "unreadable")),
         (fixture("codepay_succeeded", amount={"total": 12850.5}), (out.Unknown, "unreadable")),
         (fixture("codepay_succeeded", amount={"total": 12851}), (out.Mismatch, "amount")),
-        (fixture("codepay_succeeded", amount={"total": 12850, "currency": "HKD"}), (out.Mismatch, "currency")),
+        (
+            fixture("codepay_succeeded", amount={"total": 12850, "currency": "HKD"}),
+            (out.Mismatch, "currency"),
+        ),
         (fixture("codepay_succeeded", out_trade_no="T0OTHER"), (out.Mismatch, "out_trade_no")),
         (fixture("codepay_succeeded", mchid="1230000110"), (out.Mismatch, "mchid")),
         (fixture("codepay_succeeded", appid="wxother"), (out.Mismatch, "appid")),
@@ -211,7 +232,8 @@ def test_answers_to_codepay(reply: Reply, expected: tuple[Any, ...]) -> None:
         (fixture("query_order_not_exist", 404), Flow.CODE, (out.NotFound,)),
         (fixture("query_order_not_exist", 500), Flow.CODE, NO_PROOF),
         (fixture("query_order_not_exist", 200), Flow.CODE, NO_PROOF),
-        (fixture("query_closed", out_trade_no="T0OTHER"), Flow.QR, (out.Mismatch, "out_trade_no")),  # another trade's end proves nothing
+        # Another trade's end proves nothing.
+        (fixture("query_closed", out_trade_no="T0OTHER"), Flow.QR, (out.Mismatch, "out_trade_no")),
         (fixture("query_closed", out_trade_no=None), Flow.QR, (out.Unknown, "incomplete")),
         (fixture("query_succeeded", amount={"total": 1}), Flow.QR, (out.Mismatch, "amount")),
         (refusal("NOT_ENOUGH"), Flow.CODE, UNDECIDED),
@@ -228,8 +250,16 @@ def test_answers_to_a_query(reply: Reply, flow: Flow, expected: tuple[Any, ...])
         (Reply(status=204, body=b""), (out.Reversed, None), (out.Reversed, False)),
         (fixture("reverse_done"), (out.Reversed, None), (out.Unknown, "unreadable")),
         (fixture("reverse_done", recall="Y"), (out.CallAgain,), (out.Unknown, "unreadable")),
-        (fixture("reverse_done", out_trade_no="T0OTHER"), (out.Unknown, "other_trade"), (out.Unknown, "unreadable")),
-        (fixture("reverse_done", mchid="1"), (out.Unknown, "other_trade"), (out.Unknown, "unreadable")),
+        (
+            fixture("reverse_done", out_trade_no="T0OTHER"),
+            (out.Unknown, "other_trade"),
+            (out.Unknown, "unreadable"),
+        ),
+        (
+            fixture("reverse_done", mchid="1"),
+            (out.Unknown, "other_trade"),
+            (out.Unknown, "unreadable"),
+        ),
         (Reply(status=200, body=b""), (out.Reversed, None), (out.Unknown, "unreadable")),
         (Reply(status=202, body=b""), (out.Unknown, "unreadable"), (out.Unknown, "unreadable")),
         (Reply(status=200, body=b"{}"), (out.Unknown, "unreadable"), (out.Unknown, "unreadable")),
@@ -246,16 +276,22 @@ def test_answers_to_a_query(reply: Reply, flow: Flow, expected: tuple[Any, ...])
         (refusal("ORDER_PAID"), UNDECIDED, (out.UseRefund,)),
         (refusal("TRADE_ERROR"), UNDECIDED, UNDECIDED),
         (refusal("INVALID_REQUEST"), UNDECIDED, UNDECIDED),
-        (refusal("ORDER_CLOSED"), UNDECIDED, UNDECIDED),  # the query says it with the number beside it
+        # The query says it with the number beside it.
+        (refusal("ORDER_CLOSED"), UNDECIDED, UNDECIDED),
         (refusal("SURPRISE"), UNLISTED, UNLISTED),
     ],
 )
-def test_answers_to_a_cancel(reply: Reply, reversal: tuple[Any, ...], close: tuple[Any, ...]) -> None:
+def test_answers_to_a_cancel(
+    reply: Reply, reversal: tuple[Any, ...], close: tuple[Any, ...]
+) -> None:
     assert shape(translate.reverse_outcome(US, trade(), reply)) == reversal
     assert shape(translate.close_outcome(reply)) == close
 
 
-ABNORMAL, CLOSED = (out.RefundDeclined, "payer_account_unusable", True), (out.RefundDeclined, "refund_closed", False)
+ABNORMAL, CLOSED = (
+    (out.RefundDeclined, "payer_account_unusable", True),
+    (out.RefundDeclined, "refund_closed", False),
+)
 
 
 @pytest.mark.parametrize(
@@ -274,17 +310,46 @@ ABNORMAL, CLOSED = (out.RefundDeclined, "payer_account_unusable", True), (out.Re
             (out.RefundDeclined, "refund_closed", False),
         ),
         (fixture("refund_processing", status="SURPRISE"), UNLISTED, UNLISTED),
-        (fixture("refund_succeeded", amount={"refund": 2851}), (out.Mismatch, "refund_amount"), (out.Mismatch, "refund_amount")),
-        (fixture("refund_succeeded", amount={"refund": 2850, "total": 1}), (out.Mismatch, "total_amount"), (out.Mismatch, "total_amount")),
-        (fixture("refund_succeeded", out_refund_no="T0OTHER"), (out.Mismatch, "out_refund_no"), (out.Mismatch, "out_refund_no")),
-        (fixture("refund_succeeded", out_trade_no="T0OTHER"), (out.Mismatch, "out_trade_no"), (out.Mismatch, "out_trade_no")),
-        (fixture("refund_succeeded", amount=None), (out.Unknown, "incomplete"), (out.Unknown, "incomplete")),
-        (fixture("refund_succeeded", out_refund_no=None), (out.Unknown, "incomplete"), (out.Unknown, "incomplete")),
+        (
+            fixture("refund_succeeded", amount={"refund": 2851}),
+            (out.Mismatch, "refund_amount"),
+            (out.Mismatch, "refund_amount"),
+        ),
+        (
+            fixture("refund_succeeded", amount={"refund": 2850, "total": 1}),
+            (out.Mismatch, "total_amount"),
+            (out.Mismatch, "total_amount"),
+        ),
+        (
+            fixture("refund_succeeded", out_refund_no="T0OTHER"),
+            (out.Mismatch, "out_refund_no"),
+            (out.Mismatch, "out_refund_no"),
+        ),
+        (
+            fixture("refund_succeeded", out_trade_no="T0OTHER"),
+            (out.Mismatch, "out_trade_no"),
+            (out.Mismatch, "out_trade_no"),
+        ),
+        (
+            fixture("refund_succeeded", amount=None),
+            (out.Unknown, "incomplete"),
+            (out.Unknown, "incomplete"),
+        ),
+        (
+            fixture("refund_succeeded", out_refund_no=None),
+            (out.Unknown, "incomplete"),
+            (out.Unknown, "incomplete"),
+        ),
         (refusal("NOT_ENOUGH", 403), (out.RefundDeclined, "merchant_balance", True), UNDECIDED),
         (refusal("NOT_ENOUGH", 500), NO_PROOF, UNDECIDED),
         (refusal("PARAM_ERROR"), (out.RefundDeclined, "request_refused", False), UNDECIDED),
-        (refusal("SIGN_ERROR", 401), (out.RefundDeclined, "channel_configuration", True), UNDECIDED),
-        (refusal("FREQUENCY_LIMITED", 429), UNDECIDED, UNDECIDED),  # not "rejected": the same number goes out again
+        (
+            refusal("SIGN_ERROR", 401),
+            (out.RefundDeclined, "channel_configuration", True),
+            UNDECIDED,
+        ),
+        # Not "rejected": the same number goes out again.
+        (refusal("FREQUENCY_LIMITED", 429), UNDECIDED, UNDECIDED),
         (refusal("SYSTEM_ERROR", 500), UNDECIDED, UNDECIDED),
         (refusal("INVALID_REQUEST"), UNDECIDED, UNDECIDED),
         (fixture("refund_query_not_exist", 404), UNDECIDED, (out.RefundNotFound,)),
@@ -292,7 +357,9 @@ ABNORMAL, CLOSED = (out.RefundDeclined, "payer_account_unusable", True), (out.Re
         (refusal("SURPRISE"), UNLISTED, UNLISTED),
     ],
 )
-def test_answers_about_a_refund(reply: Reply, refunded: tuple[Any, ...], queried: tuple[Any, ...]) -> None:
+def test_answers_about_a_refund(
+    reply: Reply, refunded: tuple[Any, ...], queried: tuple[Any, ...]
+) -> None:
     assert shape(translate.refund_outcome(refund(), reply)) == refunded
     assert shape(translate.refund_query_outcome(refund(), reply)) == queried
 
@@ -308,7 +375,10 @@ def test_cut_keeps_whole_characters(text: str, bound: int) -> None:
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["code", "trade_state", "status", "amount", "total"]), inner)
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["code", "trade_state", "status", "amount", "total"]), inner
+        )
     ),
 )
 
@@ -322,4 +392,7 @@ def test_nothing_signed_but_odd_raises_or_proves(document: Any, status: int) -> 
         translate.refund_outcome(refund(), reply),
         translate.refund_query_outcome(refund(), reply),
     )
-    assert not any(isinstance(outcome, out.Succeeded | out.Closed | out.RefundSucceeded) for outcome in outcomes)
+    assert not any(
+        isinstance(outcome, out.Succeeded | out.Closed | out.RefundSucceeded)
+        for outcome in outcomes
+    )

@@ -1,4 +1,6 @@
-"""The channel over a transport that answers from a script and signs like WeChat Pay: what leaves, what is believed, what is kept."""
+"""The channel over a transport that answers from a script and signs like WeChat Pay: what leaves,
+what is believed, what is kept.
+"""
 
 import datetime as dt
 import json
@@ -18,13 +20,27 @@ from adapters.transport import AnswerLostError, HttpAnswer, HttpCall, NotSentErr
 from adapters.wechat.channel import WechatChannel, build
 from adapters.wechat.credentials import Credentials
 from adapters.wechat.manifest import MANIFEST
-from adapters.wechat.test_wechat import AUTH_CODE, NUMBER, REFUND_NO, SENT_AT, TRADE_NO, US, fixture, pay, refund, shape, trade
+from adapters.wechat.test_wechat import (
+    AUTH_CODE,
+    NUMBER,
+    REFUND_NO,
+    SENT_AT,
+    TRADE_NO,
+    US,
+    fixture,
+    pay,
+    refund,
+    shape,
+    trade,
+)
 from adapters.wechat.test_wechat_signing import certificate, pem, public_pem
 from gateway.domain import outcomes as out
 from security.secret import decode_hook
 
 PUB, API_V3_KEY = "PUB_KEY_ID_0112300001092026112100000001", "a7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb"
-MERCHANT_KEY, PLATFORM, NEXT, STRANGER = (generate_private_key(public_exponent=65537, key_size=2048) for _ in range(4))
+MERCHANT_KEY, PLATFORM, NEXT, STRANGER = (
+    generate_private_key(public_exponent=65537, key_size=2048) for _ in range(4)
+)
 EXECUTOR = ThreadPoolExecutor(1)
 CREDENTIALS: dict[str, Any] = {
     "appid": US.appid,
@@ -72,17 +88,27 @@ class ScriptedTransport:
         return word
 
 
-def channel(*script: HttpAnswer | TransportError, **changed: Any) -> tuple[WechatChannel, ScriptedTransport]:
+def channel(
+    *script: HttpAnswer | TransportError, **changed: Any
+) -> tuple[WechatChannel, ScriptedTransport]:
     credentials = msgspec.convert(CREDENTIALS | changed, Credentials, dec_hook=decode_hook)
     transport = ScriptedTransport(*script)
     return build(credentials, transport, StillClock()), transport
 
 
-def signed(body: bytes, status: int = 200, key: Any = PLATFORM, serial: str = PUB, at: int | None = None) -> HttpAnswer:
+def signed(
+    body: bytes, status: int = 200, key: Any = PLATFORM, serial: str = PUB, at: int | None = None
+) -> HttpAnswer:
     at = int(SENT_AT.timestamp()) if at is None else at
-    headers = {"Wechatpay-Timestamp": str(at), "Wechatpay-Nonce": "5K8264ILTKCH16CQ2502", "Wechatpay-Serial": serial}
+    headers = {
+        "Wechatpay-Timestamp": str(at),
+        "Wechatpay-Nonce": "5K8264ILTKCH16CQ2502",
+        "Wechatpay-Serial": serial,
+    }
     signature = sdk.rsa_sign(key, f"{at}\n{headers['Wechatpay-Nonce']}\n{body.decode()}\n")
-    return HttpAnswer(status=status, headers=headers | {"Wechatpay-Signature": signature}, body=body)
+    return HttpAnswer(
+        status=status, headers=headers | {"Wechatpay-Signature": signature}, body=body
+    )
 
 
 def told(name: str, status: int = 200, **changed: Any) -> HttpAnswer:
@@ -93,7 +119,11 @@ async def test_codepay_is_signed_over_what_leaves() -> None:
     wechat, transport = channel(told("codepay_succeeded"))
     outcome = await wechat.pay(pay(description="面" * 100, notify_url="https://never.sent"))
     [call] = transport.calls
-    assert (call.method, call.url, call.deadline) == ("POST", "https://api.mch.weixin.qq.com/v3/pay/transactions/codepay", 2.0)
+    assert (call.method, call.url, call.deadline) == (
+        "POST",
+        "https://api.mch.weixin.qq.com/v3/pay/transactions/codepay",
+        2.0,
+    )
     assert json.loads(call.body) == {
         "appid": US.appid,
         "mchid": US.mchid,
@@ -103,31 +133,59 @@ async def test_codepay_is_signed_over_what_leaves() -> None:
         "amount": {"total": 12850, "currency": "CNY"},
         "scene_info": {"device_id": "term_1", "store_info": {"id": "store_1"}},
     }
-    fields = dict(part.split("=", 1) for part in call.headers["Authorization"].removeprefix("WECHATPAY2-SHA256-RSA2048 ").split(","))
+    fields = dict(
+        part.split("=", 1)
+        for part in call.headers["Authorization"]
+        .removeprefix("WECHATPAY2-SHA256-RSA2048 ")
+        .split(",")
+    )
     fields = {name: value.strip('"') for name, value in fields.items()}
-    assert (fields["mchid"], fields["serial_no"], fields["timestamp"]) == (US.mchid, "5A7C0F", str(int(SENT_AT.timestamp())))
+    assert (fields["mchid"], fields["serial_no"], fields["timestamp"]) == (
+        US.mchid,
+        "5A7C0F",
+        str(int(SENT_AT.timestamp())),
+    )
     head = f"POST\n/v3/pay/transactions/codepay\n{fields['timestamp']}"
-    assert sdk.rsa_verify(head, fields["nonce_str"], call.body.decode(), fields["signature"], MERCHANT_KEY.public_key())
+    assert sdk.rsa_verify(
+        head,
+        fields["nonce_str"],
+        call.body.decode(),
+        fields["signature"],
+        MERCHANT_KEY.public_key(),
+    )
     assert call.headers["Wechatpay-Serial"] == PUB
     assert isinstance(outcome, out.Succeeded)
-    assert (outcome.amount, outcome.received_amount, outcome.channel_trade_no) == (12850, 12850, TRADE_NO)
+    assert (outcome.amount, outcome.received_amount, outcome.channel_trade_no) == (
+        12850,
+        12850,
+        TRADE_NO,
+    )
     assert outcome.paid_at == dt.datetime(2026, 11, 21, 4, 30, 5, tzinfo=dt.UTC)
     assert outcome.payer_masked == "oUpF****eS6o"
 
 
 async def test_native_carries_the_expiry_and_where_to_call_back() -> None:
-    wechat, transport = channel(told("native_created"), told("native_created"), notify_url="https://pay.example/fallback")
+    wechat, transport = channel(
+        told("native_created"), told("native_created"), notify_url="https://pay.example/fallback"
+    )
     outcome = await wechat.pay(pay(Flow.QR))
     await wechat.pay(pay(Flow.QR, notify_url=None))
     first, second = (json.loads(call.body) for call in transport.calls)
     assert first["time_expire"] == "2026-11-21T12:35:00+08:00"  # rounded down
-    assert (first["notify_url"], second["notify_url"]) == ("https://pay.example/callbacks/acct_1", "https://pay.example/fallback")
-    assert outcome == out.PayerActionNeeded(qr_code="weixin://wxpay/bizpayurl?pr=p4lpSuKzz", evidence=outcome.evidence)
+    assert (first["notify_url"], second["notify_url"]) == (
+        "https://pay.example/callbacks/acct_1",
+        "https://pay.example/fallback",
+    )
+    assert outcome == out.PayerActionNeeded(
+        qr_code="weixin://wxpay/bizpayurl?pr=p4lpSuKzz", evidence=outcome.evidence
+    )
 
 
 async def test_paths_and_bodies_of_the_calls_that_follow() -> None:
     done = signed(b"", 204)
-    wechat, transport = channel(told("query_not_paid"), done, done, told("refund_processing"), told("refund_processing"))
+    wechat, transport = channel(
+        told("query_not_paid"), done, done, told("refund_processing"), told("refund_processing")
+    )
     await wechat.query(trade())
     await wechat.cancel(trade(Flow.CODE))
     await wechat.cancel(trade(Flow.QR))
@@ -135,8 +193,15 @@ async def test_paths_and_bodies_of_the_calls_that_follow() -> None:
     await wechat.query_refund(refund())
     of_trade = f"https://api.mch.weixin.qq.com/v3/pay/transactions/out-trade-no/{NUMBER}"
     refunds = "https://api.mch.weixin.qq.com/v3/refund/domestic/refunds"
-    body = {"out_trade_no": NUMBER, "out_refund_no": REFUND_NO, "amount": {"refund": 2850, "total": 12850, "currency": "CNY"}}
-    assert [(call.operation, call.method, call.url, json.loads(call.body or "null")) for call in transport.calls] == [
+    body = {
+        "out_trade_no": NUMBER,
+        "out_refund_no": REFUND_NO,
+        "amount": {"refund": 2850, "total": 12850, "currency": "CNY"},
+    }
+    assert [
+        (call.operation, call.method, call.url, json.loads(call.body or "null"))
+        for call in transport.calls
+    ] == [
         ("query", "GET", f"{of_trade}?mchid={US.mchid}", None),
         ("reverse", "POST", f"{of_trade}/reverse", {"appid": US.appid, "mchid": US.mchid}),
         ("close", "POST", f"{of_trade}/close", {"mchid": US.mchid}),
@@ -148,7 +213,9 @@ async def test_paths_and_bodies_of_the_calls_that_follow() -> None:
 
 async def test_certificate_mode_names_no_platform_key_and_keeps_a_path_prefix() -> None:
     answer = signed(fixture("query_not_paid").body, key=NEXT, serial="00abcdef")
-    wechat, transport = channel(answer, mode="platform_certificate", base_url="http://127.0.0.1:1/wechat/", platform_keys={})
+    wechat, transport = channel(
+        answer, mode="platform_certificate", base_url="http://127.0.0.1:1/wechat/", platform_keys={}
+    )
     assert isinstance(await wechat.query(trade()), out.Pending)
     assert "Wechatpay-Serial" not in transport.calls[0].headers
     assert transport.calls[0].url.startswith("http://127.0.0.1:1/wechat/v3/pay/")
@@ -163,11 +230,23 @@ LATE = int(SENT_AT.timestamp()) - 301
     [
         (NotSentError("connect_refused"), out.NotSent(reason="connect_refused")),
         (AnswerLostError("timeout"), out.Unknown(reason="timeout")),
-        (HttpAnswer(status=200, headers={}, body=BODY), out.Unknown(reason="unsigned", evidence="HTTP 200")),
-        (HttpAnswer(status=401, headers={}, body=b'{"code":"SIGN_ERROR"}'), out.Unknown(reason="unsigned", evidence="HTTP 401")),
-        (HttpAnswer(status=403, headers={}, body=b'{"code":"NOT_ENOUGH"}'), out.Unknown(reason="unsigned", evidence="HTTP 403")),
+        (
+            HttpAnswer(status=200, headers={}, body=BODY),
+            out.Unknown(reason="unsigned", evidence="HTTP 200"),
+        ),
+        (
+            HttpAnswer(status=401, headers={}, body=b'{"code":"SIGN_ERROR"}'),
+            out.Unknown(reason="unsigned", evidence="HTTP 401"),
+        ),
+        (
+            HttpAnswer(status=403, headers={}, body=b'{"code":"NOT_ENOUGH"}'),
+            out.Unknown(reason="unsigned", evidence="HTTP 403"),
+        ),
         (signed(BODY, key=STRANGER), out.Unknown(reason="bad_signature", evidence="HTTP 200")),
-        (signed(BODY, key=STRANGER, serial="5A7C0F"), out.Unknown(reason="unknown_key", evidence="HTTP 200")),
+        (
+            signed(BODY, key=STRANGER, serial="5A7C0F"),
+            out.Unknown(reason="unknown_key", evidence="HTTP 200"),
+        ),
         (signed(BODY, at=LATE), out.Unknown(reason="stale", evidence="HTTP 200")),
     ],
 )
@@ -183,13 +262,17 @@ async def test_what_is_not_believed(word: HttpAnswer | TransportError, expected:
 
 
 def unlisted(operation: str) -> float:
-    found = REGISTRY.get_sample_value("tillgate_channel_unlisted_codes_total", {"channel": "wechat", "operation": operation})
+    found = REGISTRY.get_sample_value(
+        "tillgate_channel_unlisted_codes_total", {"channel": "wechat", "operation": operation}
+    )
     return found or 0.0
 
 
 async def test_an_unlisted_code_is_counted_and_the_auth_code_is_kept_nowhere() -> None:
     before = unlisted("codepay")
-    wechat, _ = channel(signed(json.dumps({"code": "SURPRISE", "message": f"code {AUTH_CODE}\x00"}).encode(), 400))
+    wechat, _ = channel(
+        signed(json.dumps({"code": "SURPRISE", "message": f"code {AUTH_CODE}\x00"}).encode(), 400)
+    )
     outcome = await wechat.pay(pay())
     assert shape(outcome) == (out.Unknown, "unlisted_code")
     assert unlisted("codepay") == before + 1
@@ -211,9 +294,22 @@ async def test_coupons_are_split_by_who_pays_for_them() -> None:
 def notice(name: str, event: str, key: str = API_V3_KEY, **changed: Any) -> HttpAnswer:
     """A callback as the platform sends it: the content sealed, the envelope signed."""
     content = fixture(name, **changed).body
-    sealed = sdk.b64encode(AESGCM(key.encode()).encrypt(b"0123456789ab", content, b"transaction")).decode()
-    resource = {"algorithm": "AEAD_AES_256_GCM", "ciphertext": sealed, "nonce": "0123456789ab", "associated_data": "transaction"}
-    envelope = {"id": "EV-2026", "event_type": event, "resource_type": "encrypt-resource", "summary": "", "resource": resource}
+    sealed = sdk.b64encode(
+        AESGCM(key.encode()).encrypt(b"0123456789ab", content, b"transaction")
+    ).decode()
+    resource = {
+        "algorithm": "AEAD_AES_256_GCM",
+        "ciphertext": sealed,
+        "nonce": "0123456789ab",
+        "associated_data": "transaction",
+    }
+    envelope = {
+        "id": "EV-2026",
+        "event_type": event,
+        "resource_type": "encrypt-resource",
+        "summary": "",
+        "resource": resource,
+    }
     return signed(json.dumps(envelope).encode())
 
 
@@ -224,7 +320,12 @@ def test_a_paid_callback_proves_the_payment() -> None:
     wechat, _ = channel()
     sent = notice("callback_paid", PAID)
     found = wechat.read_callback(sent.headers, sent.body)
-    assert (found.event_key, found.kind, found.out_trade_no, found.amount) == ("EV-2026", "pay", NUMBER, 12850)
+    assert (found.event_key, found.kind, found.out_trade_no, found.amount) == (
+        "EV-2026",
+        "pay",
+        NUMBER,
+        12850,
+    )
     assert isinstance(found.learned, out.Succeeded)
     assert found.learned.channel_trade_no == TRADE_NO
     assert '"trade_state": "SUCCESS"' in found.learned.evidence
@@ -242,14 +343,23 @@ def test_another_amount_is_reported_and_another_currency_proves_nothing() -> Non
     ("name", "event", "expected"),
     [
         ("callback_refund_succeeded", REFUNDED, (out.RefundSucceeded,)),
-        ("callback_refund_abnormal", ABNORMAL, (out.RefundDeclined, "payer_account_unusable", True)),
+        (
+            "callback_refund_abnormal",
+            ABNORMAL,
+            (out.RefundDeclined, "payer_account_unusable", True),
+        ),
     ],
 )
 def test_refund_callbacks(name: str, event: str, expected: tuple[Any, ...]) -> None:
     wechat, _ = channel()
     sent = notice(name, event)
     found = wechat.read_callback(sent.headers, sent.body)
-    assert (found.kind, found.out_trade_no, found.out_refund_no, found.amount) == ("refund", NUMBER, REFUND_NO, 2850)
+    assert (found.kind, found.out_trade_no, found.out_refund_no, found.amount) == (
+        "refund",
+        NUMBER,
+        REFUND_NO,
+        2850,
+    )
     assert shape(found.refund) == expected
 
 
@@ -310,9 +420,21 @@ def test_wrong_credentials_say_what_to_do(changed: dict[str, Any], word: str) ->
 @pytest.mark.parametrize(
     ("main", "second", "hosts"),
     [
-        ("https://api.mch.weixin.qq.com", None, ["https://api.mch.weixin.qq.com", "https://api2.mch.weixin.qq.com"]),
-        ("https://api2.mch.weixin.qq.com/", None, ["https://api2.mch.weixin.qq.com", "https://api.mch.weixin.qq.com"]),
-        ("https://api.mch.weixin.qq.com", "https://line.example/w", ["https://api.mch.weixin.qq.com", "https://line.example/w"]),
+        (
+            "https://api.mch.weixin.qq.com",
+            None,
+            ["https://api.mch.weixin.qq.com", "https://api2.mch.weixin.qq.com"],
+        ),
+        (
+            "https://api2.mch.weixin.qq.com/",
+            None,
+            ["https://api2.mch.weixin.qq.com", "https://api.mch.weixin.qq.com"],
+        ),
+        (
+            "https://api.mch.weixin.qq.com",
+            "https://line.example/w",
+            ["https://api.mch.weixin.qq.com", "https://line.example/w"],
+        ),
         ("https://line.example/w/", None, ["https://line.example/w"]),
     ],
 )
@@ -322,13 +444,27 @@ async def test_the_request_names_the_host(main: str, second: str | None, hosts: 
     assert wechat.hosts == len(hosts)
     for host in range(wechat.hosts):
         await wechat.pay(msgspec.structs.replace(pay(), host=host))
-    assert [call.url for call in transport.calls] == [f"{host}/v3/pay/transactions/codepay" for host in hosts]
+    assert [call.url for call in transport.calls] == [
+        f"{host}/v3/pay/transactions/codepay" for host in hosts
+    ]
     assert len({call.body for call in transport.calls}) == 1
     for call in transport.calls:
-        fields = dict(part.split("=", 1) for part in call.headers["Authorization"].removeprefix("WECHATPAY2-SHA256-RSA2048 ").split(","))
+        fields = dict(
+            part.split("=", 1)
+            for part in call.headers["Authorization"]
+            .removeprefix("WECHATPAY2-SHA256-RSA2048 ")
+            .split(",")
+        )
         fields = {name: value.strip('"') for name, value in fields.items()}
-        head = f"POST\n{urlsplit(call.url).path}\n{fields['timestamp']}"  # the path is signed, the host is not
-        assert sdk.rsa_verify(head, fields["nonce_str"], call.body.decode(), fields["signature"], MERCHANT_KEY.public_key())
+        # The path is signed, the host is not.
+        head = f"POST\n{urlsplit(call.url).path}\n{fields['timestamp']}"
+        assert sdk.rsa_verify(
+            head,
+            fields["nonce_str"],
+            call.body.decode(),
+            fields["signature"],
+            MERCHANT_KEY.public_key(),
+        )
 
 
 def test_credentials_do_not_show_their_secrets() -> None:

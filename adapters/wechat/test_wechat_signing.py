@@ -1,4 +1,6 @@
-"""Signatures and seals: exact texts, the published vector, every way to be refused, and the SDK as second opinion."""
+"""Signatures and seals: exact texts, the published vector, every way to be refused,
+and the SDK as second opinion.
+"""
 
 import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +34,9 @@ def pem(key: RSAPrivateKey) -> str:
 
 def certificate(key: RSAPrivateKey, serial: int) -> str:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Tenpay.com Root CA")])
-    builder = x509.CertificateBuilder(name, name, key.public_key(), serial, NOW, NOW + dt.timedelta(days=1825))
+    builder = x509.CertificateBuilder(
+        name, name, key.public_key(), serial, NOW, NOW + dt.timedelta(days=1825)
+    )
     return builder.sign(key, SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
 
@@ -42,7 +46,11 @@ def public_pem(key: RSAPrivateKey) -> str:
 
 
 def sealed(
-    key: RSAPrivateKey = PLATFORM, body: bytes = BODY, serial: str = PUB, at: str = AT, nonce: str = "c5ac7061fccab6bf"
+    key: RSAPrivateKey = PLATFORM,
+    body: bytes = BODY,
+    serial: str = PUB,
+    at: str = AT,
+    nonce: str = "c5ac7061fccab6bf",
 ) -> dict[str, str]:
     """Headers as the platform sends them."""
     signature = sdk.rsa_sign(key, f"{at}\n{nonce}\n{body.decode()}\n")
@@ -85,14 +93,23 @@ def without(name: str) -> dict[str, str]:
         (without("Wechatpay-Serial"), BODY, "unsigned"),
         (without("Wechatpay-Nonce"), BODY, "unsigned"),
         (without("Wechatpay-Timestamp"), BODY, "unsigned"),
-        (sealed() | {"Wechatpay-Signature-Type": "WECHATPAY2-SM2-WITH-SM3"}, BODY, "unknown_scheme"),
+        (
+            sealed() | {"Wechatpay-Signature-Type": "WECHATPAY2-SM2-WITH-SM3"},
+            BODY,
+            "unknown_scheme",
+        ),
         (sealed(serial="PUB_KEY_ID_0"), BODY, "unknown_key"),
         (sealed(serial="0F2A7C02"), BODY, "unknown_key"),
         (sealed(key=STRANGER), BODY, "bad_signature"),  # a key of ours, under another one's name
         (sealed(serial="0F2A7C01"), BODY, "bad_signature"),
         (sealed(), BODY + b" ", "bad_signature"),
         (sealed() | {"Wechatpay-Nonce": "付"}, BODY, "bad_signature"),
-        (sealed() | {"Wechatpay-Signature": "WECHATPAY/SIGNTEST/" + sealed()["Wechatpay-Signature"]}, BODY, "bad_signature"),
+        (
+            sealed()
+            | {"Wechatpay-Signature": "WECHATPAY/SIGNTEST/" + sealed()["Wechatpay-Signature"]},
+            BODY,
+            "bad_signature",
+        ),
         (sealed() | {"Wechatpay-Signature": "A" * 100_000}, BODY, "bad_signature"),
     ],
 )
@@ -103,7 +120,11 @@ def test_doubt(headers: dict[str, str], body: bytes, doubt: str | None) -> None:
 GENUINE = sealed()
 
 
-@given(name=st.sampled_from(["Wechatpay-Timestamp", "Wechatpay-Nonce", "Wechatpay-Signature"]), at=st.integers(0), to=st.characters())
+@given(
+    name=st.sampled_from(["Wechatpay-Timestamp", "Wechatpay-Nonce", "Wechatpay-Signature"]),
+    at=st.integers(0),
+    to=st.characters(),
+)
 def test_no_changed_header_character_is_believed(name: str, at: int, to: str) -> None:
     text = GENUINE[name]
     at %= len(text)
@@ -118,17 +139,25 @@ def test_no_changed_body_byte_is_believed(at: int, to: int) -> None:
 
 
 def test_request_message_is_five_lines_of_raw_bytes() -> None:
-    message = signing.request_message("POST", "/v3/x?mchid=1", 1795235400, "n0nce", '{"a":"店"}'.encode())
+    message = signing.request_message(
+        "POST", "/v3/x?mchid=1", 1795235400, "n0nce", '{"a":"店"}'.encode()
+    )
     assert message == 'POST\n/v3/x?mchid=1\n1795235400\nn0nce\n{"a":"店"}\n'.encode()
     assert signing.request_message("GET", "/v3/x", 1, "n", b"") == b"GET\n/v3/x\n1\nn\n\n"
 
 
 def test_the_sdk_agrees_with_our_authorization(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wechatpayv3.utils.time.time", lambda: 1795235400.9)
-    theirs = sdk.build_authorization("/v3/x?mchid=1", "POST", "1900", "5A7C", PLATFORM, data='{"a":"店"}', nonce_str="N0NCE")
-    message = signing.request_message("POST", "/v3/x?mchid=1", 1795235400, "N0NCE", '{"a":"店"}'.encode())
+    theirs = sdk.build_authorization(
+        "/v3/x?mchid=1", "POST", "1900", "5A7C", PLATFORM, data='{"a":"店"}', nonce_str="N0NCE"
+    )
+    message = signing.request_message(
+        "POST", "/v3/x?mchid=1", 1795235400, "N0NCE", '{"a":"店"}'.encode()
+    )
     signature = RsaSigner(Secret(pem(PLATFORM)), ThreadPoolExecutor(1)).sign_now(message)
-    ours = signing.authorization(mchid="1900", serial="5A7C", timestamp=1795235400, nonce="N0NCE", signature=signature)
+    ours = signing.authorization(
+        mchid="1900", serial="5A7C", timestamp=1795235400, nonce="N0NCE", signature=signature
+    )
     assert ours == theirs
 
 

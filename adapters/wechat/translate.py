@@ -1,7 +1,10 @@
-"""Ours ↔ WeChat Pay's, pure. Answers that come here are already verified; what their words prove stands in `codes`.
+"""Ours ↔ WeChat Pay's, pure.
 
-A trade or refund that names another merchant or number than ours is `Mismatch`, whatever it says; one that says "yes" or
-"ended" and leaves out what we compare is `Unknown`. Only a trade of our own amount, in our currency, becomes `Succeeded`.
+Answers that come here are already verified; what their words prove stands in `codes`.
+
+A trade or refund that names another merchant or number than ours is `Mismatch`, whatever it says;
+one that says "yes" or "ended" and leaves out what we compare is `Unknown`. Only a trade of our own
+amount, in our currency, becomes `Succeeded`.
 """
 
 from collections.abc import Mapping
@@ -139,7 +142,9 @@ def close_order(merchant: Merchant) -> bytes:
 
 def refund_order(request: RefundRequest, notify_url: str | None) -> bytes:
     """The body of a refund; the same bytes for every repeat of one refund number."""
-    amount = wire.RefundAmountOut(refund=request.refund_amount, total=request.total_amount, currency=request.currency)
+    amount = wire.RefundAmountOut(
+        refund=request.refund_amount, total=request.total_amount, currency=request.currency
+    )
     return msgspec.json.encode(
         wire.RefundOrder(
             out_trade_no=request.out_trade_no,
@@ -158,13 +163,22 @@ def pay_outcome(merchant: Merchant, request: PayRequest, reply: Reply) -> PayOut
     if request.flow is Flow.QR:
         return _code_shown(reply)
     learned = _trade_outcome(merchant, request, reply, PAY_CODES)
-    # No pay call ends a trade: an order that is over already is an older one with our number, for a query to judge.
-    return Unknown(reason="ended", channel_code=learned.channel_code) if isinstance(learned, Closed | NotFound) else learned
+    # No pay call ends a trade: an order that is over already is an older one with our number, for a
+    # query to judge.
+    return (
+        Unknown(reason="ended", channel_code=learned.channel_code)
+        if isinstance(learned, Closed | NotFound)
+        else learned
+    )
 
 
 def query_outcome(merchant: Merchant, trade: TradeRef, reply: Reply) -> QueryOutcome:
     """What the answer to a query says."""
-    return _trade_outcome(merchant, trade, reply, QUERY_CODES) if reply.is_success else by_code(QUERY_CODES, reply)
+    return (
+        _trade_outcome(merchant, trade, reply, QUERY_CODES)
+        if reply.is_success
+        else by_code(QUERY_CODES, reply)
+    )
 
 
 def reverse_outcome(merchant: Merchant, trade: TradeRef, reply: Reply) -> CancelOutcome:
@@ -199,7 +213,10 @@ def refund_query_outcome(request: RefundRequest, reply: Reply) -> RefundQueryOut
 
 
 def by_code(table: Mapping[str, _RowT], reply: Reply) -> _RowT | Unknown:
-    """The row of the answer's `code`. A proof of "no" needs a 4xx; a word in no table at all has the reason `UNLISTED`."""
+    """The row of the answer's `code`.
+
+    A proof of "no" needs a 4xx; a word in no table at all has the reason `UNLISTED`.
+    """
     failure = wire.read(wire.Failure, reply.body)
     if failure is None or not failure.code:
         return Unknown(reason=UNREADABLE)
@@ -221,7 +238,10 @@ def _code_shown(reply: Reply) -> PayOutcome:
 
 
 def _trade_outcome(
-    merchant: Merchant, ours: PayRequest | TradeRef, reply: Reply, codes: Mapping[str, PayRow] | Mapping[str, QueryRow]
+    merchant: Merchant,
+    ours: PayRequest | TradeRef,
+    reply: Reply,
+    codes: Mapping[str, PayRow] | Mapping[str, QueryRow],
 ) -> QueryOutcome:
     trade = wire.read(wire.Transaction, reply.body)
     if trade is None:
@@ -234,7 +254,9 @@ def _trade_outcome(
         return _paid(ours, trade)
     row = TRADE_STATES[ours.flow].get(trade.trade_state)
     if row is None:
-        return Unknown(reason=UNLISTED, channel_code=trade.trade_state[:WECHAT_CHANNEL_CODE_CHARS_MAX])
+        return Unknown(
+            reason=UNLISTED, channel_code=trade.trade_state[:WECHAT_CHANNEL_CODE_CHARS_MAX]
+        )
     return _in_state(row, trade)
 
 
@@ -252,7 +274,11 @@ def _other_trade(merchant: Merchant, out_trade_no: str, trade: wire.Transaction)
 
 def _paid(ours: PayRequest | TradeRef, trade: wire.Transaction) -> QueryOutcome:
     amount = trade.amount
-    if amount is None or amount.total is None or not (trade.mchid and trade.out_trade_no and trade.transaction_id):
+    if (
+        amount is None
+        or amount.total is None
+        or not (trade.mchid and trade.out_trade_no and trade.transaction_id)
+    ):
         return Unknown(reason=INCOMPLETE, channel_code=trade.trade_state)
     if amount.currency != ours.currency:
         return Mismatch(field="currency", expected=ours.currency, got=amount.currency)
@@ -278,7 +304,9 @@ def _in_state(row: StateRow, trade: wire.Transaction) -> QueryOutcome:
         case Closed() if not (trade.mchid and trade.out_trade_no):
             return Unknown(reason=INCOMPLETE, channel_code=trade.trade_state)
         case Closed() | Pending() | PayerActionNeeded():
-            return replace(row, channel_code=trade.trade_state, channel_trade_no=trade.transaction_id or None)
+            return replace(
+                row, channel_code=trade.trade_state, channel_trade_no=trade.transaction_id or None
+            )
         case Unknown():
             return replace(row, channel_code=trade.trade_state)
 
@@ -290,17 +318,23 @@ def _refund_state(request: RefundRequest, reply: Reply) -> RefundOutcome:
     if foreign := _other_refund(request, refund):
         return foreign
     if not (refund.out_refund_no and refund.refund_id):
-        return Unknown(reason=INCOMPLETE, channel_code=refund.status[:WECHAT_CHANNEL_CODE_CHARS_MAX])
+        return Unknown(
+            reason=INCOMPLETE, channel_code=refund.status[:WECHAT_CHANNEL_CODE_CHARS_MAX]
+        )
     return refund_in_state(refund, refund.status)
 
 
 def refund_in_state(refund: wire.Refund, state: str) -> RefundOutcome:
-    """What a refund that is ours says by its state (`status` in an answer, `refund_status` in a callback)."""
+    """What a refund that is ours says by its state (`status` in an answer, `refund_status` in a
+    callback).
+    """
     if state == "SUCCESS":
         if refund.amount is None or refund.amount.refund is None:
             return Unknown(reason=INCOMPLETE, channel_code=state)
         when = instant(refund.success_time)
-        return RefundSucceeded(amount=refund.amount.refund, channel_refund_no=refund.refund_id, refunded_at=when)
+        return RefundSucceeded(
+            amount=refund.amount.refund, channel_refund_no=refund.refund_id, refunded_at=when
+        )
     row = REFUND_STATES.get(state)
     match row:
         case None:
@@ -316,8 +350,16 @@ def _other_refund(request: RefundRequest, refund: wire.Refund) -> Mismatch | Non
     compared = (
         ("out_trade_no", request.out_trade_no, refund.out_trade_no or request.out_trade_no),
         ("out_refund_no", request.out_refund_no, refund.out_refund_no or request.out_refund_no),
-        ("refund_amount", request.refund_amount, request.refund_amount if amount.refund is None else amount.refund),
-        ("total_amount", request.total_amount, request.total_amount if amount.total is None else amount.total),
+        (
+            "refund_amount",
+            request.refund_amount,
+            request.refund_amount if amount.refund is None else amount.refund,
+        ),
+        (
+            "total_amount",
+            request.total_amount,
+            request.total_amount if amount.total is None else amount.total,
+        ),
         ("currency", request.currency, amount.currency),
     )
     for field, expected, got in compared:
@@ -327,9 +369,14 @@ def _other_refund(request: RefundRequest, refund: wire.Refund) -> Mismatch | Non
 
 
 def _received(trade: wire.Transaction, total: int) -> int | None:
-    """What reaches the merchant before fees: all but NOCASH coupons. None when coupons were used and not listed."""
+    """What reaches the merchant before fees: all but NOCASH coupons.
+
+    None when coupons were used and not listed.
+    """
     if trade.promotion_detail:
-        return total - sum(coupon.amount or 0 for coupon in trade.promotion_detail if coupon.type == "NOCASH")
+        return total - sum(
+            coupon.amount or 0 for coupon in trade.promotion_detail if coupon.type == "NOCASH"
+        )
     return total if trade.amount is not None and trade.amount.payer_total == total else None
 
 
@@ -337,7 +384,10 @@ def _discounts(trade: wire.Transaction) -> list[Discount]:
     found = []
     for coupon in trade.promotion_detail or ():
         merchants_part = coupon.merchant_contribute or 0
-        for funded_by, part in (("merchant", merchants_part), ("channel", (coupon.amount or 0) - merchants_part)):
+        for funded_by, part in (
+            ("merchant", merchants_part),
+            ("channel", (coupon.amount or 0) - merchants_part),
+        ):
             if part > 0:
                 found.append(Discount(name=coupon.name, amount=part, funded_by=funded_by))
     return found
@@ -350,7 +400,9 @@ def _masked(openid: str) -> str | None:
 
 
 def instant(text: str) -> datetime | None:
-    """An RFC 3339 time with its zone; None for anything else, because a missing time changes no outcome."""
+    """An RFC 3339 time with its zone; None for anything else,
+    because a missing time changes no outcome.
+    """
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
@@ -359,10 +411,14 @@ def instant(text: str) -> datetime | None:
 
 
 def china_time(moment: datetime) -> str:
-    """RFC 3339 at +08:00, whole seconds, rounded down: an order never outlives the moment we count with."""
+    """RFC 3339 at +08:00, whole seconds, rounded down:
+    an order never outlives the moment we count with.
+    """
     return moment.astimezone(_CHINA).replace(microsecond=0).isoformat()
 
 
 def cut(text: str, bytes_max: int) -> str:
-    """At most so many bytes of UTF-8, cut between characters: Chinese text has three bytes a character."""
+    """At most so many bytes of UTF-8, cut between characters:
+    Chinese text has three bytes a character.
+    """
     return text.encode()[:bytes_max].decode("utf-8", "ignore")

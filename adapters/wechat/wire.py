@@ -1,8 +1,10 @@
-"""WeChat Pay's shapes, API v3: JSON both ways (pay.weixin.qq.com/doc/v3/merchant, pages "codepay", "native", "refunds", "通知").
+"""WeChat Pay's shapes, API v3: JSON both ways (pay.weixin.qq.com/doc/v3/merchant, pages "codepay",
+"native", "refunds", "通知").
 
-What we send holds only the fields we set. What we read is lenient: unknown fields are skipped and nearly everything may be
-missing, because what a field must be is judged in `translate`, where a missing one becomes `Unknown` and not an exception.
-Amounts are integer fen on this wire; times are RFC 3339 with +08:00.
+What we send holds only the fields we set. What we read is lenient: unknown fields are skipped and
+nearly everything may be missing, because what a field must be is judged in `translate`, where a
+missing one becomes `Unknown` and not an exception. Amounts are integer fen on this wire; times are
+RFC 3339 with +08:00.
 """
 
 from typing import Any
@@ -39,7 +41,10 @@ class SceneOut(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class CodepayOrder(msgspec.Struct, kw_only=True, frozen=True):
-    """POST /v3/pay/transactions/codepay. It has no notify_url: a barcode payment sends no callback."""
+    """POST /v3/pay/transactions/codepay.
+
+    It has no notify_url: a barcode payment sends no callback.
+    """
 
     appid: str
     mchid: str
@@ -120,7 +125,9 @@ class Promotion(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Transaction(msgspec.Struct, kw_only=True, frozen=True):
-    """A trade: the reply to codepay, the reply to a query, and the content of a TRANSACTION callback."""
+    """A trade: the reply to codepay, the reply to a query,
+    and the content of a TRANSACTION callback.
+    """
 
     appid: str = ""
     mchid: str = ""
@@ -156,7 +163,9 @@ class RefundAmount(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Refund(msgspec.Struct, kw_only=True, frozen=True):
-    """A refund: replies call its state `status`; the callback calls it `refund_status` and adds the mchid."""
+    """A refund: replies call its state `status`;
+    the callback calls it `refund_status` and adds the mchid.
+    """
 
     mchid: str = ""
     out_trade_no: str = ""
@@ -194,7 +203,9 @@ class Envelope(msgspec.Struct, kw_only=True, frozen=True):
 
 
 def read(shape: type[Any], body: bytes) -> Any | None:
-    """The body as one of the shapes above, or None when it is not that: foreign bytes never raise here."""
+    """The body as one of the shapes above, or None when it is not that:
+    foreign bytes never raise here.
+    """
     try:
         return msgspec.json.decode(body, type=shape)
     except (msgspec.DecodeError, RecursionError):

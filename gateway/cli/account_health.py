@@ -1,4 +1,6 @@
-"""`tillgate account health`: what the workers think of one channel account, from their diary and from the board in Redis."""
+"""`tillgate account health`: what the workers think of one channel account, from their diary and
+from the board in Redis.
+"""
 
 import argparse
 
@@ -13,7 +15,10 @@ from gateway.storage.health_board import RedisBoard
 async def show_health(opened: Registries, options: argparse.Namespace) -> None:
     """Breakers that are not closed, worker by worker; then what moved, newest first."""
     account = await opened.accounts.account(options.account)
-    print(f"{account.id} ({account.channel}): {account.problem or account.drained_state}" + ("" if account.enabled else ", disabled"))
+    print(
+        f"{account.id} ({account.channel}): {account.problem or account.drained_state}"
+        + ("" if account.enabled else ", disabled")
+    )
     states = [
         (each.operation, each.to, each.worker, each.at, each.reason)
         for each in await opened.health.states(account.id)
@@ -21,14 +26,21 @@ async def show_health(opened: Registries, options: argparse.Namespace) -> None:
     ]
     print()
     show_table(
-        ("operation", "breaker", "worker", "since (UTC)", "reason"), states, nothing="every breaker is closed, in every worker that lives"
+        ("operation", "breaker", "worker", "since (UTC)", "reason"),
+        states,
+        nothing="every breaker is closed, in every worker that lives",
     )
     print()
     await _show_board(account.id, options)
     rows = [
-        (each.at, each.operation, each.what, each.was, each.to, each.worker, each.reason) for each in await opened.health.newest(account.id)
+        (each.at, each.operation, each.what, each.was, each.to, each.worker, each.reason)
+        for each in await opened.health.newest(account.id)
     ]
-    show_table(("at (UTC)", "operation", "what", "was", "is", "by", "reason"), rows, nothing="nothing has moved yet")
+    show_table(
+        ("at (UTC)", "operation", "what", "was", "is", "by", "reason"),
+        rows,
+        nothing="nothing has moved yet",
+    )
 
 
 async def _show_board(account_id: str, options: argparse.Namespace) -> None:
@@ -44,7 +56,11 @@ async def _show_board(account_id: str, options: argparse.Namespace) -> None:
     if words is None:
         print("Redis does not answer: every worker goes by what it sees itself\n")
         return
-    rows = [(word.operation, word.state, f"{word.age_s:.1f} s ago", word.reason) for word in words if word.account == account_id]
+    rows = [
+        (word.operation, word.state, f"{word.age_s:.1f} s ago", word.reason)
+        for word in words
+        if word.account == account_id
+    ]
     if rows:
         show_table(("operation", "last told", "when", "reason"), rows, nothing="")
         print()

@@ -1,4 +1,7 @@
-"""How `pay`, `refund` and `query` get their address and key: from dev.json, or from flags. And how they show an answer."""
+"""How `pay`, `refund` and `query` get their address and key: from dev.json, or from flags.
+
+And how they show an answer.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,26 @@ from security.secret import Secret
 def add_caller_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags that say where to and as whom."""
     add_data_argument(parser)
-    parser.add_argument("--url", help="base address of the gateway; with --key and --secret-file instead of dev.json")
+    parser.add_argument(
+        "--url",
+        help="base address of the gateway; with --key and --secret-file instead of dev.json",
+    )
     parser.add_argument("--key", metavar="ID", help="id of the API key")
-    parser.add_argument("--secret-file", metavar="FILE", help="file with the key's secret, - for standard input")
-    parser.add_argument("--as-merchant", action="store_true", help="use dev.json's merchant key instead of its terminal key")
+    parser.add_argument(
+        "--secret-file", metavar="FILE", help="file with the key's secret, - for standard input"
+    )
+    parser.add_argument(
+        "--as-merchant",
+        action="store_true",
+        help="use dev.json's merchant key instead of its terminal key",
+    )
 
 
 def send(options: argparse.Namespace, ask: Callable[[Client], Awaitable[Answer]]) -> int:
-    """Run `ask` with a client, print the answer; 0 for 2xx, 1 for a refusal. Raises CommandError when nobody answers."""
+    """Run `ask` with a client, print the answer; 0 for 2xx, 1 for a refusal.
+
+    Raises CommandError when nobody answers.
+    """
     answer = asyncio.run(_asked(client_of(options), ask))
     show(answer)
     return 0 if answer.ok else 1
@@ -40,11 +55,15 @@ def client_of(options: argparse.Namespace) -> Client:
     if all(flags):
         return Client(options.url, options.key, _secret(options.secret_file))
     if any(flags):
-        raise CommandError("--url, --key and --secret-file belong together: give all three, or none to use dev.json")
+        raise CommandError(
+            "--url, --key and --secret-file belong together: "
+            "give all three, or none to use dev.json"
+        )
     folder = data_folder(options.data)
     if folder is None:
         raise CommandError(
-            "no dev.json found: run `tillgate dev` here first, name its folder with --data, or give --url, --key, --secret-file"
+            "no dev.json found: run `tillgate dev` here first, name its folder with --data, "
+            "or give --url, --key, --secret-file"
         )
     dev = read_private(folder / DEV_JSON)
     key = dev["merchant_key" if options.as_merchant else "terminal_key"]
@@ -58,13 +77,19 @@ def show(answer: Answer) -> None:
 
 
 def summary(document: Any) -> str:
-    """What a cashier would read; of a refusal, why: the verdict of the payment it carries is not what was asked for."""
+    """What a cashier would read; of a refusal, why: the verdict of the payment it carries is not
+    what was asked for.
+    """
     if "detail" in document:
-        return _joined(document.get("code"), document.get("zh"), document.get("field"), document["detail"])
+        return _joined(
+            document.get("code"), document.get("zh"), document.get("field"), document["detail"]
+        )
     if "data" in document:
         return "nothing found" if not document["data"] else f"{len(document['data'])} found"
     verdict = document.get("verdict") or {}
-    return _joined(document.get("status"), verdict.get("code"), verdict.get("zh"), verdict.get("en"))
+    return _joined(
+        document.get("status"), verdict.get("code"), verdict.get("zh"), verdict.get("en")
+    )
 
 
 def _joined(*words: str | None) -> str:
@@ -76,11 +101,15 @@ async def _asked(client: Client, ask: Callable[[Client], Awaitable[Answer]]) -> 
         async with client:
             return await ask(client)
     except aiohttp.ClientConnectorError as error:
-        raise CommandError(f"{client.base_url} cannot be reached, nothing was sent: is `tillgate dev` (or the service) running?") from error
+        raise CommandError(
+            f"{client.base_url} cannot be reached, nothing was sent: "
+            f"is `tillgate dev` (or the service) running?"
+        ) from error
     except (aiohttp.ClientError, TimeoutError) as error:
         raise CommandError(
-            f"{client.base_url} gave no answer ({type(error).__name__}). Whether it was done is not known:"
-            " send the same again with the same --idempotency-key (or --refund-no), that never moves money twice"
+            f"{client.base_url} gave no answer ({type(error).__name__}). "
+            f"Whether it was done is not known: send the same again "
+            f"with the same --idempotency-key (or --refund-no), that never moves money twice"
         ) from error
 
 

@@ -1,6 +1,7 @@
 """`tillgate case`: what the gateway saw and will not decide by itself.
 
-Closing a case with a verdict applies the ordinary payment event on the word of the person who closes it.
+Closing a case with a verdict applies the ordinary payment event on the word of the person who
+closes it.
 """
 
 import argparse
@@ -25,8 +26,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("case", metavar="CASE_ID")
     close = acts.add_parser("close", help="close a case; with --as, decide its payment")
     close.add_argument("case", metavar="CASE_ID")
-    close.add_argument("--as", dest="verdict", choices=("paid", "not_charged"), help="what you found out about the payment's money")
-    close.add_argument("--reason", required=True, help="what you looked at, for whoever reads this next year")
+    close.add_argument(
+        "--as",
+        dest="verdict",
+        choices=("paid", "not_charged"),
+        help="what you found out about the payment's money",
+    )
+    close.add_argument(
+        "--reason", required=True, help="what you looked at, for whoever reads this next year"
+    )
     close.add_argument("--by", help="who closes it (default: you)")
     for each in (listing, show, close):
         add_data_argument(each)
@@ -40,17 +48,38 @@ def run(options: argparse.Namespace) -> int:
     async def work(opened: Registries) -> None:
         if options.act == "list":
             cases = await opened.cases.cases(options.merchant, closed_too=options.all)
-            rows = [(case.id, case.kind, case.object_id, case.merchant_id, case.opened_at, case.closed_by) for case in cases]
+            rows = [
+                (
+                    case.id,
+                    case.kind,
+                    case.object_id,
+                    case.merchant_id,
+                    case.opened_at,
+                    case.closed_by,
+                )
+                for case in cases
+            ]
             head = ("id", "kind", "about", "merchant", "opened (UTC)", "closed by")
             show_table(head, rows, nothing="no open cases" if not options.all else "no cases")
             return
         found = await opened.cases.case(options.case)
         if found is None:
-            raise CommandError(f"there is no case {options.case}: `tillgate case list --all` shows what there is")
-        facts: dict[str, object] = {"id": found.id, "kind": found.kind, "about": found.object_id, "merchant": found.merchant_id}
+            raise CommandError(
+                f"there is no case {options.case}: `tillgate case list --all` shows what there is"
+            )
+        facts: dict[str, object] = {
+            "id": found.id,
+            "kind": found.kind,
+            "about": found.object_id,
+            "merchant": found.merchant_id,
+        }
         facts |= {"opened_at": f"{found.opened_at:%Y-%m-%dT%H:%M:%SZ}", "evidence": found.evidence}
         if found.closed_at is not None:
-            facts |= {"closed_at": f"{found.closed_at:%Y-%m-%dT%H:%M:%SZ}", "closed_by": found.closed_by, "reason": found.reason}
+            facts |= {
+                "closed_at": f"{found.closed_at:%Y-%m-%dT%H:%M:%SZ}",
+                "closed_by": found.closed_by,
+                "reason": found.reason,
+            }
         print(json.dumps(facts, ensure_ascii=False, indent=2))
 
     return act(options, work)
@@ -68,7 +97,9 @@ async def _closed(settings: Settings, options: argparse.Namespace) -> None:
     async with registries(settings) as opened:
         found = await opened.cases.case(options.case)
     if found is None or found.closed_at is not None:
-        raise CommandError(f"there is no open case {options.case}: `tillgate case list` shows what there is")
+        raise CommandError(
+            f"there is no open case {options.case}: `tillgate case list` shows what there is"
+        )
     async with gateway(settings) as world:
         payment = await case_closing(world).close(
             found.merchant_id,
@@ -79,4 +110,7 @@ async def _closed(settings: Settings, options: argparse.Namespace) -> None:
             reason=options.reason,
             seen_at=datetime.fromisoformat(found.evidence["at"]),
         )
-    print(f"closed {found.id}" + (f"; payment {payment.id} is {payment.status}" if payment is not None else ""))
+    print(
+        f"closed {found.id}"
+        + (f"; payment {payment.id} is {payment.status}" if payment is not None else "")
+    )

@@ -1,4 +1,7 @@
-"""The commands there are. Each names the module that has `add_arguments(parser)` and `run(options) -> int` (the exit code)."""
+"""The commands there are.
+
+Each names the module that has `add_arguments(parser)` and `run(options) -> int` (the exit code).
+"""
 
 from typing import Final, NamedTuple
 
@@ -12,9 +15,13 @@ class Command(NamedTuple):
 
 
 COMMANDS: Final = (
-    Command("dev", "everything on this machine: servers, sandbox, demo shop, a tour of payments", "dev"),
+    Command(
+        "dev", "everything on this machine: servers, sandbox, demo shop, a tour of payments", "dev"
+    ),
     Command("serve", "the HTTP service: one listening socket, several worker processes", "serve"),
-    Command("work", "the background work: queries, cancels and refunds of undecided payments", "work"),
+    Command(
+        "work", "the background work: queries, cancels and refunds of undecided payments", "work"
+    ),
     Command("migrate", "bring the database schema up to date", "migrate"),
     Command("sandbox", "the channel sandbox alone", "sandbox"),
     Command("pay", "sign and send one payment", "pay"),
@@ -24,12 +31,31 @@ COMMANDS: Final = (
     Command("store", "create and list the stores of a merchant", "store"),
     Command("terminal", "create and list the tills of a merchant", "terminal"),
     Command("key", "issue, rotate, revoke and list API keys", "key"),
-    Command("account", "create, place, rotate, drain and list channel accounts; their health", "account"),
-    Command("routing", "which accounts are tried first: show, set, try on past payments, history", "routing"),
-    Command("webhook", "where merchants are told of events: create, list, rotate, disable, enable, resend, deliveries", "webhook"),
+    Command(
+        "account", "create, place, rotate, drain and list channel accounts; their health", "account"
+    ),
+    Command(
+        "routing",
+        "which accounts are tried first: show, set, try on past payments, history",
+        "routing",
+    ),
+    Command(
+        "webhook",
+        "where merchants are told of events: "
+        "create, list, rotate, disable, enable, resend, deliveries",
+        "webhook",
+    ),
     Command("case", "list, show and close what people have to look at", "case"),
-    Command("restored", "after a database restore: begin or end asking the channels first; show", "restored"),
-    Command("doctor", "check settings, stores, clock, keys and channels; say what is wrong and what to do", "doctor"),
+    Command(
+        "restored",
+        "after a database restore: begin or end asking the channels first; show",
+        "restored",
+    ),
+    Command(
+        "doctor",
+        "check settings, stores, clock, keys and channels; say what is wrong and what to do",
+        "doctor",
+    ),
     Command("stop", "stop embedded servers that a killed `tillgate dev` left behind", "stop"),
     Command("master-key", "create or rotate the file with the master keys", "master_key"),
     Command("rekey", "seal every stored secret under the current master key", "rekey"),

@@ -1,4 +1,6 @@
-"""The processes that `tillgate dev` starts: each in a session of its own, so that Ctrl-C reaches dev alone and dev ends them in order."""
+"""The processes that `tillgate dev` starts: each in a session of its own, so that Ctrl-C reaches
+dev alone and dev ends them in order.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from pathlib import Path
 from gateway.embedded.tail import tail
 
 STOP_S = 30.0  # longer than a worker's own bound
-STARTED_FROM = Path(__file__).resolve().parents[2]  # where `-m gateway` and `-m sandbox` are found without an installation
+# Where `-m gateway` and `-m sandbox` are found without an installation.
+STARTED_FROM = Path(__file__).resolve().parents[2]
 
 
 @dataclass(slots=True)
@@ -32,11 +35,18 @@ class Child:
     def epitaph(self) -> str:
         """What to say when it ended by itself."""
         code = self.process.returncode
-        words = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with {code}"
+        words = (
+            f"was killed by signal {-code}"
+            if code is not None and code < 0
+            else f"ended with {code}"
+        )
         return f"{self.name} {words}; {self.log} ends with:\n{tail(self.log)}"
 
     async def stop(self) -> None:
-        """SIGTERM, and SIGKILL for its whole session if it takes too long. Harmless when it has ended."""
+        """SIGTERM, and SIGKILL for its whole session if it takes too long.
+
+        Harmless when it has ended.
+        """
         if self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self.process.terminate()
@@ -47,7 +57,9 @@ class Child:
                 await self.process.wait()
 
 
-async def start_child(name: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Child:
+async def start_child(
+    name: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path
+) -> Child:
     """Start `python -m …` with its output in `log`, which is begun anew."""
     path = os.pathsep.join(filter(None, [str(STARTED_FROM), environment.get("PYTHONPATH", "")]))
     with log.open("wb") as output:

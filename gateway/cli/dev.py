@@ -1,7 +1,8 @@
 """`tillgate dev`: the whole world on one machine, a tour of it, then a service to play with.
 
-Embedded PostgreSQL and Redis (unless the environment names others), the sandbox, migrations, a demo shop, the service and
-its worker as they run in production, each a process of its own. Whatever way it ends, it ends its children first.
+Embedded PostgreSQL and Redis (unless the environment names others), the sandbox, migrations, a demo
+shop, the service and its worker as they run in production, each a process of its own. Whatever way
+it ends, it ends its children first.
 """
 
 from __future__ import annotations
@@ -30,7 +31,13 @@ from gateway.cli.failures import CommandError
 from gateway.cli.listener import Listener, listening
 from gateway.cli.registries import registries
 from gateway.cli.sandbox_control import SandboxControl
-from gateway.cli.surroundings import DEV_JSON, ENVIRONMENT_JSON, read_private, without_settings, write_private
+from gateway.cli.surroundings import (
+    DEV_JSON,
+    ENVIRONMENT_JSON,
+    read_private,
+    without_settings,
+    write_private,
+)
 from gateway.cli.tour.runner import play
 from gateway.cli.tour.stage import Stage, payment_code
 from gateway.cli.voice import Voice
@@ -50,17 +57,37 @@ PORT: Final = 8080
 WORKERS: Final = 2
 SANDBOX_READY: Final = "sandbox.ready.json"
 INTERRUPTED: Final = 130
-ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # SIGINT too: a shell's background job inherits it ignored
+# SIGINT too: a shell's background job inherits it ignored.
+ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Document = dict[str, Any]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """As in the API's command table."""
-    parser.add_argument("--data", type=Path, metavar="DIR", help="where everything is kept (default: .tillgate/ here)")
-    parser.add_argument("--port", type=int, default=PORT, help=f"port of the service, 0 for a free one (default {PORT})")
-    parser.add_argument("--workers", type=int, default=WORKERS, help=f"worker processes of the service (default {WORKERS})")
-    parser.add_argument("--once", action="store_true", help="end after the tour; the exit code says whether every step went well")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="where everything is kept (default: .tillgate/ here)",
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=PORT,
+        help=f"port of the service, 0 for a free one (default {PORT})",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=WORKERS,
+        help=f"worker processes of the service (default {WORKERS})",
+    )
+    parser.add_argument(
+        "--once",
+        action="store_true",
+        help="end after the tour; the exit code says whether every step went well",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -76,7 +103,10 @@ def run(options: argparse.Namespace) -> int:
 async def _dev(options: argparse.Namespace) -> int:
     voice = Voice()
     chosen = choose_data_folder(Path.cwd(), options.data)
-    voice.line(f"Tillgate dev, data in {chosen.path}" + (f" (not here: {chosen.why_not_here})" if chosen.why_not_here else ""))
+    voice.line(
+        f"Tillgate dev, data in {chosen.path}"
+        + (f" (not here: {chosen.why_not_here})" if chosen.why_not_here else "")
+    )
     _end_on_signals()
     with _alone(chosen.path):
         async with AsyncExitStack() as stack:
@@ -90,9 +120,13 @@ async def _dev(options: argparse.Namespace) -> int:
 
 
 class _World:
-    """Everything that runs, in the order of starting; `stack` stops each part, the last one started first."""
+    """Everything that runs, in the order of starting;
+    `stack` stops each part, the last one started first.
+    """
 
-    def __init__(self, options: argparse.Namespace, folder: Path, voice: Voice, stack: AsyncExitStack) -> None:
+    def __init__(
+        self, options: argparse.Namespace, folder: Path, voice: Voice, stack: AsyncExitStack
+    ) -> None:
         self._options = options
         self._folder = folder
         self._voice = voice
@@ -104,9 +138,13 @@ class _World:
     async def start(self) -> None:
         """Raises CommandError, or the failure of a part, in words."""
         (self._folder / "logs").mkdir(exist_ok=True)
-        sandbox = await self._start_sandbox()  # it takes a second of its own, while PostgreSQL starts
+        # It takes a second of its own, while PostgreSQL starts.
+        sandbox = await self._start_sandbox()
         environment = self._environment()
-        write_private(self._folder / ENVIRONMENT_JSON, {name: value for name, value in environment.items() if name.startswith(PREFIX)})
+        write_private(
+            self._folder / ENVIRONMENT_JSON,
+            {name: value for name, value in environment.items() if name.startswith(PREFIX)},
+        )
         settings = read_settings(environment, required=SERVING)
         await self._schema(settings)
         self._listener = await self._stack.enter_async_context(listening())
@@ -129,10 +167,12 @@ class _World:
         self._next_steps()
         return 0 if await self._while_alive(asyncio.create_task(asyncio.Event().wait())) else 1
 
-    # -- starting --------------------------------------------------------------------------------------------------
+    # -- starting ----------------------------------------------------------------------------------
 
     def _environment(self) -> dict[str, str]:
-        """Ours, with the embedded servers' addresses and the demo's settings where nobody set others."""
+        """Ours, with the embedded servers' addresses and the demo's settings
+        where nobody set others.
+        """
         port = self._options.port or _free_port()
         _refuse_taken(port)
         address = f"127.0.0.1:{port}"
@@ -145,7 +185,9 @@ class _World:
         }
         asked = {"TILLGATE_LISTEN": address, "TILLGATE_WORKERS": str(self._options.workers)}
         if DATABASE_URL not in given:
-            made[DATABASE_URL] = self._embedded("postgres", EmbeddedPostgres(self._folder / "postgres"))
+            made[DATABASE_URL] = self._embedded(
+                "postgres", EmbeddedPostgres(self._folder / "postgres")
+            )
         if REDIS_URL not in given:
             made[REDIS_URL] = self._embedded("redis", EmbeddedRedis(self._folder / "redis"))
         if not given.keys() & {FILE_VARIABLE, TEXT_VARIABLE}:
@@ -162,7 +204,13 @@ class _World:
     async def _start_sandbox(self) -> Child:
         (self._folder / SANDBOX_READY).unlink(missing_ok=True)
         ready = ["--ready-file", str(self._folder / SANDBOX_READY)]
-        arguments = ["sandbox", "--data", str(self._folder / "sandbox"), *ready, "--die-with-parent"]
+        arguments = [
+            "sandbox",
+            "--data",
+            str(self._folder / "sandbox"),
+            *ready,
+            "--die-with-parent",
+        ]
         return await self._child("sandbox", arguments, without_settings(os.environ))
 
     async def _control_url(self, sandbox: Child) -> str:
@@ -176,7 +224,11 @@ class _World:
     async def _schema(self, settings: Settings) -> None:
         started = time.monotonic()
         applied = await migrate(settings.needed_database_url().reveal())
-        self._voice.ready("schema", time.monotonic() - started, f"{len(applied)} migrations applied" if applied else "up to date")
+        self._voice.ready(
+            "schema",
+            time.monotonic() - started,
+            f"{len(applied)} migrations applied" if applied else "up to date",
+        )
 
     async def _shop(self, settings: Settings, control: SandboxControl) -> Document:
         started = time.monotonic()
@@ -185,10 +237,19 @@ class _World:
             before = read_private(self._folder / DEV_JSON)
         base_url = f"http://127.0.0.1:{settings.listen.port}"
         async with registries(settings) as opened:
-            document = await open_shop(opened, control, discover(), base_url=base_url, webhook_url=self._listener.url, before=before)
+            document = await open_shop(
+                opened,
+                control,
+                discover(),
+                base_url=base_url,
+                webhook_url=self._listener.url,
+                before=before,
+            )
         self._listener.secret = Secret(document["webhook_secret"])
         channels = ", ".join(sorted({account["channel"] for account in document["accounts"]}))
-        self._voice.ready("demo shop", time.monotonic() - started, f"{document['merchant_id']}: {channels}")
+        self._voice.ready(
+            "demo shop", time.monotonic() - started, f"{document['merchant_id']}: {channels}"
+        )
         return document
 
     async def _service(self, environment: dict[str, str]) -> None:
@@ -203,7 +264,9 @@ class _World:
         self._voice.ready("gateway", time.monotonic() - started, self._document["base_url"])
 
     async def _child(self, name: str, arguments: list[str], environment: dict[str, str]) -> Child:
-        child = await start_child(name, arguments, environment, self._folder / "logs" / f"{name}.log")
+        child = await start_child(
+            name, arguments, environment, self._folder / "logs" / f"{name}.log"
+        )
         self._children.append(child)
         self._stack.push_async_callback(child.stop)
         return child
@@ -218,10 +281,12 @@ class _World:
             if child.process.returncode is not None:
                 raise CommandError(child.epitaph())
             if time.monotonic() > deadline:
-                raise CommandError(f"{child.name} did not get ready within {START_S:.0f} s; look into {child.log}")
+                raise CommandError(
+                    f"{child.name} did not get ready within {START_S:.0f} s; look into {child.log}"
+                )
             await asyncio.sleep(POLL_S)
 
-    # -- showing ---------------------------------------------------------------------------------------------------
+    # -- showing -----------------------------------------------------------------------------------
 
     async def _tour(self) -> int:
         """How many subjects failed."""
@@ -309,7 +374,10 @@ def _refuse_taken(port: int) -> None:
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except (OSError, OverflowError) as error:
-        raise CommandError(f"port {port} cannot be used ({error}): choose another with --port, or --port 0 for a free one") from error
+        raise CommandError(
+            f"port {port} cannot be used ({error}): "
+            f"choose another with --port, or --port 0 for a free one"
+        ) from error
 
 
 @contextmanager
@@ -319,7 +387,10 @@ def _alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CommandError(f"another `tillgate dev` runs on {folder}: stop that one, or choose another folder with --data") from None
+            raise CommandError(
+                f"another `tillgate dev` runs on {folder}: "
+                f"stop that one, or choose another folder with --data"
+            ) from None
         yield
 
 

@@ -1,4 +1,6 @@
-"""`tillgate doctor`: look at everything the service depends on; one line each, and what to do about those that are wrong."""
+"""`tillgate doctor`: look at everything the service depends on; one line each, and what to do about
+those that are wrong.
+"""
 
 import argparse
 import asyncio

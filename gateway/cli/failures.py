@@ -18,7 +18,10 @@ def in_words(error: Exception) -> str | None:
     """What to print, or None for a bug, whose traceback is needed."""
     match error:
         case StoreUnavailable():
-            return f"PostgreSQL is not reachable ({error.__cause__!r}): check that it runs and that TILLGATE_DATABASE_URL is right"
+            return (
+                f"PostgreSQL is not reachable ({error.__cause__!r}): "
+                f"check that it runs and that TILLGATE_DATABASE_URL is right"
+            )
         case (
             CommandError()
             | SettingsError()

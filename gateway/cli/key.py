@@ -1,4 +1,7 @@
-"""`tillgate key`: API keys. A secret is printed once, when it is issued, and can never be read again."""
+"""`tillgate key`: API keys.
+
+A secret is printed once, when it is issued, and can never be read again.
+"""
 
 import argparse
 import sys
@@ -21,7 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     holder = issue.add_mutually_exclusive_group(required=True)
     holder.add_argument("--terminal", metavar="ID", help="the till it is for")
     holder.add_argument("--role", choices=MERCHANT_ROLES, help="what a merchant's key may do")
-    rotate = acts.add_parser("rotate", help="a second key for the same holder; revoke the first when the second is in use")
+    rotate = acts.add_parser(
+        "rotate",
+        help="a second key for the same holder; revoke the first when the second is in use",
+    )
     revoke = acts.add_parser("revoke", help="end a key, everywhere within seconds")
     listing = acts.add_parser("list", help="the keys of a merchant")
     listing.add_argument("merchant", metavar="MERCHANT_ID")
@@ -29,7 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for each in (rotate, revoke):
         each.add_argument("key", metavar="KEY_ID")
     for each in (issue, rotate):
-        each.add_argument("--test", action="store_true", help="for sandbox channels: the secret begins with sk_test_")
+        each.add_argument(
+            "--test",
+            action="store_true",
+            help="for sandbox channels: the secret begins with sk_test_",
+        )
     for each in (issue, rotate, revoke, listing):
         add_data_argument(each)
 
@@ -38,12 +48,22 @@ def run(options: argparse.Namespace) -> int:
     """Do it."""
 
     async def work(opened: Registries) -> None:
-        environment = KeyEnvironment.TEST if getattr(options, "test", False) else KeyEnvironment.LIVE
+        environment = (
+            KeyEnvironment.TEST if getattr(options, "test", False) else KeyEnvironment.LIVE
+        )
         match options.act:
             case "issue" if options.terminal is not None:
-                _show_once(await opened.people.issue_terminal_key(options.merchant, options.terminal, environment))
+                _show_once(
+                    await opened.people.issue_terminal_key(
+                        options.merchant, options.terminal, environment
+                    )
+                )
             case "issue":
-                _show_once(await opened.people.issue_merchant_key(options.merchant, Role(options.role), environment))
+                _show_once(
+                    await opened.people.issue_merchant_key(
+                        options.merchant, Role(options.role), environment
+                    )
+                )
             case "rotate":
                 _show_once(await opened.people.rotate_key(options.key, environment))
             case "revoke":
@@ -63,6 +83,9 @@ def _show_once(key: IssuedKey) -> None:
 
 async def _list(opened: Registries, options: argparse.Namespace) -> None:
     keys = await opened.people.keys(options.merchant, options.terminal)
-    rows = [(key.id, key.role, key.store_id, key.terminal_id, key.created_at, key.revoked_at) for key in keys]
+    rows = [
+        (key.id, key.role, key.store_id, key.terminal_id, key.created_at, key.revoked_at)
+        for key in keys
+    ]
     head = ("id", "role", "store", "terminal", "created (UTC)", "revoked (UTC)")
     show_table(head, rows, nothing="no keys yet: `tillgate key issue MERCHANT_ID --terminal ID`")

@@ -1,4 +1,6 @@
-"""The smallest server a merchant could have: it takes webhooks on a loopback port and believes those whose signature holds."""
+"""The smallest server a merchant could have: it takes webhooks on a loopback port and believes
+those whose signature holds.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,10 @@ class Message:
 
 @dataclass(slots=True)
 class Listener:
-    """`messages`: believed ones by event id, so that one that comes again counts once. `secret` None: nobody is believed yet."""
+    """`messages`: believed ones by event id, so that one that comes again counts once.
+
+    `secret` None: nobody is believed yet.
+    """
 
     url: str
     secret: Secret | None = None
@@ -42,7 +47,7 @@ class Listener:
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def message(self, kind: str, object_id: str, within_s: float) -> Message | None:
-        """The believed webhook of this type about this object; None when it does not come in time."""
+        """The believed webhook of this type about this object; None when none comes in time."""
         try:
             async with asyncio.timeout(within_s), self._news:
                 await self._news.wait_for(lambda: self._found(kind, object_id) is not None)
@@ -52,7 +57,9 @@ class Listener:
 
     async def handle(self, request: web.Request) -> web.Response:
         """204, or 401 for what nobody signed."""
-        message = Message({name.lower(): value for name, value in request.headers.items()}, await request.read())
+        message = Message(
+            {name.lower(): value for name, value in request.headers.items()}, await request.read()
+        )
         if self.secret is None or not believed(self.secret, message):
             return web.Response(status=401)
         self.messages[message.headers[ID]] = message
@@ -63,7 +70,10 @@ class Listener:
     def _found(self, kind: str, object_id: str) -> Message | None:
         for message in self.messages.values():
             document = message.document
-            if document["type"] == kind and document["data"][kind.partition(".")[0]]["id"] == object_id:
+            if (
+                document["type"] == kind
+                and document["data"][kind.partition(".")[0]]["id"] == object_id
+            ):
                 return message
         return None
 

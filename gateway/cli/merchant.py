@@ -24,7 +24,14 @@ def run(options: argparse.Namespace) -> int:
         if options.act == "create":
             print((await opened.people.create_merchant(options.name, options.id)).id)
             return
-        rows = [(merchant.id, merchant.name, merchant.created_at) for merchant in await opened.people.merchants()]
-        show_table(("id", "name", "created (UTC)"), rows, nothing="no merchants yet: `tillgate merchant create NAME`")
+        rows = [
+            (merchant.id, merchant.name, merchant.created_at)
+            for merchant in await opened.people.merchants()
+        ]
+        show_table(
+            ("id", "name", "created (UTC)"),
+            rows,
+            nothing="no merchants yet: `tillgate merchant create NAME`",
+        )
 
     return act(options, work)

@@ -1,4 +1,7 @@
-"""`tillgate migrate`: bring the database schema up to date. Safe to run from several hosts at once."""
+"""`tillgate migrate`: bring the database schema up to date.
+
+Safe to run from several hosts at once.
+"""
 
 import argparse
 import asyncio

@@ -4,7 +4,11 @@ import argparse
 
 
 def fen_argument(text: str) -> int:
-    """A whole number of fen; a decimal point is refused, because 128.50 could be meant as yuan or mistyped."""
+    """A whole number of fen; a decimal point is refused,
+    because 128.50 could be meant as yuan or mistyped.
+    """
     if not text.isascii() or not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of fen: write 12850 for 128.50 yuan")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a whole number of fen: write 12850 for 128.50 yuan"
+        )
     return int(text)

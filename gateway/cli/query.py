@@ -10,7 +10,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("payment", metavar="PAYMENT_ID", nargs="?")
     which.add_argument("--order", metavar="NO", help="all payments of a bill, newest first")
-    parser.add_argument("--wait", metavar="SECONDS", type=int, help="wait for the next change, up to 30")
+    parser.add_argument(
+        "--wait", metavar="SECONDS", type=int, help="wait for the next change, up to 30"
+    )
     add_caller_arguments(parser)
 
 

@@ -1,4 +1,6 @@
-"""`tillgate routing`: which channel accounts are tried first for which payments; a rule file can be tried on past ones."""
+"""`tillgate routing`: which channel accounts are tried first for which payments; a rule file can be
+tried on past ones.
+"""
 
 import argparse
 import sys
@@ -25,17 +27,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show = acts.add_parser("show", help="the rules that are followed")
     put = acts.add_parser("set", help="a new version, followed by every worker within seconds")
     history = acts.add_parser("history", help="every version, newest first")
-    trial = acts.add_parser("try", help="what a rule file would have chosen for stored payments; changes nothing")
+    trial = acts.add_parser(
+        "try", help="what a rule file would have chosen for stored payments; changes nothing"
+    )
     for each in (show, put, history, trial):
         each.add_argument("merchant", metavar="MERCHANT_ID")
-        each.add_argument("--store", metavar="ID", help="of this store (default: of the merchant, for stores without rules of their own)")
+        each.add_argument(
+            "--store",
+            metavar="ID",
+            help="of this store (default: of the merchant, for stores without rules of their own)",
+        )
     for each in (put, trial):
         each.add_argument("file", metavar="FILE", help="rules as JSON, - for standard input")
     put.add_argument("--by", help="who writes it (default: you)")
     trial.add_argument(
-        "--from", dest="since", metavar="TIME", required=True, type=_since, help="2026-11-20, or with a time: 2026-11-20T11:00"
+        "--from",
+        dest="since",
+        metavar="TIME",
+        required=True,
+        type=_since,
+        help="2026-11-20, or with a time: 2026-11-20T11:00",
     )
-    trial.add_argument("--to", dest="until", metavar="TIME", required=True, type=_until, help="a day is taken whole; Asia/Shanghai")
+    trial.add_argument(
+        "--to",
+        dest="until",
+        metavar="TIME",
+        required=True,
+        type=_until,
+        help="a day is taken whole; Asia/Shanghai",
+    )
     for each in (show, put, history, trial):
         add_data_argument(each)
 
@@ -48,12 +68,19 @@ def run(options: argparse.Namespace) -> int:
             case "show":
                 await _show(opened, options)
             case "set":
-                version, warnings = await opened.rules.write(options.merchant, options.store, _text(options.file), options.by or person())
+                version, warnings = await opened.rules.write(
+                    options.merchant, options.store, _text(options.file), options.by or person()
+                )
                 _warn(warnings)
                 print(f"version {version} of {_whose(options)}; workers follow it within seconds")
             case "history":
-                rows = [(each.version, each.created_at, each.created_by, each.rules) for each in await _versions(opened, options)]
-                show_table(("version", "written (UTC)", "by", "rules"), rows, nothing=_nothing(options))
+                rows = [
+                    (each.version, each.created_at, each.created_by, each.rules)
+                    for each in await _versions(opened, options)
+                ]
+                show_table(
+                    ("version", "written (UTC)", "by", "rules"), rows, nothing=_nothing(options)
+                )
             case _:
                 await _try(opened, options)
 
@@ -73,10 +100,19 @@ async def _try(opened: Registries, options: argparse.Namespace) -> None:
     written = rules_of(_text(options.file))
     findings = await opened.rules.findings(options.merchant, options.store, written)
     if findings.errors:
-        raise CommandError("the rules cannot be used:\n" + "\n".join(f"- {error}" for error in findings.errors))
+        raise CommandError(
+            "the rules cannot be used:\n" + "\n".join(f"- {error}" for error in findings.errors)
+        )
     _warn(findings.warnings)
-    trial = Trial(options.merchant, RuleSet(version=0, rules=written.rules), await _accounts(opened, options.merchant), LISTED_MAX)
-    async for page in opened.rules.paid_before(options.merchant, options.since, options.until, options.store):
+    trial = Trial(
+        options.merchant,
+        RuleSet(version=0, rules=written.rules),
+        await _accounts(opened, options.merchant),
+        LISTED_MAX,
+    )
+    async for page in opened.rules.paid_before(
+        options.merchant, options.since, options.until, options.store
+    ):
         trial.take(page)
     names = sorted(trial.was.keys() | trial.would.keys())
     show_table(
@@ -85,16 +121,33 @@ async def _try(opened: Registries, options: argparse.Namespace) -> None:
         nothing="no payments in that time",
     )
     if trial.differing:
-        print(f"\n{trial.differing} of {trial.was.total()} payments would have gone elsewhere first; the newest of them:")
+        print(
+            f"\n{trial.differing} of {trial.was.total()} payments would have gone elsewhere first; "
+            f"the newest of them:"
+        )
         rows = [(each.payment, each.would, each.why) for each in trial.differences]
-        listed = [(was.id, was.created_at.astimezone(SHANGHAI), was.amount, was.channel_account, would, why) for was, would, why in rows]
-        show_table(("payment", "made (Shanghai)", "fen", "was", "would be", "why"), listed, nothing="")
+        listed = [
+            (
+                was.id,
+                was.created_at.astimezone(SHANGHAI),
+                was.amount,
+                was.channel_account,
+                would,
+                why,
+            )
+            for was, would, why in rows
+        ]
+        show_table(
+            ("payment", "made (Shanghai)", "fen", "was", "would be", "why"), listed, nothing=""
+        )
 
 
 async def _accounts(opened: Registries, merchant_id: str) -> list[Account]:
     """In order of priority, without credentials: nothing is sent."""
     manifests = discover()
-    listed = [each for each in await opened.accounts.accounts(merchant_id) if each.channel in manifests]
+    listed = [
+        each for each in await opened.accounts.accounts(merchant_id) if each.channel in manifests
+    ]
     return [
         Account(
             id=each.id,
@@ -145,6 +198,8 @@ def _moment(text: str) -> tuple[datetime, bool]:
     try:
         given = datetime.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: write 2026-11-20 or 2026-11-20T11:00") from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time: write 2026-11-20 or 2026-11-20T11:00"
+        ) from None
     aware = given if given.tzinfo is not None else given.replace(tzinfo=SHANGHAI)
     return aware.astimezone(UTC), "T" not in text and " " not in text

@@ -7,9 +7,18 @@ import sys
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The sandbox's own, for people."""
-    parser.add_argument("--data", required=True, metavar="DIR", help="folder of the ledger and the enrolled accounts")
-    parser.add_argument("--control-port", default="0", metavar="N", help="port of /_control (default 0: a free one)")
-    parser.add_argument("--ready-file", metavar="FILE", help="written when ready, with the control address")
+    parser.add_argument(
+        "--data",
+        required=True,
+        metavar="DIR",
+        help="folder of the ledger and the enrolled accounts",
+    )
+    parser.add_argument(
+        "--control-port", default="0", metavar="N", help="port of /_control (default 0: a free one)"
+    )
+    parser.add_argument(
+        "--ready-file", metavar="FILE", help="written when ready, with the control address"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,4 +1,6 @@
-"""The sandbox's control API, as far as the demo shop and the tour need it: enrolment, the customer's acts, the ledger."""
+"""The sandbox's control API, as far as the demo shop and the tour need it: enrolment, the
+customer's acts, the ledger.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,12 @@ class SandboxControl:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._session is not None:
             await self._session.close()
 
@@ -36,9 +43,12 @@ class SandboxControl:
         return list((await self._call("GET", "health"))["channels"])
 
     async def accounts(self) -> dict[tuple[str, str], tuple[str, str]]:
-        """Enrolled accounts: (channel, account) -> the addresses of its main and its second host."""
+        """Enrolled accounts: (channel, account) -> addresses of its main and its second host."""
         rows = (await self._call("GET", "accounts"))["data"]
-        return {(row["channel"], row["account"]): (row["base_url"], row["second_base_url"]) for row in rows}
+        return {
+            (row["channel"], row["account"]): (row["base_url"], row["second_base_url"])
+            for row in rows
+        }
 
     async def enrol(self, channel: str, account: str) -> dict[str, Any]:
         """A new account with short schedules; its credentials, which are given this once."""
@@ -55,14 +65,20 @@ class SandboxControl:
         rows: list[dict[str, Any]] = []
         cursor: str | None = "0"
         while cursor is not None:
-            page = await self._call("GET", f"ledger?channel={channel}&account={account}&limit=5000&cursor={cursor}")
+            page = await self._call(
+                "GET", f"ledger?channel={channel}&account={account}&limit=5000&cursor={cursor}"
+            )
             rows += page["data"]
             cursor = page["next_cursor"]
         return rows
 
     async def arm(self, channel: str, account: str, operation: str, fault: str) -> None:
         """Something goes wrong at one account until everything is disarmed."""
-        await self._call("POST", "faults", {"channel": channel, "account": account, "operation": operation, "fault": fault})
+        await self._call(
+            "POST",
+            "faults",
+            {"channel": channel, "account": account, "operation": operation, "fault": fault},
+        )
 
     async def disarm(self) -> None:
         """All is well again."""
@@ -70,12 +86,20 @@ class SandboxControl:
 
     async def tell(self, channel: str, account: str, out_trade_no: str) -> None:
         """The channel sends its callback about a trade, now."""
-        body = {"channel": channel, "account": account, "out_trade_no": out_trade_no, "kind": "pay", "times": 1}
+        body = {
+            "channel": channel,
+            "account": account,
+            "out_trade_no": out_trade_no,
+            "kind": "pay",
+            "times": 1,
+        }
         await self._call("POST", "callbacks", body)
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         assert self._session is not None, "use the control as a context manager"
-        async with self._session.request(method, f"{self.url}/_control/{path}", json=body) as response:
+        async with self._session.request(
+            method, f"{self.url}/_control/{path}", json=body
+        ) as response:
             document = await response.json()
             if not response.ok:
                 raise SandboxRefused(f"sandbox: {document['error']}")

@@ -1,6 +1,7 @@
 """`tillgate serve`: bind one socket, then N workers on it (see `gateway.workers.supervisor`).
 
-Nothing that starts a thread or a loop may be imported into life before the fork; modules are imported once, here, and shared.
+Nothing that starts a thread or a loop may be imported into life before the fork; modules are
+imported once, here, and shared.
 """
 
 import argparse
@@ -19,7 +20,9 @@ METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything else is settings."""
-    parser.add_argument("--workers", type=int, metavar="N", help="worker processes (default: TILLGATE_WORKERS)")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="worker processes (default: TILLGATE_WORKERS)"
+    )
     add_parent_argument(parser)
 
 
@@ -32,7 +35,8 @@ def run(options: argparse.Namespace) -> int:
             raise CommandError(f"--workers {options.workers} is not within 1 … {WORKERS_MAX}")
         settings = replace(settings, workers=options.workers)
     with tempfile.TemporaryDirectory(prefix="tillgate-metrics-") as folder:
-        os.environ.setdefault(METRICS_FOLDER, folder)  # read by prometheus_client while it is imported
+        # Read by prometheus_client while it is imported.
+        os.environ.setdefault(METRICS_FOLDER, folder)
         return _serve(settings)
 
 
@@ -57,7 +61,13 @@ def _bound(settings: Settings) -> socket.socket:
     host, port = settings.listen
     try:
         return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=LISTEN_BACKLOG, reuse_port=False
+            (host, port),
+            family=socket.AF_INET6 if ":" in host else socket.AF_INET,
+            backlog=LISTEN_BACKLOG,
+            reuse_port=False,
         )
     except OSError as error:
-        raise CommandError(f"cannot listen on {host}:{port} ({error.strerror}): set TILLGATE_LISTEN to a free address") from error
+        raise CommandError(
+            f"cannot listen on {host}:{port} ({error.strerror}): "
+            f"set TILLGATE_LISTEN to a free address"
+        ) from error

@@ -1,4 +1,7 @@
-"""`tillgate stop`: stop the embedded servers that a killed `tillgate dev` left running. A living one keeps its own."""
+"""`tillgate stop`: stop the embedded servers that a killed `tillgate dev` left running.
+
+A living one keeps its own.
+"""
 
 import argparse
 from pathlib import Path
@@ -15,13 +18,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Attach to what runs, become its owner, stop it. Raises CommandError when somebody else owns it."""
+    """Attach to what runs, become its owner, stop it.
+
+    Raises CommandError when somebody else owns it.
+    """
     folder = data_folder(options.data)
     if folder is None:
         print("nothing to stop: `tillgate dev` was not used from here")
         return 0
     stopped = [name for name, server in _servers(folder) if _stopped(name, server)]
-    print(f"stopped {' and '.join(stopped)} in {folder}" if stopped else f"nothing was running in {folder}")
+    print(
+        f"stopped {' and '.join(stopped)} in {folder}"
+        if stopped
+        else f"nothing was running in {folder}"
+    )
     return 0
 
 
@@ -40,6 +50,9 @@ def _stopped(name: str, server: EmbeddedPostgres | EmbeddedRedis) -> bool:
         return False
     server.start()  # attaches, and takes over what a dead owner left
     if not server.is_owner:
-        raise CommandError(f"{name} belongs to a `tillgate dev` that is still running: press Ctrl-C there, or end that process")
+        raise CommandError(
+            f"{name} belongs to a `tillgate dev` that is still running: "
+            f"press Ctrl-C there, or end that process"
+        )
     server.stop()
     return True

@@ -26,7 +26,14 @@ def run(options: argparse.Namespace) -> int:
         if options.act == "create":
             print((await opened.people.create_store(options.merchant, options.name, options.id)).id)
             return
-        rows = [(store.id, store.name, store.created_at) for store in await opened.people.stores(options.merchant)]
-        show_table(("id", "name", "created (UTC)"), rows, nothing="no stores yet: `tillgate store create MERCHANT_ID NAME`")
+        rows = [
+            (store.id, store.name, store.created_at)
+            for store in await opened.people.stores(options.merchant)
+        ]
+        show_table(
+            ("id", "name", "created (UTC)"),
+            rows,
+            nothing="no stores yet: `tillgate store create MERCHANT_ID NAME`",
+        )
 
     return act(options, work)

@@ -1,7 +1,9 @@
-"""Where a command finds the installation it is about: this process's environment, or the data folder of a `tillgate dev`.
+"""Where a command finds the installation it is about: this process's environment, or the data
+folder of a `tillgate dev`.
 
-`tillgate dev` keeps two files in its folder, both 0600: `dev.json` (addresses and keys of the demo shop, for clients) and
-`environment.json` (the TILLGATE_ variables of its service, for commands that administer).
+`tillgate dev` keeps two files in its folder, both 0600: `dev.json` (addresses and keys of the demo
+shop, for clients) and `environment.json` (the TILLGATE_ variables of its service, for commands that
+administer).
 """
 
 from __future__ import annotations
@@ -24,14 +26,23 @@ ENVIRONMENT_JSON: Final = "environment.json"
 
 def add_data_argument(parser: argparse.ArgumentParser) -> None:
     """`--data DIR`, for commands that may be about a `tillgate dev`."""
-    parser.add_argument("--data", type=Path, metavar="DIR", help="data folder of `tillgate dev` (default: the one used from here)")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="data folder of `tillgate dev` (default: the one used from here)",
+    )
 
 
 def data_folder(asked_for: Path | None) -> Path | None:
-    """The folder asked for, `.tillgate/` here, or the temporary one that was used from here; None when there is none."""
+    """The folder asked for, `.tillgate/` here, or the temporary one that was used from here; None
+    when there is none.
+    """
     if asked_for is not None:
         if not asked_for.is_dir():
-            raise CommandError(f"there is no folder {asked_for}: `tillgate dev --data {asked_for}` makes it")
+            raise CommandError(
+                f"there is no folder {asked_for}: `tillgate dev --data {asked_for}` makes it"
+            )
         return asked_for.resolve()
     here = Path.cwd()
     if (here / FOLDER_NAME).is_dir():
@@ -43,7 +54,9 @@ def data_folder(asked_for: Path | None) -> Path | None:
 
 
 def environment(asked_for: Path | None) -> Mapping[str, str]:
-    """The variables to read settings from: ours when a database is set (and no folder was asked for), else those of the folder."""
+    """The variables to read settings from: ours when a database is set (and no folder was asked
+    for), else those of the folder.
+    """
     if asked_for is None and os.environ.get(DATABASE_URL):
         return os.environ
     folder = data_folder(asked_for)
@@ -62,7 +75,9 @@ def read_private(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise CommandError(f"{path} cannot be read ({error}): start `tillgate dev` again, it writes the file anew") from error
+        raise CommandError(
+            f"{path} cannot be read ({error}): start `tillgate dev` again, it writes the file anew"
+        ) from error
     return content
 
 

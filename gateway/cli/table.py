@@ -1,4 +1,6 @@
-"""Lists for people: aligned columns by the width a terminal gives a character (Chinese takes two columns)."""
+"""Lists for people: aligned columns by the width a terminal gives a character (Chinese takes two
+columns).
+"""
 
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -14,7 +16,9 @@ def show_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, nothing
     lines = [list(head), *texts]
     widths = [max(width(line[column]) for line in lines) for column in range(len(head))]
     for line in lines:
-        print("  ".join(padded(cell, size) for cell, size in zip(line, widths, strict=True)).rstrip())
+        print(
+            "  ".join(padded(cell, size) for cell, size in zip(line, widths, strict=True)).rstrip()
+        )
 
 
 def padded(text: str, size: int) -> str:

@@ -1,4 +1,7 @@
-"""`tillgate terminal`: the tills of a merchant. A till signs with a key of its own: `tillgate key issue`."""
+"""`tillgate terminal`: the tills of a merchant.
+
+A till signs with a key of its own: `tillgate key issue`.
+"""
 
 import argparse
 
@@ -25,9 +28,18 @@ def run(options: argparse.Namespace) -> int:
 
     async def work(opened: Registries) -> None:
         if options.act == "create":
-            print((await opened.people.create_terminal(options.merchant, options.store, options.name, options.id)).id)
+            print(
+                (
+                    await opened.people.create_terminal(
+                        options.merchant, options.store, options.name, options.id
+                    )
+                ).id
+            )
             return
-        rows = [(till.id, till.store_id, till.name, till.created_at) for till in await opened.people.terminals(options.merchant)]
+        rows = [
+            (till.id, till.store_id, till.name, till.created_at)
+            for till in await opened.people.terminals(options.merchant)
+        ]
         nothing = "no terminals yet: `tillgate terminal create MERCHANT_ID STORE_ID NAME`"
         show_table(("id", "store", "name", "created (UTC)"), rows, nothing=nothing)
 

@@ -11,7 +11,9 @@ TITLE_COLUMNS, VERDICT_COLUMNS = 34, 22
 
 
 class Voice:
-    """Prints to standard output; a terminal that cannot show a character gets a question mark, never a traceback."""
+    """Prints to standard output; a terminal that cannot show a character gets a question mark,
+    never a traceback.
+    """
 
     def __init__(self) -> None:
         self._is_coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
@@ -28,13 +30,19 @@ class Voice:
 
     def ready(self, name: str, seconds: float, detail: str = "") -> None:
         """A part is up."""
-        print(f"  {padded(name, 12)} ready {seconds:6.2f} s  {self._in(DIM, detail)}".rstrip(), flush=True)
+        print(
+            f"  {padded(name, 12)} ready {seconds:6.2f} s  {self._in(DIM, detail)}".rstrip(),
+            flush=True,
+        )
 
     def step(self, *, ok: bool, title: str, verdict: str, seconds: float, detail: str) -> None:
         """One line of the tour."""
         mark = self._in(GOOD, "ok  ") if ok else self._in(BAD, "FAIL")
         shown = self._in(GOOD if ok else BAD, padded(verdict, VERDICT_COLUMNS))
-        print(f"  {mark} {padded(title, TITLE_COLUMNS)} {shown} {seconds:6.2f} s  {detail}".rstrip(), flush=True)
+        print(
+            f"  {mark} {padded(title, TITLE_COLUMNS)} {shown} {seconds:6.2f} s  {detail}".rstrip(),
+            flush=True,
+        )
 
     def trouble(self, text: str) -> None:
         """Something failed."""

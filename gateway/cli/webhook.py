@@ -1,4 +1,5 @@
-"""`tillgate webhook`: where merchants are told of events, what was delivered, and what is to be sent again.
+"""`tillgate webhook`: where merchants are told of events, what was delivered,
+and what is to be sent again.
 
 A secret is printed once, when it is made, and can never be read again.
 """
@@ -14,7 +15,12 @@ from gateway.cli.surroundings import add_data_argument
 from gateway.cli.table import show_table
 from gateway.domain.errors import GatewayError, StoreUnavailable
 from gateway.flow.webhook_endpoints import Delivery, DeliveryFilter, Endpoint, Issued
-from gateway.limits import LIST_LIMIT_MAX, WEBHOOK_CONCURRENCY_DEFAULT, WEBHOOK_CONCURRENCY_MAX, WEBHOOK_RESEND_MAX
+from gateway.limits import (
+    LIST_LIMIT_MAX,
+    WEBHOOK_CONCURRENCY_DEFAULT,
+    WEBHOOK_CONCURRENCY_MAX,
+    WEBHOOK_RESEND_MAX,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create = acts.add_parser("create", help="a new endpoint, told of everything from now on")
     create.add_argument("merchant", metavar="MERCHANT_ID")
     create.add_argument("url", metavar="URL", help="https://host/path, reachable from here")
-    create.add_argument("--type", metavar="TYPE", action="append", default=[], help="of these events only, such as payment.succeeded")
+    create.add_argument(
+        "--type",
+        metavar="TYPE",
+        action="append",
+        default=[],
+        help="of these events only, such as payment.succeeded",
+    )
     create.add_argument(
         "--concurrency",
         type=int,
@@ -40,10 +52,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = single["resend"].add_mutually_exclusive_group(required=True)
     what.add_argument("--event", metavar="ID", help="this event, whatever became of it")
     what.add_argument(
-        "--dead-since", metavar="TIME", type=_moment, help="the dead letters of events from then on (RFC 3339; UTC unless said)"
+        "--dead-since",
+        metavar="TIME",
+        type=_moment,
+        help="the dead letters of events from then on (RFC 3339; UTC unless said)",
     )
     single["deliveries"].add_argument("--event", metavar="ID", help="of this event only")
-    single["deliveries"].add_argument("--state", choices=["waiting", "delivered", "dead"], help="in this state only")
+    single["deliveries"].add_argument(
+        "--state", choices=["waiting", "delivered", "dead"], help="in this state only"
+    )
     for each in (create, listing, *single.values()):
         add_data_argument(each)
 
@@ -75,7 +92,11 @@ async def _work(options: argparse.Namespace, opened: Registries) -> None:
     desk = opened.webhooks
     match options.act:
         case "create":
-            _show_once(await desk.create(options.merchant, options.url, options.type, options.concurrency, None))
+            _show_once(
+                await desk.create(
+                    options.merchant, options.url, options.type, options.concurrency, None
+                )
+            )
         case "list":
             _list(await opened.endpoints.endpoints(options.merchant))
         case _:
@@ -83,7 +104,9 @@ async def _work(options: argparse.Namespace, opened: Registries) -> None:
             await _about_one(options, opened, named)
 
 
-async def _about_one(options: argparse.Namespace, opened: Registries, named: tuple[str, str]) -> None:
+async def _about_one(
+    options: argparse.Namespace, opened: Registries, named: tuple[str, str]
+) -> None:
     desk = opened.webhooks
     match options.act:
         case "rotate":
@@ -94,16 +117,43 @@ async def _about_one(options: argparse.Namespace, opened: Registries, named: tup
             await desk.enable(*named)
         case "resend":
             resent = await desk.resend(*named, options.event, options.dead_since)
-            print(f"{resent} due now" + ("; run it again for the rest" if resent == WEBHOOK_RESEND_MAX else ""))
+            print(
+                f"{resent} due now"
+                + ("; run it again for the rest" if resent == WEBHOOK_RESEND_MAX else "")
+            )
         case _:
             found, has_more = await desk.deliveries(
-                *named, DeliveryFilter(event_id=options.event, state=options.state, limit=LIST_LIMIT_MAX)
+                *named,
+                DeliveryFilter(event_id=options.event, state=options.state, limit=LIST_LIMIT_MAX),
             )
-            rows = [(each.event_id, each.type, each.created_at, each.state, each.tries, each.due_at, _last(each)) for each in found]
-            head = ("event", "type", "created (UTC)", "state", "tries", "next try (UTC)", "last answer")
+            rows = [
+                (
+                    each.event_id,
+                    each.type,
+                    each.created_at,
+                    each.state,
+                    each.tries,
+                    each.due_at,
+                    _last(each),
+                )
+                for each in found
+            ]
+            head = (
+                "event",
+                "type",
+                "created (UTC)",
+                "state",
+                "tries",
+                "next try (UTC)",
+                "last answer",
+            )
             show_table(head, rows, nothing="nothing was sent to this endpoint yet")
             if has_more:
-                print(f"older ones are not shown (newest {LIST_LIMIT_MAX}): --event and --state narrow it down", file=sys.stderr)
+                print(
+                    f"older ones are not shown (newest {LIST_LIMIT_MAX}): "
+                    f"--event and --state narrow it down",
+                    file=sys.stderr,
+                )
 
 
 def _last(delivery: Delivery) -> str | None:
@@ -122,11 +172,20 @@ def _show_once(issued: Issued) -> None:
 
 def _list(endpoints: Sequence[Endpoint]) -> None:
     rows = [
-        (each.id, each.merchant_id, each.url, ", ".join(each.event_types or ("all",)), each.disabled_reason or "enabled", each.created_at)
+        (
+            each.id,
+            each.merchant_id,
+            each.url,
+            ", ".join(each.event_types or ("all",)),
+            each.disabled_reason or "enabled",
+            each.created_at,
+        )
         for each in endpoints
     ]
     head = ("id", "merchant", "url", "events", "state", "created (UTC)")
-    show_table(head, rows, nothing="no webhook endpoints yet: `tillgate webhook create MERCHANT_ID URL`")
+    show_table(
+        head, rows, nothing="no webhook endpoints yet: `tillgate webhook create MERCHANT_ID URL`"
+    )
 
 
 def _moment(text: str) -> datetime:

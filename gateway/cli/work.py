@@ -1,4 +1,6 @@
-"""`tillgate work`: what must happen without anybody asking: queries, cancels and refunds of undecided payments."""
+"""`tillgate work`: what must happen without anybody asking:
+queries, cancels and refunds of undecided payments.
+"""
 
 import argparse
 

@@ -1,4 +1,7 @@
-"""What one durable write carries. The store compares `payment.version - 1`; everything else follows from that row, or nothing happens."""
+"""What one durable write carries.
+
+The store compares `payment.version - 1`; everything else follows from that row, or nothing happens.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,24 @@ from gateway.domain.identifiers import event_id
 from gateway.domain.payment import Attempt, Evidence, Payment, Refund
 from gateway.domain.resources import payment_json, refund_json
 
-PUBLIC_PAYMENT = frozenset({"awaiting_payer", "in_doubt", "succeeded", "failed", "expired", "canceled", "paid_late"})
+PUBLIC_PAYMENT = frozenset(
+    {"awaiting_payer", "in_doubt", "succeeded", "failed", "expired", "canceled", "paid_late"}
+)
 PUBLIC_REFUND = frozenset({"processing", "in_doubt", "succeeded", "failed", "needs_action"})
 EVENT_TYPES = frozenset(
-    {f"payment.{status}" for status in PUBLIC_PAYMENT} | {f"refund.{status}" for status in PUBLIC_REFUND} | {"reconciliation.completed"}
+    {f"payment.{status}" for status in PUBLIC_PAYMENT}
+    | {f"refund.{status}" for status in PUBLIC_REFUND}
+    | {"reconciliation.completed"}
 )
 """What an endpoint may subscribe to, and what the feed of events lists."""
 
 
 class Event(Struct, frozen=True, kw_only=True):
-    """One row of the log. `public`: a change into a status that the contract lists as a type; `data` is the object at `version`."""
+    """One row of the log.
+
+    `public`: a change into a status that the contract lists as a type; `data` is the object at
+    `version`.
+    """
 
     id: str
     object_id: str
@@ -39,7 +50,9 @@ class Case(Struct, frozen=True, kw_only=True):
 
 
 class Posting(Struct, frozen=True, kw_only=True):
-    """One journal line of the posting `posting_id` (a payment or a refund); the lines of a posting sum to 0."""
+    """One journal line of the posting `posting_id` (a payment or a refund); the lines of a posting
+    sum to 0.
+    """
 
     posting_id: str
     account: str
@@ -47,10 +60,13 @@ class Posting(Struct, frozen=True, kw_only=True):
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """The payment as it shall be (version already raised), the refunds that are new or changed, and what is recorded beside it."""
+    """The payment as it shall be (version already raised), the refunds that are new or changed, and
+    what is recorded beside it.
+    """
 
     payment: Payment
-    new_attempt: Attempt | None = None  # the last of the payment's attempts, opened by the write that closes the one before
+    # The last of the payment's attempts, opened by the write that closes the one before.
+    new_attempt: Attempt | None = None
     new_refund: Refund | None = None
     refund: Refund | None = None  # changed: its version is already raised
     events: tuple[Event, ...] = ()
@@ -59,7 +75,10 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class Claim(Struct, frozen=True, kw_only=True):
-    """What binds an idempotency key. `fingerprint`: decoded fields with defaults filled in; secrets as keyed digests."""
+    """What binds an idempotency key.
+
+    `fingerprint`: decoded fields with defaults filled in; secrets as keyed digests.
+    """
 
     idempotency_key: str
     fingerprint: bytes

@@ -1,6 +1,8 @@
-"""Numbers that must come out the same when they are made twice: channel order numbers, refund numbers, event ids.
+"""Numbers that must come out the same when they are made twice: channel order numbers, refund
+numbers, event ids.
 
-A database rolled back makes the same number again, and the channel refuses it: that is the point of deriving them.
+A database rolled back makes the same number again, and the channel refuses it: that is the point of
+deriving them.
 """
 
 from __future__ import annotations
@@ -8,12 +10,15 @@ from __future__ import annotations
 import hashlib
 
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # RFC 4648
-_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)  # the library's encoder takes five times as long
+# The library's encoder takes five times as long.
+_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 _SHIFTS = range(120, -1, -10)
 
 
 def _digest26(*parts: str | int) -> str:
-    """The first 130 bits of SHA-256 over the parts, each ended by NUL so that no two lists collide, as 26 base32 characters."""
+    """The first 130 bits of SHA-256 over the parts, each ended by NUL so that no two lists collide,
+    as 26 base32 characters.
+    """
     bits = int.from_bytes(_sha256(parts).digest()[:17], "big") >> 6
     return "".join([_PAIRS[bits >> shift & 1023] for shift in _SHIFTS])
 
@@ -22,7 +27,9 @@ def _sha256(parts: tuple[str | int, ...]) -> hashlib._Hash:
     return hashlib.sha256("".join([f"{part}\0" for part in parts]).encode())
 
 
-def out_trade_no(environment: str, merchant_id: str, order_no: str, tender_no: int, number: int) -> str:
+def out_trade_no(
+    environment: str, merchant_id: str, order_no: str, tender_no: int, number: int
+) -> str:
     """Our order number at the channel: the environment's two characters and 26 of `[A-Z2-7]`.
 
     `number` counts attempts over all payments of the tender.

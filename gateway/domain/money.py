@@ -1,4 +1,6 @@
-"""Money is an integer of minor units and a currency; it refuses floats, booleans and mixed currencies."""
+"""Money is an integer of minor units and a currency;
+it refuses floats, booleans and mixed currencies.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,14 @@
-"""An order that several tenders may pay, and a supervisor's override: may this tender open? Pure; the store asks under the order's lock.
+"""An order that several tenders may pay, and a supervisor's override: may this tender open?
 
-An order has a row of its own only once a tender said `order_amount`, had a number above 1, or came with an override: it is *split*.
-From then on every tender of it opens under the order's lock, so that no two of them can overlook each other.
+Pure; the store asks under the order's lock.
 
-What counts towards the order's amount: every tender that is live or paid, less what was given back to the customer. A tender that
-ended uncharged or came too late does not count, nor does one that an override has named: its money, should it come, goes back.
+An order has a row of its own only once a tender said `order_amount`, had a number above 1, or came
+with an override: it is *split*. From then on every tender of it opens under the order's lock, so
+that no two of them can overlook each other.
+
+What counts towards the order's amount: every tender that is live or paid, less what was given back
+to the customer. A tender that ended uncharged or came too late does not count, nor does one that an
+override has named: its money, should it come, goes back.
 """
 
 from __future__ import annotations
@@ -19,7 +23,10 @@ from gateway.domain.states import PAYMENT_HOLDING
 
 
 class Override(Struct, frozen=True, kw_only=True):
-    """A supervisor lets the tender open although `change.payment` is in doubt. `change` marks that payment; the rest is the risk record."""
+    """A supervisor lets the tender open although `change.payment` is in doubt.
+
+    `change` marks that payment; the rest is the risk record.
+    """
 
     change: Change
     supervisor_id: str
@@ -27,7 +34,10 @@ class Override(Struct, frozen=True, kw_only=True):
 
 
 class OrderTerms(Struct, frozen=True, kw_only=True):
-    """What a tender asks of its order. `amount`: the bill's total in fen, where the till said it."""
+    """What a tender asks of its order.
+
+    `amount`: the bill's total in fen, where the till said it.
+    """
 
     amount: int | None = None
     override: Override | None = None
@@ -55,8 +65,13 @@ class OrderOverpaid(Struct, frozen=True):
 OrderRefusal = OrderInDoubt | OrderAmountFixed | OrderOverpaid
 
 
-def refusal(opened: Payment, terms: OrderTerms, fixed: int | None, holding: Sequence[Payment]) -> OrderRefusal | None:
-    """Why `opened` may not open, or None. `fixed`: the order's amount so far; `holding`: its payments that hold a tender, ours apart."""
+def refusal(
+    opened: Payment, terms: OrderTerms, fixed: int | None, holding: Sequence[Payment]
+) -> OrderRefusal | None:
+    """Why `opened` may not open, or None.
+
+    `fixed`: the order's amount so far; `holding`: its payments that hold a tender, ours apart.
+    """
     if terms.amount is not None and fixed is not None and terms.amount != fixed:
         return OrderAmountFixed(fixed)
     named = terms.override.change.payment.id if terms.override is not None else None
@@ -75,4 +90,6 @@ def counts(payment: Payment) -> int:
     """Fen of this payment that count towards its order's amount."""
     if payment.status not in PAYMENT_HOLDING or payment.overridden_at is not None:
         return 0
-    return payment.amount - sum(attempt.returned_amount for attempt in payment.attempts if attempt.status == "succeeded")
+    return payment.amount - sum(
+        attempt.returned_amount for attempt in payment.attempts if attempt.status == "succeeded"
+    )

@@ -1,10 +1,12 @@
 """What one channel call told us: tagged unions, matched exhaustively with `assert_never`.
 
-Three kinds of knowledge and no fourth: the money moved, it provably did not, or we do not know. An adapter that meets a
-code in none of its tables answers `Unknown`; nothing here is ever guessed from an HTTP status alone.
+Three kinds of knowledge and no fourth: the money moved, it provably did not, or we do not know. An
+adapter that meets a code in none of its tables answers `Unknown`; nothing here is ever guessed from
+an HTTP status alone.
 
-`NotFound`, `NothingThere` and `AlreadyExists` prove nothing by themselves: a request may still be on its way.
-Every outcome may carry `evidence`, the channel's own signed words (bounded, never holding an auth code), stored with the attempt.
+`NotFound`, `NothingThere` and `AlreadyExists` prove nothing by themselves: a request may still be
+on its way. Every outcome may carry `evidence`, the channel's own signed words (bounded, never
+holding an auth code), stored with the attempt.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ class Retry(StrEnum):
 
 
 class FailureCode(StrEnum):
-    """Our stable reasons for a proven "not charged"; texts for people stand in `domain.verdicts`."""
+    """Our stable reasons for a proven "not charged"; texts for people: `domain.verdicts`."""
 
     INSUFFICIENT_BALANCE = "insufficient_balance"
     AUTH_CODE_EXPIRED = "auth_code_expired"
@@ -59,7 +61,10 @@ class FailureCode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discount:
-    """A part of the price somebody else paid. `funded_by` is `channel` or `merchant`; `amount` in fen."""
+    """A part of the price somebody else paid.
+
+    `funded_by` is `channel` or `merchant`; `amount` in fen.
+    """
 
     name: str
     amount: int
@@ -68,11 +73,15 @@ class Discount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Succeeded:
-    """The money moved. `amount` is the order's gross in fen as the channel states it, already compared with ours."""
+    """The money moved.
+
+    `amount` is the order's gross in fen as the channel states it, already compared with ours.
+    """
 
     amount: int
     channel_trade_no: str
-    received_amount: int | None = None  # fen that reach the merchant before fees; None: the channel did not say
+    # Fen that reach the merchant before fees; None: the channel did not say.
+    received_amount: int | None = None
     paid_at: datetime | None = None  # the channel's clock, aware
     payer_masked: str | None = None
     discounts: tuple[Discount, ...] = ()
@@ -90,7 +99,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayerActionNeeded:
-    """The customer types a password, or scans `qr_code` (None unless this very answer showed one)."""
+    """The customer types a password, or scans `qr_code` (None unless this answer showed one)."""
 
     qr_code: str | None = None
     channel_code: str = ""
@@ -123,7 +132,9 @@ class AlreadyExists:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotSent:
-    """P0: refused, DNS, TLS, connect timeout, or the send deadline passed, before the first request byte."""
+    """P0: refused, DNS, TLS, connect timeout, or the send deadline passed,
+    before the first request byte.
+    """
 
     reason: str
     evidence: str = ""
@@ -131,7 +142,10 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mismatch:
-    """A signed answer about another amount, order or merchant. Never booked; freezes the payment and opens a case."""
+    """A signed answer about another amount, order or merchant.
+
+    Never booked; freezes the payment and opens a case.
+    """
 
     field: str
     expected: str
@@ -160,7 +174,8 @@ class NotFound:
 class Closed:
     """Query: the order is closed, revoked or fully refunded; nothing can charge it any more.
 
-    `was_charged`: money had moved and went back. None: the channel's state is ambiguous (Alipay TRADE_CLOSED without dates).
+    `was_charged`: money had moved and went back. None: the channel's state is ambiguous (Alipay
+    TRADE_CLOSED without dates).
     """
 
     was_charged: bool | None
@@ -171,7 +186,10 @@ class Closed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reversed:
-    """Cancel, close or reversal confirmed: P3. `was_charged`: it had been paid and the cancel gave it back."""
+    """Cancel, close or reversal confirmed: P3.
+
+    `was_charged`: it had been paid and the cancel gave it back.
+    """
 
     was_charged: bool | None = None
     channel_code: str = ""
@@ -180,7 +198,10 @@ class Reversed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NothingThere:
-    """Cancel: the channel knows no such order. Not a tombstone unless its contract says so: repeated, then P4."""
+    """Cancel: the channel knows no such order.
+
+    Not a tombstone unless its contract says so: repeated, then P4.
+    """
 
     channel_code: str = ""
     evidence: str = ""
@@ -225,7 +246,8 @@ class RefundPending:
 class RefundDeclined:
     """A signed refusal: no money moved by this refund number.
 
-    `needs_action`: a person can mend it and the same number may be sent again (merchant balance, dead card).
+    `needs_action`: a person can mend it and the same number may be sent again (merchant balance,
+    dead card).
     """
 
     code: str
@@ -236,14 +258,27 @@ class RefundDeclined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundNotFound:
-    """Refund query: the channel never accepted this refund number: the same number may be sent again."""
+    """Refund query: the channel never accepted this refund number:
+    the same number may be sent again.
+    """
 
     channel_code: str = ""
     evidence: str = ""
 
 
-PayOutcome: TypeAlias = Succeeded | Pending | PayerActionNeeded | Declined | AlreadyExists | NotSent | Mismatch | Unknown
+PayOutcome: TypeAlias = (
+    Succeeded
+    | Pending
+    | PayerActionNeeded
+    | Declined
+    | AlreadyExists
+    | NotSent
+    | Mismatch
+    | Unknown
+)
 QueryOutcome: TypeAlias = PayOutcome | NotFound | Closed
 CancelOutcome: TypeAlias = Reversed | NothingThere | CallAgain | UseRefund | NotSent | Unknown
-RefundOutcome: TypeAlias = RefundSucceeded | RefundPending | RefundDeclined | NotSent | Mismatch | Unknown
+RefundOutcome: TypeAlias = (
+    RefundSucceeded | RefundPending | RefundDeclined | NotSent | Mismatch | Unknown
+)
 RefundQueryOutcome: TypeAlias = RefundOutcome | RefundNotFound

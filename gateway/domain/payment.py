@@ -1,6 +1,8 @@
-"""The aggregate one transition compares and writes: a payment, its attempts, and the refunds a change touches.
+"""The aggregate one transition compares and writes:
+a payment, its attempts, and the refunds a change touches.
 
-Frozen: a change is `msgspec.structs.replace`, never an assignment. Amounts are fen of `Payment.currency`.
+Frozen: a change is `msgspec.structs.replace`, never an assignment. Amounts are fen of
+`Payment.currency`.
 """
 
 from __future__ import annotations
@@ -14,14 +16,16 @@ from gateway.domain.states import ATTEMPT_LIVE
 
 _SETTLED = frozenset({"succeeded"})
 _LATE = frozenset({"captured_late", "returned"})
-SURPLUS = "Surplus"  # as evidence: this attempt's money came beside another's, and never was the payment's
+# As evidence: this attempt's money came beside another's, and never was the payment's.
+SURPLUS = "Surplus"
 
 
 class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing a channel (or a person closing a case) told us about an attempt or a refund."""
 
     at: datetime
-    source: str  # pay, query, cancel, refund, refund_query, callback, sweeper, supervisor, case, restored, flow
+    # pay, query, cancel, refund, refund_query, callback, sweeper, supervisor, case, restored, flow
+    source: str
     outcome: str  # the outcome's type name
     proof: str | None = None  # P0 .. P4
     code: str = ""  # the channel's own code
@@ -37,7 +41,10 @@ class Failure(Struct, frozen=True, kw_only=True):
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
-    """One try on one channel account. `trade_number` counts attempts over all payments of the tender and makes `out_trade_no`."""
+    """One try on one channel account.
+
+    `trade_number` counts attempts over all payments of the tender and makes `out_trade_no`.
+    """
 
     id: str
     number: int
@@ -138,7 +145,8 @@ class Payment(Struct, frozen=True, kw_only=True):
     cancel_requested_at: datetime | None = None
     frozen_at: datetime | None = None
     late_refund: str | None = None  # status of the refund of origin `late`
-    overridden_at: datetime | None = None  # a supervisor let another tender in: a later yes is late money, and nothing else
+    # A supervisor let another tender in: a later yes is late money, and nothing else.
+    overridden_at: datetime | None = None
     overridden_by: str | None = None  # the payment that was let in
     attempts: tuple[Attempt, ...] = ()
 
@@ -152,10 +160,14 @@ class Payment(Struct, frozen=True, kw_only=True):
 
     @property
     def settling(self) -> Attempt | None:
-        """The attempt whose money is this payment's: the succeeded one, or for `paid_late` the late one, never one that was surplus."""
+        """The attempt whose money is this payment's: the succeeded one, or for `paid_late` the late
+        one, never one that was surplus.
+        """
         wanted = _LATE if self.status == "paid_late" else _SETTLED
         for attempt in self.attempts:
-            if attempt.status in wanted and not any(item.outcome == SURPLUS for item in attempt.evidence):
+            if attempt.status in wanted and not any(
+                item.outcome == SURPLUS for item in attempt.evidence
+            ):
                 return attempt
         return None
 

@@ -1,4 +1,6 @@
-"""After a restore: an attempt has ended uncharged, and a channel knows a later one that the books have lost. The payment has not ended."""
+"""After a restore: an attempt has ended uncharged, and a channel knows a later one that the books
+have lost. The payment has not ended.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,11 @@ from gateway.domain.states import next_state
 
 
 def gone_on(payment: Payment, end: Change, following: Attempt, occasion: Occasion) -> Change:
-    """In place of `end`, the change that would have ended `payment`: its attempt ends as it says, and `following` is opened, in doubt.
+    """In place of `end`, the change that would have ended `payment`: its attempt ends as it says,
+    and `following` is opened, in doubt.
 
-    A code on display was the ended attempt's. A till's wish to cancel and a supervisor's override stand: they hold for the payment.
+    A code on display was the ended attempt's. A till's wish to cancel and a supervisor's override
+    stand: they hold for the payment.
     """
     after = replace(
         payment,
@@ -23,4 +27,9 @@ def gone_on(payment: Payment, end: Change, following: Attempt, occasion: Occasio
         frozen_at=end.payment.frozen_at,
         qr_code=None,
     )
-    return Change(payment=after, new_attempt=following, events=(payment_event(after, was=payment.status, at=occasion.now),), case=end.case)
+    return Change(
+        payment=after,
+        new_attempt=following,
+        events=(payment_event(after, was=payment.status, at=occasion.now),),
+        case=end.case,
+    )

@@ -1,4 +1,7 @@
-"""The public objects, as api.md shows them: what an answer, an event and a webhook carry. Pure mapping, one encoding for all three."""
+"""The public objects, as api.md shows them: what an answer, an event and a webhook carry.
+
+Pure mapping, one encoding for all three.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,16 @@ class PaymentResource(Struct, frozen=True, kw_only=True):
     id: str
     object: Literal["payment"] = "payment"
     version: int
-    status: Literal["processing", "awaiting_payer", "in_doubt", "succeeded", "failed", "expired", "canceled", "paid_late"]
+    status: Literal[
+        "processing",
+        "awaiting_payer",
+        "in_doubt",
+        "succeeded",
+        "failed",
+        "expired",
+        "canceled",
+        "paid_late",
+    ]
     order_no: str
     tender_no: int
     amount: int
@@ -162,7 +174,10 @@ def refund_resource(refund: Refund) -> RefundResource:
     """The refund as the world sees it."""
     failure = None
     if refund.status in ("failed", "needs_action"):
-        failure = {"code": refund.failure_code or "unknown", "channel_code": refund.channel_code or ""}
+        failure = {
+            "code": refund.failure_code or "unknown",
+            "channel_code": refund.channel_code or "",
+        }
     return RefundResource(
         id=refund.id,
         version=refund.version,
@@ -198,8 +213,17 @@ def refund_json(refund: Refund) -> bytes:
 
 
 def event_json(event_id: str, kind: str, at: datetime, data: bytes) -> bytes:
-    """`{type, id, created_at, data: {payment|refund: ...}}`, the stored object spliced in unchanged; a feed's row, and a webhook's body."""
-    return _encode({"type": kind, "id": event_id, "created_at": at, "data": {kind.partition(".")[0]: msgspec.Raw(data)}})
+    """`{type, id, created_at, data: {payment|refund: ...}}`, the stored object spliced in
+    unchanged; a feed's row, and a webhook's body.
+    """
+    return _encode(
+        {
+            "type": kind,
+            "id": event_id,
+            "created_at": at,
+            "data": {kind.partition(".")[0]: msgspec.Raw(data)},
+        }
+    )
 
 
 def _next_action(payment: Payment) -> NextAction | None:
@@ -215,7 +239,13 @@ def _failure(payment: Payment) -> FailureResource | None:
         return None
     zh, en = FAILURES[FailureCode(payment.failure.code)]
     retry: Any = payment.failure.retry
-    return FailureResource(code=payment.failure.code, retry=retry, zh=zh, en=en, channel_code=payment.failure.channel_code)
+    return FailureResource(
+        code=payment.failure.code,
+        retry=retry,
+        zh=zh,
+        en=en,
+        channel_code=payment.failure.channel_code,
+    )
 
 
 def _attempt(attempt: Attempt) -> AttemptResource:

@@ -1,7 +1,9 @@
-"""Refunds: how one is reserved, and what a channel's word does to it. The twin of `learning`, for money on its way back.
+"""Refunds: how one is reserved, and what a channel's word does to it.
 
-Every change of a refund is a change of its payment: the payment's version is the one thing compared. Reserved plus returned
-never exceeds what that attempt captured.
+The twin of `learning`, for money on its way back.
+
+Every change of a refund is a change of its payment: the payment's version is the one thing
+compared. Reserved plus returned never exceeds what that attempt captured.
 """
 
 from __future__ import annotations
@@ -24,49 +26,100 @@ def reserved(payment: Payment, attempt: Attempt, refund: Refund, occasion: Occas
     return _change(payment, held, occasion, new=refund)
 
 
-def returned_at_once(payment: Payment, attempt: Attempt, refund: Refund, postings: tuple[Posting, ...], occasion: Occasion) -> Change:
+def returned_at_once(
+    payment: Payment,
+    attempt: Attempt,
+    refund: Refund,
+    postings: tuple[Posting, ...],
+    occasion: Occasion,
+) -> Change:
     """A local refund: made, succeeded and posted in its one write."""
     given = replace(attempt, returned_amount=attempt.returned_amount + refund.amount)
     return replace(_change(payment, given, occasion, new=refund), postings=postings)
 
 
-def refund_learned(payment: Payment, refund: Refund, outcome: o.RefundQueryOutcome, occasion: Occasion) -> Change | None:
-    """The change `outcome` makes, or None. `due_at` is set by the caller. Raises `IllegalTransition`."""
+def refund_learned(
+    payment: Payment, refund: Refund, outcome: o.RefundQueryOutcome, occasion: Occasion
+) -> Change | None:
+    """The change `outcome` makes, or None.
+
+    `due_at` is set by the caller. Raises `IllegalTransition`.
+    """
     if refund.status not in REFUND_OPEN:
         return None
     if isinstance(outcome, o.RefundSucceeded) and outcome.amount != refund.amount:
-        outcome = o.Mismatch(field="refund_amount", expected=str(refund.amount), got=str(outcome.amount), evidence=outcome.evidence)
+        outcome = o.Mismatch(
+            field="refund_amount",
+            expected=str(refund.amount),
+            got=str(outcome.amount),
+            evidence=outcome.evidence,
+        )
     attempt = next(known for known in payment.attempts if known.id == refund.attempt_id)
     seen = _seen(refund, outcome, occasion)
     match outcome:
         case o.RefundSucceeded():
-            seen = replace(_moved(seen, "succeeded"), refunded_at=outcome.refunded_at or occasion.now, due_at=None)
-            return _change(payment, _given_back(attempt, refund.amount), occasion, old=refund, seen=seen)
+            seen = replace(
+                _moved(seen, "succeeded"),
+                refunded_at=outcome.refunded_at or occasion.now,
+                due_at=None,
+            )
+            return _change(
+                payment, _given_back(attempt, refund.amount), occasion, old=refund, seen=seen
+            )
         case o.RefundPending():
             return _change(payment, None, occasion, old=refund, seen=_moved(seen, "processing"))
         case o.RefundDeclined():
-            seen = replace(seen, failure_code=outcome.code, channel_code=outcome.channel_code, due_at=None)
-            if outcome.needs_action or refund.origin != "merchant" or not _first_word(refund, occasion):
-                case = None if refund.status == "needs_action" else _case("refund_needs_action", seen, occasion)
-                return _change(payment, None, occasion, old=refund, seen=_moved(seen, "needs_action"), case=case)
+            seen = replace(
+                seen, failure_code=outcome.code, channel_code=outcome.channel_code, due_at=None
+            )
+            if (
+                outcome.needs_action
+                or refund.origin != "merchant"
+                or not _first_word(refund, occasion)
+            ):
+                case = (
+                    None
+                    if refund.status == "needs_action"
+                    else _case("refund_needs_action", seen, occasion)
+                )
+                return _change(
+                    payment,
+                    None,
+                    occasion,
+                    old=refund,
+                    seen=_moved(seen, "needs_action"),
+                    case=case,
+                )
             freed = replace(attempt, reserved_amount=attempt.reserved_amount - refund.amount)
             return _change(payment, freed, occasion, old=refund, seen=_moved(seen, "failed"))
         case o.Mismatch():
             case = _case(f"mismatch_{outcome.field}", seen, occasion)
-            return _change(payment, None, occasion, old=refund, seen=_moved(seen, _in_doubt(refund)), case=case)
+            return _change(
+                payment, None, occasion, old=refund, seen=_moved(seen, _in_doubt(refund)), case=case
+            )
         case o.Unknown():
             silences = refund.silences + 1
-            case = _case("refund_long_in_doubt", seen, occasion) if silences == SILENCES_BEFORE_CASE else None
+            case = (
+                _case("refund_long_in_doubt", seen, occasion)
+                if silences == SILENCES_BEFORE_CASE
+                else None
+            )
             seen = _moved(replace(seen, silences=silences), _in_doubt(refund))
             return _change(payment, None, occasion, old=refund, seen=seen, case=case)
         case o.NotSent() | o.RefundNotFound():
-            return _change(payment, None, occasion, old=refund, seen=replace(seen, silences=refund.silences + 1))
+            return _change(
+                payment,
+                None,
+                occasion,
+                old=refund,
+                seen=replace(seen, silences=refund.silences + 1),
+            )
         case _:
             assert_never(outcome)
 
 
 def sent_again(payment: Payment, refund: Refund, occasion: Occasion) -> Change | None:
-    """Durable before a refund that was refused for now goes out once more, under the same number."""
+    """Durable before a refund that was refused for now goes out again, under the same number."""
     if refund.status != "needs_action":
         return None
     return _change(payment, None, occasion, old=refund, seen=_moved(refund, "processing"))
@@ -86,11 +139,17 @@ def _first_word(refund: Refund, occasion: Occasion) -> bool:
 
     A repeat may be refused for what the first one did.
     """
-    return occasion.source != "refund" or all(item.outcome == o.NotSent.__name__ for item in refund.evidence)
+    return occasion.source != "refund" or all(
+        item.outcome == o.NotSent.__name__ for item in refund.evidence
+    )
 
 
 def _given_back(attempt: Attempt, amount: int) -> Attempt:
-    after = replace(attempt, reserved_amount=attempt.reserved_amount - amount, returned_amount=attempt.returned_amount + amount)
+    after = replace(
+        attempt,
+        reserved_amount=attempt.reserved_amount - amount,
+        returned_amount=attempt.returned_amount + amount,
+    )
     if after.status == "captured_late" and after.returned_amount == after.captured_amount:
         return replace(after, status="returned")
     return after
@@ -101,10 +160,19 @@ def _moved(refund: Refund, to: str) -> Refund:
 
 
 def _seen(refund: Refund, outcome: o.RefundQueryOutcome, occasion: Occasion) -> Refund:
-    items: tuple[Evidence, ...] = (*refund.evidence, evidence_of(type(outcome).__name__, occasion, outcome))
+    items: tuple[Evidence, ...] = (
+        *refund.evidence,
+        evidence_of(type(outcome).__name__, occasion, outcome),
+    )
     number = getattr(outcome, "channel_refund_no", None) or refund.channel_refund_no
     tries = refund.tries + (occasion.source == "refund")
-    return replace(refund, evidence=items[-EVIDENCE_ITEMS_MAX:], channel_refund_no=number, tries=tries, silences=0)
+    return replace(
+        refund,
+        evidence=items[-EVIDENCE_ITEMS_MAX:],
+        channel_refund_no=number,
+        tries=tries,
+        silences=0,
+    )
 
 
 def _change(

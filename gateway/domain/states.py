@@ -1,20 +1,25 @@
 """Three small machines, as tables. A stranger should need this page only.
 
-A **payment** is what the till asked for. Its row exists only when it is durable as sent, so there is no "created". It ends
-`succeeded`, or proven not charged (`failed`, `expired`, `canceled`), or `paid_late`: money that came after we had said no and
-is given back. `in_doubt` is neither success nor failure: sent, answer unknown, or a cancel is under way.
+A **payment** is what the till asked for. Its row exists only when it is durable as sent, so there
+is no "created". It ends `succeeded`, or proven not charged (`failed`, `expired`, `canceled`), or
+`paid_late`: money that came after we had said no and is given back. `in_doubt` is neither success
+nor failure: sent, answer unknown, or a cancel is under way.
 
-An **attempt** is one try on one channel account under one channel order number. `declined`, `not_sent` and `reversed` need
-stored evidence; `cancelling` is durable before a cancel leaves. A **refund** keeps its number for every repeat; `failed` is
-said only on proof that no money moved, and `needs_action` keeps its reservation.
+An **attempt** is one try on one channel account under one channel order number. `declined`,
+`not_sent` and `reversed` need stored evidence; `cancelling` is durable before a cancel leaves. A
+**refund** keeps its number for every repeat; `failed` is said only on proof that no money moved,
+and `needs_action` keeps its reservation.
 
-Reading the payment table: a blank cell is illegal (raises, changes nothing, is counted, opens a case). `=` keeps the status:
-whatever attempt, refund or evidence changes is still one durable write with `version` + 1, and no public event.
-`expired` and `canceled` come only after the channel proved it: the till asked -> `canceled`; the payer did not act in time ->
-`expired`; every other proven no -> `exhausted` -> `failed`. `confirmed` means the live or settling attempt said yes.
-While an attempt is `cancelling` a yes is evidence only: the cancel may still take the money back.
-`a/b`: `b` where a supervisor's override has named the payment. Such a payment leaves `in_doubt` only to end, and never as `succeeded`:
-another tender of its order was let in, so its yes is late money. Its attempt then becomes `captured_late` straight from `in_doubt` or,
+Reading the payment table: a blank cell is illegal (raises, changes nothing, is counted, opens a
+case). `=` keeps the status: whatever attempt, refund or evidence changes is still one durable write
+with `version` + 1, and no public event. `expired` and `canceled` come only after the channel proved
+it: the till asked -> `canceled`; the payer did not act in time -> `expired`; every other proven no
+-> `exhausted` -> `failed`. `confirmed` means the live or settling attempt said yes. While an
+attempt is `cancelling` a yes is evidence only: the cancel may still take the money back.
+
+The overridden rows say what differs where a supervisor's override has named the payment. Such a
+payment leaves `in_doubt` only to end, and never as `succeeded`: another tender of its order was let
+in, so its yes is late money. Its attempt then becomes `captured_late` straight from `in_doubt` or,
 once no cancel can act any more, from `cancelling`; no other payment's attempt may.
 """
 
@@ -27,17 +32,29 @@ from typing import Final
 STAY: Final = "="
 NEW: Final = "(new)"
 
-_EVENTS = ["sent", "payer_needed", "confirmed", "exhausted", "lost_sight", "cancel_sent", "expired", "canceled"]
+_EVENTS = [
+    "sent",
+    "payer_needed",
+    "confirmed",
+    "exhausted",
+    "lost_sight",
+    "cancel_sent",
+    "expired",
+    "canceled",
+]
 _PAYMENT_ROWS = """
-(new)           processing  .               succeeded            failed  .         .         .        .
-processing      processing  awaiting_payer  succeeded            failed  in_doubt  in_doubt  expired  canceled
-awaiting_payer  processing  =               succeeded            failed  in_doubt  in_doubt  expired  canceled
-in_doubt        processing  awaiting_payer  succeeded/paid_late  failed  =         in_doubt  expired  canceled
-succeeded       .           =               =                    .       =         .         .        .
-failed          .           =               paid_late            =       =         .         =        =
-expired         .           =               paid_late            =       =         .         =        =
-canceled        .           =               paid_late            =       =         .         =        =
-paid_late       .           =               =                    =       =         .         =        =
+(new)           processing  .               succeeded  failed  .         .         .        .
+processing      processing  awaiting_payer  succeeded  failed  in_doubt  in_doubt  expired  canceled
+awaiting_payer  processing  =               succeeded  failed  in_doubt  in_doubt  expired  canceled
+in_doubt        processing  awaiting_payer  succeeded  failed  =         in_doubt  expired  canceled
+succeeded       .           =               =          .       =         .         .        .
+failed          .           =               paid_late  =       =         .         =        =
+expired         .           =               paid_late  =       =         .         =        =
+canceled        .           =               paid_late  =       =         .         =        =
+paid_late       .           =               =          =       =         .         =        =
+"""
+_OVERRIDDEN_ROWS = """
+in_doubt        .           .               paid_late  .       .         .         .        .
 """
 _ATTEMPT_ROWS = """
 sent          pending in_doubt cancelling succeeded declined not_sent reversed
@@ -57,19 +74,25 @@ needs_action  processing succeeded failed
 """
 
 
-def _payment_table(overridden: bool = False) -> dict[str, dict[str, str]]:
-    """The cells; or only those that an override changes."""
-    lines = (line.split() for line in _PAYMENT_ROWS.strip().splitlines())
-    rows = {state: {event: to.split("/") for event, to in zip(_EVENTS, cells, strict=True) if to != "."} for state, *cells in lines}
-    return {state: {event: to[overridden] for event, to in row.items() if len(to) > overridden} for state, row in rows.items()}
+def _payment_table(rows: str) -> dict[str, dict[str, str]]:
+    return {
+        state: {event: to for event, to in zip(_EVENTS, cells, strict=True) if to != "."}
+        for state, *cells in (line.split() for line in rows.strip().splitlines())
+    }
 
 
 def _reach_table(rows: str) -> dict[str, frozenset[str]]:
-    return {state: frozenset(reach) for state, *reach in (line.split() for line in rows.strip().splitlines())}
+    return {
+        state: frozenset(reach)
+        for state, *reach in (line.split() for line in rows.strip().splitlines())
+    }
 
 
-PAYMENT: Final = MappingProxyType(_payment_table())
-OVERRIDDEN: Final = MappingProxyType(_payment_table(overridden=True))
+PAYMENT: Final = MappingProxyType(_payment_table(_PAYMENT_ROWS))
+# Only the cells that an override changes.
+OVERRIDDEN: Final = MappingProxyType(
+    {state: {} for state in PAYMENT} | _payment_table(_OVERRIDDEN_ROWS)
+)
 ATTEMPT: Final = MappingProxyType(_reach_table(_ATTEMPT_ROWS))
 REFUND: Final = MappingProxyType(_reach_table(_REFUND_ROWS))
 
@@ -79,11 +102,14 @@ REFUND_STATES: Final = (*REFUND, "succeeded", "failed")
 
 PAYMENT_UNCHARGED: Final = frozenset({"failed", "expired", "canceled"})
 PAYMENT_FINAL: Final = PAYMENT_UNCHARGED | {"succeeded", "paid_late"}
-PAYMENT_HOLDING: Final = frozenset({"processing", "awaiting_payer", "in_doubt", "succeeded"})  # its order tender is taken
-OVERRIDDEN_NEVER: Final = PAYMENT_HOLDING - {"in_doubt"}  # an overridden payment moves to none of these
+# The payment's tender of the order is taken.
+PAYMENT_HOLDING: Final = frozenset({"processing", "awaiting_payer", "in_doubt", "succeeded"})
+# An overridden payment moves to none of these.
+OVERRIDDEN_NEVER: Final = PAYMENT_HOLDING - {"in_doubt"}
 ATTEMPT_LIVE: Final = frozenset({"sent", "pending", "in_doubt", "cancelling"})
 ATTEMPT_UNCHARGED: Final = frozenset({"declined", "not_sent", "reversed"})
-REFUND_OPEN: Final = frozenset({"requested", "processing", "in_doubt", "needs_action"})  # its reservation stands
+# The refund's reservation stands.
+REFUND_OPEN: Final = frozenset({"requested", "processing", "in_doubt", "needs_action"})
 
 
 class IllegalTransition(Exception):
@@ -95,7 +121,10 @@ class IllegalTransition(Exception):
 
 
 def next_state(state: str, event: str, *, overridden: bool = False) -> str:
-    """The payment's status after `event`; the same status where the table says `=`. Raises `IllegalTransition`."""
+    """The payment's status after `event`; the same status where the table says `=`.
+
+    Raises `IllegalTransition`.
+    """
     to = PAYMENT[state].get(event)
     if overridden:
         to = OVERRIDDEN[state].get(event, to)
@@ -105,7 +134,9 @@ def next_state(state: str, event: str, *, overridden: bool = False) -> str:
 
 
 def payment_moves() -> Iterator[tuple[str, str, bool]]:
-    """Every change of status there is: from, to, and whether only an overridden payment may make it."""
+    """Every change of status there is:
+    from, to, and whether only an overridden payment may make it.
+    """
     for table in (PAYMENT, OVERRIDDEN):
         for state, cells in table.items():
             for to in dict.fromkeys(cells.values()):
@@ -113,8 +144,13 @@ def payment_moves() -> Iterator[tuple[str, str, bool]]:
                     yield state, to, table is OVERRIDDEN
 
 
-def check_move(machine: str, table: MappingProxyType[str, frozenset[str]], state: str, to: str) -> str:
-    """`to`, when the attempt or refund table allows it; staying is always allowed. Raises `IllegalTransition`."""
+def check_move(
+    machine: str, table: MappingProxyType[str, frozenset[str]], state: str, to: str
+) -> str:
+    """`to`, when the attempt or refund table allows it; staying is always allowed.
+
+    Raises `IllegalTransition`.
+    """
     if to != state and to not in table.get(state, frozenset()):
         raise IllegalTransition(machine, state, to)
     return to

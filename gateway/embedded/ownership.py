@@ -1,9 +1,13 @@
 """Who may start and who must stop a server that several processes share.
 
-Two advisory file locks, both freed by the kernel when a process dies, so no stale pid is ever believed:
-`.starting` is held for the moments of a start (the second starter waits and then attaches);
-`.owner` is held by the process that started the server, for as long as it lives. Whoever attaches after
-the owner was killed takes the free lock over, and so a server is never without somebody who stops it.
+Two advisory file locks, both freed by the kernel when a process dies, so no stale pid is ever
+believed:
+
+- `.starting` is held for the moments of a start (the second starter waits and then attaches);
+- `.owner` is held by the process that started the server, for as long as it lives.
+
+Whoever attaches after the owner was killed takes the free lock over, and so a server is never
+without somebody who stops it.
 """
 
 import contextlib
@@ -60,5 +64,6 @@ class Ownership:
             return (self._folder / name).open("a")
         except PermissionError as error:
             raise EmbeddedServerError(
-                f"{self._folder} belongs to another user: run as that user, use another data folder, or remove it with `make clean`"
+                f"{self._folder} belongs to another user: "
+                f"run as that user, use another data folder, or remove it with `make clean`"
             ) from error

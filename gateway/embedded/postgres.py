@@ -1,8 +1,10 @@
-"""A real PostgreSQL from a wheel: durable by default, reached through a unix socket inside its own 0700 folder.
+"""A real PostgreSQL from a wheel: durable by default,
+reached through a unix socket inside its own 0700 folder.
 
-Several processes may call `start()` on the same folder: one starts the server, the others attach to it. Only the
-owner's `stop()` stops it (see ownership.py). A server left by a killed owner is adopted by the next starter;
-after a kill of the postmaster itself the next start recovers, as PostgreSQL always does.
+Several processes may call `start()` on the same folder: one starts the server, the others attach to
+it. Only the owner's `stop()` stops it (see ownership.py). A server left by a killed owner is
+adopted by the next starter; after a kill of the postmaster itself the next start recovers, as
+PostgreSQL always does.
 """
 
 import contextlib
@@ -36,8 +38,10 @@ log = logging.getLogger("tillgate.embedded.postgres")
 
 USER = "gateway"
 PORT = 5432  # only part of the socket's file name: nothing listens on TCP
-HELD_FOR_A_MOMENT = ("shared memory block", "lock file")  # what the log says while the one before is still ending
-TLS_QUESTION = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")  # SSLRequest of the PostgreSQL protocol
+# What the log says while the one before is still ending.
+HELD_FOR_A_MOMENT = ("shared memory block", "lock file")
+# SSLRequest of the PostgreSQL protocol.
+TLS_QUESTION = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
 
 
 class EmbeddedPostgres:
@@ -74,11 +78,15 @@ class EmbeddedPostgres:
         return self._state() is not None
 
     def start(self, wait_s: float = EMBEDDED_POSTGRES_START_S) -> str:
-        """Start the server, or attach to the one that runs; returns `dsn`. Blocks until it accepts connections."""
+        """Start the server, or attach to the one that runs; returns `dsn`.
+
+        Blocks until it accepts connections.
+        """
         self._make_root()
         with self._ownership.starting():
             if self._process is not None:
-                self._process.poll()  # a dead child nobody waited for looks alive to the next postmaster
+                # A dead child nobody waited for looks alive to the next postmaster.
+                self._process.poll()
             if self._state() is None:
                 self._initialise()
                 self._launch()
@@ -92,7 +100,9 @@ class EmbeddedPostgres:
         return self.dsn
 
     def stop(self, wait_s: float = EMBEDDED_POSTGRES_STOP_S) -> None:
-        """Stop the server if this process owns it: open transactions are rolled back, committed ones are safe."""
+        """Stop the server if this process owns it: open transactions are rolled back, committed
+        ones are safe.
+        """
         if not self._ownership.held:
             return
         with self._ownership.starting():
@@ -100,7 +110,11 @@ class EmbeddedPostgres:
             if pid is not None and self._state() is not None:
                 os.kill(pid, signal.SIGINT)  # "fast shutdown"
                 if not self._gone_within(wait_s):
-                    log.warning("PostgreSQL did not stop within %.0f s; it is stopped at once and recovers at the next start", wait_s)
+                    log.warning(
+                        "PostgreSQL did not stop within %.0f s; "
+                        "it is stopped at once and recovers at the next start",
+                        wait_s,
+                    )
                     os.kill(pid, signal.SIGQUIT)
                     self._gone_within(wait_s)
             if self._process is not None:
@@ -112,13 +126,21 @@ class EmbeddedPostgres:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop()
 
     def __repr__(self) -> str:
-        return f"EmbeddedPostgres({self.root}, state={self._state() or 'stopped'}, owner={self.is_owner})"
+        return (
+            f"EmbeddedPostgres({self.root}, state={self._state() or 'stopped'}, "
+            f"owner={self.is_owner})"
+        )
 
-    # -- starting --------------------------------------------------------------------------------------------------
+    # -- starting ----------------------------------------------------------------------------------
 
     def _make_root(self) -> None:
         if not self.root.exists():
@@ -130,7 +152,9 @@ class EmbeddedPostgres:
         return postgres_programs(self._run_as, self.root / "programs")
 
     def _initialise(self) -> None:
-        """Make the cluster beside its place and rename it, so that an interrupted initdb is never taken for a cluster."""
+        """Make the cluster beside its place and rename it, so that an interrupted initdb is never
+        taken for a cluster.
+        """
         if self.data.exists():
             return
         half = self.root / "data.half"
@@ -138,13 +162,33 @@ class EmbeddedPostgres:
         half.mkdir(mode=0o700)
         if self._run_as:
             shutil.chown(half, self._run_as)
-        arguments = ["-D", str(half), "-U", USER, "-E", "UTF8", "--locale=C.UTF-8", "--auth=trust", "--no-instructions"]
+        arguments = [
+            "-D",
+            str(half),
+            "-U",
+            USER,
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "--auth=trust",
+            "--no-instructions",
+        ]
         if not self.durable:
             arguments.append("--no-sync")
         command = [str(self._programs() / "initdb"), *arguments]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/", env=_environment(), **identity(self._run_as))
+        done = subprocess.run(
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd="/",
+            env=_environment(),
+            **identity(self._run_as),
+        )
         if done.returncode != 0:
-            raise EmbeddedServerError(f"initdb failed in {self.root}: {done.stderr.strip() or done.stdout.strip()}")
+            raise EmbeddedServerError(
+                f"initdb failed in {self.root}: {done.stderr.strip() or done.stdout.strip()}"
+            )
         half.rename(self.data)
 
     def _launch(self) -> None:
@@ -178,20 +222,30 @@ class EmbeddedPostgres:
             if state is None and (self._process is None or self._process.poll() is not None):
                 self._relaunch_or_raise(waited_s)
             elif waited_s > wait_s:
-                raise EmbeddedServerError(f"PostgreSQL in {self.root} is still {state or 'starting'}; see {self.root / 'postgres.log'}")
+                raise EmbeddedServerError(
+                    f"PostgreSQL in {self.root} is still {state or 'starting'}; "
+                    f"see {self.root / 'postgres.log'}"
+                )
             time.sleep(EMBEDDED_POLL_MS / 1000)
 
     def _relaunch_or_raise(self, waited_s: float) -> None:
-        """The one that was stopping when we came has gone, or the children of a killed one still hold its memory: both pass."""
+        """The one that was stopping when we came has gone, or the children of a killed one still
+        hold its memory: both pass.
+        """
         last_lines = tail(self.root / "postgres.log")
         passing = self._process is None or any(words in last_lines for words in HELD_FOR_A_MOMENT)
         if not passing or waited_s > EMBEDDED_RELAUNCH_S:
-            raise EmbeddedServerError(f"PostgreSQL did not start in {self.root}; its log ends with:\n{last_lines}")
+            raise EmbeddedServerError(
+                f"PostgreSQL did not start in {self.root}; its log ends with:\n{last_lines}"
+            )
         time.sleep(EMBEDDED_RELAUNCH_POLL_MS / 1000)
         self._launch()
 
     def _abandon(self) -> None:
-        """End a server that is still starting. Asked again and again: a shell's background job may have left it deaf at first."""
+        """End a server that is still starting.
+
+        Asked again and again: a shell's background job may have left it deaf at first.
+        """
         if self._process is None:
             return
         end = time.monotonic() + EMBEDDED_ABANDON_S
@@ -204,14 +258,18 @@ class EmbeddedPostgres:
     def _refuse_lost_durability(self) -> None:
         started_with = (self.data / "postmaster.opts").read_text()
         if self.durable and "fsync=off" in started_with:
-            raise EmbeddedServerError(f"the PostgreSQL running in {self.root} was started without fsync, for tests: stop it first")
+            raise EmbeddedServerError(
+                f"the PostgreSQL running in {self.root} was started without fsync, for tests: "
+                f"stop it first"
+            )
 
-    # -- looking ---------------------------------------------------------------------------------------------------
+    # -- looking -----------------------------------------------------------------------------------
 
     def _state(self) -> str | None:
         """`starting`, `ready` or `stopping` as the postmaster wrote it, None when nobody answers.
 
-        The pid file alone proves nothing (its pid may be somebody else's by now): the server has to speak.
+        The pid file alone proves nothing (its pid may be somebody else's by now): the server has to
+        speak.
         """
         if not self._answers():
             return None
@@ -219,7 +277,9 @@ class EmbeddedPostgres:
         return lines[7].strip() if len(lines) > 7 else "starting"  # noqa: PLR2004  the eighth line of postmaster.pid is the state
 
     def _answers(self) -> bool:
-        """True when the postmaster answers the question "TLS?"; a postmaster that was just killed still accepts, but is silent."""
+        """True when the postmaster answers the question "TLS?"; a postmaster that was just killed
+        still accepts, but is silent.
+        """
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(EMBEDDED_PROBE_S)
             try:
@@ -229,10 +289,16 @@ class EmbeddedPostgres:
             except TimeoutError:
                 return True  # it lives, and is busy
             except PermissionError as error:
-                raise EmbeddedServerError(f"{self.data} belongs to another user: run as that user or use another data folder") from error
+                raise EmbeddedServerError(
+                    f"{self.data} belongs to another user: "
+                    f"run as that user or use another data folder"
+                ) from error
             except OSError as error:
                 if "too long" in str(error):
-                    raise EmbeddedServerError(f"the path {self.data} is too long for a unix socket: use a shorter data folder") from error
+                    raise EmbeddedServerError(
+                        f"the path {self.data} is too long for a unix socket: "
+                        f"use a shorter data folder"
+                    ) from error
                 return False
 
     def _pid_file_lines(self) -> list[str]:

@@ -1,6 +1,8 @@
-"""A real Redis (or Valkey) on a unix socket, shared by processes as the PostgreSQL of postgres.py is.
+"""A real Redis (or Valkey) on a unix socket,
+shared by processes as the PostgreSQL of postgres.py is.
 
-It keeps an append-only file, so that a restarted laptop keeps its rate counts; nothing of ours depends on that.
+It keeps an append-only file, so that a restarted laptop keeps its rate counts; nothing of ours
+depends on that.
 """
 
 import socket
@@ -24,7 +26,9 @@ from gateway.limits import (
 
 
 class EmbeddedRedis:
-    """One Redis in `root`, its log in `root/redis.log`; `durable=False` keeps nothing on disk (tests)."""
+    """One Redis in `root`, its log in `root/redis.log`;
+    `durable=False` keeps nothing on disk (tests).
+    """
 
     def __init__(self, root: Path, *, durable: bool = True) -> None:
         self.root = root.resolve()
@@ -50,7 +54,10 @@ class EmbeddedRedis:
         return bool(self._ask("PING"))
 
     def start(self, wait_s: float = EMBEDDED_REDIS_START_S) -> str:
-        """Start the server, or attach to the one that runs; returns `url`. Blocks until it answers a PING."""
+        """Start the server, or attach to the one that runs; returns `url`.
+
+        Blocks until it answers a PING.
+        """
         self.root.mkdir(parents=True, exist_ok=True)
         with self._ownership.starting():
             if not self._ask("PING"):
@@ -59,7 +66,8 @@ class EmbeddedRedis:
                 self._wait_until_ready(time.monotonic() + wait_s)
             except BaseException:
                 if self._process is not None:
-                    self._process.terminate()  # Ctrl-C during a start must not leave a server without an owner
+                    # Ctrl-C during a start must not leave a server without an owner.
+                    self._process.terminate()
                     self._reap(wait_s)
                 raise
             self._ownership.claim()
@@ -82,11 +90,19 @@ class EmbeddedRedis:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop()
 
     def __repr__(self) -> str:
-        return f"EmbeddedRedis({self.root}, answers={self._ask('PING') or 'nothing'!r}, owner={self.is_owner})"
+        return (
+            f"EmbeddedRedis({self.root}, answers={self._ask('PING') or 'nothing'!r}, "
+            f"owner={self.is_owner})"
+        )
 
     def _launch(self) -> None:
         options = {
@@ -114,11 +130,16 @@ class EmbeddedRedis:
         while not self._ask("PING").startswith("+PONG"):
             died = self._process is not None and self._process.poll() is not None
             if died or time.monotonic() > deadline:
-                raise EmbeddedServerError(f"Redis did not start in {self.root}; its log ends with:\n{tail(self.root / 'redis.log')}")
+                raise EmbeddedServerError(
+                    f"Redis did not start in {self.root}; "
+                    f"its log ends with:\n{tail(self.root / 'redis.log')}"
+                )
             time.sleep(EMBEDDED_POLL_MS / 1000)
 
     def _ask(self, command: str) -> str:
-        """The first answer to an inline command; empty when nothing listens (or the answer to SHUTDOWN: it hangs up)."""
+        """The first answer to an inline command; empty when nothing listens (or the answer to
+        SHUTDOWN: it hangs up).
+        """
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(EMBEDDED_PROBE_S)
             try:
@@ -126,10 +147,16 @@ class EmbeddedRedis:
                 connection.sendall(f"{command}\r\n".encode())
                 return connection.recv(256).decode()
             except PermissionError as error:
-                raise EmbeddedServerError(f"{self.root} belongs to another user: run as that user or use another data folder") from error
+                raise EmbeddedServerError(
+                    f"{self.root} belongs to another user: "
+                    f"run as that user or use another data folder"
+                ) from error
             except OSError as error:
                 if "too long" in str(error):
-                    raise EmbeddedServerError(f"the path {self.root} is too long for a unix socket: use a shorter data folder") from error
+                    raise EmbeddedServerError(
+                        f"the path {self.root} is too long for a unix socket: "
+                        f"use a shorter data folder"
+                    ) from error
                 return ""
 
     def _reap(self, wait_s: float) -> None:

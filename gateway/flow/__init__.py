@@ -1,1 +1,4 @@
-"""The road of a payment, one module a stage. It decides; the edge, the store and the channels only carry."""
+"""The road of a payment, one module a stage.
+
+It decides; the edge, the store and the channels only carry.
+"""

@@ -1,12 +1,17 @@
-"""One breaker and one score: may the next payment go to this account, and how willingly? Pure: every act is told the time.
+"""One breaker and one score: may the next payment go to this account, and how willingly?
+
+Pure: every act is told the time.
 
     closed     payments go
     open       none goes; when its time has passed, a probe asks the channel something harmless
-    half_open  the probe was answered: one payment may try; its answer closes, its failure opens again, for much longer: it had a customer
-    resting    the account refuses what another may take (a limit, maintenance): the last choice for a while
+    half_open  the probe was answered: one payment may try; its answer closes, its failure opens
+               again, for much longer: it had a customer
+    resting    the account refuses what another may take (a limit, maintenance): the last choice
+               for a while
 
-A call that has not answered in time is a failure on account: it counts at once, and is taken back when the answer comes after all.
-What another worker says (`heard`) makes an account the last choice, and no worse: only this worker's own evidence keeps payments away.
+A call that has not answered in time is a failure on account: it counts at once, and is taken back
+when the answer comes after all. What another worker says (`heard`) makes an account the last
+choice, and no worse: only this worker's own evidence keeps payments away.
 """
 
 from __future__ import annotations
@@ -124,7 +129,11 @@ class Pulse:
 
 @dataclass(slots=True)
 class Breaker:
-    """`name` seeds the jitter. Acts return the move they made, or None. `began`: the monotonic start of the call that is told about."""
+    """`name` seeds the jitter.
+
+    Acts return the move they made, or None. `began`: the monotonic start of the call that is told
+    about.
+    """
 
     name: str
     pulse: Pulse = field(default_factory=Pulse)
@@ -150,7 +159,11 @@ class Breaker:
             case State.CLOSED:
                 return Admission.YES
             case State.RESTING:
-                return Admission.YES if now >= self.until and self._trial_is_free(now) else Admission.LAST
+                return (
+                    Admission.YES
+                    if now >= self.until and self._trial_is_free(now)
+                    else Admission.LAST
+                )
             case State.HALF_OPEN:
                 may_try = self._trial_is_free(now)
             case State.OPEN:
@@ -178,7 +191,9 @@ class Breaker:
             return None
         if counted and self.by_silence and self.state is State.OPEN:
             return self._to(State.CLOSED, now, "the silent calls answered after all")
-        return self._to(State.CLOSED, now, "a payment was answered") if began >= self.since else None
+        return (
+            self._to(State.CLOSED, now, "a payment was answered") if began >= self.since else None
+        )
 
     def refused(self, now: float, began: float, reason: str, *, counted: bool) -> Move | None:
         """The account refused what another may take."""
@@ -190,11 +205,18 @@ class Breaker:
         if began < self.since:
             return None
         self.rests = 1 if self.state is State.CLOSED and self._is_forgotten(now) else self.rests + 1
-        self.until = now + self._grown_ms(self.rests, BREAKER_REST_MS_MIN, BREAKER_REST_MS_MAX) / 1000
+        self.until = (
+            now + self._grown_ms(self.rests, BREAKER_REST_MS_MIN, BREAKER_REST_MS_MAX) / 1000
+        )
         return self._to(State.RESTING, now, f"refused: {reason}")
 
-    def failed(self, now: float, began: float, reason: str, *, silent: bool, counted: bool, alone: bool) -> Move | None:
-        """A call failed, or is `silent` so far. `alone`: nothing of the account has answered since the row of failures began."""
+    def failed(
+        self, now: float, began: float, reason: str, *, silent: bool, counted: bool, alone: bool
+    ) -> Move | None:
+        """A call failed, or is `silent` so far.
+
+        `alone`: nothing of the account has answered since the row of failures began.
+        """
         if counted:
             self.by_silence = False  # the silence was one
             return None
@@ -212,7 +234,13 @@ class Breaker:
             case State.HALF_OPEN:
                 self.lost_trials += 1
                 move = self.open(now, f"the payment on trial failed: {reason}")
-                self.until = now + self._grown_ms(self.lost_trials, BREAKER_LOST_TRIAL_MS_MIN, BREAKER_LOST_TRIAL_MS_MAX) / 1000
+                self.until = (
+                    now
+                    + self._grown_ms(
+                        self.lost_trials, BREAKER_LOST_TRIAL_MS_MIN, BREAKER_LOST_TRIAL_MS_MAX
+                    )
+                    / 1000
+                )
                 return move
             case _:
                 why = self._too_much(now, alone=alone)
@@ -223,7 +251,9 @@ class Breaker:
         if self.state in (State.CLOSED, State.RESTING) and self._is_forgotten(now):
             self.opens = 0
         self.opens += 1
-        self.until = now + self._grown_ms(self.opens, BREAKER_OPEN_MS_MIN, BREAKER_OPEN_MS_MAX) / 1000
+        self.until = (
+            now + self._grown_ms(self.opens, BREAKER_OPEN_MS_MIN, BREAKER_OPEN_MS_MAX) / 1000
+        )
         self.probed_at = now
         return self._to(State.OPEN, now, reason)
 
@@ -236,7 +266,9 @@ class Breaker:
             return self._to(State.HALF_OPEN, now, "a probe was answered", heard=self.heard)
         self.heard = False
         self.opens += 1
-        self.until = now + self._grown_ms(self.opens, BREAKER_OPEN_MS_MIN, BREAKER_OPEN_MS_MAX) / 1000
+        self.until = (
+            now + self._grown_ms(self.opens, BREAKER_OPEN_MS_MIN, BREAKER_OPEN_MS_MAX) / 1000
+        )
         return None
 
     def postpone(self, now: float) -> None:
@@ -250,10 +282,21 @@ class Breaker:
 
     def hear(self, now: float, state: State, age_s: float, reason: str) -> Move | None:
         """Another worker's word, `age_s` old."""
-        if self.state is State.OPEN and state is State.CLOSED and not self.told_closed and now - age_s > self.since:
+        if (
+            self.state is State.OPEN
+            and state is State.CLOSED
+            and not self.told_closed
+            and now - age_s > self.since
+        ):
             self.told_closed = True
-            return self._to(State.HALF_OPEN, now, "another worker's payment was answered", heard=self.heard)
-        if self.state is not State.CLOSED or now - self.heard_at < HEARD_GAP_MS / 1000 or now - age_s < self.since:
+            return self._to(
+                State.HALF_OPEN, now, "another worker's payment was answered", heard=self.heard
+            )
+        if (
+            self.state is not State.CLOSED
+            or now - self.heard_at < HEARD_GAP_MS / 1000
+            or now - age_s < self.since
+        ):
             return None
         if state is State.OPEN:
             self.until = now
@@ -269,7 +312,11 @@ class Breaker:
         if self.in_row >= BREAKER_FAILURES_MAX:
             return f"{self.in_row} failures in a row"
         calls = self.pulse.calls(now)
-        lonely = alone and calls < BREAKER_LONELY_CALLS_MAX and (now - self.first_at) * 1000 <= BREAKER_LONELY_MS
+        lonely = (
+            alone
+            and calls < BREAKER_LONELY_CALLS_MAX
+            and (now - self.first_at) * 1000 <= BREAKER_LONELY_MS
+        )
         if lonely and self.in_row >= BREAKER_LONELY_FAILURES_MAX:
             return f"{self.in_row} failures in a row and no answer since"
         percent = round(self.pulse.success() * 100)
@@ -287,7 +334,14 @@ class Breaker:
 
     def _to(self, state: State, now: float, reason: str, *, heard: bool = False) -> Move:
         move = Move(self.state, state, reason)
-        self.state, self.since, self.reason, self.heard, self.trial, self.in_row = state, now, reason, heard, None, 0
+        self.state, self.since, self.reason, self.heard, self.trial, self.in_row = (
+            state,
+            now,
+            reason,
+            heard,
+            None,
+            0,
+        )
         if state is State.OPEN:
             self.told_closed = False
         if state is State.CLOSED:
@@ -303,7 +357,9 @@ class Breaker:
     def _grown_ms(self, times: int, least: int, most: int) -> float:
         """Doubling from `least` to `most`; the jitter follows from the name and the count."""
         grown = min(least << min(times - 1, 16), most)
-        return grown * (1 + crc32(f"{self.name}/{times}".encode()) % 100 / 100 * BREAKER_JITTER_PERCENT / 100)
+        return grown * (
+            1 + crc32(f"{self.name}/{times}".encode()) % 100 / 100 * BREAKER_JITTER_PERCENT / 100
+        )
 
 
 @dataclass(slots=True)
@@ -314,13 +370,19 @@ class Score:
     moved_at: float = -inf
 
     def worsen(self, now: float, pulse: Pulse, reason: str) -> Move | None:
-        """A failure or a slow answer: a step down, when it is no exception and the last step is a while ago."""
+        """A failure or a slow answer: a step down,
+        when it is no exception and the last step is a while ago.
+        """
         percent = round(pulse.success() * 100)
         if percent >= SCORE_SUCCESS_PERCENT and pulse.latency_s * 1000 < CHANNEL_SLOW_MS:
             return None
         if self.points == 0 or (now - self.moved_at) * 1000 < SCORE_STEP_MS:
             return None
-        return self._step(now, -SCORE_STEP, f"{percent} % success, {round(pulse.latency_s * 1000)} ms; the last: {reason}")
+        return self._step(
+            now,
+            -SCORE_STEP,
+            f"{percent} % success, {round(pulse.latency_s * 1000)} ms; the last: {reason}",
+        )
 
     def drift(self, now: float) -> Move | None:
         """A step back, when its time has come."""

@@ -1,11 +1,14 @@
-"""What a channel tells us unasked: verified, stored (once per channel event), applied like everything else, then acknowledged.
+"""What a channel tells us unasked: verified, stored (once per channel event), applied like
+everything else, then acknowledged.
 
-Acknowledged last: what was acknowledged never comes again, so a worker that dies before the effect is durable must not have said so.
-Refused with no row changed: a bad signature, a probe, another app or merchant. Genuine but about a number we do not know:
-stored, acknowledged, a case. Genuine with another amount: stored, acknowledged, the payment freezes.
+Acknowledged last: what was acknowledged never comes again, so a worker that dies before the effect
+is durable must not have said so. Refused with no row changed: a bad signature, a probe, another app
+or merchant. Genuine but about a number we do not know: stored, acknowledged, a case. Genuine with
+another amount: stored, acknowledged, the payment freezes.
 
-A callback is as old as it likes. A yes about an attempt that ended uncharged is late money, or the news of a charge that our own
-cancel gave back since: the channel's present word decides, and until it has one the callback is not acknowledged.
+A callback is as old as it likes. A yes about an attempt that ended uncharged is late money, or the
+news of a charge that our own cancel gave back since: the channel's present word decides, and until
+it has one the callback is not acknowledged.
 """
 
 from __future__ import annotations
@@ -42,7 +45,9 @@ class CallbackDesk:
     clock: Clock
     ids: Ids
 
-    async def take(self, account_id: str, headers: Mapping[str, str], body: bytes) -> CallbackAnswer:
+    async def take(
+        self, account_id: str, headers: Mapping[str, str], body: bytes
+    ) -> CallbackAnswer:
         """The answer in the channel's own words. Raises `NotFound` for an account nobody has."""
         account = self.directory.account(account_id)
         if account is None or account.channel is None:
@@ -69,39 +74,63 @@ class CallbackDesk:
         return account.channel.callback_accepted()
 
     async def _apply(self, account: Account, callback: Callback) -> bool:
-        """False while the channel will not say what became of the money: it sends the callback again."""
+        """False while the channel will not say what became of the money:
+        it sends the callback again.
+        """
         payment = await self.store.payment_by_trade(account.id, callback.out_trade_no)
         if payment is None:
             await self._unknown_number(account, callback)
         elif callback.kind == "refund":
             await self._about_refund(payment, callback)
-        elif callback.amount not in (None, payment.amount) and not isinstance(callback.learned, Succeeded):
-            await self.transitions.learn(payment, callback.out_trade_no, _other_amount(payment, callback), "callback")
+        elif callback.amount not in (None, payment.amount) and not isinstance(
+            callback.learned, Succeeded
+        ):
+            await self.transitions.learn(
+                payment, callback.out_trade_no, _other_amount(payment, callback), "callback"
+            )
         elif callback.learned is not None:
             number, learned = callback.out_trade_no, callback.learned
             payment = await self.transitions.learn(payment, number, learned, "callback")
-            if not await asked_about_late_money(self.transitions, self.calls, account, payment, number, told=learned):
+            if not await asked_about_late_money(
+                self.transitions, self.calls, account, payment, number, told=learned
+            ):
                 return False
         await self.store.callback_applied(account.id, callback.event_key)
         CALLBACKS.labels(account.manifest.channel, "applied").inc()
         return True
 
     async def _about_refund(self, payment: Payment, callback: Callback) -> None:
-        """A refund of ours, found by its number; one we never made leaves money missing: a person looks."""
+        """A refund of ours, found by its number;
+        one we never made leaves money missing: a person looks.
+        """
         refunds = await self.store.refunds_of(payment.merchant_id, payment.id)
-        ours = next((refund for refund in refunds if refund.out_refund_no == callback.out_refund_no), None)
+        ours = next(
+            (refund for refund in refunds if refund.out_refund_no == callback.out_refund_no), None
+        )
         if ours is not None and callback.refund is not None:
             await self.transitions.learn_refund(payment, ours.id, callback.refund, "callback")
-        elif ours is None and payment.attempt(callback.out_trade_no).status not in ("cancelling", "reversed"):
+        elif ours is None and payment.attempt(callback.out_trade_no).status not in (
+            "cancelling",
+            "reversed",
+        ):
             # Of those two the money back is our own cancel's doing.
             await self._open_case(payment.merchant_id, payment.id, "refund_unknown", callback)
 
     async def _unknown_number(self, account: Account, callback: Callback) -> None:
-        await self._open_case(account.merchant_id, f"{account.id}:{callback.out_trade_no}", "callback_unknown_number", callback)
+        await self._open_case(
+            account.merchant_id,
+            f"{account.id}:{callback.out_trade_no}",
+            "callback_unknown_number",
+            callback,
+        )
 
-    async def _open_case(self, merchant_id: str, object_id: str, kind: str, callback: Callback) -> None:
+    async def _open_case(
+        self, merchant_id: str, object_id: str, kind: str, callback: Callback
+    ) -> None:
         evidence = evidence_of(kind, self.transitions.occasion("callback"), callback.learned)
-        await self.store.open_case(merchant_id, object_id, Case(id=self.ids.new("case"), kind=kind, evidence=evidence))
+        await self.store.open_case(
+            merchant_id, object_id, Case(id=self.ids.new("case"), kind=kind, evidence=evidence)
+        )
         CASES.labels(kind).inc()
         log.error("case_opened", kind=kind, object=object_id)
 

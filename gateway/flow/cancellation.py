@@ -27,7 +27,10 @@ class Cancellation:
     in_flight: InFlight
 
     async def cancel(self, payment_id: str, caller: Caller, wait_s: float) -> Payment:
-        """The payment after `wait_s` at most. Raises `AlreadyPaid`; an ended payment is answered unchanged."""
+        """The payment after `wait_s` at most.
+
+        Raises `AlreadyPaid`; an ended payment is answered unchanged.
+        """
         payment = await self.lookup.payment(payment_id, caller)
         payment = await self.transitions.step(payment, self._judge)
         if payment.status == "succeeded":

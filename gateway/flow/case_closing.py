@@ -1,7 +1,10 @@
-"""A person closes a case. With a verdict, the ordinary event is applied on that person's word, and a frozen payment thaws.
+"""A person closes a case.
 
-The word counts like a channel's: `paid` books the money, `not_charged` ends the attempt; what the tables refuse is refused here too.
-It counts for the attempt that the case shows, and for no other: what somebody found out about one number says nothing of the next one.
+With a verdict, the ordinary event is applied on that person's word, and a frozen payment thaws.
+
+The word counts like a channel's: `paid` books the money, `not_charged` ends the attempt; what the
+tables refuse is refused here too. It counts for the attempt that the case shows, and for no other:
+what somebody found out about one number says nothing of the next one.
 """
 
 from __future__ import annotations
@@ -44,20 +47,32 @@ class CaseClosing:
         reason: str,
         seen_at: datetime | None = None,
     ) -> Payment | None:
-        """The payment as it stands afterwards, if the case is about one. Raises `NotFound` when no such case is open.
+        """The payment as it stands afterwards, if the case is about one.
 
-        `seen_at`: the moment of the case's evidence, which an attempt carries too; a payment of one attempt needs none.
+        Raises `NotFound` when no such case is open.
+
+        `seen_at`: the moment of the case's evidence, which an attempt carries too; a payment of one
+        attempt needs none.
         """
         payment = await self.store.payment(merchant_id, object_id)
         if payment is not None:
-            payment = await self.transitions.step(payment, lambda now: self._judge(now, verdict, seen_at))
+            payment = await self.transitions.step(
+                payment, lambda now: self._judge(now, verdict, seen_at)
+            )
         await self.store.close_case(case_id, closed_by=by, reason=reason, now=self.clock.now())
         return payment
 
-    def _judge(self, payment: Payment, verdict: Verdict | None, seen_at: datetime | None) -> Change | None:
+    def _judge(
+        self, payment: Payment, verdict: Verdict | None, seen_at: datetime | None
+    ) -> Change | None:
         attempt = _shown(payment, seen_at)
-        # Money that came after the end, of another amount: frozen too, and a person's yes gives it back.
-        is_late = payment.frozen_at is not None and attempt.status in ATTEMPT_UNCHARGED and verdict == "paid"
+        # Money that came after the end, of another amount: frozen too, and a person's yes gives it
+        # back.
+        is_late = (
+            payment.frozen_at is not None
+            and attempt.status in ATTEMPT_UNCHARGED
+            and verdict == "paid"
+        )
         occasion = self.transitions.occasion("case", asked_after_end=is_late)
         if verdict is None or not (attempt.live or is_late):
             return thawed(payment, occasion) if payment.frozen_at is not None else None
@@ -66,13 +81,17 @@ class CaseClosing:
         attempts = tuple(attempt if known.id == attempt.id else known for known in payment.attempts)
         payment = replace(payment, frozen_at=None, attempts=attempts)
         if verdict == "paid":
-            found = Succeeded(amount=payment.amount, channel_trade_no=attempt.channel_trade_no or BY_HAND)
+            found = Succeeded(
+                amount=payment.amount, channel_trade_no=attempt.channel_trade_no or BY_HAND
+            )
             return learned(payment, attempt, found, occasion)
         return learned(payment, attempt, Closed(was_charged=None), occasion)
 
 
 def _shown(payment: Payment, seen_at: datetime | None) -> Attempt:
-    """The attempt whose evidence the case shows; else the one that froze the payment; else the one that counts now."""
+    """The attempt whose evidence the case shows; else the one that froze the payment; else the one
+    that counts now.
+    """
     for moment in (seen_at, payment.frozen_at):
         for attempt in payment.attempts:
             if moment is not None and any(item.at == moment for item in attempt.evidence):

@@ -1,4 +1,7 @@
-"""One call to a channel, measured. Whatever an adapter raises is `Unknown`: the request may have left."""
+"""One call to a channel, measured.
+
+Whatever an adapter raises is `Unknown`: the request may have left.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +39,16 @@ class ChannelCalls:
         self._clock, self._health = clock, health
 
     async def made(
-        self, account: Account, operation: str, call: Callable[[Request], Awaitable[T]], request: Request, silences: int = 0
+        self,
+        account: Account,
+        operation: str,
+        call: Callable[[Request], Awaitable[T]],
+        request: Request,
+        silences: int = 0,
     ) -> T | Unknown:
-        """The outcome of `call(request)`, at the host that `flow.hosts` chooses, counted by its type. `silences` as there."""
+        """The outcome of `call(request)`, at the host that `flow.hosts` chooses, counted by its
+        type. `silences` as there.
+        """
         began = self._clock.monotonic()
         with self._health.watching(account, operation) as watch:
             try:
@@ -51,7 +61,9 @@ class ChannelCalls:
                     silences=silences,
                 )
             except Exception:
-                log.exception("adapter_broken", channel=account.manifest.channel, operation=operation)
+                log.exception(
+                    "adapter_broken", channel=account.manifest.channel, operation=operation
+                )
                 outcome = Unknown(reason="adapter_broken")
             watch.saw(outcome)
         channel = account.manifest.channel
@@ -59,20 +71,43 @@ class ChannelCalls:
         CHANNEL_CALLS.labels(channel, operation, type(outcome).__name__).inc()
         return outcome
 
-    async def query(self, account: Account, payment: Payment, out_trade_no: str, until: float = inf) -> QueryOutcome:
-        """Ask for the state of one attempt; nothing leaves after `until` (monotonic), nor after the send deadline, which starts now."""
+    async def query(
+        self, account: Account, payment: Payment, out_trade_no: str, until: float = inf
+    ) -> QueryOutcome:
+        """Ask for the state of one attempt; nothing leaves after `until` (monotonic), nor after the
+        send deadline, which starts now.
+        """
         assert account.channel is not None
         silences = payment.attempt(out_trade_no).silences
-        return await self.made(account, "query", account.channel.query, self.trade_ref(payment, out_trade_no, until), silences)
+        return await self.made(
+            account,
+            "query",
+            account.channel.query,
+            self.trade_ref(payment, out_trade_no, until),
+            silences,
+        )
 
-    async def cancel(self, account: Account, payment: Payment, out_trade_no: str, until: float) -> CancelOutcome:
-        """End one attempt unpaid; `cancelling` is durable already. `until` as for `query`: taken before that write was handed over."""
+    async def cancel(
+        self, account: Account, payment: Payment, out_trade_no: str, until: float
+    ) -> CancelOutcome:
+        """End one attempt unpaid; `cancelling` is durable already.
+
+        `until` as for `query`: taken before that write was handed over.
+        """
         assert account.channel is not None
         silences = payment.attempt(out_trade_no).silences
-        return await self.made(account, "cancel", account.channel.cancel, self.trade_ref(payment, out_trade_no, until), silences)
+        return await self.made(
+            account,
+            "cancel",
+            account.channel.cancel,
+            self.trade_ref(payment, out_trade_no, until),
+            silences,
+        )
 
     def trade_ref(self, payment: Payment, out_trade_no: str, until: float = inf) -> TradeRef:
-        """What a query or a cancel of this attempt names; its send deadline starts now, and is never after `until`."""
+        """What a query or a cancel of this attempt names; its send deadline starts now, and is
+        never after `until`.
+        """
         attempt = payment.attempt(out_trade_no)
         return TradeRef(
             out_trade_no=attempt.out_trade_no,

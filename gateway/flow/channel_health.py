@@ -1,8 +1,10 @@
-"""Which channel accounts can be trusted with the next payment: breaker, bulkhead, and what recent calls told. No I/O.
+"""Which channel accounts can be trusted with the next payment: breaker, bulkhead, and what recent
+calls told. No I/O.
 
-Every call of the flow passes `watching`. What payments hear of it are `admit`, `able` and `enter`: accounts whose breaker is open, or
-whose share of this worker is full, leave the list; those that refuse or fail more than usual move back in it. Only pay calls have a
-breaker that keeps payments away: money under way is asked about whatever state its channel is in.
+Every call of the flow passes `watching`. What payments hear of it are `admit`, `able` and `enter`:
+accounts whose breaker is open, or whose share of this worker is full, leave the list; those that
+refuse or fail more than usual move back in it. Only pay calls have a breaker that keeps payments
+away: money under way is asked about whatever state its channel is in.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ log = structlog.get_logger("tillgate.health")
 GATES = {Flow.CODE: "pay", Flow.QR: "precreate"}  # the operations whose breakers keep payments away
 OUR_DOING = frozenset({"deadline", "transport_closed"})  # not sent because of us
 WHY_HEALTH_CHARS_MAX = WHY_CHARS_MAX - 100  # what ended the attempt before may still follow
-NO_SIGN = frozenset({"unlisted_code"})  # an answer with a new word: the channel lives, and we cannot say more
+# An answer with a new word: the channel lives, and we cannot say more.
+NO_SIGN = frozenset({"unlisted_code"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,16 +93,22 @@ class _Record:
     def is_calm(self, operation: str) -> bool:
         """Nothing to consider: the usual case."""
         vital = self.vitals.get(operation)
-        at_rest = vital is None or (vital.breaker.state is State.CLOSED and vital.score.points == SCORE_MAX)
+        at_rest = vital is None or (
+            vital.breaker.state is State.CLOSED and vital.score.points == SCORE_MAX
+        )
         return at_rest and self.in_flight < BULKHEAD_PAYMENTS_MAX
 
 
 class Place:
-    """One payment's place in its account's share of payments in flight, held from before write 1 until the call has ended."""
+    """One payment's place in its account's share of payments in flight, held from before write 1
+    until the call has ended.
+    """
 
     __slots__ = ("_record", "_trial", "choice")
 
-    def __init__(self, choice: Choice, record: _Record, trial: tuple[Breaker, Trial] | None) -> None:
+    def __init__(
+        self, choice: Choice, record: _Record, trial: tuple[Breaker, Trial] | None
+    ) -> None:
         self.choice = choice
         self._record: _Record | None = record
         self._trial = trial
@@ -117,7 +126,10 @@ class Place:
 
 
 class Watch:
-    """One call under way, as a context. A call that says nothing for too long counts as failed until it does."""
+    """One call under way, as a context.
+
+    A call that says nothing for too long counts as failed until it does.
+    """
 
     __slots__ = ("_began", "_counted", "_health", "_record", "_timer", "_vital")
 
@@ -127,20 +139,31 @@ class Watch:
 
     def __enter__(self) -> Self:
         self._began = self._health.clock.monotonic()
-        self._timer = asyncio.get_running_loop().call_later(self._vital.breaker.pulse.slow_s(), self._silent)
+        self._timer = asyncio.get_running_loop().call_later(
+            self._vital.breaker.pulse.slow_s(), self._silent
+        )
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._timer.cancel()
 
     def saw(self, outcome: object) -> None:
         """What the call told us."""
         self._timer.cancel()
-        self._health.heard_of(self._record, self._vital, outcome, self._began, counted=self._counted)
+        self._health.heard_of(
+            self._record, self._vital, outcome, self._began, counted=self._counted
+        )
 
     def _silent(self) -> None:
         self._counted = True
-        self._health.missed(self._record, self._vital, "no answer yet", self._began, silent=True, counted=False)
+        self._health.missed(
+            self._record, self._vital, "no answer yet", self._began, silent=True, counted=False
+        )
 
 
 def nobody_listens(change: HealthChange) -> None:
@@ -149,18 +172,31 @@ def nobody_listens(change: HealthChange) -> None:
 
 
 class ChannelHealth:
-    """One worker's view. `told` hears every change; it must not block. `worker_id` seeds the jitter, so that workers differ."""
+    """One worker's view.
 
-    def __init__(self, clock: Clock, told: Callable[[HealthChange], None] = nobody_listens, worker_id: str = "") -> None:
+    `told` hears every change; it must not block. `worker_id` seeds the jitter, so that workers
+    differ.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        told: Callable[[HealthChange], None] = nobody_listens,
+        worker_id: str = "",
+    ) -> None:
         self.clock, self._told, self._worker_id = clock, told, worker_id
         self._records: dict[str, _Record] = {}
-        self._moved: dict[tuple[str, str], tuple[_Record, _Vital]] = {}  # not closed, or not at rest
-        self._news: dict[tuple[str, str], tuple[State, str, float]] = {}  # what the others have not been told yet
+        # Not closed, or not at rest.
+        self._moved: dict[tuple[str, str], tuple[_Record, _Vital]] = {}
+        # What the others have not been told yet.
+        self._news: dict[tuple[str, str], tuple[State, str, float]] = {}
 
-    # -- payments --------------------------------------------------------------------------------------------------
+    # -- payments ----------------------------------------------------------------------------------
 
     def admit(self, choices: Sequence[Choice], operation: str) -> Place | None:
-        """A place at the best account that has one and whose breaker lets a payment through; None: at none of them."""
+        """A place at the best account that has one and whose breaker lets a payment through; None:
+        at none of them.
+        """
         if not choices:
             return None
         record = self._record(choices[0].account)
@@ -177,11 +213,16 @@ class ChannelHealth:
         return self.enter(able[0], operation)
 
     def able(self, choices: Sequence[Choice], operation: str) -> Sequence[Choice]:
-        """Those that `admit` would take now, best first, each with what was considered in its `why`; reserves nothing."""
+        """Those that `admit` would take now, best first, each with what was considered in its
+        `why`; reserves nothing.
+        """
         if all(self._record(choice.account).is_calm(operation) for choice in choices):
             return choices
         now = self.clock.monotonic()
-        judged = sorted((self._judged(choice, place, operation, now) for place, choice in enumerate(choices)), key=lambda one: one[:2])
+        judged = sorted(
+            (self._judged(choice, place, operation, now) for place, choice in enumerate(choices)),
+            key=lambda one: one[:2],
+        )
         notes = ", ".join(note for *_, note in judged if note)
         return [
             replace(choice, why=f"{choice.why}; health: {notes}"[:WHY_HEALTH_CHARS_MAX])
@@ -190,19 +231,27 @@ class ChannelHealth:
         ]
 
     def enter(self, choice: Choice, operation: str) -> Place:
-        """A place at this account whatever its state: the attempt is durable already, or `able` has just named it."""
+        """A place at this account whatever its state: the attempt is durable already, or `able` has
+        just named it.
+        """
         record = self._record(choice.account)
         breaker = self._vital(record, operation).breaker
         trial = breaker.begin(self.clock.monotonic())
         return Place(choice, record, None if trial is None else (breaker, trial))
 
-    def _judged(self, choice: Choice, place: int, operation: str, now: float) -> tuple[Admission, int, Choice, str]:
-        """Admission, place in the order (each lost score point moves it back a little), and a note for `why`."""
+    def _judged(
+        self, choice: Choice, place: int, operation: str, now: float
+    ) -> tuple[Admission, int, Choice, str]:
+        """Admission, place in the order (each lost score point moves it back a little),
+        and a note for `why`.
+        """
         record = self._record(choice.account)
         vital = self._vital(record, operation)
         breaker, points = vital.breaker, vital.score.points
         admission = breaker.admission(now)
-        notes = [] if breaker.state is State.CLOSED else [f"{breaker.state} ({breaker.reason[:60]})"]
+        notes = (
+            [] if breaker.state is State.CLOSED else [f"{breaker.state} ({breaker.reason[:60]})"]
+        )
         if points < SCORE_MAX:
             notes.append(f"score {points}")
         if record.in_flight >= BULKHEAD_PAYMENTS_MAX:
@@ -211,14 +260,16 @@ class ChannelHealth:
         note = f"{choice.account.id} {' and '.join(notes)}" if notes else ""
         return admission, place * SCORE_PLACE + SCORE_MAX - points, choice, note
 
-    # -- calls -----------------------------------------------------------------------------------------------------
+    # -- calls -------------------------------------------------------------------------------------
 
     def watching(self, account: Account, operation: str) -> Watch:
         """Around every call."""
         record = self._record(account)
         return Watch(self, record, self._vital(record, operation))
 
-    def heard_of(self, record: _Record, vital: _Vital, outcome: object, began: float, *, counted: bool) -> None:
+    def heard_of(
+        self, record: _Record, vital: _Vital, outcome: object, began: float, *, counted: bool
+    ) -> None:
         """A watched call has ended with `outcome`."""
         match outcome:
             case NotSent(reason=reason) if reason in OUR_DOING:
@@ -231,19 +282,44 @@ class ChannelHealth:
         now = self.clock.monotonic()
         record.answered_at, record.failures = now, 0
         if isinstance(outcome, Declined) and outcome.failover_useful:
-            self._note(record, vital, vital.breaker.refused(now, began, outcome.channel_code or outcome.code, counted=counted))
+            self._note(
+                record,
+                vital,
+                vital.breaker.refused(
+                    now, began, outcome.channel_code or outcome.code, counted=counted
+                ),
+            )
             for other in self._other_gates(record, vital):
-                self._note(record, other, other.breaker.rest(now, began, outcome.channel_code or outcome.code))
+                self._note(
+                    record,
+                    other,
+                    other.breaker.rest(now, began, outcome.channel_code or outcome.code),
+                )
             return
         self._note(record, vital, vital.breaker.answered(now, began, counted=counted))
         if (now - began) * 1000 >= CHANNEL_SLOW_MS:
-            self._note_score(record, vital, vital.score.worsen(now, vital.breaker.pulse, "a slow answer"))
+            self._note_score(
+                record, vital, vital.score.worsen(now, vital.breaker.pulse, "a slow answer")
+            )
 
-    def missed(self, record: _Record, vital: _Vital, reason: str, began: float, *, silent: bool, counted: bool) -> None:
+    def missed(
+        self,
+        record: _Record,
+        vital: _Vital,
+        reason: str,
+        began: float,
+        *,
+        silent: bool,
+        counted: bool,
+    ) -> None:
         """A watched call failed, or is silent so far."""
         now, breaker = self.clock.monotonic(), vital.breaker
         alone = record.answered_at < breaker.first_at
-        self._note(record, vital, breaker.failed(now, began, reason, silent=silent, counted=counted, alone=alone))
+        self._note(
+            record,
+            vital,
+            breaker.failed(now, began, reason, silent=silent, counted=counted, alone=alone),
+        )
         if not counted:
             self._note_score(record, vital, vital.score.worsen(now, breaker.pulse, reason))
         if silent:
@@ -252,19 +328,29 @@ class ChannelHealth:
         if record.failures >= BREAKER_FAILURES_MAX:  # whatever was asked: the account is dark
             for other in self._other_gates(record, vital):
                 if other.breaker.state is State.CLOSED:
-                    self._note(record, other, other.breaker.open(now, f"{record.failures} calls in a row failed; the last: {reason}"))
+                    self._note(
+                        record,
+                        other,
+                        other.breaker.open(
+                            now, f"{record.failures} calls in a row failed; the last: {reason}"
+                        ),
+                    )
 
     def _other_gates(self, record: _Record, vital: _Vital) -> Iterator[_Vital]:
         for flow in record.account.manifest.flows:
             if (operation := GATES[flow]) != vital.operation:
                 yield self._vital(record, operation)
 
-    # -- the prober's side -----------------------------------------------------------------------------------------
+    # -- the prober's side -------------------------------------------------------------------------
 
     def due(self) -> Sequence[Account]:
         """Accounts with an open breaker whose time has passed."""
         now = self.clock.monotonic()
-        found = {record.account.id: record.account for record, vital in self._moved.values() if _is_due(vital, now)}
+        found = {
+            record.account.id: record.account
+            for record, vital in self._moved.values()
+            if _is_due(vital, now)
+        }
         return list(found.values())
 
     def only_heard(self, account: Account) -> bool:
@@ -275,7 +361,9 @@ class ChannelHealth:
         """What a probe of it came to."""
         now = self.clock.monotonic()
         for vital in self._open_gates(account):
-            self._note(self._records[account.id], vital, vital.breaker.probed(now, is_alive=is_alive))
+            self._note(
+                self._records[account.id], vital, vital.breaker.probed(now, is_alive=is_alive)
+            )
 
     def postpone(self, account: Account) -> None:
         """Another worker probes it."""
@@ -289,9 +377,13 @@ class ChannelHealth:
             self._note_score(record, vital, vital.score.drift(now))
 
     def _open_gates(self, account: Account) -> list[_Vital]:
-        return [vital for record, vital in self._moved.values() if record.account.id == account.id and vital.breaker.state is State.OPEN]
+        return [
+            vital
+            for record, vital in self._moved.values()
+            if record.account.id == account.id and vital.breaker.state is State.OPEN
+        ]
 
-    # -- the other workers -----------------------------------------------------------------------------------------
+    # -- the other workers -------------------------------------------------------------------------
 
     def news(self) -> Sequence[Posted]:
         """Our own moves since the last time, for the others."""
@@ -308,9 +400,13 @@ class ChannelHealth:
             return
         record = self._record(account)
         vital = self._vital(record, posted.operation)
-        self._note(record, vital, vital.breaker.hear(self.clock.monotonic(), posted.state, posted.age_s, posted.reason))
+        self._note(
+            record,
+            vital,
+            vital.breaker.hear(self.clock.monotonic(), posted.state, posted.age_s, posted.reason),
+        )
 
-    # -- bookkeeping -----------------------------------------------------------------------------------------------
+    # -- bookkeeping -------------------------------------------------------------------------------
 
     def _record(self, account: Account) -> _Record:
         record = self._records.get(account.id)
@@ -323,7 +419,9 @@ class ChannelHealth:
         vital = record.vitals.get(operation)
         if vital is None:
             breaker = Breaker(f"{self._worker_id}/{record.account.id}/{operation}")
-            vital = record.vitals[operation] = _Vital(operation, breaker, is_gate=operation in GATES.values())
+            vital = record.vitals[operation] = _Vital(
+                operation, breaker, is_gate=operation in GATES.values()
+            )
         return vital
 
     def _note(self, record: _Record, vital: _Vital, move: Move | None) -> None:
@@ -336,17 +434,37 @@ class ChannelHealth:
                     BREAKERS.labels(channel, state).inc(change)
             HEALTH_CHANGES.labels(channel, "breaker", move.to).inc()
         if vital.is_gate and not breaker.heard:
-            self._news[record.account.id, vital.operation] = (breaker.state, breaker.reason[:BOARD_REASON_CHARS_MAX], breaker.since)
+            self._news[record.account.id, vital.operation] = (
+                breaker.state,
+                breaker.reason[:BOARD_REASON_CHARS_MAX],
+                breaker.since,
+            )
         self._tell(record, vital, "breaker", move)
-        log.warning("breaker_moved", account=record.account.id, operation=vital.operation, was=move.was, to=move.to, reason=move.reason)
+        log.warning(
+            "breaker_moved",
+            account=record.account.id,
+            operation=vital.operation,
+            was=move.was,
+            to=move.to,
+            reason=move.reason,
+        )
 
     def _note_score(self, record: _Record, vital: _Vital, move: Move | None) -> None:
         if move is None:
             return
         worse = int(move.to) < int(move.was)
-        HEALTH_CHANGES.labels(record.account.manifest.channel, "score", "down" if worse else "up").inc()
+        HEALTH_CHANGES.labels(
+            record.account.manifest.channel, "score", "down" if worse else "up"
+        ).inc()
         self._tell(record, vital, "score", move)
-        log.info("score_moved", account=record.account.id, operation=vital.operation, was=move.was, to=move.to, reason=move.reason)
+        log.info(
+            "score_moved",
+            account=record.account.id,
+            operation=vital.operation,
+            was=move.was,
+            to=move.to,
+            reason=move.reason,
+        )
 
     def _tell(self, record: _Record, vital: _Vital, what: str, move: Move) -> None:
         key = (record.account.id, vital.operation)

@@ -1,7 +1,8 @@
 """`POST /v1/payments`: the stages in order, readable in one screen.
 
-choose -> claim (Redis, remote only) -> write 1 -> channel call -> write 2 -> answer. The channel call and write 2 belong to a task
-of the process; the request only waits for it, and a till that hangs up changes nothing.
+choose -> claim (Redis, remote only) -> write 1 -> channel call -> write 2 -> answer. The channel
+call and write 2 belong to a task of the process; the request only waits for it, and a till that
+hangs up changes nothing.
 """
 
 from __future__ import annotations
@@ -14,13 +15,25 @@ from msgspec.structs import replace
 from adapters.channel import LocalPay
 from gateway.clock import Clock, Ids
 from gateway.domain.change import Opening
-from gateway.domain.errors import ChannelsResting, GatewayError, MethodUnavailable, OrderTenderTaken, Overloaded
+from gateway.domain.errors import (
+    ChannelsResting,
+    GatewayError,
+    MethodUnavailable,
+    OrderTenderTaken,
+    Overloaded,
+)
 from gateway.domain.payment import Payment
 from gateway.domain.states import PAYMENT_FINAL
 from gateway.flow.channel_call import pay_operation
 from gateway.flow.channel_health import ChannelHealth, Place
 from gateway.flow.commands import Caller, Paid, PayCommand
-from gateway.flow.idempotency import Digest, KeyDesk, fingerprint, refuse_foreign_notify_url, same_body_or_refuse
+from gateway.flow.idempotency import (
+    Digest,
+    KeyDesk,
+    fingerprint,
+    refuse_foreign_notify_url,
+    same_body_or_refuse,
+)
 from gateway.flow.in_flight import InFlight
 from gateway.flow.on_read import OnRead
 from gateway.flow.opening import Draft
@@ -61,8 +74,14 @@ class Checkout:
             except MethodUnavailable as refusal:
                 paid = await self._known_or(refusal, command, caller, key)
             else:
-                draft, relearned = await self.restored.relearned(self._draft(command, caller, key, route))
-                paid = relearned or await (self._settle(draft) if route.account.local is not None else self._claim_and_send(draft))
+                draft, relearned = await self.restored.relearned(
+                    self._draft(command, caller, key, route)
+                )
+                paid = relearned or await (
+                    self._settle(draft)
+                    if route.account.local is not None
+                    else self._claim_and_send(draft)
+                )
         if answerable(paid.payment):
             return paid
         if paid.replayed:
@@ -82,13 +101,20 @@ class Checkout:
             worker_id=self.worker_id,
         )
 
-    async def _known_or(self, refusal: GatewayError, command: PayCommand, caller: Caller, key: str) -> Paid:
-        """No account can take a payment now. A till's retry is also its query: what was opened under this key is still answered."""
+    async def _known_or(
+        self, refusal: GatewayError, command: PayCommand, caller: Caller, key: str
+    ) -> Paid:
+        """No account can take a payment now.
+
+        A till's retry is also its query: what was opened under this key is still answered.
+        """
         bound = await self.store.payment_by_key(caller.merchant_id, key)
         if bound is None:
             raise refusal
         payment = bound.payment
-        same_body_or_refuse(bound, fingerprint(command, payment.store_id, payment.flow, self.digest))
+        same_body_or_refuse(
+            bound, fingerprint(command, payment.store_id, payment.flow, self.digest)
+        )
         return Paid(payment, replayed=True)
 
     async def _settle(self, draft: Draft) -> Paid:
@@ -112,15 +138,19 @@ class Checkout:
         try:
             place = self.health.admit(draft.route.choices, pay_operation(draft.route.flow))
             if place is None:
-                return await self._known_or(ChannelsResting(), draft.command, draft.caller, draft.key)
+                return await self._known_or(
+                    ChannelsResting(), draft.command, draft.caller, draft.key
+                )
             return await self._open_and_send(replace(draft, choice=place.choice), place)
         finally:
             await self.keys.release(draft.caller, draft.key, token)
 
     async def _open_and_send(self, draft: Draft, place: Place) -> Paid:
         """`place` passes to the sender, or is given back when nothing is to be sent."""
-        deadline = self.clock.monotonic() + SEND_DEADLINE_MS / 1000  # before the write is queued: a slow store eats our time
-        draft = replace(draft, now=self.clock.now())  # `send_by` counts from the same moment, however long the claim took
+        # Before the write is queued: a slow store eats our time.
+        deadline = self.clock.monotonic() + SEND_DEADLINE_MS / 1000
+        # `send_by` counts from the same moment, however long the claim took.
+        draft = replace(draft, now=self.clock.now())
         try:
             paid = await self._opened(draft, lambda n: draft.remote(self.ids, n))
         except BaseException:
@@ -151,11 +181,16 @@ class Checkout:
 
 def answerable(payment: Payment) -> bool:
     """Nothing more to wait for: it ended, or the customer has a code to scan."""
-    return payment.status in PAYMENT_FINAL or (payment.status == "awaiting_payer" and payment.qr_code is not None)
+    return payment.status in PAYMENT_FINAL or (
+        payment.status == "awaiting_payer" and payment.qr_code is not None
+    )
 
 
 def _lost(lost: KeyTaken | TenderTaken, draft: Draft) -> Paid:
-    """The key is bound: the same payment in its present state. Or the tender is taken: 409 with the payment that holds it."""
+    """The key is bound: the same payment in its present state.
+
+    Or the tender is taken: 409 with the payment that holds it.
+    """
     payment = lost.payment
     if isinstance(lost, KeyTaken):
         same_body_or_refuse(lost, draft.fingerprint)

@@ -19,7 +19,7 @@ class Caller(Struct, frozen=True, kw_only=True):
 
 
 class OverrideCommand(Struct, frozen=True, kw_only=True):
-    """A supervisor lets the tender open although the payment `payment_id` of its order is in doubt."""
+    """A supervisor lets the tender open though payment `payment_id` of its order is in doubt."""
 
     payment_id: str
     supervisor_id: str
@@ -27,7 +27,10 @@ class OverrideCommand(Struct, frozen=True, kw_only=True):
 
 
 class PayCommand(Struct, frozen=True, kw_only=True):
-    """`POST /v1/payments` with defaults filled in. `store_id` is what the body may say when a merchant key pays."""
+    """`POST /v1/payments` with defaults filled in.
+
+    `store_id` is what the body may say when a merchant key pays.
+    """
 
     order_no: str
     tender_no: int

@@ -1,14 +1,20 @@
-"""What one try of a webhook says and what follows from its answer. Pure: time and chance are handed in.
+"""What one try of a webhook says and what follows from its answer.
+
+Pure: time and chance are handed in.
 
 | answer | what follows |
 |---|---|
 | any 2xx | delivered |
 | 410 | the endpoint is disabled |
-| everything else: other statuses, redirects, silence, an address we refuse | the next step of the backoff; after the last one, given up |
+| anything else | the next step of the backoff; after the last one, given up |
 
-The backoff is one table (`WEBHOOK_STEPS_MS`), and every wait is lengthened by chance, never shortened. `Retry-After` of a 429 or a 503
-can make a wait longer, within its bound. The place in the table follows from the time since the round began, because `tries` only
-grows: a resend by hand begins a new round. It never runs ahead of `tries` either: while no courier ran, no step was used up.
+Anything else: other statuses, redirects, silence, an address we refuse.
+
+The backoff is one table (`WEBHOOK_STEPS_MS`), and every wait is lengthened by chance, never
+shortened. `Retry-After` of a 429 or a 503 can make a wait longer, within its bound. The place in
+the table follows from the time since the round began, because `tries` only grows: a resend by hand
+begins a new round. It never runs ahead of `tries` either: while no courier ran, no step was used
+up.
 """
 
 from __future__ import annotations
@@ -41,7 +47,9 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
-    """`asked_ms`: how much quiet the merchant asked for, 0 for none; it holds for everything that waits for this endpoint."""
+    """`asked_ms`: how much quiet the merchant asked for, 0 for none; it holds for everything that
+    waits for this endpoint.
+    """
 
     wait_ms: int
     asked_ms: int = 0
@@ -60,7 +68,14 @@ def body_of(delivery: Delivery) -> bytes:
     return event_json(delivery.event_id, delivery.type, delivery.created_at, delivery.data)
 
 
-def judged(delivery: Delivery, status: int | None, headers: Mapping[str, str], *, now: datetime, chance: float) -> Verdict:
+def judged(
+    delivery: Delivery,
+    status: int | None,
+    headers: Mapping[str, str],
+    *,
+    now: datetime,
+    chance: float,
+) -> Verdict:
     """What follows from an answer; `status` None when there was none. `chance`: 0 up to 1."""
     if status is not None and status // 100 == 2:  # noqa: PLR2004 - the class of successes
         return Delivered()
@@ -70,7 +85,9 @@ def judged(delivery: Delivery, status: int | None, headers: Mapping[str, str], *
     return put_off(delivery, asked_ms, now=now, chance=chance)
 
 
-def put_off(delivery: Delivery, asked_ms: int, *, now: datetime, chance: float) -> Postponed | GivenUp:
+def put_off(
+    delivery: Delivery, asked_ms: int, *, now: datetime, chance: float
+) -> Postponed | GivenUp:
     """The next step, at least `asked_ms` long; GivenUp after the last one."""
     place = _place(delivery, now)
     if place == len(WEBHOOK_STEPS_MS):

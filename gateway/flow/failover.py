@@ -1,8 +1,11 @@
-"""May a payment go on at another channel account? Only with evidence that the attempt before did not and will not charge.
+"""May a payment go on at another channel account?
 
-`RULINGS` is the decision, as data: what ended the attempt, and with which proof. Whatever stands in no line of it ends nothing
-and moves nothing: a timeout, a 5xx, a bad signature, SYSTEM_ERROR, an attempt's age, our own crash, a lost reply to a commit.
-A payment code is spent on first use, even when the payment fails: once bytes reached the wallet, another account needs a new scan.
+Only with evidence that the attempt before did not and will not charge.
+
+`RULINGS` is the decision, as data: what ended the attempt, and with which proof. Whatever stands in
+no line of it ends nothing and moves nothing: a timeout, a 5xx, a bad signature, SYSTEM_ERROR, an
+attempt's age, our own crash, a lost reply to a commit. A payment code is spent on first use, even
+when the payment fails: once bytes reached the wallet, another account needs a new scan.
 """
 
 from __future__ import annotations
@@ -67,20 +70,31 @@ def ruling(outcome: Outcome, proof: Proof, flow: Flow) -> Move:
 
 @dataclass(frozen=True, slots=True)
 class Successors:
-    """Draws the next attempts of one sending. `deadlines`: attempt id -> monotonic moment by which its first byte must have left.
+    """Draws the next attempts of one sending.
 
-    A drawn attempt is only sent once the write that carries it has won; the clock runs from the drawing, before the write is queued.
+    `deadlines`: attempt id -> monotonic moment by which its first byte must have left.
+
+    A drawn attempt is only sent once the write that carries it has won; the clock runs from the
+    drawing, before the write is queued.
     """
 
     failover: Failover
     deadlines: dict[str, float] = field(default_factory=dict)
 
     def deadline_of(self, payment: Payment) -> float | None:
-        """Once for each attempt drawn here that `payment` now carries as its current one: it is ours to send. Else None."""
-        return self.deadlines.pop(payment.current.id, None) if payment.current.status == "sent" else None
+        """Once for each attempt drawn here that `payment` now carries as its current one: it is
+        ours to send. Else None.
+        """
+        return (
+            self.deadlines.pop(payment.current.id, None)
+            if payment.current.status == "sent"
+            else None
+        )
 
     def __call__(self, payment: Payment, ended: Attempt, outcome: Outcome, proof: Proof) -> Next:
-        """The attempt that follows; or what the customer has to do, when an account is left that needs a new code; or None."""
+        """The attempt that follows; or what the customer has to do, when an account is left that
+        needs a new code; or None.
+        """
         drawn = self.failover.next_of(payment, ended, outcome, proof)
         if isinstance(drawn, Attempt):
             self.deadlines[drawn.id] = self.failover.clock.monotonic() + SEND_DEADLINE_MS / 1000
@@ -106,14 +120,28 @@ class Failover:
         """See `Successors`."""
         flow, now = Flow(payment.flow), self.clock.now()
         move = ruling(outcome, proof, flow)
-        if move is Move.STAY or payer_was_asked(payment, ended) or len(payment.attempts) >= ATTEMPTS_MAX:
+        if (
+            move is Move.STAY
+            or payer_was_asked(payment, ended)
+            or len(payment.attempts) >= ATTEMPTS_MAX
+        ):
             return None
-        if any(attempt.status not in ATTEMPT_UNCHARGED for attempt in payment.attempts if attempt.id != ended.id):
-            return None  # money came from an earlier one after its end: whoever broke that word may break the next
-        if payment.expires_at is not None and payment.expires_at < now + timedelta(seconds=EXPIRES_IN_S_MIN):
+        if any(
+            attempt.status not in ATTEMPT_UNCHARGED
+            for attempt in payment.attempts
+            if attempt.id != ended.id
+        ):
+            # Money came from an earlier one after its end: whoever broke that word may break the
+            # next.
+            return None
+        if payment.expires_at is not None and payment.expires_at < now + timedelta(
+            seconds=EXPIRES_IN_S_MIN
+        ):
             return None  # too little time left for anybody to scan a new code
         if self.directory.restored_from() is not None:
-            return None  # the next number may have been used in the time that was lost; a till's next request asks first
+            # The next number may have been used in the time that was lost; a till's next request
+            # asks first.
+            return None
         choice = self._backup(payment, now)
         if choice is None:
             return None
@@ -146,7 +174,9 @@ class Failover:
             trade_number=n,
             channel=payment.channel,
             channel_account=choice.account.id,
-            out_trade_no=out_trade_no(self.environment, payment.merchant_id, payment.order_no, payment.tender_no, n),
+            out_trade_no=out_trade_no(
+                self.environment, payment.merchant_id, payment.order_no, payment.tender_no, n
+            ),
             status="sent",
             why=choice.why,
             worker_id=self.worker_id,
@@ -157,7 +187,9 @@ class Failover:
         )
 
 
-def not_after(account: Account, flow: Flow, sent_at: datetime, expires_at: datetime | None) -> datetime:
+def not_after(
+    account: Account, flow: Flow, sent_at: datetime, expires_at: datetime | None
+) -> datetime:
     """The last moment at which a request sent now can still act at the channel."""
     acts = account.manifest.schedule(flow, account.profile).acts_until_ms
     return sent_at + timedelta(milliseconds=acts) if acts is not None else expires_at or sent_at

@@ -1,6 +1,9 @@
-"""Same key, same body: the same payment. Same key, other body: named and refused. Postgres decides; Redis only saves the work.
+"""Same key, same body: the same payment.
 
-"Same body" compares decoded fields with defaults filled in. Plain values of harmless fields are kept, secrets as keyed digests.
+Same key, other body: named and refused. Postgres decides; Redis only saves the work.
+
+"Same body" compares decoded fields with defaults filled in. Plain values of harmless fields are
+kept, secrets as keyed digests.
 """
 
 from __future__ import annotations
@@ -55,19 +58,31 @@ def same_body_or_refuse(bound: KeyTaken, ours: bytes) -> None:
     field = next((name for name in mine if mine[name] != theirs.get(name)), None)
     if field is None:
         return  # the same values in another order of metadata keys
-    raise IdempotencyKeyReused(f"the field {field} differs from the first request with this key", field=field)
+    raise IdempotencyKeyReused(
+        f"the field {field} differs from the first request with this key", field=field
+    )
 
 
-async def refuse_foreign_notify_url(command: PayCommand, caller: Caller, key: str, directory: Directory, store: Store) -> None:
-    """Raises `FieldInvalid` unless an enabled webhook endpoint has the origin. No I/O for a good one.
+async def refuse_foreign_notify_url(
+    command: PayCommand, caller: Caller, key: str, directory: Directory, store: Store
+) -> None:
+    """Raises `FieldInvalid` unless an enabled webhook endpoint has the origin.
 
-    A bound key is let through: its payment stands, whatever was disabled since, and must not be answered with `try_again`.
+    No I/O for a good one.
+
+    A bound key is let through: its payment stands, whatever was disabled since, and must not be
+    answered with `try_again`.
     """
     url = command.notify_url
-    if url is None or any(url.startswith(f"{origin}/") for origin in directory.webhook_origins(caller.merchant_id)):
+    if url is None or any(
+        url.startswith(f"{origin}/") for origin in directory.webhook_origins(caller.merchant_id)
+    ):
         return
     if await store.payment_by_key(caller.merchant_id, key) is None:
-        raise FieldInvalid("no enabled webhook endpoint of yours has this scheme, host and port: create one first", field="notify_url")
+        raise FieldInvalid(
+            "no enabled webhook endpoint of yours has this scheme, host and port: create one first",
+            field="notify_url",
+        )
 
 
 class KeyDesk:
@@ -77,12 +92,16 @@ class KeyDesk:
         self._store, self._claims, self._ids = store, claims, ids
 
     async def take(self, caller: Caller, key: str) -> tuple[str | None, KeyTaken | None]:
-        """(token to release, what the key is bound to). Both None: go on without a claim, Postgres decides."""
+        """(token to release, what the key is bound to).
+
+        Both None: go on without a claim, Postgres decides.
+        """
         token = self._ids.token()
         taken = await self._claims.take(self._name(caller, key), token)
         if taken is not False:
             return (token if taken else None), None
-        for _ in range(HELD_LOOKS_MAX):  # somebody carries this very request: its row is about to appear
+        # Somebody carries this very request: its row is about to appear.
+        for _ in range(HELD_LOOKS_MAX):
             bound = await self._store.payment_by_key(caller.merchant_id, key)
             if bound is not None:
                 return None, bound

@@ -1,7 +1,9 @@
-"""The sweeper's visit to one undecided payment or refund: query, and when its time has come cancel, until the answer is sure.
+"""The sweeper's visit to one undecided payment or refund: query, and when its time has come cancel,
+until the answer is sure.
 
-`cancelling` is durable before a cancel leaves, and ends only by a definite word: see the attempt table in `domain.states` and the
-schedules in the manifests. Nothing here decides from age alone, and nothing holds a connection or a lock across a channel call.
+`cancelling` is durable before a cancel leaves, and ends only by a definite word: see the attempt
+table in `domain.states` and the schedules in the manifests. Nothing here decides from age alone,
+and nothing holds a connection or a lock across a channel call.
 """
 
 from __future__ import annotations
@@ -45,7 +47,10 @@ class InDoubt:
     clock: Clock
 
     async def visit(self, due: DueAttempt, until: float) -> None:
-        """One attempt, one step further. `until` (monotonic): the lease ends then, and nothing is sent any more."""
+        """One attempt, one step further.
+
+        `until` (monotonic): the lease ends then, and nothing is sent any more.
+        """
         payment = await self.store.payment(due.merchant_id, due.payment_id)
         if payment is None:
             return
@@ -57,7 +62,11 @@ class InDoubt:
             await self._ask_late(payment, attempt, account)
             return
         if attempt.status == "sent":
-            payment = await self.transitions.step(payment, lambda now: self._taken(now, due.out_trade_no), held=_visited(due.out_trade_no))
+            payment = await self.transitions.step(
+                payment,
+                lambda now: self._taken(now, due.out_trade_no),
+                held=_visited(due.out_trade_no),
+            )
             SWEEPS.labels(attempt.channel, "taken").inc()
         if not self._only_cancel(payment, payment.attempt(due.out_trade_no)):
             payment = await self._query(payment, due.out_trade_no, account, until)
@@ -65,7 +74,10 @@ class InDoubt:
             await self._cancel(payment, due.out_trade_no, account, until)
 
     async def visit_refund(self, due: DueRefund, until: float) -> None:
-        """One refund: ask; what the channel never accepted is sent again under the same number. `until` as for `visit`."""
+        """One refund: ask; what the channel never accepted is sent again under the same number.
+
+        `until` as for `visit`.
+        """
         payment = await self.store.payment(due.merchant_id, due.payment_id)
         refund = await self.store.refund(due.merchant_id, due.refund_id)
         if payment is None or refund is None or decided(refund):
@@ -74,10 +86,14 @@ class InDoubt:
         if account is None or account.channel is None:
             return
         request = self.refunds.request(payment, refund, account, self._send_by(until))
-        outcome = await self.calls.made(account, "refund_query", account.channel.query_refund, request, refund.silences)
+        outcome = await self.calls.made(
+            account, "refund_query", account.channel.query_refund, request, refund.silences
+        )
         SWEEPS.labels(refund.channel, "refund_query").inc()
         never_accepted = isinstance(outcome, RefundNotFound)
-        payment, refund = await self.transitions.learn_refund(payment, refund.id, outcome, "refund_query", held=never_accepted)
+        payment, refund = await self.transitions.learn_refund(
+            payment, refund.id, outcome, "refund_query", held=never_accepted
+        )
         if never_accepted and not decided(refund):
             SWEEPS.labels(refund.channel, "refund").inc()
             send_by = self._send_by(until)
@@ -89,9 +105,13 @@ class InDoubt:
         """Somebody heard a yes after the end, and nobody yet what became of the money."""
         if attempt.status in ATTEMPT_UNCHARGED and attempt.due_at is not None:
             SWEEPS.labels(attempt.channel, "late_query").inc()
-            await ask_again_about_late_money(self.transitions, self.calls, account, payment, attempt.out_trade_no)
+            await ask_again_about_late_money(
+                self.transitions, self.calls, account, payment, attempt.out_trade_no
+            )
 
-    async def _query(self, payment: Payment, out_trade_no: str, account: Account, until: float) -> Payment:
+    async def _query(
+        self, payment: Payment, out_trade_no: str, account: Account, until: float
+    ) -> Payment:
         SWEEPS.labels(account.manifest.channel, "query").inc()
         asked_at = self.clock.now()
         outcome = await self.calls.query(account, payment, out_trade_no, until)
@@ -103,13 +123,22 @@ class InDoubt:
             asked_at=asked_at,
             held=lambda now, asked: self._cancel_next(now, asked, out_trade_no),
         )
-        await asked_about_late_money(self.transitions, self.calls, account, payment, out_trade_no, told=outcome)
+        await asked_about_late_money(
+            self.transitions, self.calls, account, payment, out_trade_no, told=outcome
+        )
         return payment
 
-    async def _cancel(self, payment: Payment, out_trade_no: str, account: Account, until: float) -> None:
-        send_by = self._send_by(until)  # before the write is handed over: whoever stands still behind it sends no more
+    async def _cancel(
+        self, payment: Payment, out_trade_no: str, account: Account, until: float
+    ) -> None:
+        # Before the write is handed over: whoever stands still behind it sends no more.
+        send_by = self._send_by(until)
         if payment.attempt(out_trade_no).status != "cancelling":
-            payment = await self.transitions.step(payment, lambda now: self._cancel_sent(now, out_trade_no), held=_visited(out_trade_no))
+            payment = await self.transitions.step(
+                payment,
+                lambda now: self._cancel_sent(now, out_trade_no),
+                held=_visited(out_trade_no),
+            )
         if payment.attempt(out_trade_no).status != "cancelling" or self._too_late(send_by):
             return  # a yes was booked first, and wins; or somebody else visits by now
         SWEEPS.labels(account.manifest.channel, "cancel").inc()
@@ -126,9 +155,21 @@ class InDoubt:
         asked_at: datetime | None = None,
         held: Held | None = None,
     ) -> Payment:
-        """Apply it. Where it proves that this attempt is over, and another account can take the payment, that one is asked."""
+        """Apply it.
+
+        Where it proves that this attempt is over, and another account can take the payment, that
+        one is asked.
+        """
         successors = self.sender.failover.successors()
-        payment = await self.transitions.learn(payment, out_trade_no, outcome, source, asked_at=asked_at, successor=successors, held=held)
+        payment = await self.transitions.learn(
+            payment,
+            out_trade_no,
+            outcome,
+            source,
+            asked_at=asked_at,
+            successor=successors,
+            held=held,
+        )
         deadline = successors.deadline_of(payment)
         if deadline is not None:
             self.in_flight.carry(self.sender.go_on(payment, deadline), name=f"pay {payment.id}")
@@ -141,7 +182,9 @@ class InDoubt:
         return self.clock.monotonic() >= send_by
 
     def _only_cancel(self, payment: Payment, attempt: Attempt) -> bool:
-        """A cancel under way is repeated without asking first, until no cancel can act or P4's clock has run out."""
+        """A cancel under way is repeated without asking first, until no cancel can act or P4's
+        clock has run out.
+        """
         if attempt.status != "cancelling" or payment.frozen_at is not None:
             return False
         if attempt.last_cancel == "UseRefund":
@@ -159,14 +202,22 @@ class InDoubt:
             return False
         if attempt.status == "cancelling":
             return attempt.last_cancel != "UseRefund"
-        return self.clock.now() >= cancel_at(payment, attempt, self.transitions.schedule(payment, attempt))
+        return self.clock.now() >= cancel_at(
+            payment, attempt, self.transitions.schedule(payment, attempt)
+        )
 
     def _taken(self, payment: Payment, out_trade_no: str) -> Change | None:
         attempt = payment.attempt(out_trade_no)
-        return taken(payment, attempt, self.transitions.occasion("sweeper")) if attempt.status == "sent" else None
+        return (
+            taken(payment, attempt, self.transitions.occasion("sweeper"))
+            if attempt.status == "sent"
+            else None
+        )
 
     def _cancel_sent(self, payment: Payment, out_trade_no: str) -> Change | None:
-        """Judged on the newest state: only an attempt that is live, not frozen and not yet being cancelled."""
+        """Judged on the newest state: only an attempt that is live,
+        not frozen and not yet being cancelled.
+        """
         attempt = payment.attempt(out_trade_no)
         if not attempt.live or attempt.status == "cancelling" or payment.frozen_at is not None:
             return None

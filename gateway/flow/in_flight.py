@@ -1,7 +1,9 @@
-"""Payments on their way: the tasks that carry them belong to the process, not to the request that began them.
+"""Payments on their way: the tasks that carry them belong to the process,
+not to the request that began them.
 
-A till that hangs up changes nothing. Waiters of this worker are woken by the transition itself; for changes made by other
-workers, one query a worker looks at all awaited payments a few times a second. No pub/sub.
+A till that hangs up changes nothing. Waiters of this worker are woken by the transition itself; for
+changes made by other workers, one query a worker looks at all awaited payments a few times a
+second. No pub/sub.
 """
 
 from __future__ import annotations
@@ -36,7 +38,10 @@ class InFlight:
         self._watch: asyncio.Task[None] | None = None
 
     def admitted(self) -> _Place:
-        """A place for one request, while the context lasts. Raises `Overloaded` before anything is written."""
+        """A place for one request, while the context lasts.
+
+        Raises `Overloaded` before anything is written.
+        """
         return _Place(self)
 
     def carry(self, road: Coroutine[Any, Any, Any], name: str) -> None:
@@ -57,7 +62,9 @@ class InFlight:
             if payment.version > known and not waiter.done():
                 waiter.set_result(payment)
 
-    async def wait(self, payment: Payment, seconds: float, enough: Callable[[Payment], bool]) -> Payment:
+    async def wait(
+        self, payment: Payment, seconds: float, enough: Callable[[Payment], bool]
+    ) -> Payment:
         """The payment once `enough` holds, or as it is when the time is up."""
         if enough(payment) or self._draining:
             return payment
@@ -68,7 +75,10 @@ class InFlight:
         return payment
 
     def let_go(self) -> None:
-        """The worker drains: everybody who waits is answered with what there is. The roads go on."""
+        """The worker drains: everybody who waits is answered with what there is.
+
+        The roads go on.
+        """
         self._draining = True
         for waiters in self._waiters.values():
             for waiter in waiters:
@@ -102,7 +112,8 @@ class InFlight:
             awaited = list(self._waiters)
             if not awaited:
                 return
-            with contextlib.suppress(GatewayError):  # the store is away: waiters run into their time-out
+            # The store is away: waiters run into their time-out.
+            with contextlib.suppress(GatewayError):
                 versions = await self._store.versions(awaited)
                 for merchant_id, payment_id in awaited:
                     waiters = self._waiters.get((merchant_id, payment_id), {})
@@ -116,7 +127,9 @@ class InFlight:
         IN_FLIGHT.dec()
         if not task.cancelled() and (error := task.exception()) is not None:
             # The row is durable: the sweeper finishes what this task could not.
-            log.error("road_broken", task=task.get_name(), error=type(error).__name__, exc_info=error)
+            log.error(
+                "road_broken", task=task.get_name(), error=type(error).__name__, exc_info=error
+            )
 
 
 class _Place:

@@ -1,4 +1,7 @@
-"""Reading: one object, lists, events. Another tenant's ids, and another store's for a terminal, do not exist."""
+"""Reading: one object, lists, events.
+
+Another tenant's ids, and another store's for a terminal, do not exist.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,9 @@ class Lookup:
 
     async def payments(self, wanted: PaymentFilter, caller: Caller) -> tuple[list[Payment], bool]:
         """(newest first, whether there are more)."""
-        found = await self.store.payments(caller.merchant_id, replace(wanted, store_id=_store(caller, wanted.store_id)))
+        found = await self.store.payments(
+            caller.merchant_id, replace(wanted, store_id=_store(caller, wanted.store_id))
+        )
         return list(found[: wanted.limit]), len(found) > wanted.limit
 
     async def refund(self, refund_id: str, caller: Caller) -> Refund:
@@ -50,7 +55,9 @@ class Lookup:
 
     async def refunds(self, wanted: RefundFilter, caller: Caller) -> tuple[list[Refund], bool]:
         """(newest first, whether there are more)."""
-        found = await self.store.refunds(caller.merchant_id, replace(wanted, store_id=_store(caller, wanted.store_id)))
+        found = await self.store.refunds(
+            caller.merchant_id, replace(wanted, store_id=_store(caller, wanted.store_id))
+        )
         return list(found[: wanted.limit]), len(found) > wanted.limit
 
     async def events(self, after: str | None, limit: int, caller: Caller) -> EventPage:
@@ -65,7 +72,9 @@ def _sees(caller: Caller, store_id: str) -> bool:
 
 
 def _store(caller: Caller, asked: str | None) -> str | None:
-    """A terminal lists its own store, whatever it asks for: another store's list is empty, not forbidden."""
+    """A terminal lists its own store, whatever it asks for:
+    another store's list is empty, not forbidden.
+    """
     if caller.store_id is None or asked in (None, caller.store_id):
         return caller.store_id or asked
     return "\0"

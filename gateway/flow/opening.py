@@ -1,4 +1,7 @@
-"""Write 1, drawn up: the claim, the payment and its first attempt, before anything is sent. Pure but for the ids."""
+"""Write 1, drawn up: the claim, the payment and its first attempt, before anything is sent.
+
+Pure but for the ids.
+"""
 
 from __future__ import annotations
 
@@ -33,30 +36,57 @@ class Draft(Struct, frozen=True, kw_only=True):
     now: datetime
     environment: str
     worker_id: str
-    first_n: int = 1  # the first attempt number to try; higher only where channels know numbers that the books have lost
+    # The first attempt number to try; higher only where channels know numbers that the books have
+    # lost.
+    first_n: int = 1
 
     def remote(self, ids: Ids, n: int) -> Opening:
         """Durable as sent, before a byte leaves."""
         expires_at = self._expires_at()
         acts_until = not_after(self.choice.account, self.route.flow, self.now, expires_at)
         send_by = self.now + timedelta(milliseconds=SEND_DEADLINE_MS)
-        attempt = self._attempt(ids, n, status="sent", send_by=send_by, not_after=acts_until, due_at=send_by)
+        attempt = self._attempt(
+            ids, n, status="sent", send_by=send_by, not_after=acts_until, due_at=send_by
+        )
         payment = self._payment(ids, attempt, status=next_state(NEW, "sent"), expires_at=expires_at)
         return self._opening(payment, n)
 
     def local(self, ids: Ids, n: int, decision: LocalSucceeded | Declined) -> Opening:
         """A tender of our own books settles in its one write."""
         if isinstance(decision, Declined):
-            failure = Failure(code=decision.code, retry=decision.retry, channel_code=decision.channel_code)
-            refusal = Evidence(at=self.now, source="pay", outcome="Declined", proof=decision.proof, code=decision.code)
-            attempt = self._attempt(ids, n, status="declined", send_by=self.now, not_after=self.now, evidence=(refusal,))
-            return self._opening(self._payment(ids, attempt, status=next_state(NEW, "exhausted"), failure=failure), n)
+            failure = Failure(
+                code=decision.code, retry=decision.retry, channel_code=decision.channel_code
+            )
+            refusal = Evidence(
+                at=self.now,
+                source="pay",
+                outcome="Declined",
+                proof=decision.proof,
+                code=decision.code,
+            )
+            attempt = self._attempt(
+                ids, n, status="declined", send_by=self.now, not_after=self.now, evidence=(refusal,)
+            )
+            return self._opening(
+                self._payment(ids, attempt, status=next_state(NEW, "exhausted"), failure=failure), n
+            )
         amount = self.command.amount
         attempt = self._attempt(
-            ids, n, status="succeeded", send_by=self.now, not_after=self.now, captured_amount=amount, received_amount=amount
+            ids,
+            n,
+            status="succeeded",
+            send_by=self.now,
+            not_after=self.now,
+            captured_amount=amount,
+            received_amount=amount,
         )
         payment = self._payment(
-            ids, attempt, status=next_state(NEW, "confirmed"), paid_at=self.now, tendered=self.command.tendered, change=decision.change
+            ids,
+            attempt,
+            status=next_state(NEW, "confirmed"),
+            paid_at=self.now,
+            tendered=self.command.tendered,
+            change=decision.change,
         )
         return self._opening(payment, n, posted(payment.id, decision.entries))
 
@@ -68,7 +98,13 @@ class Draft(Struct, frozen=True, kw_only=True):
         return self.now + timedelta(seconds=-(-asked // step) * step)
 
     def _attempt(self, ids: Ids, n: int, **fields: object) -> Attempt:
-        number = out_trade_no(self.environment, self.caller.merchant_id, self.command.order_no, self.command.tender_no, n)
+        number = out_trade_no(
+            self.environment,
+            self.caller.merchant_id,
+            self.command.order_no,
+            self.command.tender_no,
+            n,
+        )
         return Attempt(
             id=ids.new("att"),
             number=1,
@@ -107,11 +143,19 @@ class Draft(Struct, frozen=True, kw_only=True):
 
     def _opening(self, payment: Payment, n: int, postings: tuple[Posting, ...] = ()) -> Opening:
         claim = Claim(idempotency_key=self.key, fingerprint=self.fingerprint, first_n=n)
-        return Opening(claim=claim, payment=payment, events=(payment_event(payment, was=None, at=self.now),), postings=postings)
+        return Opening(
+            claim=claim,
+            payment=payment,
+            events=(payment_event(payment, was=None, at=self.now),),
+            postings=postings,
+        )
 
 
 def posted(posting_id: str, entries: tuple[Entry, ...]) -> tuple[Posting, ...]:
     """Journal lines of one posting; refused unless they sum to zero."""
     if sum(entry.amount for entry in entries) != 0:
         raise ValueError(f"the lines of {posting_id} do not sum to zero")
-    return tuple(Posting(posting_id=posting_id, account=entry.account, amount=entry.amount) for entry in entries)
+    return tuple(
+        Posting(posting_id=posting_id, account=entry.account, amount=entry.amount)
+        for entry in entries
+    )

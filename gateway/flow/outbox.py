@@ -1,7 +1,8 @@
 """Port: what is to be told to merchants, and what they answered.
 
-A row of the outbox is written by the very statement that changed the state, one for each endpoint that subscribes. It is leased to
-one courier at a time and fenced by `tries`: a courier that stood still cannot undo what its successor noted.
+A row of the outbox is written by the very statement that changed the state, one for each endpoint
+that subscribes. It is leased to one courier at a time and fenced by `tries`: a courier that stood
+still cannot undo what its successor noted.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from security.secret import Secret
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One leased delivery of one event to one endpoint. `tries`: this one included; the fence of every answer noted.
+    """One leased delivery of one event to one endpoint.
 
-    `url`: the endpoint's, or the payment's own `notify_url`. `secrets`: newest first; more than one while a secret rotates.
-    `data`: the object as it stood at that version, exact bytes, the same for every resend.
+    `tries`: this one included; the fence of every answer noted.
+
+    `url`: the endpoint's, or the payment's own `notify_url`. `secrets`: newest first; more than one
+    while a secret rotates. `data`: the object as it stood at that version, exact bytes, the same
+    for every resend.
     """
 
     merchant_id: str
@@ -36,7 +40,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """What came of one try, for the delivery log. `status` None: no answer. `words`: a bounded part of the answer, or our own reason."""
+    """What came of one try, for the delivery log.
+
+    `status` None: no answer. `words`: a bounded part of the answer, or our own reason.
+    """
 
     at: datetime
     status: int | None
@@ -48,7 +55,9 @@ class Outbox(Protocol):
     """Every method is one round trip. Raises `StoreUnavailable`."""
 
     async def take(self, limit: int, lease_ms: int, per_endpoint: int) -> Sequence[Delivery]:
-        """Lease what is due, oldest first, `FOR UPDATE SKIP LOCKED`; never more than `per_endpoint` of one endpoint under lease at once."""
+        """Lease what is due, oldest first, `FOR UPDATE SKIP LOCKED`; never more than `per_endpoint`
+        of one endpoint under lease at once.
+        """
         ...
 
     async def delivered(self, delivery: Delivery, heard: Heard) -> bool:
@@ -64,5 +73,8 @@ class Outbox(Protocol):
         ...
 
     async def disabled(self, delivery: Delivery, heard: Heard) -> bool:
-        """410: the endpoint wants no more; its waiting rows become dead letters. From a payment's own `notify_url`: only this row does."""
+        """410: the endpoint wants no more; its waiting rows become dead letters.
+
+        From a payment's own `notify_url`: only this row does.
+        """
         ...

@@ -1,6 +1,9 @@
-"""What the flow needs from the world. Each port has a real implementation and a verified fake, held to one contract suite.
+"""What the flow needs from the world.
 
-Store errors: `StoreUnavailable` when nothing can have been written, `OutcomePending` when it may have been, `StoreRefused` for a defect.
+Each port has a real implementation and a verified fake, held to one contract suite.
+
+Store errors: `StoreUnavailable` when nothing can have been written, `OutcomePending` when it may
+have been, `StoreRefused` for a defect.
 """
 
 from __future__ import annotations
@@ -35,7 +38,10 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """A channel account, ready to use. `store_id` None: for every store of the merchant. `profile`: standard or short."""
+    """A channel account, ready to use.
+
+    `store_id` None: for every store of the merchant. `profile`: standard or short.
+    """
 
     id: str
     merchant_id: str
@@ -51,7 +57,7 @@ class Account:
 
 
 class Directory(Protocol):
-    """The in-memory snapshot of keys, stores and accounts, refreshed by delta; no lookup does I/O."""
+    """The in-memory snapshot of keys, stores and accounts, kept by delta; no lookup does I/O."""
 
     def key(self, key_id: str) -> ApiKey | None:
         """The key, revoked ones included."""
@@ -78,11 +84,16 @@ class Directory(Protocol):
         ...
 
     def restored_from(self) -> datetime | None:
-        """While "restored" mode stands: the moment from which the books may lack what the channels did."""
+        """While "restored" mode stands: the moment from which the books may lack what the channels
+        did.
+        """
         ...
 
     def restored_at(self) -> datetime | None:
-        """While it stands: the moment it began. What was opened before may have gone on in the time that was lost."""
+        """While it stands: the moment it began.
+
+        What was opened before may have gone on in the time that was lost.
+        """
         ...
 
     def manifests(self) -> Mapping[str, Manifest]:
@@ -145,7 +156,8 @@ class RefundTaken:
 
 
 class StoreRefused(Exception):
-    """The store's own rules refuse what the program believed in: a defect of ours, and no answer to anybody. Nothing was written.
+    """The store's own rules refuse what the program believed in: a defect of ours, and no answer to
+    anybody. Nothing was written.
 
     Named as asyncpg names them; `words` is the store's sentence, without the row.
     """
@@ -212,7 +224,9 @@ class DueRefund:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """How many visits may begin: `total` in all, and on one channel account `each`, less those `busy` there already."""
+    """How many visits may begin: `total` in all, and on one channel account `each`, less those
+    `busy` there already.
+    """
 
     total: int
     each: int
@@ -234,21 +248,27 @@ class StoredCallback:
 class Store(Protocol):
     """Postgres decides. Every method is one round trip unless it says otherwise."""
 
-    async def open(self, opening: Opening) -> Opened | KeyTaken | TenderTaken | NumberTaken | OrderSplit:
+    async def open(
+        self, opening: Opening
+    ) -> Opened | KeyTaken | TenderTaken | NumberTaken | OrderSplit:
         """Write 1, through the group writer."""
         ...
 
     async def open_in_order(
         self, opening: Opening, terms: OrderTerms
     ) -> Opened | KeyTaken | TenderTaken | NumberTaken | OrderRefusal | Stale:
-        """Write 1 under the order's lock; splits the order. One transaction of several round trips, a few milliseconds.
+        """Write 1 under the order's lock; splits the order.
 
-        `Stale`: the payment that the override names has changed since it was judged; judge it anew. All but `Opened` wrote nothing.
+        One transaction of several round trips, a few milliseconds.
+
+        `Stale`: the payment that the override names has changed since it was judged; judge it anew.
+        All but `Opened` wrote nothing.
         """
         ...
 
     async def apply(self, change: Change) -> Applied | Stale | RefundTaken:
-        """Compare `change.payment.version - 1` and write all of it or nothing, through the group writer.
+        """Compare `change.payment.version - 1` and write all of it or nothing,
+        through the group writer.
 
         Raises `StoreRefused` for what the store's own rules do not allow.
         """
@@ -299,22 +319,31 @@ class Store(Protocol):
     async def take_due_attempts(
         self, places: Places, lease_ms: int, worker_lease_ms: int, at: datetime | None = None
     ) -> Sequence[DueAttempt]:
-        """Lease attempts that are due, longest due first; one that is still `sent` only past `send_by`, when its worker is gone or silent.
+        """Lease attempts that are due, longest due first; one that is still `sent` only past
+        `send_by`, when its worker is gone or silent.
 
         Judged by the store's own clock, unless `at` is given. `SKIP LOCKED`: two takers share.
         """
         ...
 
-    async def take_due_refunds(self, places: Places, lease_ms: int, at: datetime | None = None) -> Sequence[DueRefund]:
+    async def take_due_refunds(
+        self, places: Places, lease_ms: int, at: datetime | None = None
+    ) -> Sequence[DueRefund]:
         """Lease undecided refunds that are due; else as `take_due_attempts`."""
         ...
 
-    async def hasten(self, merchant_id: str, payment_id: str, pace_ms: int, at: datetime | None = None) -> None:
-        """Somebody looks at an undecided payment: its next visit is due now, unless one began (or it was sent) less than `pace_ms` ago."""
+    async def hasten(
+        self, merchant_id: str, payment_id: str, pace_ms: int, at: datetime | None = None
+    ) -> None:
+        """Somebody looks at an undecided payment: its next visit is due now, unless one began (or
+        it was sent) less than `pace_ms` ago.
+        """
         ...
 
     async def keep_callback(self, callback: StoredCallback) -> bool:
-        """Store it; True while its effect is still owed: a callback kept by a worker that died is applied by the channel's resend."""
+        """Store it; True while its effect is still owed: a callback kept by a worker that died is
+        applied by the channel's resend.
+        """
         ...
 
     async def callback_applied(self, account_id: str, event_key: str) -> None:
@@ -329,12 +358,19 @@ class Store(Protocol):
         """Close it."""
         ...
 
-    async def settle_case(self, merchant_id: str, object_id: str, kind: str, *, reason: str, now: datetime) -> None:
-        """Close the open case of this kind about this object, if there is one: what it asked was answered by the gateway itself."""
+    async def settle_case(
+        self, merchant_id: str, object_id: str, kind: str, *, reason: str, now: datetime
+    ) -> None:
+        """Close the open case of this kind about this object, if there is one: what it asked was
+        answered by the gateway itself.
+        """
         ...
 
     async def beat(self, worker_id: str, at: datetime | None = None) -> datetime:
-        """The worker lives: now by the store's own clock, unless `at` is given. Returns what that clock says."""
+        """The worker lives: now by the store's own clock, unless `at` is given.
+
+        Returns what that clock says.
+        """
         ...
 
 
@@ -342,10 +378,16 @@ class Store(Protocol):
 
 
 class Claims(Protocol):
-    """Claims on an idempotency key. Losing, breaking or being granted one wrongly changes speed only."""
+    """Claims on an idempotency key.
+
+    Losing, breaking or being granted one wrongly changes speed only.
+    """
 
     async def take(self, key: str, token: str) -> bool | None:
-        """True: taken. False: somebody holds it. None: Redis is not there (go on, Postgres decides)."""
+        """True: taken.
+
+        False: somebody holds it. None: Redis is not there (go on, Postgres decides).
+        """
         ...
 
     async def release(self, key: str, token: str) -> None:

@@ -1,4 +1,7 @@
-"""`POST /v1/payments/{id}/refunds`: reserve, send, learn. The number is fixed before anything is sent and kept for every repeat."""
+"""`POST /v1/payments/{id}/refunds`: reserve, send, learn.
+
+The number is fixed before anything is sent and kept for every repeat.
+"""
 
 from __future__ import annotations
 
@@ -46,17 +49,25 @@ class Refunds:
     ids: Ids
     environment: str
 
-    async def refund(self, payment_id: str, command: RefundCommand, caller: Caller, key: str, wait_s: float) -> Refunded:
-        """The same number or key with the same body answers the same refund. Raises 404 and the refund 409s."""
+    async def refund(
+        self, payment_id: str, command: RefundCommand, caller: Caller, key: str, wait_s: float
+    ) -> Refunded:
+        """The same number or key with the same body answers the same refund.
+
+        Raises 404 and the refund 409s.
+        """
         with self.in_flight.admitted():
             payment = await self.lookup.payment(payment_id, caller)
             known = await self._known(payment, command, caller, key)
             if known is not None:
                 return Refunded(known, replayed=True)
             made: list[Refund] = []
-            send_by = self.clock.monotonic() + SEND_DEADLINE_MS / 1000  # before the write is queued, as for a payment
+            # Before the write is queued, as for a payment.
+            send_by = self.clock.monotonic() + SEND_DEADLINE_MS / 1000
             try:
-                payment = await self.transitions.step(payment, lambda now: self._judge(now, command, key, made))
+                payment = await self.transitions.step(
+                    payment, lambda now: self._judge(now, command, key, made)
+                )
             except RefundRace:
                 raced = await self._known(payment, command, caller, key)
                 if raced is None:
@@ -70,14 +81,23 @@ class Refunds:
         return Refunded(refund, replayed=False)
 
     async def send(self, payment: Payment, refund: Refund, send_by: float) -> None:
-        """One call before `send_by` (monotonic), and what it told us. Everything later is the sweeper's."""
+        """One call before `send_by` (monotonic), and what it told us.
+
+        Everything later is the sweeper's.
+        """
         account = self.directory.account(refund.channel_account)
-        assert account is not None and account.channel is not None, "a remote refund has a remote account"  # noqa: PT018
+        assert account is not None and account.channel is not None, (  # noqa: PT018
+            "a remote refund has a remote account"
+        )
         request = self.request(payment, refund, account, send_by)
-        outcome = await self.calls.made(account, "refund", account.channel.refund, request, refund.silences)
+        outcome = await self.calls.made(
+            account, "refund", account.channel.refund, request, refund.silences
+        )
         await self.transitions.learn_refund(payment, refund.id, outcome, "refund")
 
-    def request(self, payment: Payment, refund: Refund, account: Account, send_by: float) -> RefundRequest:
+    def request(
+        self, payment: Payment, refund: Refund, account: Account, send_by: float
+    ) -> RefundRequest:
         """The call of this refund; every repeat is the same."""
         attempt = next(attempt for attempt in payment.attempts if attempt.id == refund.attempt_id)
         return RefundRequest(
@@ -92,28 +112,38 @@ class Refunds:
             deadline=send_by,
         )
 
-    async def _known(self, payment: Payment, command: RefundCommand, caller: Caller, key: str) -> Refund | None:
+    async def _known(
+        self, payment: Payment, command: RefundCommand, caller: Caller, key: str
+    ) -> Refund | None:
         by_key = await self.store.refund_by_number(caller.merchant_id, idempotency_key=key)
         if by_key is not None:
             field = _difference(by_key, payment, command)
             if field is not None:
-                raise IdempotencyKeyReused(f"the field {field} differs from the first request with this key", field=field)
+                raise IdempotencyKeyReused(
+                    f"the field {field} differs from the first request with this key", field=field
+                )
             return by_key
-        by_number = await self.store.refund_by_number(caller.merchant_id, refund_no=command.refund_no)
+        by_number = await self.store.refund_by_number(
+            caller.merchant_id, refund_no=command.refund_no
+        )
         if by_number is None:
             return None
         if _difference(by_number, payment, command) is not None:
             raise RefundNoTaken(field="refund_no", payment=payment)
         return by_number
 
-    def _judge(self, payment: Payment, command: RefundCommand, key: str, made: list[Refund]) -> Change:
+    def _judge(
+        self, payment: Payment, command: RefundCommand, key: str, made: list[Refund]
+    ) -> Change:
         attempt = payment.settling
         if payment.frozen_at is not None:
             raise PaymentFrozen(payment=payment)
         if attempt is None:
             raise PaymentNotPaid(payment=payment)
         if command.amount > attempt.refundable:
-            raise RefundExceedsCaptured(f"{attempt.refundable} fen are left to refund", field="amount", payment=payment)
+            raise RefundExceedsCaptured(
+                f"{attempt.refundable} fen are left to refund", field="amount", payment=payment
+            )
         account = self.directory.account(attempt.channel_account)
         refund = self._drawn(payment, attempt, command, key)
         occasion = self.transitions.occasion("till")
@@ -130,11 +160,22 @@ class Refunds:
             if isinstance(decision, Declined):
                 raise RefundExceedsCaptured(decision.code, payment=payment)
             made[:] = [done]
-            return returned_at_once(payment, attempt, done, posted(done.id, decision.entries), occasion)
-        made[:] = [replace(refund, due_at=refund_due_after(refund, account.profile if account else "standard", refund.created_at))]
+            return returned_at_once(
+                payment, attempt, done, posted(done.id, decision.entries), occasion
+            )
+        made[:] = [
+            replace(
+                refund,
+                due_at=refund_due_after(
+                    refund, account.profile if account else "standard", refund.created_at
+                ),
+            )
+        ]
         return reserved(payment, attempt, made[-1], occasion)
 
-    def _drawn(self, payment: Payment, attempt: Attempt, command: RefundCommand, key: str) -> Refund:
+    def _drawn(
+        self, payment: Payment, attempt: Attempt, command: RefundCommand, key: str
+    ) -> Refund:
         return Refund(
             id=self.ids.new("ref"),
             merchant_id=payment.merchant_id,

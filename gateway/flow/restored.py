@@ -1,10 +1,13 @@
-"""After the database was restored from a backup: the books are minutes old, and the channels are not.
+"""After the database was restored from a backup:
+the books are minutes old, and the channels are not.
 
-While the mode stands, nothing is opened for a tender before every channel account that could have seen it was asked about the order
-numbers the tender would use. They follow from (merchant, order, tender, n) alone, so the lost payment had the same ones. What a channel
-knows is relearned: paid is booked as paid and the till hears so; another amount freezes; undecided is opened in doubt, for the sweeper;
-closed is a spent number. An account that cannot be asked may hold a charge: then nobody charges again until it answers.
-How they are asked, and when the search may end, is `flow.lost_attempts`'s.
+While the mode stands, nothing is opened for a tender before every channel account that could have
+seen it was asked about the order numbers the tender would use. They follow from (merchant, order,
+tender, n) alone, so the lost payment had the same ones. What a channel knows is relearned: paid is
+booked as paid and the till hears so; another amount freezes; undecided is opened in doubt, for the
+sweeper; closed is a spent number. An account that cannot be asked may hold a charge: then nobody
+charges again until it answers. How they are asked, and when the search may end, is
+`flow.lost_attempts`'s.
 """
 
 from __future__ import annotations
@@ -42,7 +45,9 @@ class Restored:
     ids: Ids
 
     async def relearned(self, draft: Draft) -> tuple[Draft, Paid | None]:
-        """The draft with the first number nobody knows; and the payment, where a channel knew of it. Raises `RestoredUnsure`."""
+        """The draft with the first number nobody knows; and the payment, where a channel knew of
+        it. Raises `RestoredUnsure`.
+        """
         if self.directory.restored_from() is None or await self._in_the_books(draft):
             return draft, None
         found = await self.lost.sought(_tender(draft), first_n=1)
@@ -55,17 +60,34 @@ class Restored:
         return await self.store.payment_by_key(draft.caller.merchant_id, draft.key) is not None
 
     async def _opened(self, draft: Draft, word: Word) -> Paid | None:
-        """In the books as sent, and at once what the channel says of it. None when somebody else was faster: the books answer."""
+        """In the books as sent, and at once what the channel says of it.
+
+        None when somebody else was faster: the books answer.
+        """
         choice = Choice(account=word.account, why=WHY)
-        route = Route(flow=_tender(draft).flow_at(word.account), store_id=draft.route.store_id, choices=(choice,))
-        opening = replace(draft, route=route, choice=choice, now=self.clock.now()).remote(self.ids, word.n)
+        route = Route(
+            flow=_tender(draft).flow_at(word.account),
+            store_id=draft.route.store_id,
+            choices=(choice,),
+        )
+        opening = replace(draft, route=route, choice=choice, now=self.clock.now()).remote(
+            self.ids, word.n
+        )
         if not isinstance(await self.orders.open(opening, draft), Opened):
             return None
         payment = opening.payment
-        told = word.outcome if isinstance(word.outcome, o.Succeeded | o.Mismatch) else o.Unknown(reason="relearned")
-        payment = await self.transitions.learn(payment, payment.current.out_trade_no, told, "relearned")
+        told = (
+            word.outcome
+            if isinstance(word.outcome, o.Succeeded | o.Mismatch)
+            else o.Unknown(reason="relearned")
+        )
+        payment = await self.transitions.learn(
+            payment, payment.current.out_trade_no, told, "relearned"
+        )
         RELEARNED.labels(word.account.manifest.channel, payment.status).inc()
-        log.warning("payment_relearned", payment=payment.id, account=word.account.id, status=payment.status)
+        log.warning(
+            "payment_relearned", payment=payment.id, account=word.account.id, status=payment.status
+        )
         await self._close_case(payment, word.account)
         return Paid(payment, replayed=False)
 
@@ -73,7 +95,13 @@ class Restored:
         """A callback about this number may have come while the books did not know it."""
         about = f"{account.id}:{payment.current.out_trade_no}"
         reason = f"relearned after a restore as {payment.id}"
-        await self.store.settle_case(payment.merchant_id, about, "callback_unknown_number", reason=reason, now=self.clock.now())
+        await self.store.settle_case(
+            payment.merchant_id,
+            about,
+            "callback_unknown_number",
+            reason=reason,
+            now=self.clock.now(),
+        )
 
 
 def _tender(draft: Draft) -> Tender:

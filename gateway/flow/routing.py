@@ -1,4 +1,5 @@
-"""Which channel accounts may take the payment, in which order, and why: by the merchant's rules, else by priority.
+"""Which channel accounts may take the payment, in which order, and why: by the merchant's rules,
+else by priority.
 
 What their health makes of that order is `flow.channel_health`'s.
 """
@@ -11,18 +12,28 @@ from datetime import datetime
 from msgspec import Struct
 
 from adapters.channel import Flow, Manifest, detect
-from gateway.domain.errors import AmountInvalid, AuthCodeUnrecognized, FieldInvalid, FieldMissing, MethodUnavailable
+from gateway.domain.errors import (
+    AmountInvalid,
+    AuthCodeUnrecognized,
+    FieldInvalid,
+    FieldMissing,
+    MethodUnavailable,
+)
 from gateway.flow.commands import Caller, PayCommand
 from gateway.flow.ports import Account, Directory
 from gateway.flow.routing_rules import RuleSet
 from gateway.limits import WHY_CHARS_MAX
 
 AUTO = "auto"
-WHY_ORDER_CHARS_MAX = WHY_CHARS_MAX // 2  # the other half is for health, and for what ended the attempt before
+# The other half is for health, and for what ended the attempt before.
+WHY_ORDER_CHARS_MAX = WHY_CHARS_MAX // 2
 
 
 class Ask(Struct, frozen=True, kw_only=True):
-    """What an account is chosen for: everything a rule may look at. `at` is aware; `order_no` draws where accounts share by weight."""
+    """What an account is chosen for: everything a rule may look at.
+
+    `at` is aware; `order_no` draws where accounts share by weight.
+    """
 
     merchant_id: str
     store_id: str
@@ -41,7 +52,10 @@ class Choice(Struct, frozen=True, kw_only=True):
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """The decision: the accounts in order, never empty. The first is tried; the others are its backups."""
+    """The decision: the accounts in order, never empty.
+
+    The first is tried; the others are its backups.
+    """
 
     flow: Flow
     store_id: str
@@ -70,13 +84,17 @@ def choose(command: PayCommand, caller: Caller, directory: Directory, now: datet
     )
     choices = rank(ask, directory)
     if not choices:
-        raise MethodUnavailable(f"no enabled {manifest.channel} account serves this store", field="method")
+        raise MethodUnavailable(
+            f"no enabled {manifest.channel} account serves this store", field="method"
+        )
     return Route(flow=flow, store_id=store_id, choices=choices)
 
 
 def rank(ask: Ask, directory: Directory) -> tuple[Choice, ...]:
     """The accounts that may take it, best first. Empty when none may."""
-    return ranked(ask, directory.accounts(ask.merchant_id), directory.rules(ask.merchant_id, ask.store_id))
+    return ranked(
+        ask, directory.accounts(ask.merchant_id), directory.rules(ask.merchant_id, ask.store_id)
+    )
 
 
 def ranked(ask: Ask, accounts: Sequence[Account], rules: RuleSet | None) -> tuple[Choice, ...]:
@@ -84,7 +102,9 @@ def ranked(ask: Ask, accounts: Sequence[Account], rules: RuleSet | None) -> tupl
     serving = [
         account
         for account in accounts
-        if account.enabled and account.manifest.channel == ask.channel and account.store_id in (None, ask.store_id)
+        if account.enabled
+        and account.manifest.channel == ask.channel
+        and account.store_id in (None, ask.store_id)
     ]
     able = {account.id: account for account in serving if account.drained is None}
     rule = rules.match(ask.channel, ask.flow, ask.amount, ask.at) if rules is not None else None
@@ -92,11 +112,24 @@ def ranked(ask: Ask, accounts: Sequence[Account], rules: RuleSet | None) -> tupl
         order, basis = list(able), "priority"
     else:
         named = rule.ordered(able, ask.order_no)
-        order = named if rule.only else [*named, *(account for account in able if account not in named)]
+        order = (
+            named if rule.only else [*named, *(account for account in able if account not in named)]
+        )
         basis = f"rule {rule.name} of version {rules.version}"
-    out = "".join([f"; {account.id} is drained: {account.drained[:60]}" for account in serving if account.drained is not None])
+    out = "".join(
+        [
+            f"; {account.id} is drained: {account.drained[:60]}"
+            for account in serving
+            if account.drained is not None
+        ]
+    )
     considered = f"{basis} of: {' '.join(order)}{out}"[:WHY_ORDER_CHARS_MAX]
-    return tuple([Choice(account=able[name], why=f"number {place} by {considered}") for place, name in enumerate(order, 1)])
+    return tuple(
+        [
+            Choice(account=able[name], why=f"number {place} by {considered}")
+            for place, name in enumerate(order, 1)
+        ]
+    )
 
 
 def _store(command: PayCommand, caller: Caller, directory: Directory) -> str:
@@ -121,7 +154,10 @@ def _flow(command: PayCommand) -> Flow:
 def _channel(command: PayCommand, flow: Flow, manifests: Mapping[str, Manifest]) -> Manifest:
     if command.method == AUTO:
         if command.auth_code is None:
-            raise FieldMissing("scan the customer's payment code, or say the method", field="auth_code" if flow is Flow.CODE else "method")
+            raise FieldMissing(
+                "scan the customer's payment code, or say the method",
+                field="auth_code" if flow is Flow.CODE else "method",
+            )
         channel = detect(command.auth_code.reveal(), manifests)
         if channel is None:
             raise AuthCodeUnrecognized(field="auth_code")
@@ -142,7 +178,9 @@ def _check(command: PayCommand, manifest: Manifest, flow: Flow) -> None:
         if not scans:
             raise FieldInvalid("this way to pay takes no payment code", field="auth_code")
         if not manifest.issues(command.auth_code.reveal()):
-            raise AuthCodeUnrecognized(f"this is not a payment code of {manifest.channel}: scan again", field="auth_code")
+            raise AuthCodeUnrecognized(
+                f"this is not a payment code of {manifest.channel}: scan again", field="auth_code"
+            )
     if command.expires_in_s is not None and flow is not Flow.QR:
         raise FieldInvalid("only a code on display expires", field="expires_in")
     if command.tendered is not None and manifest.settles != "local":
@@ -150,4 +188,6 @@ def _check(command: PayCommand, manifest: Manifest, flow: Flow) -> None:
     if command.tendered is not None and command.tendered < command.amount:
         raise FieldInvalid("the cash given is less than the amount", field="cash.tendered")
     if command.amount > manifest.amount_max:
-        raise AmountInvalid(f"{manifest.channel} takes at most {manifest.amount_max} fen", field="amount")
+        raise AmountInvalid(
+            f"{manifest.channel} takes at most {manifest.amount_max} fen", field="amount"
+        )

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from adapters.channel import Flow, Manifest
 from gateway.flow.routing_rules import WEEKDAYS, Rule, When, minute_of_day, shadow
-from gateway.limits import AMOUNT_FEN_MAX, AMOUNT_FEN_MIN, ROUTING_NAME_CHARS_MAX, ROUTING_RULES_MAX, ROUTING_USES_MAX, ROUTING_WEIGHT_MAX
+from gateway.limits import (
+    AMOUNT_FEN_MAX,
+    AMOUNT_FEN_MIN,
+    ROUTING_NAME_CHARS_MAX,
+    ROUTING_RULES_MAX,
+    ROUTING_USES_MAX,
+    ROUTING_WEIGHT_MAX,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +35,30 @@ class Findings:
 
 
 def check(
-    rules: Sequence[Rule], merchant_id: str, store_id: str | None, accounts: Mapping[str, Known], manifests: Mapping[str, Manifest]
+    rules: Sequence[Rule],
+    merchant_id: str,
+    store_id: str | None,
+    accounts: Mapping[str, Known],
+    manifests: Mapping[str, Manifest],
 ) -> Findings:
     """`accounts`: those that exist, of every merchant."""
     if len(rules) > ROUTING_RULES_MAX:
-        return Findings((f"rules: {len(rules)} of them; one set has at most {ROUTING_RULES_MAX}",), ())
+        return Findings(
+            (f"rules: {len(rules)} of them; one set has at most {ROUTING_RULES_MAX}",), ()
+        )
     errors: list[str] = []
     for place, rule in enumerate(rules):
         where = f"rules[{place}]"
         errors += [f"{where}.name: {problem}" for problem in _of_name(rules, place)]
         errors += [f"{where}.when.{problem}" for problem in _of_when(rule.when, manifests)]
-        errors += [f"{where}.use{problem}" for problem in _of_use(rule, merchant_id, store_id, accounts)]
+        errors += [
+            f"{where}.use{problem}" for problem in _of_use(rule, merchant_id, store_id, accounts)
+        ]
         if rule.only and rule.when.method is None:
-            errors.append(f"{where}.only: say `method` in `when`, or other ways to pay would be left without an account")
+            errors.append(
+                f"{where}.only: say `method` in `when`, "
+                f"or other ways to pay would be left without an account"
+            )
     return Findings(tuple(errors), () if errors else tuple(_shadowed(rules)))
 
 
@@ -63,7 +81,11 @@ def _of_when(when: When, manifests: Mapping[str, Manifest]) -> Iterator[str]:
     for name, amount in (("amount_from", when.amount_from), ("amount_to", when.amount_to)):
         if amount is not None and not AMOUNT_FEN_MIN <= amount <= AMOUNT_FEN_MAX:
             yield f"{name}: {amount} is not within {AMOUNT_FEN_MIN} … {AMOUNT_FEN_MAX} fen"
-    if when.amount_from is not None and when.amount_to is not None and when.amount_from > when.amount_to:
+    if (
+        when.amount_from is not None
+        and when.amount_to is not None
+        and when.amount_from > when.amount_to
+    ):
         yield f"amount_to: nothing is from {when.amount_from} to {when.amount_to} fen"
     yield from _of_time(when)
 
@@ -76,7 +98,10 @@ def _of_time(when: When) -> Iterator[str]:
         except ValueError as error:
             yield f"{name}: {error}"
     if len(times) == 2 and times["time_from"] == times["time_to"]:  # noqa: PLR2004 - both
-        yield f"time_to: from {when.time_from} to {when.time_to} is no time; leave both out for the whole day"
+        yield (
+            f"time_to: from {when.time_from} to {when.time_to} is no time; "
+            f"leave both out for the whole day"
+        )
     if times.get("time_from") == 24 * 60:
         yield "time_from: write 00:00"
     if when.weekdays is not None and not when.weekdays:
@@ -86,7 +111,9 @@ def _of_time(when: When) -> Iterator[str]:
             yield f"weekdays: {name!r} is none of {', '.join(WEEKDAYS)}"
 
 
-def _of_use(rule: Rule, merchant_id: str, store_id: str | None, accounts: Mapping[str, Known]) -> Iterator[str]:
+def _of_use(
+    rule: Rule, merchant_id: str, store_id: str | None, accounts: Mapping[str, Known]
+) -> Iterator[str]:
     if not 1 <= len(rule.use) <= ROUTING_USES_MAX:
         yield f": 1 to {ROUTING_USES_MAX} accounts"
     for place, use in enumerate(rule.use):
@@ -100,8 +127,12 @@ def _of_use(rule: Rule, merchant_id: str, store_id: str | None, accounts: Mappin
 
 
 def _of_account(rule: Rule, known: Known | None, merchant_id: str, store_id: str | None) -> str:
-    if known is None or known.merchant_id != merchant_id:  # what others have is nobody's business here
-        return f"the merchant has no such account: `tillgate account list {merchant_id}` shows what there is"
+    # What others have is nobody's business here.
+    if known is None or known.merchant_id != merchant_id:
+        return (
+            f"the merchant has no such account: "
+            f"`tillgate account list {merchant_id}` shows what there is"
+        )
     if rule.when.method not in (None, known.channel):
         return f"an account of {known.channel} cannot take {rule.when.method}"
     if store_id is not None and known.store_id not in (None, store_id):
@@ -113,4 +144,7 @@ def _shadowed(rules: Sequence[Rule]) -> Iterator[str]:
     for place, rule in enumerate(rules):
         before = shadow(rules, place)
         if before is not None:
-            yield f"rules[{place}]: {rule.name!r} is never reached: {before.name!r} takes all of its payments"
+            yield (
+                f"rules[{place}]: {rule.name!r} is never reached: "
+                f"{before.name!r} takes all of its payments"
+            )

@@ -1,7 +1,7 @@
 """A dry run: what a rule set would have chosen for payments that were made. Pure.
 
-Accounts are taken as they stand now, disabled ones left out, drained ones not: a drain is for an hour, a rule set for longer. Health
-is left out too: it is the first choice that is compared.
+Accounts are taken as they stand now, disabled ones left out, drained ones not: a drain is for an
+hour, a rule set for longer. Health is left out too: it is the first choice that is compared.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ class Difference:
 
 @dataclass(slots=True)
 class Trial:
-    """Collects payments. `differences` keeps the first `listed_max`; `differing` counts them all."""
+    """Collects payments.
+
+    `differences` keeps the first `listed_max`; `differing` counts them all.
+    """
 
     merchant_id: str
     rules: RuleSet
@@ -67,7 +70,11 @@ class Trial:
                 order_no=payment.order_no,
             )
             choices = ranked(ask, self.accounts, self.rules)
-            would, why = (choices[0].account.id, choices[0].why) if choices else (NOBODY, "no account is left by its rule")
+            would, why = (
+                (choices[0].account.id, choices[0].why)
+                if choices
+                else (NOBODY, "no account is left by its rule")
+            )
             self.was[payment.channel_account] += 1
             self.would[would] += 1
             if would != payment.channel_account:

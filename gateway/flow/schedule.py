@@ -1,4 +1,7 @@
-"""When an undecided attempt or refund is visited next, and when a cancel is lawful. Pure; the numbers are the channel's manifest's."""
+"""When an undecided attempt or refund is visited next, and when a cancel is lawful.
+
+Pure; the numbers are the channel's manifest's.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,23 @@ from zlib import crc32
 from adapters.channel import Flow, Schedule
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.states import REFUND_OPEN
-from gateway.limits import CANCELS_QUICK_MAX, REFUND_AGAIN_MS, REFUND_STEPS_MS, RETRY_JITTER_PERCENT, RETRY_STEPS_MS, SILENCES_QUICK_MAX
+from gateway.limits import (
+    CANCELS_QUICK_MAX,
+    REFUND_AGAIN_MS,
+    REFUND_STEPS_MS,
+    RETRY_JITTER_PERCENT,
+    RETRY_STEPS_MS,
+    SILENCES_QUICK_MAX,
+)
 
 
-def due_after(payment: Payment, attempt: Attempt, schedule: Schedule, now: datetime) -> datetime | None:
-    """The next visit of the attempt; None when there is nothing left to ask. A `sent` attempt is its worker's until `send_by`."""
+def due_after(
+    payment: Payment, attempt: Attempt, schedule: Schedule, now: datetime
+) -> datetime | None:
+    """The next visit of the attempt; None when there is nothing left to ask.
+
+    A `sent` attempt is its worker's until `send_by`.
+    """
     if not attempt.live:
         return None
     if attempt.status == "sent":
@@ -20,15 +35,37 @@ def due_after(payment: Payment, attempt: Attempt, schedule: Schedule, now: datet
     if payment.frozen_at is not None:
         return now + _step(RETRY_STEPS_MS, attempt.queries)
     if attempt.silences > SILENCES_QUICK_MAX:  # phase 2: query and cancel themselves fail
-        return now + _spread(_step(RETRY_STEPS_MS, attempt.silences - SILENCES_QUICK_MAX - 1), attempt)
+        return now + _spread(
+            _step(RETRY_STEPS_MS, attempt.silences - SILENCES_QUICK_MAX - 1), attempt
+        )
     pause = _ms(schedule.query_every_ms)
     if attempt.status == "cancelling":
-        if attempt.cancels > CANCELS_QUICK_MAX and attempt.last_cancel in ("CallAgain", "Unknown", "NotSent"):
-            return now + _step(RETRY_STEPS_MS, attempt.cancels - CANCELS_QUICK_MAX - 1)  # answered, and yet no end: a person was told
+        if attempt.cancels > CANCELS_QUICK_MAX and attempt.last_cancel in (
+            "CallAgain",
+            "Unknown",
+            "NotSent",
+        ):
+            # Answered, and yet no end: a person was told.
+            return now + _step(RETRY_STEPS_MS, attempt.cancels - CANCELS_QUICK_MAX - 1)
         proof = proof_at(attempt, schedule)
-        waits = attempt.last_cancel == "NothingThere" and now < proof < now + _grown(schedule, attempt.cancels)
-        return proof if waits else now + (_grown(schedule, attempt.cancels) if attempt.last_cancel == "NothingThere" else pause)
-    query = attempt.sent_at + _ms(schedule.first_query_ms) if attempt.queries == 0 else now + _grown(schedule, attempt.queries)
+        waits = attempt.last_cancel == "NothingThere" and now < proof < now + _grown(
+            schedule, attempt.cancels
+        )
+        return (
+            proof
+            if waits
+            else now
+            + (
+                _grown(schedule, attempt.cancels)
+                if attempt.last_cancel == "NothingThere"
+                else pause
+            )
+        )
+    query = (
+        attempt.sent_at + _ms(schedule.first_query_ms)
+        if attempt.queries == 0
+        else now + _grown(schedule, attempt.queries)
+    )
     return max(now, min(query, max(cancel_at(payment, attempt, schedule), now)))
 
 
@@ -54,12 +91,17 @@ def proof_at(attempt: Attempt, schedule: Schedule) -> datetime:
 
 
 def late_due_after(attempt: Attempt, now: datetime) -> datetime:
-    """When the channel is asked again what became of the money of an attempt that had ended uncharged."""
+    """When the channel is asked again what became of the money of an attempt
+    that had ended uncharged.
+    """
     return now + _step(RETRY_STEPS_MS, attempt.silences if attempt.due_at is not None else 0)
 
 
 def refund_due_after(refund: Refund, profile: str, now: datetime) -> datetime | None:
-    """The next visit of a refund; None when it is decided. One that waits for a person is tried again now and then."""
+    """The next visit of a refund; None when it is decided.
+
+    One that waits for a person is tried again now and then.
+    """
     if refund.status not in REFUND_OPEN:
         return None
     if refund.status == "needs_action":
@@ -70,7 +112,9 @@ def refund_due_after(refund: Refund, profile: str, now: datetime) -> datetime | 
 
 def _grown(schedule: Schedule, count: int) -> timedelta:
     """Constant for payment codes; doubling up to the maximum for codes on display."""
-    return _ms(min(schedule.query_every_ms * 2 ** min(max(count - 1, 0), 16), schedule.query_every_ms_max))
+    return _ms(
+        min(schedule.query_every_ms * 2 ** min(max(count - 1, 0), 16), schedule.query_every_ms_max)
+    )
 
 
 def _step(steps: tuple[int, ...], place: int) -> timedelta:
@@ -78,8 +122,13 @@ def _step(steps: tuple[int, ...], place: int) -> timedelta:
 
 
 def _spread(step: timedelta, attempt: Attempt) -> timedelta:
-    """A little longer for each: what an outage stopped together does not come back together. It follows from the number."""
-    percent = crc32(f"{attempt.out_trade_no}/{attempt.silences}".encode()) % (RETRY_JITTER_PERCENT + 1)
+    """A little longer for each: what an outage stopped together does not come back together.
+
+    It follows from the number.
+    """
+    percent = crc32(f"{attempt.out_trade_no}/{attempt.silences}".encode()) % (
+        RETRY_JITTER_PERCENT + 1
+    )
     return step * (100 + percent) / 100
 
 

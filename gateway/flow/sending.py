@@ -1,6 +1,8 @@
-"""The sends of one payment: one call an attempt, write 2, and while the proof allows it and an account is left, the next attempt.
+"""The sends of one payment: one call an attempt, write 2, and while the proof allows it and an
+account is left, the next attempt.
 
-Nothing is sent twice: an attempt is sent by whoever's write opened it, once, and only before its own deadline.
+Nothing is sent twice: an attempt is sent by whoever's write opened it, once, and only before its
+own deadline.
 """
 
 from __future__ import annotations
@@ -31,8 +33,13 @@ class Sender:
     health: ChannelHealth
     failover: Failover
 
-    async def send(self, payment: Payment, place: Place, deadline: float, auth_code: Secret | None) -> None:
-        """The current attempt, which the caller's write has opened, and its successors. `deadline` is monotonic; `place` is given back."""
+    async def send(
+        self, payment: Payment, place: Place, deadline: float, auth_code: Secret | None
+    ) -> None:
+        """The current attempt, which the caller's write has opened, and its successors.
+
+        `deadline` is monotonic; `place` is given back.
+        """
         successors = self.failover.successors()
         try:
             while True:
@@ -46,19 +53,27 @@ class Sender:
             place.leave()
 
     async def go_on(self, payment: Payment, deadline: float) -> None:
-        """As `send`, for an attempt that a sweeper's write has opened: whoever shows a QR code needs no payment code."""
+        """As `send`, for an attempt that a sweeper's write has opened: whoever shows a QR code
+        needs no payment code.
+        """
         await self.send(payment, self._entered(payment), deadline, None)
 
     def _entered(self, payment: Payment) -> Place:
         attempt = payment.current
         account = self.directory.account(attempt.channel_account)
         assert account is not None, "an account stays in the directory"
-        return self.health.enter(Choice(account=account, why=attempt.why), pay_operation(payment.flow))
+        return self.health.enter(
+            Choice(account=account, why=attempt.why), pay_operation(payment.flow)
+        )
 
-    async def _send_one(self, payment: Payment, deadline: float, auth_code: Secret | None, successors: Successors) -> Payment:
+    async def _send_one(
+        self, payment: Payment, deadline: float, auth_code: Secret | None, successors: Successors
+    ) -> Payment:
         attempt = payment.current
         account = self.directory.account(attempt.channel_account)
-        assert account is not None and account.channel is not None, "a remote attempt has a remote account"  # noqa: PT018
+        assert account is not None and account.channel is not None, (  # noqa: PT018
+            "a remote attempt has a remote account"
+        )
         request = PayRequest(
             out_trade_no=attempt.out_trade_no,
             amount=payment.amount,
@@ -74,7 +89,13 @@ class Sender:
             notify_url=account.notify_url,
             deadline=deadline,
         )
-        outcome = await self.calls.made(account, pay_operation(payment.flow), account.channel.pay, request)
-        payment = await self.transitions.learn(payment, attempt.out_trade_no, outcome, "pay", successor=successors)
-        await asked_about_late_money(self.transitions, self.calls, account, payment, attempt.out_trade_no, told=outcome)
+        outcome = await self.calls.made(
+            account, pay_operation(payment.flow), account.channel.pay, request
+        )
+        payment = await self.transitions.learn(
+            payment, attempt.out_trade_no, outcome, "pay", successor=successors
+        )
+        await asked_about_late_money(
+            self.transitions, self.calls, account, payment, attempt.out_trade_no, told=outcome
+        )
         return payment

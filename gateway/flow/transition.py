@@ -1,7 +1,8 @@
-"""The one way a payment changes: judge what was learned, compare and set, and when somebody was faster, read again and judge anew.
+"""The one way a payment changes: judge what was learned, compare and set, and when somebody was
+faster, read again and judge anew.
 
-Callers never write; they hand in what a channel, a till or a person said. A stale write loses nothing: what was learned is applied
-to the newer payment as an ordinary event.
+Callers never write; they hand in what a channel, a till or a person said. A stale write loses
+nothing: what was learned is applied to the newer payment as an ordinary event.
 """
 
 from __future__ import annotations
@@ -36,20 +37,40 @@ LEASE = timedelta(milliseconds=SWEEP_LEASE_MS)
 
 
 class RefundRace(Exception):
-    """The refund's number or key was bound by somebody else in the same moment; nothing was written."""
+    """The refund's number or key was bound by somebody else in the same moment;
+    nothing was written.
+    """
 
 
 class Transitions:
     """Applies events to payments and refunds."""
 
     def __init__(
-        self, *, store: Store, in_flight: InFlight, directory: Directory, lost: LostAttempts, clock: Clock, ids: Ids, environment: str
+        self,
+        *,
+        store: Store,
+        in_flight: InFlight,
+        directory: Directory,
+        lost: LostAttempts,
+        clock: Clock,
+        ids: Ids,
+        environment: str,
     ) -> None:
-        self._store, self._in_flight, self._directory, self._lost = store, in_flight, directory, lost
+        self._store, self._in_flight, self._directory, self._lost = (
+            store,
+            in_flight,
+            directory,
+            lost,
+        )
         self._clock, self._ids, self._environment = clock, ids, environment
 
     def occasion(
-        self, source: str, *, proof_passed: bool = False, asked_after_end: bool = False, successor: Successor | None = None
+        self,
+        source: str,
+        *,
+        proof_passed: bool = False,
+        asked_after_end: bool = False,
+        successor: Successor | None = None,
     ) -> Occasion:
         """Now, on somebody's word."""
         return Occasion(
@@ -73,24 +94,38 @@ class Transitions:
         successor: Successor | None = None,
         held: Held | None = None,
     ) -> Payment:
-        """Apply what a channel said about the attempt `out_trade_no`. Survives a short absence of the store.
+        """Apply what a channel said about the attempt `out_trade_no`.
 
-        `asked_at`: when the question left. Without it the answer is never P4: an answer that lay about for a while, with us or on its
-        way, may be older than the moment from which "not found" proves anything. `payment` is what was known when the question left:
-        had the attempt ended by then, a yes is news; else it may be older than the end. `successor`: see `Occasion`; `held`: see `step`.
+        Survives a short absence of the store.
+
+        `asked_at`: when the question left. Without it the answer is never P4: an answer that lay
+        about for a while, with us or on its way, may be older than the moment from which "not
+        found" proves anything. `payment` is what was known when the question left: had the attempt
+        ended by then, a yes is news; else it may be older than the end. `successor`: see
+        `Occasion`; `held`: see `step`.
         """
         asked_after_end = payment.attempt(out_trade_no).status in ATTEMPT_UNCHARGED
 
         def judge(now: Payment) -> Change | None:
             attempt = now.attempt(out_trade_no)
-            passed = asked_at is not None and asked_at >= proof_at(attempt, self.schedule(now, attempt))
-            occasion = self.occasion(source, proof_passed=passed, asked_after_end=asked_after_end, successor=successor)
+            passed = asked_at is not None and asked_at >= proof_at(
+                attempt, self.schedule(now, attempt)
+            )
+            occasion = self.occasion(
+                source, proof_passed=passed, asked_after_end=asked_after_end, successor=successor
+            )
             return learned(now, attempt, outcome, occasion)
 
         return await self.insist(payment, judge, held=held)
 
     async def learn_refund(
-        self, payment: Payment, refund_id: str, outcome: RefundQueryOutcome, source: str, *, held: bool = False
+        self,
+        payment: Payment,
+        refund_id: str,
+        outcome: RefundQueryOutcome,
+        source: str,
+        *,
+        held: bool = False,
     ) -> tuple[Payment, Refund]:
         """Apply what a channel said about a refund. `held`: the visit goes on, see `step`."""
 
@@ -100,11 +135,23 @@ class Transitions:
         return await self._refund_step(payment, refund_id, judge, held=held)
 
     async def refund_again(self, payment: Payment, refund_id: str) -> tuple[Payment, Refund]:
-        """Before a refund that waits for a person goes out once more; changes nothing for any other."""
-        return await self._refund_step(payment, refund_id, lambda now, refund: sent_again(now, refund, self.occasion("sweeper")), held=True)
+        """Before a refund that waits for a person goes out once more;
+        changes nothing for any other.
+        """
+        return await self._refund_step(
+            payment,
+            refund_id,
+            lambda now, refund: sent_again(now, refund, self.occasion("sweeper")),
+            held=True,
+        )
 
     async def _refund_step(
-        self, payment: Payment, refund_id: str, judge: Callable[[Payment, Refund], Change | None], *, held: bool
+        self,
+        payment: Payment,
+        refund_id: str,
+        judge: Callable[[Payment, Refund], Change | None],
+        *,
+        held: bool,
     ) -> tuple[Payment, Refund]:
         """`step` for a refund, which is read beside its payment."""
         latest: list[Refund] = []
@@ -137,7 +184,9 @@ class Transitions:
         raise RuntimeError(f"refund {refund_id} never stood still")
 
     async def insist(self, payment: Payment, judge: Judge, *, held: Held | None = None) -> Payment:
-        """`step`, offered again for a while when the store is away: a channel's word is worth waiting for."""
+        """`step`, offered again for a while when the store is away:
+        a channel's word is worth waiting for.
+        """
         for _ in range(WRITE_RETRIES_MAX):
             try:
                 return await self.step(payment, judge, held=held)
@@ -147,11 +196,16 @@ class Transitions:
         return await self.step(payment, judge, held=held)
 
     async def step(self, payment: Payment, judge: Judge, *, held: Held | None = None) -> Payment:
-        """Judge, compare and set; read again and judge anew while somebody else is faster. Raises `RefundRace` and `StoreRefused`.
+        """Judge, compare and set; read again and judge anew while somebody else is faster.
 
-        In "restored" mode an end without a charge may be no end, or not yet: see `flow.lost_attempts`.
-        `held`: which attempt a visit is under way to that goes on after this change. Its next visit is due when the lease ends, unless
-        the visit's last word sets another: nobody else comes in the middle.
+        Raises `RefundRace` and `StoreRefused`.
+
+        In "restored" mode an end without a charge may be no end, or not yet: see
+        `flow.lost_attempts`.
+
+        `held`: which attempt a visit is under way to that goes on after this change. Its next visit
+        is due when the lease ends, unless the visit's last word sets another: nobody else comes in
+        the middle.
         """
         for _ in range(STALE_RETRIES_MAX):
             try:
@@ -181,8 +235,11 @@ class Transitions:
     def schedule(self, payment: Payment, attempt: Attempt) -> Schedule:
         """The schedule of the attempt's channel account."""
         account = self._directory.account(attempt.channel_account)
-        if account is None:  # removed from the books by hand: its channel still knows how long to wait
-            return self._directory.manifests()[attempt.channel].schedule(Flow(payment.flow), "standard")
+        # Removed from the books by hand: its channel still knows how long to wait.
+        if account is None:
+            return self._directory.manifests()[attempt.channel].schedule(
+                Flow(payment.flow), "standard"
+            )
         return account.manifest.schedule(Flow(payment.flow), account.profile)
 
     async def _write(self, change: Change, *, was: Payment) -> Applied | Stale | RefundTaken:
@@ -202,41 +259,79 @@ class Transitions:
             self._in_flight.wake(change.payment)
         return result
 
-    def _scheduled(self, change: Change, held: Held | None = None, held_refund: str | None = None) -> Change:
+    def _scheduled(
+        self, change: Change, held: Held | None = None, held_refund: str | None = None
+    ) -> Change:
         now = self._clock.now()
         payment = change.payment
-        attempts = tuple(self._attempt_scheduled(payment, attempt, now, held) for attempt in payment.attempts)
+        attempts = tuple(
+            self._attempt_scheduled(payment, attempt, now, held) for attempt in payment.attempts
+        )
         new_attempt = attempts[-1] if change.new_attempt is not None else None
         refund = change.refund
         if refund is not None:
             account = self._directory.account(refund.channel_account)
             due_at = refund_due_after(refund, account.profile if account else "standard", now)
-            refund = replace(refund, due_at=now + LEASE if due_at is not None and refund.id == held_refund else due_at)
-        return replace(change, payment=replace(payment, attempts=attempts), new_attempt=new_attempt, refund=refund)
+            refund = replace(
+                refund,
+                due_at=now + LEASE if due_at is not None and refund.id == held_refund else due_at,
+            )
+        return replace(
+            change,
+            payment=replace(payment, attempts=attempts),
+            new_attempt=new_attempt,
+            refund=refund,
+        )
 
-    def _attempt_scheduled(self, payment: Payment, attempt: Attempt, now: datetime, held: Held | None) -> Attempt:
+    def _attempt_scheduled(
+        self, payment: Payment, attempt: Attempt, now: datetime, held: Held | None
+    ) -> Attempt:
         if not attempt.live:
             return attempt
         if held is not None and held(payment, attempt):
             return replace(attempt, due_at=now + LEASE)
-        return replace(attempt, due_at=due_after(payment, attempt, self.schedule(payment, attempt), now))
+        return replace(
+            attempt, due_at=due_after(payment, attempt, self.schedule(payment, attempt), now)
+        )
 
     async def _illegal(self, payment: Payment, illegal: IllegalTransition) -> Payment:
         """A blank cell: nothing changes, somebody looks."""
         ILLEGAL.labels(illegal.machine).inc()
-        log.error("illegal_transition", payment=payment.id, machine=illegal.machine, state=illegal.state, event_name=illegal.event)
+        log.error(
+            "illegal_transition",
+            payment=payment.id,
+            machine=illegal.machine,
+            state=illegal.state,
+            event_name=illegal.event,
+        )
         evidence = evidence_of("IllegalTransition", self.occasion("flow"))
         await self._store.open_case(
-            payment.merchant_id, payment.id, Case(id=self._ids.new("case"), kind="illegal_transition", evidence=evidence)
+            payment.merchant_id,
+            payment.id,
+            Case(id=self._ids.new("case"), kind="illegal_transition", evidence=evidence),
         )
         return payment
 
     async def _refused(self, payment: Payment, refused: StoreRefused) -> None:
-        """The store holds the tables too, and more: whoever wanted this goes no further, the row stays, somebody looks."""
+        """The store holds the tables too, and more: whoever wanted this goes no further, the row
+        stays, somebody looks.
+        """
         STORE_REFUSALS.labels(refused.sqlstate).inc()
         rule = f"{refused.sqlstate} {refused.constraint_name or ''}".rstrip()
-        log.error("store_refused", payment=payment.id, version=payment.version, rule=rule, words=refused.words)
-        evidence = Evidence(at=self._clock.now(), source="flow", outcome="StoreRefused", code=rule, words=refused.words)
+        log.error(
+            "store_refused",
+            payment=payment.id,
+            version=payment.version,
+            rule=rule,
+            words=refused.words,
+        )
+        evidence = Evidence(
+            at=self._clock.now(),
+            source="flow",
+            outcome="StoreRefused",
+            code=rule,
+            words=refused.words,
+        )
         case = Case(id=self._ids.new("case"), kind="store_refused", evidence=evidence)
         await self._store.open_case(payment.merchant_id, payment.id, case)
 

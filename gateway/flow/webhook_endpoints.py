@@ -1,7 +1,9 @@
-"""Where a merchant wants to be told: endpoints, their secrets, what was delivered and what is to be sent once more.
+"""Where a merchant wants to be told: endpoints, their secrets, what was delivered and what is to be
+sent once more.
 
-Everything here is rare and for people; the delivering itself is the courier's (`gateway.flow.outbox`). An endpoint is never deleted,
-it is disabled, because deliveries still name it.
+Everything here is rare and for people; the delivering itself is the courier's
+(`gateway.flow.outbox`). An endpoint is never deleted, it is disabled, because deliveries still name
+it.
 """
 
 from __future__ import annotations
@@ -12,7 +14,13 @@ from datetime import datetime
 from typing import Protocol
 
 from gateway.domain.change import EVENT_TYPES
-from gateway.domain.errors import FieldInvalid, FieldMissing, IdempotencyKeyReused, NotFound, WebhookEndpointDisabled
+from gateway.domain.errors import (
+    FieldInvalid,
+    FieldMissing,
+    IdempotencyKeyReused,
+    NotFound,
+    WebhookEndpointDisabled,
+)
 from gateway.domain.web_address import web_address
 from security.public_address import UnsafeAddress, refuse_unsafe_url
 from security.secret import Secret
@@ -23,7 +31,11 @@ GONE = "gone"  # ... or it answered 410
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One endpoint. `event_types` None: all. `rotating_until`: an earlier secret signs too until then. `disabled_reason`: see above."""
+    """One endpoint.
+
+    `event_types` None: all. `rotating_until`: an earlier secret signs too until then.
+    `disabled_reason`: see above.
+    """
 
     id: str
     merchant_id: str
@@ -50,7 +62,10 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """The endpoint and its new secret, which is never shown again. None: the key had made this endpoint before."""
+    """The endpoint and its new secret, which is never shown again.
+
+    None: the key had made this endpoint before.
+    """
 
     endpoint: Endpoint
     secret: Secret | None
@@ -69,7 +84,10 @@ class Answered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One event to one endpoint. `url` None: the endpoint's own. `answers`: newest first, at most WEBHOOK_ANSWERS_SHOWN_MAX."""
+    """One event to one endpoint.
+
+    `url` None: the endpoint's own. `answers`: newest first, at most WEBHOOK_ANSWERS_SHOWN_MAX.
+    """
 
     event_id: str
     type: str
@@ -92,7 +110,10 @@ class DeliveryFilter:
 
 
 class EndpointBook(Protocol):
-    """Where endpoints are kept. Raises `StoreUnavailable`; None where the merchant has no such endpoint."""
+    """Where endpoints are kept.
+
+    Raises `StoreUnavailable`; None where the merchant has no such endpoint.
+    """
 
     async def create(self, draft: Draft) -> Issued:
         """A new endpoint, or the one its key had made. Raises `WebhookEndpointsFull`."""
@@ -118,7 +139,9 @@ class EndpointBook(Protocol):
         """Events from now on. Raises `WebhookEndpointsFull`."""
         ...
 
-    async def deliveries(self, merchant_id: str, endpoint_id: str, wanted: DeliveryFilter) -> Sequence[Delivery]:
+    async def deliveries(
+        self, merchant_id: str, endpoint_id: str, wanted: DeliveryFilter
+    ) -> Sequence[Delivery]:
         """Newest first; at most `limit` + 1."""
         ...
 
@@ -133,16 +156,32 @@ class EndpointBook(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WebhookEndpoints:
-    """What merchants and operators ask of their endpoints. Other tenants' endpoints do not exist: `NotFound`."""
+    """What merchants and operators ask of their endpoints.
+
+    Other tenants' endpoints do not exist: `NotFound`.
+    """
 
     book: EndpointBook
     allow_loopback: bool
 
-    async def create(self, merchant_id: str, url: str, event_types: Sequence[str], concurrency: int, idempotency_key: str | None) -> Issued:
-        """No event types: all. Raises a 422 that names the field, `IdempotencyKeyReused` and `WebhookEndpointsFull`."""
+    async def create(
+        self,
+        merchant_id: str,
+        url: str,
+        event_types: Sequence[str],
+        concurrency: int,
+        idempotency_key: str | None,
+    ) -> Issued:
+        """No event types: all.
+
+        Raises a 422 that names the field, `IdempotencyKeyReused` and `WebhookEndpointsFull`.
+        """
         unknown = sorted(set(event_types) - EVENT_TYPES)
         if unknown:
-            raise FieldInvalid(f"there is no event type {unknown[0]}; there are {', '.join(sorted(EVENT_TYPES))}", field="event_types")
+            raise FieldInvalid(
+                f"there is no event type {unknown[0]}; there are {', '.join(sorted(EVENT_TYPES))}",
+                field="event_types",
+            )
         try:
             address = web_address(url)
             refuse_unsafe_url(address.url, allow_loopback=self.allow_loopback)
@@ -159,7 +198,9 @@ class WebhookEndpoints:
         issued = await self.book.create(draft)
         for field in ("url", "event_types", "concurrency"):
             if getattr(issued.endpoint, field) != getattr(draft, field):
-                raise IdempotencyKeyReused(f"the field {field} differs from the first request with this key", field=field)
+                raise IdempotencyKeyReused(
+                    f"the field {field} differs from the first request with this key", field=field
+                )
         return issued
 
     async def endpoints(self, merchant_id: str) -> Sequence[Endpoint]:
@@ -185,13 +226,17 @@ class WebhookEndpoints:
         """Events from now on; `resend` brings back what it missed."""
         return _there(await self.book.enable(merchant_id, endpoint_id))
 
-    async def deliveries(self, merchant_id: str, endpoint_id: str, wanted: DeliveryFilter) -> tuple[list[Delivery], bool]:
+    async def deliveries(
+        self, merchant_id: str, endpoint_id: str, wanted: DeliveryFilter
+    ) -> tuple[list[Delivery], bool]:
         """(newest first, whether there are more)."""
         await self.endpoint(merchant_id, endpoint_id)
         found = await self.book.deliveries(merchant_id, endpoint_id, wanted)
         return list(found[: wanted.limit]), len(found) > wanted.limit
 
-    async def resend(self, merchant_id: str, endpoint_id: str, event_id: str | None, dead_since: datetime | None) -> int:
+    async def resend(
+        self, merchant_id: str, endpoint_id: str, event_id: str | None, dead_since: datetime | None
+    ) -> int:
         """How many are due now. Exactly one of both is said. Raises `WebhookEndpointDisabled`."""
         if (event_id is None) == (dead_since is None):
             raise FieldMissing("say either event_id or dead_since", field="event_id")

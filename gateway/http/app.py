@@ -1,6 +1,8 @@
-"""The aiohttp application: the routes, wrapped; the documents, rendered once; a last route for whatever nobody took.
+"""The aiohttp application: the routes, wrapped; the documents, rendered once; a last route for
+whatever nobody took.
 
-No aiohttp middleware: the wrapper of `edge` does their work, and a request passes through one function less.
+No aiohttp middleware: the wrapper of `edge` does their work, and a request passes through one
+function less.
 """
 
 import re
@@ -17,7 +19,9 @@ from gateway.http.operations import DOCUMENTS
 from gateway.http.routes import OPEN_ROUTES, ROUTES
 from gateway.limits import CALLBACK_BODY_BYTES_MAX, REQUEST_BODY_BYTES_MAX
 
-assert CALLBACK_BODY_BYTES_MAX == REQUEST_BODY_BYTES_MAX, "one bound holds for the whole application"
+assert CALLBACK_BODY_BYTES_MAX == REQUEST_BODY_BYTES_MAX, (
+    "one bound holds for the whole application"
+)
 
 
 def build_app(deps: EdgeDeps) -> web.Application:
@@ -32,21 +36,33 @@ def build_app(deps: EdgeDeps) -> web.Application:
         resource.add_route(method, handler, expect_handler=go_on)
         if method == "GET":
             resource.add_route("HEAD", handler, expect_handler=go_on)
-    app.router.add_resource("/{anything:.*}").add_route("*", unmatched(allowed_methods, deps), expect_handler=go_on)
+    app.router.add_resource("/{anything:.*}").add_route(
+        "*", unmatched(allowed_methods, deps), expect_handler=go_on
+    )
     return app
 
 
 def allowed_methods(raw_path: str) -> Sequence[str]:
     """The methods that a path of ours takes, sorted; none for a path nobody has."""
     methods = {method for method, pattern in _PATTERNS if pattern.fullmatch(raw_path)}
-    return sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())) if methods else []
+    return (
+        sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())) if methods else []
+    )
 
 
 async def go_on(request: web.Request) -> None:
-    """Ask for the body of a client that waits; another expectation is ignored, as RFC 9110 (10.1.1) allows."""
-    if request.version == HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
+    """Ask for the body of a client that waits;
+    another expectation is ignored, as RFC 9110 (10.1.1) allows.
+    """
+    if (
+        request.version == HttpVersion11
+        and request.headers.get("Expect", "").lower() == "100-continue"
+    ):
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
 
 
-_PATTERNS = [(route.method, re.compile(re.sub(r"\{\w+\}", "[^/]+", route.path))) for route in (*ROUTES, *OPEN_ROUTES)]
+_PATTERNS = [
+    (route.method, re.compile(re.sub(r"\{\w+\}", "[^/]+", route.path)))
+    for route in (*ROUTES, *OPEN_ROUTES)
+]

@@ -1,4 +1,6 @@
-"""Who sent this: the key of the Authorization header, proven over the raw bytes before anything of them is parsed."""
+"""Who sent this: the key of the Authorization header, proven over the raw bytes before anything of
+them is parsed.
+"""
 
 from aiohttp import web
 
@@ -9,15 +11,21 @@ from security.roles import Permission, Role, may
 from security.till_signature import only_header, parse_authorization, verify
 
 
-def authenticated(request: web.Request, body: bytes, idempotency_key: str | None, deps: EdgeDeps) -> Caller:
-    """The caller. Raises `SignatureInvalid`, `SignatureExpired` (with our time), `KeyUnknown`, `DirectoryStale` or `KeyRevoked`.
+def authenticated(
+    request: web.Request, body: bytes, idempotency_key: str | None, deps: EdgeDeps
+) -> Caller:
+    """The caller.
+
+    Raises `SignatureInvalid`, `SignatureExpired` (with our time), `KeyUnknown`, `DirectoryStale` or
+    `KeyRevoked`.
 
     Only somebody who holds a key's secret learns that it was revoked or that the clock is wrong.
     """
     authorization = parse_authorization(only_header(request.headers.getall("Authorization", [])))
     key = deps.directory.key(authorization.key_id)
     if key is None:
-        raise KeyUnknown if deps.directory.fresh() else DirectoryStale  # a copy that is old or empty cannot say that a key does not exist
+        # A copy that is old or empty cannot say that a key does not exist.
+        raise KeyUnknown if deps.directory.fresh() else DirectoryStale
     verify(
         key.secret,
         authorization,
@@ -29,11 +37,19 @@ def authenticated(request: web.Request, body: bytes, idempotency_key: str | None
     )
     if key.revoked:
         raise KeyRevoked
-    return Caller(key_id=key.id, merchant_id=key.merchant_id, store_id=key.store_id, terminal_id=key.terminal_id, role=key.role)
+    return Caller(
+        key_id=key.id,
+        merchant_id=key.merchant_id,
+        store_id=key.store_id,
+        terminal_id=key.terminal_id,
+        role=key.role,
+    )
 
 
 def target_as_sent(request: web.Request) -> str:
-    """`PATH[?QUERY]` exactly as it stood in the request line; a proxy's absolute form loses its scheme and host (RFC 9112, 3.2.2)."""
+    """`PATH[?QUERY]` exactly as it stood in the request line; a proxy's absolute form loses its
+    scheme and host (RFC 9112, 3.2.2).
+    """
     target = request.raw_path
     if target.startswith("/"):
         return target
@@ -42,7 +58,9 @@ def target_as_sent(request: web.Request) -> str:
 
 
 def permit(caller: Caller, permission: Permission) -> None:
-    """Raise `NotPermitted` unless the key's role allows it at all; whose rows it may touch is the flow's question."""
+    """Raise `NotPermitted` unless the key's role allows it at all;
+    whose rows it may touch is the flow's question.
+    """
     role = _ROLES.get(caller.role)
     if role is None or not may(role, permission):
         raise NotPermitted(f"A {caller.role} key may not do that")

@@ -1,8 +1,10 @@
-"""What callers may send: one struct a request, decoded strictly and described once (the OpenAPI document is made from these).
+"""What callers may send: one struct a request, decoded strictly and described once (the OpenAPI
+document is made from these).
 
-A field that is not here is refused, so a till never believes that something was heard which was not. Every number has
-bounds, every text a pattern; whatever is refused here has bound no idempotency key and reached no store.
-Source: the payment, refund and list tables of the public contract.
+A field that is not here is refused, so a till never believes that something was heard which was
+not. Every number has bounds, every text a pattern; whatever is refused here has bound no
+idempotency key and reached no store. Source: the payment, refund and list tables of the public
+contract.
 """
 
 from datetime import datetime
@@ -35,9 +37,12 @@ from gateway.limits import (
 )
 from security.secret import Secret
 
-_END = r"$(?!\n)"  # Python's `$` also matches before a last line end, ECMAScript's (JSON Schema) does not: this means the same to both
+# Python's `$` also matches before a last line end, ECMAScript's (JSON Schema) does not: this means
+# the same to both.
+_END = r"$(?!\n)"
 _REFERENCE = rf"^[A-Za-z0-9_-]{{1,{REFERENCE_CHARS_MAX}}}{_END}"
-_ONE_LINE = rf"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*{_END}"  # no control character: Postgres refuses NUL, logs break at line ends
+# No control character: Postgres refuses NUL, logs break at line ends.
+_ONE_LINE = rf"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*{_END}"
 
 _REFUND_NO = rf"^[A-Za-z0-9_.-]{{1,{REFERENCE_CHARS_MAX}}}{_END}"
 _METHOD = rf"^[a-z][a-z0-9_]{{0,31}}{_END}"
@@ -56,16 +61,32 @@ PATTERN_MEANINGS = {
 }
 """For a refused text: what its pattern means to a person, by the pattern as msgspec quotes it."""
 
-Amount = Annotated[int, Meta(ge=AMOUNT_FEN_MIN, le=AMOUNT_FEN_MAX, description="Fen, a JSON integer.")]
+Amount = Annotated[
+    int, Meta(ge=AMOUNT_FEN_MIN, le=AMOUNT_FEN_MAX, description="Fen, a JSON integer.")
+]
 Reference = Annotated[str, Meta(pattern=_REFERENCE)]
 Text = Annotated[str, Meta(pattern=_ONE_LINE, max_length=METADATA_CHARS_MAX)]
 Metadata = Annotated[
-    dict[Annotated[str, Meta(pattern=_ONE_LINE, min_length=1, max_length=METADATA_KEY_CHARS_MAX)], Text],
+    dict[
+        Annotated[str, Meta(pattern=_ONE_LINE, min_length=1, max_length=METADATA_KEY_CHARS_MAX)],
+        Text,
+    ],
     Meta(max_length=METADATA_KEYS_MAX, description="Your own references; returned as sent."),
 ]
-PaymentStatus = Literal["processing", "awaiting_payer", "in_doubt", "succeeded", "failed", "expired", "canceled", "paid_late"]
+PaymentStatus = Literal[
+    "processing",
+    "awaiting_payer",
+    "in_doubt",
+    "succeeded",
+    "failed",
+    "expired",
+    "canceled",
+    "paid_late",
+]
 RefundStatus = Literal["requested", "processing", "in_doubt", "succeeded", "failed", "needs_action"]
-Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset; write `+` as `%2B` in a query.")]
+Instant = Annotated[
+    datetime, Meta(tz=True, description="RFC 3339 with an offset; write `+` as `%2B` in a query.")
+]
 Url = Annotated[str, Meta(pattern=_URL, max_length=WEBHOOK_URL_CHARS_MAX)]
 DeliveryState = Literal["waiting", "delivered", "dead"]
 Limit = Annotated[int, Meta(ge=1, le=LIST_LIMIT_MAX, description="Objects on a page.")]
@@ -78,57 +99,104 @@ class CashBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class OverrideBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A supervisor lets this tender open although another payment of the order is in doubt; recorded as a risk."""
+    """A supervisor lets this tender open although another payment of the order is in doubt;
+    recorded as a risk.
+    """
 
-    payment_id: Annotated[Reference, Meta(description="The payment in doubt: it can no longer succeed, a later yes is refunded by itself.")]
+    payment_id: Annotated[
+        Reference,
+        Meta(
+            description=(
+                "The payment in doubt: it can no longer succeed, a later yes is refunded by itself."
+            )
+        ),
+    ]
     supervisor_id: Annotated[Reference, Meta(description="Who answers for it.")]
-    reason: Annotated[str, Meta(pattern=_ONE_LINE, min_length=1, max_length=OVERRIDE_REASON_CHARS_MAX)]
+    reason: Annotated[
+        str, Meta(pattern=_ONE_LINE, min_length=1, max_length=OVERRIDE_REASON_CHARS_MAX)
+    ]
 
 
 class PayBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST /v1/payments`."""
 
     order_no: Annotated[Reference, Meta(description="The bill's number in your system.")]
-    tender_no: Annotated[int, Meta(ge=1, le=TENDER_NO_MAX, description="Several tenders may pay one order.")] = 1
+    tender_no: Annotated[
+        int, Meta(ge=1, le=TENDER_NO_MAX, description="Several tenders may pay one order.")
+    ] = 1
     order_amount: Annotated[
         Annotated[int, Meta(ge=AMOUNT_FEN_MIN, le=AMOUNT_FEN_MAX)] | None,
-        Meta(description="The bill's total in fen, fixed by the first tender that sends it; live and paid tenders never exceed it."),
+        Meta(
+            description=(
+                "The bill's total in fen, fixed by the first tender that sends it; "
+                "live and paid tenders never exceed it."
+            )
+        ),
     ] = None
     amount: Amount
     currency: Annotated[Literal["CNY"], Meta(description="ISO 4217.")]
-    method: Annotated[str, Meta(pattern=_METHOD, description="A channel, or `auto`: found from the payment code.")] = "auto"
+    method: Annotated[
+        str, Meta(pattern=_METHOD, description="A channel, or `auto`: found from the payment code.")
+    ] = "auto"
     flow: Annotated[
-        Literal["code", "qr"] | None, Meta(description="`code`: the till scans the customer; `qr`: the customer scans the till.")
+        Literal["code", "qr"] | None,
+        Meta(description="`code`: the till scans the customer; `qr`: the customer scans the till."),
     ] = None
-    auth_code: Annotated[Secret | None, Meta(description="The scanned payment code; blanks are ignored; never stored or logged whole.")] = (
-        None
-    )
+    auth_code: Annotated[
+        Secret | None,
+        Meta(
+            description=(
+                "The scanned payment code; blanks are ignored; never stored or logged whole."
+            )
+        ),
+    ] = None
     cash: CashBody | None = None
     expires_in: Annotated[
         Annotated[int, Meta(ge=EXPIRES_IN_S_MIN, le=EXPIRES_IN_S_MAX)] | None,
         Meta(description="Seconds a shown QR code lives; only for `qr`."),
     ] = None
-    override: Annotated[OverrideBody | None, Meta(description="Only while another tender of the order is `in_doubt`.")] = None
-    store_id: Annotated[Reference | None, Meta(description="Which store is paid; a terminal's key already says it.")] = None
+    override: Annotated[
+        OverrideBody | None,
+        Meta(description="Only while another tender of the order is `in_doubt`."),
+    ] = None
+    store_id: Annotated[
+        Reference | None, Meta(description="Which store is paid; a terminal's key already says it.")
+    ] = None
     operator_id: Annotated[Reference | None, Meta(description="The cashier.")] = None
     description: Annotated[
-        Annotated[str, Meta(pattern=_ONE_LINE, min_length=1, max_length=DESCRIPTION_CHARS_MAX)] | None,
+        Annotated[str, Meta(pattern=_ONE_LINE, min_length=1, max_length=DESCRIPTION_CHARS_MAX)]
+        | None,
         Meta(description="What the customer reads in the wallet."),
     ] = None
     metadata: Metadata = {}
     notify_url: Annotated[
         Url | None,
-        Meta(description="This payment's and its refunds' events go there; same scheme, host and port as one of your webhook endpoints."),
+        Meta(
+            description=(
+                "This payment's and its refunds' events go there; "
+                "same scheme, host and port as one of your webhook endpoints."
+            )
+        ),
     ] = None
 
 
 class RefundBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST /v1/payments/{payment_id}/refunds`."""
 
-    refund_no: Annotated[Reference, Meta(description="Your number, unique for your merchant; the same number is the same refund.")]
+    refund_no: Annotated[
+        Reference,
+        Meta(
+            description="Your number, unique for your merchant; the same number is the same refund."
+        ),
+    ]
     amount: Amount
     reason: Annotated[
-        str, Meta(pattern=_ONE_LINE, max_length=REASON_CHARS_MAX, description="Shown to the customer where the channel does.")
+        str,
+        Meta(
+            pattern=_ONE_LINE,
+            max_length=REASON_CHARS_MAX,
+            description="Shown to the customer where the channel does.",
+        ),
     ] = ""
     operator_id: Reference | None = None
 
@@ -143,18 +211,27 @@ class WebhookEndpointBody(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     url: Annotated[Url, Meta(description="Where events are posted: https, a public host.")]
     event_types: Annotated[
         tuple[Annotated[str, Meta(pattern=_EVENT_TYPE)], ...],
-        Meta(max_length=WEBHOOK_EVENT_TYPES_MAX, description="The types of `GET /v1/events` to be told of; none: all."),
+        Meta(
+            max_length=WEBHOOK_EVENT_TYPES_MAX,
+            description="The types of `GET /v1/events` to be told of; none: all.",
+        ),
     ] = ()
-    concurrency: Annotated[int, Meta(ge=1, le=WEBHOOK_CONCURRENCY_MAX, description="Deliveries under way at once.")] = (
-        WEBHOOK_CONCURRENCY_DEFAULT
-    )
+    concurrency: Annotated[
+        int, Meta(ge=1, le=WEBHOOK_CONCURRENCY_MAX, description="Deliveries under way at once.")
+    ] = WEBHOOK_CONCURRENCY_DEFAULT
 
 
 class ResendBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`POST /v1/webhook-endpoints/{endpoint_id}/resend`: one event, or dead letters; exactly one of both fields."""
+    """`POST /v1/webhook-endpoints/{endpoint_id}/resend`: one event, or dead letters;
+    exactly one of both fields.
+    """
 
-    event_id: Annotated[Reference | None, Meta(description="This event, whatever became of it.")] = None
-    dead_since: Annotated[Instant | None, Meta(description="The dead letters of events from then on, oldest first.")] = None
+    event_id: Annotated[
+        Reference | None, Meta(description="This event, whatever became of it.")
+    ] = None
+    dead_since: Annotated[
+        Instant | None, Meta(description="The dead letters of events from then on, oldest first.")
+    ] = None
 
 
 class NothingBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -168,10 +245,18 @@ class NoQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class PaymentQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`GET /v1/payments/{payment_id}`."""
 
-    wait: Annotated[int, Meta(ge=0, le=WAIT_S_MAX, description="Seconds to wait for the next `version`.")] = 0
+    wait: Annotated[
+        int, Meta(ge=0, le=WAIT_S_MAX, description="Seconds to wait for the next `version`.")
+    ] = 0
 
 
-class PaymentsQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"since": "from", "until": "to"}):
+class PaymentsQuery(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename={"since": "from", "until": "to"},
+):
     """`GET /v1/payments`, newest first."""
 
     order_no: Reference | None = None
@@ -180,10 +265,18 @@ class PaymentsQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     since: Instant | None = None
     until: Instant | None = None
     limit: Limit = LIST_LIMIT_DEFAULT
-    starting_after: Annotated[Reference | None, Meta(description="The last payment id of the page before.")] = None
+    starting_after: Annotated[
+        Reference | None, Meta(description="The last payment id of the page before.")
+    ] = None
 
 
-class RefundsQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"since": "from", "until": "to"}):
+class RefundsQuery(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename={"since": "from", "until": "to"},
+):
     """`GET /v1/refunds`, newest first. The gateway's own refund numbers hold a dot."""
 
     refund_no: Annotated[str, Meta(pattern=_REFUND_NO)] | None = None
@@ -192,13 +285,18 @@ class RefundsQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     since: Instant | None = None
     until: Instant | None = None
     limit: Limit = LIST_LIMIT_DEFAULT
-    starting_after: Annotated[Reference | None, Meta(description="The last refund id of the page before.")] = None
+    starting_after: Annotated[
+        Reference | None, Meta(description="The last refund id of the page before.")
+    ] = None
 
 
 class EventsQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`GET /v1/events`, in commit order."""
 
-    after: Annotated[Annotated[str, Meta(pattern=_CURSOR)] | None, Meta(description="`next_cursor` of the page before.")] = None
+    after: Annotated[
+        Annotated[str, Meta(pattern=_CURSOR)] | None,
+        Meta(description="`next_cursor` of the page before."),
+    ] = None
     limit: Limit = LIST_LIMIT_DEFAULT
 
 
@@ -208,13 +306,17 @@ class DeliveriesQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     event_id: Reference | None = None
     state: DeliveryState | None = None
     limit: Limit = LIST_LIMIT_DEFAULT
-    starting_after: Annotated[Reference | None, Meta(description="The last event id of the page before.")] = None
+    starting_after: Annotated[
+        Reference | None, Meta(description="The last event id of the page before.")
+    ] = None
 
 
 def decode_auth_code(expected: type, value: Any) -> Secret:
-    """`dec_hook`: the payment code without the blanks that scanners and people add, wrapped so that it cannot be shown.
+    """`dec_hook`: the payment code without the blanks that scanners and people add, wrapped so that
+    it cannot be shown.
 
-    Whether any channel issues such a code is the flow's question. Raises ValueError, which never quotes the code.
+    Whether any channel issues such a code is the flow's question. Raises ValueError, which never
+    quotes the code.
     """
     if expected is not Secret:
         raise NotImplementedError(f"no rule to decode {expected.__name__}")

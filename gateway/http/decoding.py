@@ -1,8 +1,9 @@
 """Raw bytes to a struct, strictly: JSON that two readers could understand differently is refused.
 
-msgspec decodes and checks types in about a microsecond, but keeps the last of two equal keys. Equal keys are found by
-counting: an object's text holds one colon for each key and others only inside strings, so as many colons as distinct keys
-prove that no key stands there twice. Otherwise, and after every refusal, the slow reader of the standard library decides.
+msgspec decodes and checks types in about a microsecond, but keeps the last of two equal keys. Equal
+keys are found by counting: an object's text holds one colon for each key and others only inside
+strings, so as many colons as distinct keys prove that no key stands there twice. Otherwise, and
+after every refusal, the slow reader of the standard library decides.
 
 A text below is never quoted: it may be a payment code.
 """
@@ -15,7 +16,14 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import DecodeError, ValidationError
 
-from gateway.domain.errors import AmountInvalid, FieldInvalid, FieldMissing, FieldUnknown, GatewayError, Malformed
+from gateway.domain.errors import (
+    AmountInvalid,
+    FieldInvalid,
+    FieldMissing,
+    FieldUnknown,
+    GatewayError,
+    Malformed,
+)
 from gateway.http.bodies import PATTERN_MEANINGS, decode_auth_code
 from gateway.limits import QUERY_PARAMETERS_MAX, REQUEST_BODY_DEPTH_MAX
 
@@ -30,7 +38,10 @@ def decoder_of(shape: type[T]) -> msgspec.json.Decoder[T]:
 
 
 def decode_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """The struct. Raises `Malformed` (not UTF-8 JSON, equal keys, too deep), or a 422 that names the field."""
+    """The struct.
+
+    Raises `Malformed` (not UTF-8 JSON, equal keys, too deep), or a 422 that names the field.
+    """
     try:
         value = decoder.decode(body)
     except ValidationError as error:
@@ -44,7 +55,10 @@ def decode_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
 
 def decode_query(shape: type[T], query_string: str) -> T:
-    """The struct from the raw query. Raises `Malformed` for what is no query, else a 422 that names the parameter."""
+    """The struct from the raw query.
+
+    Raises `Malformed` for what is no query, else a 422 that names the parameter.
+    """
     if not query_string:
         return msgspec.convert({}, shape)
     values: dict[str, Any] = {}
@@ -59,7 +73,10 @@ def decode_query(shape: type[T], query_string: str) -> T:
 
 
 def explained(message: str) -> GatewayError:
-    """Our refusal for msgspec's: which field, and what is expected of it. Only enum errors and unknown names quote what was sent."""
+    """Our refusal for msgspec's: which field, and what is expected of it.
+
+    Only enum errors and unknown names quote what was sent.
+    """
     if unknown := _UNKNOWN.fullmatch(message):
         return FieldUnknown(field=_joined(unknown["path"], unknown["name"]))
     if message.startswith("Object contains unknown field"):
@@ -78,8 +95,12 @@ def explained(message: str) -> GatewayError:
     return FieldInvalid(PATTERN_MEANINGS.get(pattern, sentence), field=field)
 
 
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[A-Za-z0-9_.-]{1,64})`(?: - at `\$(?P<path>[^`]*)`)?")
-_MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`(?: - at `\$(?P<path>[^`]*)`)?")
+_UNKNOWN = re.compile(
+    r"Object contains unknown field `(?P<name>[A-Za-z0-9_.-]{1,64})`(?: - at `\$(?P<path>[^`]*)`)?"
+)
+_MISSING = re.compile(
+    r"Object missing required field `(?P<name>[^`]*)`(?: - at `\$(?P<path>[^`]*)`)?"
+)
 _PLACE = re.compile(r"[`$]|\[\.\.\.\]")
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _DIGITS = re.compile(r"[0-9]{1,9}")
@@ -96,9 +117,17 @@ def _plain(name: str) -> str | None:
 
 def _parameters(query_string: str) -> list[tuple[str, str]]:
     try:
-        return parse_qsl(query_string, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=QUERY_PARAMETERS_MAX)
+        return parse_qsl(
+            query_string,
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=QUERY_PARAMETERS_MAX,
+        )
     except ValueError:
-        raise Malformed(f"The query is not a list of at most {QUERY_PARAMETERS_MAX} name=value pairs in UTF-8") from None
+        raise Malformed(
+            f"The query is not a list of at most {QUERY_PARAMETERS_MAX} name=value pairs in UTF-8"
+        ) from None
 
 
 def _distinct_keys(value: Any) -> int:
@@ -112,13 +141,21 @@ def _distinct_keys(value: Any) -> int:
 
 
 def _refuse_ambiguous(body: bytes) -> None:
-    """Raise `Malformed` if the body is no JSON at all, nests too deep or holds a key twice in one object."""
+    """Raise `Malformed` if the body is no JSON at all,
+    nests too deep or holds a key twice in one object.
+    """
     try:
         value = json.loads(
-            body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_int=_unread, parse_float=_unread
+            body.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_int=_unread,
+            parse_float=_unread,
         )
     except (ValueError, RecursionError) as error:
-        raise Malformed("A key stands twice in one object" if isinstance(error, _KeyTwice) else None) from None
+        raise Malformed(
+            "A key stands twice in one object" if isinstance(error, _KeyTwice) else None
+        ) from None
     if _deeper_than(value, REQUEST_BODY_DEPTH_MAX):
         raise Malformed(f"The body nests deeper than {REQUEST_BODY_DEPTH_MAX}")
 
@@ -147,4 +184,7 @@ def _deeper_than(value: Any, levels: int) -> bool:
         return False
     if levels == 0:
         return True
-    return any(_deeper_than(each, levels - 1) for each in (value.values() if isinstance(value, dict) else value))
+    return any(
+        _deeper_than(each, levels - 1)
+        for each in (value.values() if isinstance(value, dict) else value)
+    )

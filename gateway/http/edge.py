@@ -1,8 +1,11 @@
-"""The wrapper of every route: bytes in, bytes out. Nothing else at the edge reads a socket or writes an answer.
+"""The wrapper of every route: bytes in, bytes out.
 
-Signed routes, in this order: bounded raw body → signature over it → role → freshness of our copy of the keys (writes) →
-Idempotency-Key → handler. A refusal becomes a problem; what nobody foresaw becomes a 500 without details and a log line with the
-same request_id. The payment goes on without the caller, so nothing here is cancelled when a till hangs up.
+Nothing else at the edge reads a socket or writes an answer.
+
+Signed routes, in this order: bounded raw body → signature over it → role → freshness of our copy of
+the keys (writes) → Idempotency-Key → handler. A refusal becomes a problem; what nobody foresaw
+becomes a 500 without details and a log line with the same request_id. The payment goes on without
+the caller, so nothing here is cancelled when a till hangs up.
 """
 
 import asyncio
@@ -26,7 +29,13 @@ from gateway.domain.errors import (
 from gateway.http.authentication import authenticated, permit
 from gateway.http.exchange import Answer, Call, EdgeDeps, OpenRoute, Route
 from gateway.http.problems import Internal, problem_answer
-from gateway.limits import IDEMPOTENCY_KEY_CHARS_MAX, REQUEST_BODY_BYTES_MAX, REQUEST_BODY_TIMEOUT_MS, WAIT_S_DEFAULT, WAIT_S_MAX
+from gateway.limits import (
+    IDEMPOTENCY_KEY_CHARS_MAX,
+    REQUEST_BODY_BYTES_MAX,
+    REQUEST_BODY_TIMEOUT_MS,
+    WAIT_S_DEFAULT,
+    WAIT_S_MAX,
+)
 from gateway.telemetry.metrics import REQUEST_SECONDS, REQUESTS
 from security.redaction import redact
 
@@ -74,7 +83,9 @@ def unsigned(route: OpenRoute, deps: EdgeDeps) -> WebHandler:
 
 
 def answering(work: Work, template: str, deps: EdgeDeps, *, shows_verdict: bool) -> WebHandler:
-    """`work`, measured under its route template, with every refusal and accident turned into a problem."""
+    """`work`, measured under its route template,
+    with every refusal and accident turned into a problem.
+    """
     seconds = REQUEST_SECONDS.labels(template)
     counted = {status: REQUESTS.labels(template, str(status)) for status in (200, 201)}
 
@@ -90,7 +101,9 @@ def answering(work: Work, template: str, deps: EdgeDeps, *, shows_verdict: bool)
         except Exception as error:  # noqa: BLE001 - the last line: a till gets a problem, never a broken connection
             _report(error, request_id, template)
             answer = problem_answer(Internal(), request_id, shows_verdict=shows_verdict)
-        counter = counted.get(answer.status) or counted.setdefault(answer.status, REQUESTS.labels(template, str(answer.status)))
+        counter = counted.get(answer.status) or counted.setdefault(
+            answer.status, REQUESTS.labels(template, str(answer.status))
+        )
         counter.inc()
         seconds.observe(deps.clock.monotonic() - started)
         return _response(request, answer, request_id)
@@ -99,9 +112,18 @@ def answering(work: Work, template: str, deps: EdgeDeps, *, shows_verdict: bool)
 
 
 def _report(error: Exception, request_id: str, template: str) -> None:
-    """Log the accident. The traceback goes as text: renderers that show local variables would show bodies."""
+    """Log the accident.
+
+    The traceback goes as text: renderers that show local variables would show bodies.
+    """
     trace = redact("".join(traceback.format_exception(error)))
-    log.error("request failed", request_id=request_id, route=template, error=type(error).__name__, trace=trace)
+    log.error(
+        "request failed",
+        request_id=request_id,
+        route=template,
+        error=type(error).__name__,
+        trace=trace,
+    )
 
 
 async def raw_body(request: web.Request) -> bytes:
@@ -127,7 +149,9 @@ async def raw_body(request: web.Request) -> bytes:
 
 
 def preferred_wait_s(values: Sequence[str]) -> float:
-    """`Prefer: wait=N` (RFC 7240), the first one that is said; what is no whole number of 0 to 30 seconds is ignored, as the RFC asks."""
+    """`Prefer: wait=N` (RFC 7240), the first one that is said; what is no whole number of 0 to 30
+    seconds is ignored, as the RFC asks.
+    """
     for value in values:
         if found := _WAIT.search(value):
             seconds = int(found[1])
@@ -141,7 +165,9 @@ def unmatched(allowed_for: Callable[[str], Sequence[str]], deps: EdgeDeps) -> We
     async def work(request: web.Request) -> Answer:
         allowed = ", ".join(allowed_for(request.rel_url.raw_path))
         if not allowed:
-            raise NotFound("There is no such path: /docs lists those there are (none ends with a slash)")
+            raise NotFound(
+                "There is no such path: /docs lists those there are (none ends with a slash)"
+            )
         if request.method == "OPTIONS":
             return Answer(204, b"", "", {"Allow": allowed})
         raise _WrongMethod(allowed)
@@ -189,4 +215,8 @@ def _response(request: web.Request, answer: Answer, request_id: str) -> web.Resp
     return response
 
 
-_EVERY_ANSWER = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "tillgate"}
+_EVERY_ANSWER = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Server": "tillgate",
+}

@@ -1,4 +1,6 @@
-"""The feed of events, in commit order: what webhooks may have missed can be read here, byte for byte the same."""
+"""The feed of events, in commit order: what webhooks may have missed can be read here, byte for
+byte the same.
+"""
 
 import msgspec
 
@@ -13,4 +15,13 @@ async def list_events(call: Call, deps: EdgeDeps) -> Answer:
     found = await deps.lookup.events(query.after, query.limit, call.caller)
     cursor = msgspec.json.encode(found.next_cursor)
     has_more = b"true" if found.has_more else b"false"
-    return Answer(200, b'{"data":[' + b",".join(found.rows) + b'],"next_cursor":' + cursor + b',"has_more":' + has_more + b"}")
+    return Answer(
+        200,
+        b'{"data":['
+        + b",".join(found.rows)
+        + b'],"next_cursor":'
+        + cursor
+        + b',"has_more":'
+        + has_more
+        + b"}",
+    )

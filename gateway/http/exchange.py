@@ -1,7 +1,9 @@
-"""One exchange at the edge: the route that was asked for, the call as handlers see it, the answer they give.
+"""One exchange at the edge: the route that was asked for, the call as handlers see it,
+the answer they give.
 
-Handlers know no HTTP library: they get decoded-enough parts and the flow's desks (`EdgeDeps`), and give bytes back.
-The desks are described here by what the edge calls, so that tests hand in small real ones.
+Handlers know no HTTP library: they get decoded-enough parts and the flow's desks (`EdgeDeps`), and
+give bytes back. The desks are described here by what the edge calls, so that tests hand in small
+real ones.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -36,7 +38,8 @@ class Answer(NamedTuple):
 class Call:
     """A request that was signed rightly by a key that may do this; nothing of it is decoded yet.
 
-    `idempotency_key` is "" where the route needs none; `wait_s` is how long the caller will wait for the channel.
+    `idempotency_key` is "" where the route needs none; `wait_s` is how long the caller will wait
+    for the channel.
     """
 
     caller: Caller
@@ -66,7 +69,9 @@ class Cancellation(Protocol):
 class Refunds(Protocol):
     """Gives money back."""
 
-    async def refund(self, payment_id: str, command: RefundCommand, caller: Caller, key: str, wait_s: float) -> Refunded:
+    async def refund(
+        self, payment_id: str, command: RefundCommand, caller: Caller, key: str, wait_s: float
+    ) -> Refunded:
         """The refund, new or replayed."""
         ...
 
@@ -100,9 +105,16 @@ class Lookup(Protocol):
 
 
 class Webhooks(Protocol):
-    """Where the merchant wants to be told; see `gateway.flow.webhook_endpoints.WebhookEndpoints`."""
+    """Where the merchant wants to be told: `gateway.flow.webhook_endpoints.WebhookEndpoints`."""
 
-    async def create(self, merchant_id: str, url: str, event_types: Sequence[str], concurrency: int, idempotency_key: str | None) -> Issued:
+    async def create(
+        self,
+        merchant_id: str,
+        url: str,
+        event_types: Sequence[str],
+        concurrency: int,
+        idempotency_key: str | None,
+    ) -> Issued:
         """A new endpoint with its secret, or the one this key had made, without."""
         ...
 
@@ -126,11 +138,15 @@ class Webhooks(Protocol):
         """Told again."""
         ...
 
-    async def deliveries(self, merchant_id: str, endpoint_id: str, wanted: DeliveryFilter) -> tuple[list[Delivery], bool]:
+    async def deliveries(
+        self, merchant_id: str, endpoint_id: str, wanted: DeliveryFilter
+    ) -> tuple[list[Delivery], bool]:
         """A page and whether there is more."""
         ...
 
-    async def resend(self, merchant_id: str, endpoint_id: str, event_id: str | None, dead_since: datetime | None) -> int:
+    async def resend(
+        self, merchant_id: str, endpoint_id: str, event_id: str | None, dead_since: datetime | None
+    ) -> int:
         """How many are due now."""
         ...
 
@@ -138,14 +154,18 @@ class Webhooks(Protocol):
 class CallbackDesk(Protocol):
     """Takes what channels call back with."""
 
-    async def take(self, account_id: str, headers: Mapping[str, str], body: bytes) -> CallbackAnswer:
+    async def take(
+        self, account_id: str, headers: Mapping[str, str], body: bytes
+    ) -> CallbackAnswer:
         """Verified, stored, acknowledged in the channel's own words."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether this worker should get traffic; `checks` names each thing looked at and how it stands."""
+    """Whether this worker should get traffic;
+    `checks` names each thing looked at and how it stands.
+    """
 
     ready: bool
     checks: Mapping[str, str]
@@ -175,8 +195,8 @@ OpenHandler = Callable[[web.Request, EdgeDeps], Awaitable[Answer]]
 class Described:
     """What the documents tell about a route.
 
-    `answers`: the good answers by status, as a struct or a media type. `errors`: what it refuses beyond what
-    every route of its kind does.
+    `answers`: the good answers by status, as a struct or a media type. `errors`: what it refuses
+    beyond what every route of its kind does.
     """
 
     method: str
@@ -191,8 +211,8 @@ class Described:
 class Route(Described):
     """A signed route.
 
-    `body` and `query` are structs of `bodies`; `waits`: it heeds `Prefer: wait=N`; `shows_verdict`: every problem says what the
-    cashier may do.
+    `body` and `query` are structs of `bodies`; `waits`: it heeds `Prefer: wait=N`; `shows_verdict`:
+    every problem says what the cashier may do.
     """
 
     permission: Permission
@@ -206,7 +226,9 @@ class Route(Described):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRoute(Described):
-    """An unsigned route: operations, documents, and callbacks, which channels sign in their own ways."""
+    """An unsigned route: operations, documents, and callbacks,
+    which channels sign in their own ways.
+    """
 
     handler: OpenHandler
     takes_body: bool = False

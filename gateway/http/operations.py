@@ -15,7 +15,9 @@ from gateway.http.serving import DRAINING
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """Rendered once at start-up; `content_security_policy` lets the page use its own style and nothing else."""
+    """Rendered once at start-up; `content_security_policy` lets the page use its own style and
+    nothing else.
+    """
 
     openapi: bytes
     page: bytes
@@ -40,7 +42,10 @@ async def readyz(request: web.Request, deps: EdgeDeps) -> Answer:
 
 
 async def metrics(_request: web.Request, _deps: EdgeDeps) -> Answer:
-    """Prometheus text, of all workers where they share a folder of samples. Reads files, so it is done beside the loop."""
+    """Prometheus text, of all workers where they share a folder of samples.
+
+    Reads files, so it is done beside the loop.
+    """
     return Answer(200, await asyncio.to_thread(exposition), CONTENT_TYPE_LATEST)
 
 
@@ -61,4 +66,9 @@ async def openapi_document(request: web.Request, _deps: EdgeDeps) -> Answer:
 async def docs_page(request: web.Request, _deps: EdgeDeps) -> Answer:
     """The same, for people."""
     documents = request.app[DOCUMENTS]
-    return Answer(200, documents.page, "text/html; charset=utf-8", {"Content-Security-Policy": documents.content_security_policy})
+    return Answer(
+        200,
+        documents.page,
+        "text/html; charset=utf-8",
+        {"Content-Security-Policy": documents.content_security_policy},
+    )

@@ -1,4 +1,6 @@
-"""The shapes of answers that are put together from encoded parts: they exist for the documents, nothing is encoded through them."""
+"""The shapes of answers that are put together from encoded parts: they exist for the documents,
+nothing is encoded through them.
+"""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -23,7 +25,10 @@ class RefundPage(Struct, frozen=True, kw_only=True):
 
 
 class EventResource(Struct, frozen=True, kw_only=True):
-    """One change, as it was stored: webhooks carry the same bytes. `data` is the object at that version."""
+    """One change, as it was stored: webhooks carry the same bytes.
+
+    `data` is the object at that version.
+    """
 
     type: str
     id: str
@@ -40,7 +45,9 @@ class EventsPage(Struct, frozen=True, kw_only=True):
 
 
 class WebhookEndpointResource(Struct, frozen=True, kw_only=True):
-    """Where events are posted. `event_types` null: all. `rotating_until`: until then an earlier secret signs too.
+    """Where events are posted.
+
+    `event_types` null: all. `rotating_until`: until then an earlier secret signs too.
 
     `secret` is shown when it is made, at creation and at rotation, and is null ever after.
     """
@@ -65,7 +72,10 @@ class WebhookEndpointList(Struct, frozen=True, kw_only=True):
 
 
 class DeliveryAnswer(Struct, frozen=True, kw_only=True):
-    """One try. `status` null: no answer came, and `words` says why; else they are a part of the answer's body."""
+    """One try.
+
+    `status` null: no answer came, and `words` says why; else they are a part of the answer's body.
+    """
 
     number: int
     at: datetime
@@ -75,7 +85,11 @@ class DeliveryAnswer(Struct, frozen=True, kw_only=True):
 
 
 class DeliveryResource(Struct, frozen=True, kw_only=True):
-    """One event to one endpoint. `url` null: the endpoint's own. `due_at`: the next try. `answers`: the newest tries, newest first."""
+    """One event to one endpoint.
+
+    `url` null: the endpoint's own. `due_at`: the next try. `answers`: the newest tries, newest
+    first.
+    """
 
     event_id: str
     type: str

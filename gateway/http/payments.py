@@ -1,4 +1,7 @@
-"""Payments: create, read, list, cancel. Decodes, asks the flow, encodes; every decision is the flow's."""
+"""Payments: create, read, list, cancel.
+
+Decodes, asks the flow, encodes; every decision is the flow's.
+"""
 
 from gateway.domain.errors import FieldInvalid
 from gateway.domain.payment import Payment
@@ -6,7 +9,14 @@ from gateway.domain.resources import payment_json
 from gateway.domain.web_address import web_address
 from gateway.flow.commands import OverrideCommand, PayCommand
 from gateway.flow.ports import PaymentFilter
-from gateway.http.bodies import CancelBody, NoQuery, OverrideBody, PayBody, PaymentQuery, PaymentsQuery
+from gateway.http.bodies import (
+    CancelBody,
+    NoQuery,
+    OverrideBody,
+    PayBody,
+    PaymentQuery,
+    PaymentsQuery,
+)
 from gateway.http.decoding import decode_body, decode_query, decoder_of
 from gateway.http.exchange import Answer, Call, EdgeDeps
 
@@ -27,7 +37,10 @@ async def create_payment(call: Call, deps: EdgeDeps) -> Answer:
 async def read_payment(call: Call, deps: EdgeDeps) -> Answer:
     """`GET /v1/payments/{payment_id}`: `?wait=30` answers as soon as `version` changes."""
     query = decode_query(PaymentQuery, call.query_string)
-    return Answer(200, payment_json(await deps.lookup.payment(call.path["payment_id"], call.caller, query.wait)))
+    return Answer(
+        200,
+        payment_json(await deps.lookup.payment(call.path["payment_id"], call.caller, query.wait)),
+    )
 
 
 async def list_payments(call: Call, deps: EdgeDeps) -> Answer:
@@ -51,7 +64,9 @@ async def cancel_payment(call: Call, deps: EdgeDeps) -> Answer:
     decode_query(NoQuery, call.query_string)
     if call.body:
         decode_body(_CANCEL, call.body)
-    payment: Payment = await deps.cancellation.cancel(call.path["payment_id"], call.caller, call.wait_s)
+    payment: Payment = await deps.cancellation.cancel(
+        call.path["payment_id"], call.caller, call.wait_s
+    )
     return Answer(200, payment_json(payment))
 
 
@@ -88,12 +103,19 @@ def _spelt(notify_url: str | None) -> str | None:
 def _override(body: OverrideBody | None) -> OverrideCommand | None:
     if body is None:
         return None
-    return OverrideCommand(payment_id=body.payment_id, supervisor_id=body.supervisor_id, reason=body.reason)
+    return OverrideCommand(
+        payment_id=body.payment_id, supervisor_id=body.supervisor_id, reason=body.reason
+    )
 
 
 def page(objects: list[bytes], *, has_more: bool) -> Answer:
     """`{data, has_more}` out of objects that are encoded already."""
-    return Answer(200, b'{"data":[' + b",".join(objects) + (b'],"has_more":true}' if has_more else b'],"has_more":false}'))
+    return Answer(
+        200,
+        b'{"data":['
+        + b",".join(objects)
+        + (b'],"has_more":true}' if has_more else b'],"has_more":false}'),
+    )
 
 
 _PAY = decoder_of(PayBody)

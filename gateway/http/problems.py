@@ -1,4 +1,5 @@
-"""What a refusal looks like: RFC 9457 `application/problem+json`, made from the error tree of `gateway.domain.errors`.
+"""What a refusal looks like: RFC 9457 `application/problem+json`,
+made from the error tree of `gateway.domain.errors`.
 
 `python -m gateway.http.problems` prints docs/errors.md, which a test compares with the tree.
 """
@@ -33,7 +34,9 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Internal(GatewayError):
-    """Something broke on our side; how far the request got is not known, so nobody may charge again on its account."""
+    """Something broke on our side; how far the request got is not known, so nobody may charge again
+    on its account.
+    """
 
     verdict = "do_not_charge_again"
     title = "Something went wrong on our side: report the request_id"
@@ -59,7 +62,12 @@ def problem_of(error: GatewayError, request_id: str, *, shows_verdict: bool) -> 
 def problem_answer(error: GatewayError, request_id: str, *, shows_verdict: bool = False) -> Answer:
     """The answer, with `Retry-After` where waiting helps."""
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
-    return Answer(error.http_status, _encode(problem_of(error, request_id, shows_verdict=shows_verdict)), PROBLEM_JSON, headers)
+    return Answer(
+        error.http_status,
+        _encode(problem_of(error, request_id, shows_verdict=shows_verdict)),
+        PROBLEM_JSON,
+        headers,
+    )
 
 
 _encode = msgspec.json.Encoder().encode
@@ -74,22 +82,30 @@ def errors_page() -> str:
     lines = [
         "# Errors",
         "",
-        "<!-- Written by `python -m gateway.http.problems`; a test compares it with the error tree. -->",
+        (
+            "<!-- Written by `python -m gateway.http.problems`; "
+            "a test compares it with the error tree. -->"
+        ),
         "",
-        "Every refusal is `application/problem+json` (RFC 9457) with a stable `code`. *Again* says whether the very same request with the",
-        "very same `Idempotency-Key` may simply be sent again. The verdict stands in problems of `POST /v1/payments`, and wherever a",
-        "payment is carried, which then has the word.",
+        "Every refusal is `application/problem+json` (RFC 9457) with a stable `code`. *Again* says",
+        "whether the very same request with the very same `Idempotency-Key` may simply be sent",
+        "again. The verdict stands in problems of `POST /v1/payments`, and wherever a payment is",
+        "carried, which then has the word.",
         "",
         "| status | code | what it means | 含义 | again | verdict |",
         "|---|---|---|---|---|---|",
     ]
     for leaf in sorted(documented(), key=lambda each: each.http_status):
         again = "yes" if leaf.sendable_again else "no"
-        lines.append(f"| {leaf.http_status} | `{leaf.code}` | {leaf.title} | {leaf.zh} | {again} | `{leaf.verdict}` |")
+        lines.append(
+            f"| {leaf.http_status} | `{leaf.code}` | {leaf.title} | {leaf.zh} | {again} | "
+            f"`{leaf.verdict}` |"
+        )
     lines += [
         "",
-        "`store_unavailable` means that nothing was sent, except when its verdict is `do_not_charge_again`: then the payment may have been",
-        "accepted, and the same request with the same key shows its state. So it is always safe to send that request again.",
+        "`store_unavailable` means that nothing was sent, except when its verdict is",
+        "`do_not_charge_again`: then the payment may have been accepted, and the same request with",
+        "the same key shows its state. So it is always safe to send that request again.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -10,14 +10,25 @@ from gateway.http.payments import REPLAYED, page
 
 
 async def create_refund(call: Call, deps: EdgeDeps) -> Answer:
-    """`POST /v1/payments/{payment_id}/refunds`: 201 the first time, 200 with `Idempotency-Replayed: true` again."""
+    """`POST /v1/payments/{payment_id}/refunds`:
+    201 the first time, 200 with `Idempotency-Replayed: true` again.
+    """
     decode_query(NoQuery, call.query_string)
     body = decode_body(_REFUND, call.body)
-    command = RefundCommand(refund_no=body.refund_no, amount=body.amount, reason=body.reason, operator_id=body.operator_id)
-    refunded = await deps.refunds.refund(call.path["payment_id"], command, call.caller, call.idempotency_key, call.wait_s)
+    command = RefundCommand(
+        refund_no=body.refund_no,
+        amount=body.amount,
+        reason=body.reason,
+        operator_id=body.operator_id,
+    )
+    refunded = await deps.refunds.refund(
+        call.path["payment_id"], command, call.caller, call.idempotency_key, call.wait_s
+    )
     if refunded.replayed:
         return Answer(200, refund_json(refunded.refund), headers=REPLAYED)
-    return Answer(201, refund_json(refunded.refund), headers={"Location": f"/v1/refunds/{refunded.refund.id}"})
+    return Answer(
+        201, refund_json(refunded.refund), headers={"Location": f"/v1/refunds/{refunded.refund.id}"}
+    )
 
 
 async def read_refund(call: Call, deps: EdgeDeps) -> Answer:

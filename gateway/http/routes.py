@@ -296,10 +296,18 @@ OPEN_ROUTES: tuple[OpenRoute, ...] = (
         title_en="A channel tells us the result",
         title_zh="渠道回调",
         takes_body=True,
-        answers=dict.fromkeys((200, 204, 400, 401), "*/*"),  # taken or refused, in each channel's own words
+        # Taken or refused, in each channel's own words.
+        answers=dict.fromkeys((200, 204, 400, 401), "*/*"),
         errors=(NotFound, StoreUnavailable),
     ),
-    OpenRoute(method="GET", path="/healthz", handler=healthz, title_en="Alive", title_zh="存活检查", answers={200: AliveResource}),
+    OpenRoute(
+        method="GET",
+        path="/healthz",
+        handler=healthz,
+        title_en="Alive",
+        title_zh="存活检查",
+        answers={200: AliveResource},
+    ),
     OpenRoute(
         method="GET",
         path="/readyz",
@@ -309,7 +317,12 @@ OPEN_ROUTES: tuple[OpenRoute, ...] = (
         answers={200: ReadinessResource, 503: ReadinessResource},
     ),
     OpenRoute(
-        method="GET", path="/metrics", handler=metrics, title_en="Prometheus metrics", title_zh="监控指标", answers={200: "text/plain"}
+        method="GET",
+        path="/metrics",
+        handler=metrics,
+        title_en="Prometheus metrics",
+        title_zh="监控指标",
+        answers={200: "text/plain"},
     ),
     OpenRoute(
         method="GET",
@@ -319,5 +332,12 @@ OPEN_ROUTES: tuple[OpenRoute, ...] = (
         title_zh="接口描述文件",
         answers={200: "application/json"},
     ),
-    OpenRoute(method="GET", path="/docs", handler=docs_page, title_en="This page", title_zh="本页", answers={200: "text/html"}),
+    OpenRoute(
+        method="GET",
+        path="/docs",
+        handler=docs_page,
+        title_en="This page",
+        title_zh="本页",
+        answers={200: "text/html"},
+    ),
 )

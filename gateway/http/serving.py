@@ -1,7 +1,8 @@
 """One worker's HTTP server and its way to end without a failed request.
 
-Closing idle connections at once loses the requests that are already on their way on them, so the server drains:
-it stops accepting, goes on answering on open connections with `Connection: close` for a moment, and only then closes.
+Closing idle connections at once loses the requests that are already on their way on them, so the
+server drains: it stops accepting, goes on answering on open connections with `Connection: close`
+for a moment, and only then closes.
 """
 
 import asyncio
@@ -17,7 +18,9 @@ from gateway.limits import DRAIN_GRACE_S, DRAIN_REQUESTS_S, LISTEN_BACKLOG
 log = logging.getLogger("tillgate.serving")
 
 DRAINING = web.AppKey("DRAINING", asyncio.Event)
-"""Set once the worker is asked to stop: `/readyz` answers 503, long polls answer with what they have."""
+"""Set once the worker is asked to stop:
+`/readyz` answers 503, long polls answer with what they have.
+"""
 
 
 async def serve_until(
@@ -29,7 +32,9 @@ async def serve_until(
     on_draining: Callable[[], None] = lambda: None,
     drain_grace_s: float = DRAIN_GRACE_S,
 ) -> None:
-    """Serve `app` on a socket that somebody else bound, until `stop`; then drain and return. Closes this process's copy of the socket.
+    """Serve `app` on a socket that somebody else bound, until `stop`; then drain and return.
+
+    Closes this process's copy of the socket.
 
     `app` must not be frozen yet. `on_started` is called when requests are accepted.
     """
@@ -37,7 +42,13 @@ async def serve_until(
     draining = asyncio.Event()
     app[DRAINING] = draining
     app.on_response_prepare.append(_say_goodbye)
-    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=DRAIN_REQUESTS_S, access_log=None, auto_decompress=False)
+    runner = web.AppRunner(
+        app,
+        handle_signals=False,
+        shutdown_timeout=DRAIN_REQUESTS_S,
+        access_log=None,
+        auto_decompress=False,
+    )
     await runner.setup()
     try:
         site = web.SockSite(runner, listening, backlog=LISTEN_BACKLOG)
@@ -54,7 +65,11 @@ async def serve_until(
 
 
 def without_foreign_bytes(record: logging.LogRecord) -> bool:
-    """A logging filter. What is not HTTP is told in one line, without a traceback and without its bytes, which aiohttp's errors quote."""
+    """A logging filter.
+
+    What is not HTTP is told in one line, without a traceback and without its bytes, which aiohttp's
+    errors quote.
+    """
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):
         record.msg = f"refused what is not HTTP ({type(error).__name__}) from %s"
@@ -64,7 +79,9 @@ def without_foreign_bytes(record: logging.LogRecord) -> bool:
 
 
 async def _say_goodbye(request: web.Request, response: web.StreamResponse) -> None:
-    """While draining, every answer tells its client to connect anew (aiohttp has built the headers before this signal)."""
+    """While draining, every answer tells its client to connect anew (aiohttp has built the headers
+    before this signal).
+    """
     if request.config_dict[DRAINING].is_set():
         response.force_close()
         response.headers["Connection"] = "close"

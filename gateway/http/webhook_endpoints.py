@@ -1,29 +1,52 @@
-"""Webhook endpoints: create, list, read, rotate, disable, enable, deliveries, resend. Decodes, asks the flow, encodes."""
+"""Webhook endpoints: create, list, read, rotate, disable, enable, deliveries, resend.
+
+Decodes, asks the flow, encodes.
+"""
 
 import msgspec
 
 from gateway.flow.webhook_endpoints import Delivery, DeliveryFilter, Endpoint, Issued
-from gateway.http.bodies import DeliveriesQuery, NoQuery, NothingBody, ResendBody, WebhookEndpointBody
+from gateway.http.bodies import (
+    DeliveriesQuery,
+    NoQuery,
+    NothingBody,
+    ResendBody,
+    WebhookEndpointBody,
+)
 from gateway.http.decoding import decode_body, decode_query, decoder_of
 from gateway.http.exchange import Answer, Call, EdgeDeps
-from gateway.http.pages import DeliveryAnswer, DeliveryResource, ResentResource, WebhookEndpointResource
+from gateway.http.pages import (
+    DeliveryAnswer,
+    DeliveryResource,
+    ResentResource,
+    WebhookEndpointResource,
+)
 from gateway.http.payments import REPLAYED, page
 
 
 async def create_webhook_endpoint(call: Call, deps: EdgeDeps) -> Answer:
-    """`POST /v1/webhook-endpoints`: 201 with the secret the first time; 200 without it again (a lost secret is rotated)."""
+    """`POST /v1/webhook-endpoints`: 201 with the secret the first time; 200 without it again (a
+    lost secret is rotated).
+    """
     decode_query(NoQuery, call.query_string)
     body = decode_body(_ENDPOINT, call.body)
-    issued = await deps.webhooks.create(call.caller.merchant_id, body.url, body.event_types, body.concurrency, call.idempotency_key)
+    issued = await deps.webhooks.create(
+        call.caller.merchant_id, body.url, body.event_types, body.concurrency, call.idempotency_key
+    )
     if issued.secret is None:
         return Answer(200, _issued(issued), headers=REPLAYED)
-    return Answer(201, _issued(issued), headers={"Location": f"/v1/webhook-endpoints/{issued.endpoint.id}"})
+    return Answer(
+        201, _issued(issued), headers={"Location": f"/v1/webhook-endpoints/{issued.endpoint.id}"}
+    )
 
 
 async def list_webhook_endpoints(call: Call, deps: EdgeDeps) -> Answer:
     """`GET /v1/webhook-endpoints`: all of them, oldest first."""
     decode_query(NoQuery, call.query_string)
-    return page([_shown(endpoint) for endpoint in await deps.webhooks.endpoints(call.caller.merchant_id)], has_more=False)
+    return page(
+        [_shown(endpoint) for endpoint in await deps.webhooks.endpoints(call.caller.merchant_id)],
+        has_more=False,
+    )
 
 
 async def read_webhook_endpoint(call: Call, deps: EdgeDeps) -> Answer:
@@ -33,13 +56,15 @@ async def read_webhook_endpoint(call: Call, deps: EdgeDeps) -> Answer:
 
 
 async def rotate_webhook_secret(call: Call, deps: EdgeDeps) -> Answer:
-    """`POST /v1/webhook-endpoints/{endpoint_id}/rotate-secret`: the endpoint with its new secret; safe to repeat."""
+    """`POST /v1/webhook-endpoints/{endpoint_id}/rotate-secret`: the endpoint with its new secret;
+    safe to repeat.
+    """
     _nothing_said(call)
     return Answer(200, _issued(await deps.webhooks.rotate(*_named(call))))
 
 
 async def disable_webhook_endpoint(call: Call, deps: EdgeDeps) -> Answer:
-    """`POST /v1/webhook-endpoints/{endpoint_id}/disable`: what waits for it becomes dead letters."""
+    """`POST /v1/webhook-endpoints/{endpoint_id}/disable`: what waits becomes dead letters."""
     _nothing_said(call)
     return Answer(200, _shown(await deps.webhooks.disable(*_named(call))))
 
@@ -51,15 +76,24 @@ async def enable_webhook_endpoint(call: Call, deps: EdgeDeps) -> Answer:
 
 
 async def list_deliveries(call: Call, deps: EdgeDeps) -> Answer:
-    """`GET /v1/webhook-endpoints/{endpoint_id}/deliveries`: what became of each event, and what was answered."""
+    """`GET /v1/webhook-endpoints/{endpoint_id}/deliveries`:
+    what became of each event, and what was answered.
+    """
     query = decode_query(DeliveriesQuery, call.query_string)
-    wanted = DeliveryFilter(event_id=query.event_id, state=query.state, limit=query.limit, starting_after=query.starting_after)
+    wanted = DeliveryFilter(
+        event_id=query.event_id,
+        state=query.state,
+        limit=query.limit,
+        starting_after=query.starting_after,
+    )
     found, has_more = await deps.webhooks.deliveries(*_named(call), wanted)
     return page([_delivery(each) for each in found], has_more=has_more)
 
 
 async def resend_webhooks(call: Call, deps: EdgeDeps) -> Answer:
-    """`POST /v1/webhook-endpoints/{endpoint_id}/resend`: one event, or the dead letters since a time."""
+    """`POST /v1/webhook-endpoints/{endpoint_id}/resend`:
+    one event, or the dead letters since a time.
+    """
     decode_query(NoQuery, call.query_string)
     body = decode_body(_RESEND, call.body)
     resent = await deps.webhooks.resend(*_named(call), body.event_id, body.dead_since)
@@ -115,7 +149,13 @@ def _delivery(delivery: Delivery) -> bytes:
             created_at=delivery.created_at,
             due_at=delivery.due_at,
             answers=tuple(
-                DeliveryAnswer(number=each.number, at=each.at, status=each.status, words=each.words, took_ms=each.took_ms)
+                DeliveryAnswer(
+                    number=each.number,
+                    at=each.at,
+                    status=each.status,
+                    words=each.words,
+                    took_ms=each.took_ms,
+                )
                 for each in delivery.answers
             ),
         )

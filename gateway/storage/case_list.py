@@ -1,4 +1,7 @@
-"""What people have to look at, read: the cases that `gateway.storage.inbox` opened. Closing one with a verdict is the flow's."""
+"""What people have to look at, read: the cases that `gateway.storage.inbox` opened.
+
+Closing one with a verdict is the flow's.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,12 @@ from gateway.storage.reader import Reader
 
 CASES_MAX: Final = 200  # a screenful several times over; older ones wait until these are closed
 
-_COLUMNS = "merchant_id, id, kind, object_id, evidence::text AS evidence, opened_at, closed_at, closed_by, reason"
-LIST = f"""SELECT {_COLUMNS} FROM "case" WHERE ($1::text IS NULL OR merchant_id = $1) AND ($2 OR closed_at IS NULL)
+_COLUMNS = (
+    "merchant_id, id, kind, object_id, evidence::text AS evidence, opened_at, closed_at, "
+    "closed_by, reason"
+)
+LIST = f"""SELECT {_COLUMNS} FROM "case"
+WHERE ($1::text IS NULL OR merchant_id = $1) AND ($2 OR closed_at IS NULL)
 ORDER BY opened_at DESC LIMIT {CASES_MAX}"""
 ONE = f"""SELECT {_COLUMNS} FROM "case" WHERE id = $1"""
 
@@ -36,7 +43,9 @@ class CaseListing:
 class CaseList(Reader):
     """Reads cases."""
 
-    async def cases(self, merchant_id: str | None = None, *, closed_too: bool = False) -> list[CaseListing]:
+    async def cases(
+        self, merchant_id: str | None = None, *, closed_too: bool = False
+    ) -> list[CaseListing]:
         """Newest first, at most CASES_MAX."""
         return [_case(dict(row)) for row in await self._fetch(LIST, merchant_id, closed_too)]
 

@@ -1,6 +1,9 @@
-"""Claims in Redis: they save work and decide nothing. Bounded to 50 ms; after three failures Redis is left alone for a second.
+"""Claims in Redis: they save work and decide nothing.
 
-One batcher sends what many callers ask in one pipeline: a command of its own costs four times as much.
+Bounded to 50 ms; after three failures Redis is left alone for a second.
+
+One batcher sends what many callers ask in one pipeline: a command of its own costs four times as
+much.
 """
 
 from __future__ import annotations
@@ -14,13 +17,22 @@ import structlog
 from redis.exceptions import RedisError
 
 from gateway.clock import Clock
-from gateway.limits import CLAIM_TTL_MS, REDIS_FAILURES_MAX, REDIS_REST_MS, REDIS_STATE_TIMEOUT_MS, REDIS_TIMEOUT_MS
+from gateway.limits import (
+    CLAIM_TTL_MS,
+    REDIS_FAILURES_MAX,
+    REDIS_REST_MS,
+    REDIS_STATE_TIMEOUT_MS,
+    REDIS_TIMEOUT_MS,
+)
 from gateway.telemetry.metrics import CLAIMS
 
 log = structlog.get_logger("tillgate.redis")
 
-# Only the holder of the token may let go: the key may have expired and belong to somebody else by now.
-COMPARE_AND_DELETE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+# Only the holder of the token may let go: the key may have expired and belong to somebody else by
+# now.
+COMPARE_AND_DELETE = (
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -33,7 +45,9 @@ class RedisClaims:
     """`gateway.flow.ports.Claims`."""
 
     def __init__(self, url: str, clock: Clock, *, timeout_ms: int = REDIS_TIMEOUT_MS) -> None:
-        pool = redis.asyncio.BlockingConnectionPool.from_url(url, max_connections=4, timeout=timeout_ms / 1000)
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
+            url, max_connections=4, timeout=timeout_ms / 1000
+        )
         self._redis: redis.asyncio.Redis = redis.asyncio.Redis(connection_pool=pool)
         self._clock, self._timeout_s = clock, timeout_ms / 1000
         self._asked: list[_Asked] = []

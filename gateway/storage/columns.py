@@ -1,6 +1,8 @@
-"""Columns and their types, once: the statements of the group writer and the readers are built from these tuples.
+"""Columns and their types, once: the statements of the group writer and the readers are built
+from these tuples.
 
-A record travels as the JSON of its own struct, whose fields have the columns' names (`json_to_recordset`).
+A record travels as the JSON of its own struct, whose fields have the columns' names
+(`json_to_recordset`).
 """
 
 from __future__ import annotations
@@ -19,12 +21,14 @@ class Columns(NamedTuple):
         return ", ".join(prefix + name for name in self.names)
 
     def recordset(self, parameter: int, alias: str, *more: str) -> str:
-        """`json_to_recordset($n) AS alias(a text, ...)`; `more` are further columns of the record."""
+        """`json_to_recordset($n) AS alias(a text, ...)`; `more` are its further columns."""
         return f"json_to_recordset(${parameter}::json) AS {alias}({self.typed(*more)})"
 
     def typed(self, *more: str) -> str:
         """`a text, b int`, and `more`."""
-        return ", ".join([*(f"{name} {kind}" for name, kind in zip(self.names, self.types, strict=True)), *more])
+        return ", ".join(
+            [*(f"{name} {kind}" for name, kind in zip(self.names, self.types, strict=True)), *more]
+        )
 
     def assigned(self, source: str, skip: frozenset[str]) -> str:
         """`a = source.a, ...` for an UPDATE, without the columns in `skip`."""
@@ -39,7 +43,9 @@ def columns(text: str) -> Columns:
 
 def joined(*groups: Columns) -> Columns:
     """Several groups side by side."""
-    return Columns(tuple(n for g in groups for n in g.names), tuple(t for g in groups for t in g.types))
+    return Columns(
+        tuple(n for g in groups for n in g.names), tuple(t for g in groups for t in g.types)
+    )
 
 
 CLAIM = columns("""

@@ -1,4 +1,6 @@
-"""Connections to Postgres: how they are opened, and which errors mean "nothing was written" and which "we cannot know"."""
+"""Connections to Postgres: how they are opened, and which errors mean "nothing was written" and
+which "we cannot know".
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,12 @@ from typing import Any
 
 import asyncpg
 
-from gateway.limits import READ_CONNECTIONS_MAX, STATEMENT_TIMEOUT_MS, STORE_ANSWER_TIMEOUT_MS, TRANSACTION_CONNECTIONS_MAX
+from gateway.limits import (
+    READ_CONNECTIONS_MAX,
+    STATEMENT_TIMEOUT_MS,
+    STORE_ANSWER_TIMEOUT_MS,
+    TRANSACTION_CONNECTIONS_MAX,
+)
 
 CONNECT_TIMEOUT_S = 2.0  # a local or same-zone server answers in milliseconds
 ANSWER_TIMEOUT_S = STORE_ANSWER_TIMEOUT_MS / 1000
@@ -20,12 +27,15 @@ _SETTINGS = {
     "synchronous_commit": "on",
     "timezone": "UTC",
     "jit": "off",  # our statements run in a millisecond; compiling them takes fifty
-    "enable_seqscan": "off",  # every statement of ours has its index; a plan made while a table was new must not scan it for ever
+    # Every statement of ours has its index; a plan made while a table was new must not scan it for
+    # ever.
+    "enable_seqscan": "off",
     "enable_hashjoin": "off",  # nor read it whole to find the handful of rows a statement is about
     "enable_mergejoin": "off",
 }
 _WRITING = _SETTINGS | {
-    "plan_cache_mode": "force_generic_plan",  # planning the big statements anew costs more than running them
+    # Planning the big statements anew costs more than running them.
+    "plan_cache_mode": "force_generic_plan",
 }
 
 # The server is not there, or not yet: no statement was handed over.
@@ -39,7 +49,8 @@ UNREACHABLE = (
     asyncpg.AdminShutdownError,
     asyncpg.InternalClientError,
 )
-# The statement was handed over and the connection broke, or we stopped waiting: it may have been committed.
+# The statement was handed over and the connection broke, or we stopped waiting: it may have been
+# committed.
 REPLY_LOST = (
     OSError,
     TimeoutError,
@@ -49,10 +60,11 @@ REPLY_LOST = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,
-    asyncpg.InternalClientError,  # the last words of a killed server come at a moment the protocol does not know
+    # The last words of a killed server come at a moment the protocol does not know.
+    asyncpg.InternalClientError,
 )
-# Rolled back by the server, which waited too long for a lock or for itself, or cannot write now (full disk, failed I/O, a standby):
-# sending it again at once would end the same way.
+# Rolled back by the server, which waited too long for a lock or for itself, or cannot write now
+# (full disk, failed I/O, a standby): sending it again at once would end the same way.
 GAVE_UP = (
     asyncpg.QueryCanceledError,
     asyncpg.LockNotAvailableError,
@@ -60,24 +72,35 @@ GAVE_UP = (
     asyncpg.PostgresSystemError,
     asyncpg.ReadOnlySQLTransactionError,
 )
-# SQLSTATE classes of what the server refuses in itself: values, constraints, and what our own triggers raise.
+# SQLSTATE classes of what the server refuses in itself: values, constraints, and what our own
+# triggers raise.
 REFUSED_CLASSES = frozenset({"22", "23", "TG"})
 # Rolled back by the server, safe to send again.
 COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
 async def connect(dsn: str, *, writing: bool = False) -> asyncpg.Connection[Any]:
-    """One connection with our settings, for readers or for the group writer. Raises one of `UNREACHABLE`."""
+    """One connection with our settings, for readers or for the group writer.
+
+    Raises one of `UNREACHABLE`.
+    """
     settings = _WRITING if writing else _SETTINGS
-    return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=ANSWER_TIMEOUT_S, server_settings=settings)
+    return await asyncpg.connect(
+        dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=ANSWER_TIMEOUT_S, server_settings=settings
+    )
 
 
 async def _keep(_: Any) -> None:
-    """No RESET on release: readers run single statements and change no session state; a reset is a round trip."""
+    """No RESET on release: readers run single statements and change no session state;
+    a reset is a round trip.
+    """
 
 
 async def read_pool(dsn: str) -> asyncpg.Pool[Any]:
-    """The pool of the readers. Opens no connection until one is asked for, so that a worker starts while Postgres is down."""
+    """The pool of the readers.
+
+    Opens no connection until one is asked for, so that a worker starts while Postgres is down.
+    """
     pool = asyncpg.create_pool(
         dsn,
         min_size=0,
@@ -92,7 +115,10 @@ async def read_pool(dsn: str) -> asyncpg.Pool[Any]:
 
 
 async def transaction_pool(dsn: str) -> asyncpg.Pool[Any]:
-    """The pool of the few transactions of several statements. A connection that fails in one is terminated, never given back."""
+    """The pool of the few transactions of several statements.
+
+    A connection that fails in one is terminated, never given back.
+    """
     pool = asyncpg.create_pool(
         dsn,
         min_size=0,

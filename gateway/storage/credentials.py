@@ -1,6 +1,8 @@
-"""A channel account's credentials: JSON, validated against the channel's own struct, sealed at rest, shown without secrets.
+"""A channel account's credentials: JSON, validated against the channel's own struct, sealed at
+rest, shown without secrets.
 
-The plaintext that is sealed is the JSON text as it was given; local channels (cash) have none, and seal `{}`.
+The plaintext that is sealed is the JSON text as it was given; local channels (cash) have none, and
+seal `{}`.
 """
 
 from __future__ import annotations
@@ -41,7 +43,10 @@ def decoded(manifest: Manifest, text: bytes) -> Any:
     try:
         if manifest.credentials is None:
             if msgspec.json.decode(text) != {}:
-                raise CredentialsInvalid(f"channel {manifest.channel} settles here and takes no credentials: leave them out")
+                raise CredentialsInvalid(
+                    f"channel {manifest.channel} settles here and takes no credentials: "
+                    f"leave them out"
+                )
             return None
         return msgspec.json.decode(text, type=manifest.credentials, dec_hook=decode_hook)
     except msgspec.DecodeError as error:
@@ -62,14 +67,18 @@ def shown(credentials: Any) -> dict[str, Any]:
 
 
 def refuse_unsafe_addresses(credentials: Any, *, allow_loopback: bool) -> None:
-    """Money orders go over TLS; this machine (plain http too) is for the sandbox only. Raises CredentialsInvalid."""
+    """Money orders go over TLS; this machine (plain http too) is for the sandbox only.
+
+    Raises CredentialsInvalid.
+    """
     if credentials is None or allow_loopback:
         return
     for name, value in shown(credentials).items():
         if isinstance(value, str) and value.startswith("http://"):
             host = urlsplit(value).hostname
             raise CredentialsInvalid(
-                f"{name} is plain http (to {host}): write https://…, or set TILLGATE_ALLOW_LOOPBACK_CHANNELS=yes to use the sandbox"
+                f"{name} is plain http (to {host}): "
+                f"write https://…, or set TILLGATE_ALLOW_LOOPBACK_CHANNELS=yes to use the sandbox"
             )
 
 

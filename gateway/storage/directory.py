@@ -1,11 +1,13 @@
 """The in-memory snapshot of who may ask and over which accounts, refreshed by delta from Postgres.
 
-One statement returns the rows changed since the previous snapshot *and* the new snapshot's xmin: everything an older,
-still running transaction will commit has `changed_xid` at or above that xmin, so the next delta sees it. Rows in the
-overlap come again and change nothing. Rows are never deleted (keys are revoked, accounts disabled), so a delta is enough.
+One statement returns the rows changed since the previous snapshot *and* the new snapshot's xmin:
+everything an older, still running transaction will commit has `changed_xid` at or above that xmin,
+so the next delta sees it. Rows in the overlap come again and change nothing. Rows are never deleted
+(keys are revoked, accounts disabled), so a delta is enough.
 
-It reads over a connection of its own: busy readers must not age the directory. Opening secrets and reading RSA keys takes
-milliseconds a row and happens in a thread; the event loop only swaps finished entries in.
+It reads over a connection of its own: busy readers must not age the directory. Opening secrets and
+reading RSA keys takes milliseconds a row and happens in a thread; the event loop only swaps
+finished entries in.
 """
 
 from __future__ import annotations
@@ -34,7 +36,13 @@ from gateway.limits import (
     SEND_DEADLINE_MS,
 )
 from gateway.storage.connections import REPLY_LOST, UNREACHABLE, connect, discard
-from gateway.storage.credentials import account_about, decoded, key_about, profile_of, refuse_unsafe_addresses
+from gateway.storage.credentials import (
+    account_about,
+    decoded,
+    key_about,
+    profile_of,
+    refuse_unsafe_addresses,
+)
 from gateway.telemetry.metrics import ACCOUNTS_LEFT_OUT, SNAPSHOT_AGE
 from security.redaction import redact
 from security.secret import Secret
@@ -43,29 +51,37 @@ from security.vault import Vault
 log = logging.getLogger("tillgate.directory")
 
 EVERYTHING = "0"  # transaction 0 does not exist: every row changed after it
-OLD_CALLS_END_S = (SEND_DEADLINE_MS + CALL_TIMEOUT_MS) / 1000  # whoever was given a replaced account has finished its call by then
+# Whoever was given a replaced account has finished its call by then.
+OLD_CALLS_END_S = (SEND_DEADLINE_MS + CALL_TIMEOUT_MS) / 1000
 
 DELTA = """
-SELECT 'snapshot' AS kind, pg_snapshot_xmin(pg_current_snapshot())::text AS id, '' AS merchant_id, NULL AS store_id,
-       NULL AS terminal_id, '' AS label, 0 AS priority, true AS live, ''::bytea AS sealed, NULL AS drained
+SELECT 'snapshot' AS kind, pg_snapshot_xmin(pg_current_snapshot())::text AS id, '' AS merchant_id,
+       NULL AS store_id, NULL AS terminal_id, '' AS label, 0 AS priority, true AS live,
+       ''::bytea AS sealed, NULL AS drained
 UNION ALL
-SELECT 'store', id, merchant_id, NULL, NULL, '', 0, true, '', NULL FROM store WHERE changed_xid >= $1::text::xid8
+SELECT 'store', id, merchant_id, NULL, NULL, '', 0, true, '', NULL
+FROM store WHERE changed_xid >= $1::text::xid8
 UNION ALL
 SELECT 'key', id, merchant_id, store_id, terminal_id, role, 0, revoked_at IS NULL, sealed, NULL
 FROM api_key WHERE changed_xid >= $1::text::xid8
 UNION ALL
-SELECT 'account', id, merchant_id, store_id, NULL, channel, priority, enabled, sealed, drained_reason
+SELECT 'account', id, merchant_id, store_id, NULL, channel, priority, enabled, sealed,
+       drained_reason
 FROM channel_account WHERE changed_xid >= $1::text::xid8
 UNION ALL
-SELECT 'restored', id::text, '', NULL, NULL, lost_from::text || '/' || begun_at::text, 0, ended_at IS NULL, '', NULL
+SELECT 'restored', id::text, '', NULL, NULL, lost_from::text || '/' || begun_at::text, 0,
+       ended_at IS NULL, '', NULL
 FROM restored WHERE changed_xid >= $1::text::xid8
 UNION ALL
-SELECT 'webhook', id, merchant_id, NULL, NULL, origin, 0, enabled, '', NULL FROM webhook_endpoint WHERE changed_xid >= $1::text::xid8
+SELECT 'webhook', id, merchant_id, NULL, NULL, origin, 0, enabled, '', NULL
+FROM webhook_endpoint WHERE changed_xid >= $1::text::xid8
 UNION ALL
-SELECT 'rules', merchant_id || '/' || coalesce(store_id, ''), merchant_id, store_id, NULL, rules::text, version, true, '', NULL
+SELECT 'rules', merchant_id || '/' || coalesce(store_id, ''), merchant_id, store_id, NULL,
+       rules::text, version, true, '', NULL
 FROM rule_set r WHERE changed_xid >= $1::text::xid8 AND NOT EXISTS (
     SELECT FROM rule_set n
-    WHERE n.merchant_id = r.merchant_id AND coalesce(n.store_id, '') = coalesce(r.store_id, '') AND n.version > r.version
+    WHERE n.merchant_id = r.merchant_id AND coalesce(n.store_id, '') = coalesce(r.store_id, '')
+      AND n.version > r.version
 )
 """
 
@@ -80,7 +96,9 @@ class Transport(ChannelTransport, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One row of the delta; `label` is a key's role, an account's channel, an endpoint's origin or the text of a rule set."""
+    """One row of the delta; `label` is a key's role, an account's channel, an endpoint's origin or
+    the text of a rule set.
+    """
 
     kind: str
     id: str
@@ -107,7 +125,8 @@ class _Ready:
 class SnapshotDirectory:
     """`gateway.flow.ports.Directory` on PostgreSQL.
 
-    `new_transport` makes one transport for one account. `public_url`: where channels reach us (None: no callbacks are asked for).
+    `new_transport` makes one transport for one account. `public_url`: where channels reach us
+    (None: no callbacks are asked for).
     """
 
     def __init__(
@@ -139,16 +158,21 @@ class SnapshotDirectory:
         self._accounts: dict[str, Account] = {}
         self._of_merchant: dict[str, dict[str, Account]] = {}
         self._rules: dict[tuple[str, str | None], RuleSet] = {}  # by merchant and store
-        self._restored: dict[str, list[datetime]] = {}  # while "restored" mode stands: from when the books lack something, its begin
-        self._endpoints: dict[str, dict[str, str]] = {}  # merchant -> enabled webhook endpoint -> origin
+        # While "restored" mode stands: from when the books lack something, its begin.
+        self._restored: dict[str, list[datetime]] = {}
+        # By merchant: enabled webhook endpoint -> origin.
+        self._endpoints: dict[str, dict[str, str]] = {}
         self._ranked: dict[str, tuple[Account, ...]] = {}
         self._transports: dict[str, Transport] = {}
         self._problems: dict[str, tuple[str, str]] = {}
 
-    # -- life ------------------------------------------------------------------------------------------------------
+    # -- life --------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Read everything and keep it fresh. Works before Postgres does: then it is empty and not `fresh()`."""
+        """Read everything and keep it fresh.
+
+        Works before Postgres does: then it is empty and not `fresh()`.
+        """
         await self._try_refresh()
         self._refreshing = asyncio.create_task(self._keep_fresh(), name="directory")
 
@@ -166,7 +190,7 @@ class SnapshotDirectory:
         self._transports.clear()
         await discard(self._connection)
 
-    # -- the port --------------------------------------------------------------------------------------------------
+    # -- the port ----------------------------------------------------------------------------------
 
     def key(self, key_id: str) -> ApiKey | None:
         """See `Directory`."""
@@ -214,7 +238,7 @@ class SnapshotDirectory:
         """Accounts and keys that are left out, each with what is wrong."""
         return {row_id: problem for row_id, (_, problem) in self._problems.items()}
 
-    # -- refreshing ------------------------------------------------------------------------------------------------
+    # -- refreshing --------------------------------------------------------------------------------
 
     async def _keep_fresh(self) -> None:
         while True:
@@ -222,7 +246,9 @@ class SnapshotDirectory:
             await self._try_refresh()
 
     async def _try_refresh(self) -> None:
-        """One missed refresh is not an outage, and no failure of one may end the task that makes the next."""
+        """One missed refresh is not an outage, and no failure of one may end the task
+        that makes the next.
+        """
         try:
             await self.refresh()
         except StoreUnavailable as failure:
@@ -235,7 +261,8 @@ class SnapshotDirectory:
         """Read the delta and take it over. Raises StoreUnavailable."""
         asked_at = self._clock.monotonic()
         rows, xmin = await self._delta()
-        if int(xmin) < int(self._xmin):  # a restored or other server: its history is not the one we followed
+        # A restored or other server: its history is not the one we followed.
+        if int(xmin) < int(self._xmin):
             self._xmin = EVERYTHING
             rows, xmin = await self._delta()
         changed = [row for row in rows if self._rows.get((row.kind, row.id)) != row]
@@ -257,7 +284,7 @@ class SnapshotDirectory:
         rows = [_Row(**dict(record)) for record in records if record["kind"] != "snapshot"]
         return rows, next(record["id"] for record in records if record["kind"] == "snapshot")
 
-    # -- making rows usable (in a thread) --------------------------------------------------------------------------
+    # -- making rows usable (in a thread) ----------------------------------------------------------
 
     def _made_ready(self, rows: Iterable[_Row]) -> list[_Ready]:
         return [self._made_ready_one(row) for row in rows]
@@ -271,7 +298,13 @@ class SnapshotDirectory:
                 case "account":
                     return self._account(row)
                 case "rules":
-                    return _Ready(row, RuleSet(version=row.priority, rules=msgspec.json.decode(row.label, type=RuleFile).rules))
+                    return _Ready(
+                        row,
+                        RuleSet(
+                            version=row.priority,
+                            rules=msgspec.json.decode(row.label, type=RuleFile).rules,
+                        ),
+                    )
                 case _:
                     return _Ready(row, None)
         except Exception as error:  # noqa: BLE001  a channel's builder may raise anything
@@ -291,16 +324,29 @@ class SnapshotDirectory:
     def _account(self, row: _Row) -> _Ready:
         before, known = self._accounts.get(row.id), self._rows.get(("account", row.id))
         if before is not None and known is not None and known.sealed == row.sealed:
-            placed = replace(before, store_id=row.store_id, priority=row.priority, enabled=row.live, drained=row.drained)
+            placed = replace(
+                before,
+                store_id=row.store_id,
+                priority=row.priority,
+                enabled=row.live,
+                drained=row.drained,
+            )
             return _Ready(row, placed, self._transports.get(row.id))
         manifest = self._manifests.get(row.label)
         if manifest is None:
-            raise LookupError(f"channel {row.label!r} is not installed here; there are {', '.join(sorted(self._manifests))}")
+            raise LookupError(
+                f"channel {row.label!r} is not installed here; "
+                f"there are {', '.join(sorted(self._manifests))}"
+            )
         credentials = decoded(manifest, self._vault.open(row.sealed, about=account_about(row.id)))
         refuse_unsafe_addresses(credentials, allow_loopback=self._allow_loopback)
         is_local = manifest.settles == "local"
         transport = None if is_local else self._new_transport()
-        built = manifest.build(None, None, None) if is_local else manifest.build(credentials, transport, self._clock)
+        built = (
+            manifest.build(None, None, None)
+            if is_local
+            else manifest.build(credentials, transport, self._clock)
+        )
         account = Account(
             id=row.id,
             merchant_id=row.merchant_id,
@@ -322,7 +368,7 @@ class SnapshotDirectory:
             return own
         return f"{self._public_url}/callbacks/{account_id}"
 
-    # -- taking over (on the loop) ---------------------------------------------------------------------------------
+    # -- taking over (on the loop) -----------------------------------------------------------------
 
     def _take(self, ready: _Ready) -> None:
         row = ready.row
@@ -354,8 +400,14 @@ class SnapshotDirectory:
     def _note_restored(self, row: _Row) -> None:
         self._restored.pop(row.id, None)
         if row.live:
-            lost_from, *_ = self._restored[row.id] = [datetime.fromisoformat(each) for each in row.label.split("/")]
-            log.warning("restored mode stands: channels are asked before anything is opened; what happened after %s may be lost", lost_from)
+            lost_from, *_ = self._restored[row.id] = [
+                datetime.fromisoformat(each) for each in row.label.split("/")
+            ]
+            log.warning(
+                "restored mode stands: channels are asked before anything is opened; "
+                "what happened after %s may be lost",
+                lost_from,
+            )
         else:
             log.info("restored mode has ended")
 
@@ -364,17 +416,27 @@ class SnapshotDirectory:
         was = self._problems.pop(row.id, None)
         if problem:
             self._problems[row.id] = (row.label, problem)
-            log.error("%s %s of merchant %s cannot be used and is left out: %s", row.kind, row.id, row.merchant_id, problem)
+            log.error(
+                "%s %s of merchant %s cannot be used and is left out: %s",
+                row.kind,
+                row.id,
+                row.merchant_id,
+                problem,
+            )
         elif was is not None:
             log.info("%s %s can be used again", row.kind, row.id)
         if row.kind == "account":
             left_out = sum(label == row.label for label, _ in self._problems.values())
-            ACCOUNTS_LEFT_OUT.labels(row.label if row.label in self._manifests else "unknown").set(left_out)
+            ACCOUNTS_LEFT_OUT.labels(row.label if row.label in self._manifests else "unknown").set(
+                left_out
+            )
 
     def _rank(self, merchants: Iterable[str]) -> None:
         for merchant_id in merchants:
             mine = self._of_merchant.get(merchant_id, {}).values()
-            self._ranked[merchant_id] = tuple(sorted(mine, key=lambda account: (account.priority, account.id)))
+            self._ranked[merchant_id] = tuple(
+                sorted(mine, key=lambda account: (account.priority, account.id))
+            )
 
     def _swap_transport(self, account_id: str, new: Transport | None) -> None:
         old = self._transports.pop(account_id, None)

@@ -1,7 +1,9 @@
-"""The public events of a merchant in commit order: by (transaction, row), only below the oldest running transaction.
+"""The public events of a merchant in commit order:
+by (transaction, row), only below the oldest running transaction.
 
-A row of a transaction that is still open may commit later with a smaller sequence number; a reader that had passed it would never
-see it. Nothing is shown from the oldest running transaction on, so nothing ever appears behind a cursor.
+A row of a transaction that is still open may commit later with a smaller sequence number; a reader
+that had passed it would never see it. Nothing is shown from the oldest running transaction on, so
+nothing ever appears behind a cursor.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from gateway.flow.ports import EventPage
 from gateway.storage.reader import Reader
 
 FEED = """SELECT id, type, data, at, xid::text AS xid, seq FROM event
-WHERE merchant_id = $1 AND public AND (xid, seq) > ($2::text::xid8, $3) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+WHERE merchant_id = $1 AND public AND (xid, seq) > ($2::text::xid8, $3)
+  AND xid < pg_snapshot_xmin(pg_current_snapshot())
 ORDER BY xid, seq LIMIT $4"""
 
 _CURSOR = re.compile(r"([0-9]{1,19})-([0-9]{1,18})", re.ASCII)
@@ -30,7 +33,11 @@ class EventFeed(Reader):
         page = rows[:limit]
         cursor = f"{page[-1]['xid']}-{page[-1]['seq']}" if page else after
         return EventPage(
-            tuple(event_json(row["id"], row["type"], row["at"], row["data"].encode()) for row in page), cursor, len(rows) > limit
+            tuple(
+                event_json(row["id"], row["type"], row["at"], row["data"].encode()) for row in page
+            ),
+            cursor,
+            len(rows) > limit,
         )
 
 

@@ -1,15 +1,19 @@
-"""Many waiting records, one statement, one commit: round trips and commits bound the throughput, not Python.
+"""Many waiting records, one statement, one commit:
+round trips and commits bound the throughput, not Python.
 
-A writer has one statement, one queue and lanes, each with a connection of its own (a pool would add a reset round trip to every
-release). A lane takes what waits, up to `FLUSH_RECORDS_MAX`, sorted by key, and flushes it while the other lane collects the next.
-No two records that touch the same row share a flush or two flushes in flight. Nobody is answered before the commit.
+A writer has one statement, one queue and lanes, each with a connection of its own (a pool would add
+a reset round trip to every release). A lane takes what waits, up to `FLUSH_RECORDS_MAX`, sorted by
+key, and flushes it while the other lane collects the next. No two records that touch the same row
+share a flush or two flushes in flight. Nobody is answered before the commit.
 
-A reply lost on the way says nothing about the commit: the same records are sent again on a new connection, where the rows of the
-first sending make them lose against themselves, and the caller's `judge` tells such a loss from a real one.
+A reply lost on the way says nothing about the commit: the same records are sent again on a new
+connection, where the rows of the first sending make them lose against themselves, and the caller's
+`judge` tells such a loss from a real one.
 
-Nobody waits for ever behind a PostgreSQL that hangs. A record that has waited `WRITER_QUEUE_WAIT_MS_MAX` is refused while it is
-still ours alone: "nothing written" is then true. One that was handed over is answered when its flush ends, or when
-`WRITER_FLUSH_MS_MAX` has passed, and then with "perhaps" unless the server itself said that it rolled back.
+Nobody waits for ever behind a PostgreSQL that hangs. A record that has waited
+`WRITER_QUEUE_WAIT_MS_MAX` is refused while it is still ours alone: "nothing written" is then true.
+One that was handed over is answered when its flush ends, or when `WRITER_FLUSH_MS_MAX` has passed,
+and then with "perhaps" unless the server itself said that it rolled back.
 """
 
 from __future__ import annotations
@@ -32,7 +36,15 @@ from gateway.limits import (
     WRITER_QUEUE_RECORDS_MAX,
     WRITER_QUEUE_WAIT_MS_MAX,
 )
-from gateway.storage.connections import ANSWER_TIMEOUT_S, COLLIDED, GAVE_UP, REPLY_LOST, UNREACHABLE, connect, discard
+from gateway.storage.connections import (
+    ANSWER_TIMEOUT_S,
+    COLLIDED,
+    GAVE_UP,
+    REPLY_LOST,
+    UNREACHABLE,
+    connect,
+    discard,
+)
 from gateway.telemetry.metrics import STORE_FLUSHES, STORE_RETRIES
 
 R = TypeVar("R")
@@ -42,7 +54,11 @@ log = structlog.get_logger("tillgate.store")
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[R]):
-    """What a writer writes. `keys` are the rows a record touches, the first of them its sort key; `found` reads one answer row's key."""
+    """What a writer writes.
+
+    `keys` are the rows a record touches, the first of them its sort key; `found` reads one answer
+    row's key.
+    """
 
     name: str
     statement: str
@@ -58,11 +74,14 @@ class _Waiting(Generic[R]):
     keys: tuple[Hashable, ...]
     answer: asyncio.Future[asyncpg.Record | None]
     since: float  # seconds of the loop's clock
-    lost_once: bool = field(default=False)  # a reply to it was lost: it may stand, whatever later sendings say
+    # A reply to it was lost: it may stand, whatever later sendings say.
+    lost_once: bool = field(default=False)
 
 
 class GroupWriter(Generic[R]):
-    """`write(record)` returns the answer row, or None: the record lost a conflict (also against its own first sending)."""
+    """`write(record)` returns the answer row, or None: the record lost a conflict (also against its
+    own first sending).
+    """
 
     def __init__(self, dsn: str, kind: Kind[R]) -> None:
         self._dsn = dsn
@@ -70,17 +89,24 @@ class GroupWriter(Generic[R]):
         self._queue: deque[_Waiting[R]] = deque()
         self._busy: set[Hashable] = set()
         self._work = asyncio.Event()
-        self._alarm: asyncio.TimerHandle | None = None  # one for the whole queue: set to when its oldest record has waited enough
+        # One for the whole queue: set to when its oldest record has waited enough.
+        self._alarm: asyncio.TimerHandle | None = None
         self._lanes: list[asyncio.Task[None]] = []
         self._flushed = STORE_FLUSHES.labels(kind.name)
         self._closing = False
 
     def start(self) -> None:
         """Start the lanes on the running loop; they connect when the first record comes."""
-        self._lanes = [asyncio.create_task(self._lane(), name=f"{self._kind.name}-lane-{n}") for n in range(FLUSHES_IN_FLIGHT_MAX)]
+        self._lanes = [
+            asyncio.create_task(self._lane(), name=f"{self._kind.name}-lane-{n}")
+            for n in range(FLUSHES_IN_FLIGHT_MAX)
+        ]
 
     async def write(self, record: R) -> asyncpg.Record | None:
-        """Durable when it returns. Raises `Overloaded` and `StoreUnavailable` (nothing written) or `OutcomePending` (perhaps)."""
+        """Durable when it returns.
+
+        Raises `Overloaded` and `StoreUnavailable` (nothing written) or `OutcomePending` (perhaps).
+        """
         if self._closing or len(self._queue) >= WRITER_QUEUE_RECORDS_MAX:
             raise Overloaded
         loop = asyncio.get_running_loop()
@@ -100,13 +126,18 @@ class GroupWriter(Generic[R]):
             self._alarm.cancel()
 
     def __repr__(self) -> str:
-        return f"<GroupWriter {self._kind.name} waiting={len(self._queue)} rows_in_flight={len(self._busy)}>"
+        return (
+            f"<GroupWriter {self._kind.name} waiting={len(self._queue)} "
+            f"rows_in_flight={len(self._busy)}>"
+        )
 
     async def _lane(self) -> None:
         connection: asyncpg.Connection[Any] | None = None
         while batch := await self._next_batch():
             try:
-                connection = await self._flush(connection, batch, asyncio.get_running_loop().time() + FLUSH_S)
+                connection = await self._flush(
+                    connection, batch, asyncio.get_running_loop().time() + FLUSH_S
+                )
             except Exception as error:  # noqa: BLE001 - a lane must outlive whatever a batch brings; its records hear of it
                 self._fail(batch, error)
             finally:
@@ -131,7 +162,9 @@ class GroupWriter(Generic[R]):
         self._refuse_the_old()
         self._alarm = None
         if self._queue:
-            self._alarm = asyncio.get_running_loop().call_at(self._queue[0].since + QUEUE_WAIT_S, self._ring)
+            self._alarm = asyncio.get_running_loop().call_at(
+                self._queue[0].since + QUEUE_WAIT_S, self._ring
+            )
 
     def _refuse_the_old(self) -> None:
         """Whoever has waited too long for a lane hears so; the queue is in order of age."""
@@ -143,10 +176,14 @@ class GroupWriter(Generic[R]):
                 waiting.answer.set_exception(StoreUnavailable())
                 refused += 1
         if refused:
-            log.warning("store_too_slow", writer=self._kind.name, error="QueueWait", records=refused)
+            log.warning(
+                "store_too_slow", writer=self._kind.name, error="QueueWait", records=refused
+            )
 
     def _take(self) -> list[_Waiting[R]]:
-        """What may be flushed now; a record whose rows are in flight, or already in this batch, keeps its place."""
+        """What may be flushed now; a record whose rows are in flight, or already in this batch,
+        keeps its place.
+        """
         self._refuse_the_old()
         batch: list[_Waiting[R]] = []
         kept: list[_Waiting[R]] = []
@@ -164,9 +201,15 @@ class GroupWriter(Generic[R]):
         return batch
 
     async def _flush(
-        self, connection: asyncpg.Connection[Any] | None, batch: list[_Waiting[R]], give_up_at: float
+        self,
+        connection: asyncpg.Connection[Any] | None,
+        batch: list[_Waiting[R]],
+        give_up_at: float,
     ) -> asyncpg.Connection[Any]:
-        """The connection to use next. Raises what the batch's callers are told, no later than `give_up_at` on the loop's clock."""
+        """The connection to use next.
+
+        Raises what the batch's callers are told, no later than `give_up_at` on the loop's clock.
+        """
         self._flushed.observe(len(batch))
         again = "no"
         for attempt in range(4):
@@ -179,13 +222,24 @@ class GroupWriter(Generic[R]):
             except COLLIDED:
                 again = "collided"
             except REPLY_LOST as error:
-                log.warning("reply_lost", writer=self._kind.name, error=type(error).__name__, records=len(batch), attempt=attempt)
+                log.warning(
+                    "reply_lost",
+                    writer=self._kind.name,
+                    error=type(error).__name__,
+                    records=len(batch),
+                    attempt=attempt,
+                )
                 for waiting in batch:
                     waiting.lost_once = True
                 await discard(connection)
                 connection, again = None, "reply_lost"
             except GAVE_UP as error:
-                log.warning("store_too_slow", writer=self._kind.name, error=type(error).__name__, records=len(batch))
+                log.warning(
+                    "store_too_slow",
+                    writer=self._kind.name,
+                    error=type(error).__name__,
+                    records=len(batch),
+                )
                 raise _absence(batch) from error
             except asyncpg.PostgresError:
                 if len(batch) == 1:
@@ -205,11 +259,15 @@ class GroupWriter(Generic[R]):
         self, connection: asyncpg.Connection[Any], batch: Sequence[_Waiting[R]], give_up_at: float
     ) -> dict[tuple[str, str], asyncpg.Record]:
         arguments = self._kind.arguments([waiting.record for waiting in batch])
-        async with asyncio.timeout_at(min(asyncio.get_running_loop().time() + ANSWER_TIMEOUT_S, give_up_at)):
+        async with asyncio.timeout_at(
+            min(asyncio.get_running_loop().time() + ANSWER_TIMEOUT_S, give_up_at)
+        ):
             answer = await connection.fetch(self._kind.statement, *arguments)
         return {(row["merchant_id"], row["payment_id"]): row for row in answer}
 
-    async def _connected(self, batch: list[_Waiting[R]], give_up_at: float) -> asyncpg.Connection[Any]:
+    async def _connected(
+        self, batch: list[_Waiting[R]], give_up_at: float
+    ) -> asyncpg.Connection[Any]:
         try:
             async with asyncio.timeout_at(give_up_at):
                 return await connect(self._dsn, writing=True)
@@ -230,7 +288,12 @@ class GroupWriter(Generic[R]):
 
     def _fail(self, batch: list[_Waiting[R]], error: Exception) -> None:
         if not isinstance(error, (StoreUnavailable, Overloaded)):
-            log.error("flush_failed", writer=self._kind.name, error=type(error).__name__, sqlstate=getattr(error, "sqlstate", None))
+            log.error(
+                "flush_failed",
+                writer=self._kind.name,
+                error=type(error).__name__,
+                sqlstate=getattr(error, "sqlstate", None),
+            )
         for waiting in batch:
             if not waiting.answer.done():
                 waiting.answer.set_exception(error)

@@ -1,9 +1,12 @@
-"""The board in Redis where workers tell one another which breakers moved. It saves time and decides nothing.
+"""The board in Redis where workers tell one another which breakers moved.
 
-One hash; each field is one breaker of one account, its value the last word about it and when it was said. A round is one pipeline of at
-most 50 ms; after three failures Redis is left alone for a second, and every worker goes by what it sees itself. Whatever is read is
-checked: a word that is no word, from the future or too old is nobody's. And whoever writes lies here makes accounts the last choice for as
-long as one probe takes: see `flow.breaker`.
+It saves time and decides nothing.
+
+One hash; each field is one breaker of one account, its value the last word about it and when it was
+said. A round is one pipeline of at most 50 ms; after three failures Redis is left alone for a
+second, and every worker goes by what it sees itself. Whatever is read is checked: a word that is no
+word, from the future or too old is nobody's. And whoever writes lies here makes accounts the last
+choice for as long as one probe takes: see `flow.breaker`.
 """
 
 from __future__ import annotations
@@ -52,19 +55,33 @@ class _Word(msgspec.Struct, frozen=True):
 class RedisBoard:
     """`gateway.workers.prober.Board` on Redis."""
 
-    def __init__(self, url: str, clock: Clock, worker_id: str, *, timeout_ms: int = REDIS_TIMEOUT_MS) -> None:
-        pool = redis.asyncio.BlockingConnectionPool.from_url(url, max_connections=2, timeout=timeout_ms / 1000)
+    def __init__(
+        self, url: str, clock: Clock, worker_id: str, *, timeout_ms: int = REDIS_TIMEOUT_MS
+    ) -> None:
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
+            url, max_connections=2, timeout=timeout_ms / 1000
+        )
         self._redis: redis.asyncio.Redis = redis.asyncio.Redis(connection_pool=pool)
         self._clock, self._worker_id, self._timeout_s = clock, worker_id, timeout_ms / 1000
         self._failures = 0
         self._rest_until = 0.0
 
     async def exchange(self, news: Sequence[Posted]) -> Sequence[Posted] | None:
-        """Post `news` and read what the others said. None: Redis is not there, and `news` were not posted."""
+        """Post `news` and read what the others said.
+
+        None: Redis is not there, and `news` were not posted.
+        """
         now = self._clock.now()
         words = {f"{each.account}/{each.operation}": self._worded(each, now) for each in news}
         answers = await self._asked(
-            [*([("HSET", BOARD, *(part for item in words.items() for part in item))] if words else []), ("HGETALL", BOARD)]
+            [
+                *(
+                    [("HSET", BOARD, *(part for item in words.items() for part in item))]
+                    if words
+                    else []
+                ),
+                ("HGETALL", BOARD),
+            ]
         )
         if answers is None:
             return None
@@ -77,7 +94,9 @@ class RedisBoard:
 
     async def may_probe(self, account_id: str) -> bool | None:
         """Whether it is ours to probe the account now. None: Redis is not there."""
-        answers = await self._asked([("SET", f"{PROBE}{account_id}", self._worker_id, "NX", "PX", PROBE_LEASE_MS)])
+        answers = await self._asked(
+            [("SET", f"{PROBE}{account_id}", self._worker_id, "NX", "PX", PROBE_LEASE_MS)]
+        )
         return None if answers is None else answers[0] is not None
 
     async def words(self) -> list[Posted] | None:
@@ -85,7 +104,11 @@ class RedisBoard:
         answers = await self._asked([("HGETALL", BOARD)])
         if answers is None or not isinstance(answers[0], Mapping):
             return None
-        return [word for word in read(answers[0], self._clock.now()).values() if isinstance(word, Posted)]
+        return [
+            word
+            for word in read(answers[0], self._clock.now()).values()
+            if isinstance(word, Posted)
+        ]
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -93,7 +116,9 @@ class RedisBoard:
 
     def _worded(self, posted: Posted, now: datetime) -> bytes:
         at = now - timedelta(seconds=posted.age_s)
-        return msgspec.json.encode(_Word(self._worker_id, posted.state, at, posted.reason[:BOARD_REASON_CHARS_MAX]))
+        return msgspec.json.encode(
+            _Word(self._worker_id, posted.state, at, posted.reason[:BOARD_REASON_CHARS_MAX])
+        )
 
     async def _asked(self, commands: Iterable[tuple[object, ...]]) -> list[Any] | None:
         if self._clock.monotonic() < self._rest_until:
@@ -115,7 +140,9 @@ class RedisBoard:
         if self._failures >= REDIS_FAILURES_MAX:
             self._rest_until = self._clock.monotonic() + REDIS_REST_MS / 1000
             self._failures = 0
-            log.warning("health_board_left_alone", error=type(error).__name__, rest_ms=REDIS_REST_MS)
+            log.warning(
+                "health_board_left_alone", error=type(error).__name__, rest_ms=REDIS_REST_MS
+            )
 
 
 class NoBoard:
@@ -135,9 +162,16 @@ class NoBoard:
         """Nothing to close."""
 
 
-def read(fields: Mapping[Any, Any], now: datetime, but_of: str | None = None) -> dict[str, Posted | str | None]:
-    """By field: the word; None when it is stale or no word at all; "" when it is the worker's own (`but_of`). At most BOARD_ENTRIES_MAX."""
-    return {name: _said(name, value, now, but_of) for name, value in ((_text(n), v) for n, v in islice(fields.items(), BOARD_ENTRIES_MAX))}
+def read(
+    fields: Mapping[Any, Any], now: datetime, but_of: str | None = None
+) -> dict[str, Posted | str | None]:
+    """By field: the word; None when it is stale or no word at all; "" when it is the worker's own
+    (`but_of`). At most BOARD_ENTRIES_MAX.
+    """
+    return {
+        name: _said(name, value, now, but_of)
+        for name, value in ((_text(n), v) for n, v in islice(fields.items(), BOARD_ENTRIES_MAX))
+    }
 
 
 def _said(name: str, value: Any, now: datetime, but_of: str | None) -> Posted | str | None:
@@ -153,7 +187,13 @@ def _said(name: str, value: Any, now: datetime, but_of: str | None) -> Posted | 
         return ""
     if not -1 <= age_s <= BOARD_AGE_MS_MAX / 1000 or len(word.reason) > BOARD_REASON_CHARS_MAX:
         return None
-    return Posted(account=account, operation=operation, state=word.state, reason=word.reason, age_s=max(age_s, 0.0))
+    return Posted(
+        account=account,
+        operation=operation,
+        state=word.state,
+        reason=word.reason,
+        age_s=max(age_s, 0.0),
+    )
 
 
 def _text(name: Any) -> str:

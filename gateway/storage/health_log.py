@@ -1,6 +1,8 @@
-"""What breakers and scores did, kept for people: written in batches off the road of payments, read by `tillgate account health`.
+"""What breakers and scores did, kept for people: written in batches off the road of payments, read
+by `tillgate account health`.
 
-A change never waits for Postgres. While it is away the newest are kept in memory, the oldest beyond a bound are lost, and counted.
+A change never waits for Postgres. While it is away the newest are kept in memory, the oldest beyond
+a bound are lost, and counted.
 """
 
 from __future__ import annotations
@@ -26,13 +28,21 @@ log = structlog.get_logger("tillgate.health")
 LISTED_MAX: Final = 100  # a screenful several times over
 LOOKED_AT_MAX: Final = 2_000  # of an account's changes, for the last word of each worker
 
-WRITE = """INSERT INTO channel_health_event (merchant_id, account, operation, what, was, "to", reason, worker, at)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::timestamptz[])"""
-NEWEST = f"""SELECT account, operation, what, was, "to", reason, worker, at FROM channel_health_event
+WRITE = """INSERT INTO channel_health_event
+  (merchant_id, account, operation, what, was, "to", reason, worker, at)
+SELECT * FROM unnest(
+  $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+  $9::timestamptz[]
+)"""
+NEWEST = f"""SELECT account, operation, what, was, "to", reason, worker, at
+FROM channel_health_event
 WHERE account = $1 ORDER BY seq DESC LIMIT {LISTED_MAX}"""
 # The last word of each worker that lives.
-STATES = f"""SELECT DISTINCT ON (e.operation, e.worker) e.account, e.operation, e.what, e.was, e."to", e.reason, e.worker, e.at
-FROM (SELECT * FROM channel_health_event WHERE account = $1 ORDER BY seq DESC LIMIT {LOOKED_AT_MAX}) e
+STATES = f"""SELECT DISTINCT ON (e.operation, e.worker)
+  e.account, e.operation, e.what, e.was, e."to", e.reason, e.worker, e.at
+FROM (
+  SELECT * FROM channel_health_event WHERE account = $1 ORDER BY seq DESC LIMIT {LOOKED_AT_MAX}
+) e
 JOIN worker w ON w.id = e.worker AND w.beat_at > clock_timestamp() - $2::interval
 WHERE e.what = 'breaker' ORDER BY e.operation, e.worker, e.seq DESC"""
 
@@ -65,7 +75,20 @@ class HealthLog(Reader):
         if not self._waiting:
             return
         batch = list(self._waiting)
-        rows = [(c.merchant_id, c.account, c.operation, c.what, c.was, c.to, c.reason, self._worker_id, c.at) for c in batch]
+        rows = [
+            (
+                c.merchant_id,
+                c.account,
+                c.operation,
+                c.what,
+                c.was,
+                c.to,
+                c.reason,
+                self._worker_id,
+                c.at,
+            )
+            for c in batch
+        ]
         try:
             await self._fetch(WRITE, *(list(column) for column in zip(*rows, strict=True)))
         except StoreUnavailable:
@@ -100,5 +123,12 @@ class HealthHistory(Reader):
         return [HealthRow(**dict(row)) for row in await self._fetch(NEWEST, account_id)]
 
     async def states(self, account_id: str) -> list[HealthRow]:
-        """The last move of each breaker in each worker that lives; a breaker that never moved is closed."""
-        return [HealthRow(**dict(row)) for row in await self._fetch(STATES, account_id, timedelta(milliseconds=HEARTBEAT_LEASE_MS))]
+        """The last move of each breaker in each worker that lives;
+        a breaker that never moved is closed.
+        """
+        return [
+            HealthRow(**dict(row))
+            for row in await self._fetch(
+                STATES, account_id, timedelta(milliseconds=HEARTBEAT_LEASE_MS)
+            )
+        ]

@@ -1,6 +1,8 @@
-"""The worker's sign of life, over a connection of its own: busy readers must not make a worker look dead.
+"""The worker's sign of life, over a connection of its own:
+busy readers must not make a worker look dead.
 
-A beat needs no durability (whoever crashed with the server is taken over rightly), so it does not wait for the disk.
+A beat needs no durability (whoever crashed with the server is taken over rightly), so it does not
+wait for the disk.
 """
 
 from __future__ import annotations

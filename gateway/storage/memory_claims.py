@@ -1,4 +1,6 @@
-"""Claims in memory: a verified fake of `gateway.flow.ports.Claims`, held to Redis by tests/contract."""
+"""Claims in memory: a verified fake of `gateway.flow.ports.Claims`,
+held to Redis by tests/contract.
+"""
 
 from __future__ import annotations
 

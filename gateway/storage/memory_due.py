@@ -32,41 +32,70 @@ class MemoryDueWork:
     ) -> Sequence[DueAttempt]:
         """Lease due attempts."""
         now = at or self._now()
-        silent, lost = now - timedelta(milliseconds=worker_lease_ms), now - timedelta(milliseconds=CALL_TIMEOUT_MS)
+        silent, lost = (
+            now - timedelta(milliseconds=worker_lease_ms),
+            now - timedelta(milliseconds=CALL_TIMEOUT_MS),
+        )
 
         def may_be_taken(a: Attempt) -> bool:
             beaten = self.beats.get(a.worker_id)
             return a.status != "sent" or a.send_by < lost or beaten is None or beaten <= silent
 
-        owners = {a.id: p for p in self.payment_rows.values() for a in p.attempts if a.due_at is not None}
-        waiting = (a for p in owners.values() for a in p.attempts if a.due_at is not None and may_be_taken(a))
+        owners = {
+            a.id: p for p in self.payment_rows.values() for a in p.attempts if a.due_at is not None
+        }
+        waiting = (
+            a
+            for p in owners.values()
+            for a in p.attempts
+            if a.due_at is not None and may_be_taken(a)
+        )
         taken = _first(waiting, places, now)
         for a in taken:
             p = self.payment_rows[owners[a.id].merchant_id, owners[a.id].id]
             leased = structs.replace(a, due_at=now + timedelta(milliseconds=lease_ms))
-            self.payment_rows[p.merchant_id, p.id] = structs.replace(p, attempts=tuple(leased if x.id == a.id else x for x in p.attempts))
+            self.payment_rows[p.merchant_id, p.id] = structs.replace(
+                p, attempts=tuple(leased if x.id == a.id else x for x in p.attempts)
+            )
             self.visits[a.out_trade_no] = now
-        return [DueAttempt(owners[a.id].merchant_id, owners[a.id].id, a.out_trade_no, a.channel_account) for a in taken]
+        return [
+            DueAttempt(owners[a.id].merchant_id, owners[a.id].id, a.out_trade_no, a.channel_account)
+            for a in taken
+        ]
 
-    async def take_due_refunds(self, places: Places, lease_ms: int, at: datetime | None = None) -> Sequence[DueRefund]:
+    async def take_due_refunds(
+        self, places: Places, lease_ms: int, at: datetime | None = None
+    ) -> Sequence[DueRefund]:
         """Lease due refunds."""
         now = at or self._now()
         taken = _first(self.refund_rows.values(), places, now)
         for r in taken:
-            self.refund_rows[r.merchant_id, r.id] = structs.replace(r, due_at=now + timedelta(milliseconds=lease_ms))
+            self.refund_rows[r.merchant_id, r.id] = structs.replace(
+                r, due_at=now + timedelta(milliseconds=lease_ms)
+            )
         return [DueRefund(r.merchant_id, r.payment_id, r.id, r.channel_account) for r in taken]
 
-    async def hasten(self, merchant_id: str, payment_id: str, pace_ms: int, at: datetime | None = None) -> None:
+    async def hasten(
+        self, merchant_id: str, payment_id: str, pace_ms: int, at: datetime | None = None
+    ) -> None:
         """The next visit is due now."""
         now, payment = at or self._now(), self.payment_rows.get((merchant_id, payment_id))
         if payment is None:
             return
         for a in payment.attempts:
             began = self.visits.get(a.out_trade_no, a.sent_at)
-            late = a.due_at is not None and a.due_at > now and began <= now - timedelta(milliseconds=pace_ms)
+            late = (
+                a.due_at is not None
+                and a.due_at > now
+                and began <= now - timedelta(milliseconds=pace_ms)
+            )
             if late and a.status in ("pending", "in_doubt", "cancelling"):
-                sooner = tuple(structs.replace(x, due_at=now) if x.id == a.id else x for x in payment.attempts)
-                self.payment_rows[merchant_id, payment_id] = structs.replace(payment, attempts=sooner)
+                sooner = tuple(
+                    structs.replace(x, due_at=now) if x.id == a.id else x for x in payment.attempts
+                )
+                self.payment_rows[merchant_id, payment_id] = structs.replace(
+                    payment, attempts=sooner
+                )
 
     async def beat(self, worker_id: str, at: datetime | None = None) -> datetime:
         """The worker lives."""
@@ -78,7 +107,10 @@ def _first(rows: Iterable[R], places: Places, now: datetime) -> list[R]:
     """The longest due, of each account no more than it has places."""
     taken: list[R] = []
     visits = Counter(places.busy)
-    for _, row in sorted(((row.due_at, row) for row in rows if row.due_at is not None and row.due_at <= now), key=lambda each: each[0]):
+    for _, row in sorted(
+        ((row.due_at, row) for row in rows if row.due_at is not None and row.due_at <= now),
+        key=lambda each: each[0],
+    ):
         if visits[row.channel_account] < places.each and len(taken) < places.total:
             visits[row.channel_account] += 1
             taken.append(row)

@@ -1,4 +1,7 @@
-"""Openings in a split order, for the store in memory; the same rules as `orders`. Nothing waits inside, so no lock is needed."""
+"""Openings in a split order, for the store in memory; the same rules as `orders`.
+
+Nothing waits inside, so no lock is needed.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.domain.change import Opening
 from gateway.domain.order import OrderRefusal, OrderTerms, refusal
-from gateway.flow.ports import Applied, KeyTaken, NumberTaken, Opened, OrderSplit, Stale, StoreRefused, TenderTaken
+from gateway.flow.ports import (
+    Applied,
+    KeyTaken,
+    NumberTaken,
+    Opened,
+    OrderSplit,
+    Stale,
+    StoreRefused,
+    TenderTaken,
+)
 
 if TYPE_CHECKING:
     from gateway.storage.memory import MemoryStore
@@ -22,12 +34,24 @@ async def opened_in_order(
     lost = store.why_lost(opening)
     if not isinstance(lost, OrderSplit | NumberTaken):
         return lost
-    kept = [claim for (merchant, _), claim in store.claims.items() if merchant == order[0] and claim.holds]
-    holding = [store.payment_rows[order[0], claim.payment_id] for claim in kept if claim.tender[:2] == order]
+    kept = [
+        claim
+        for (merchant, _), claim in store.claims.items()
+        if merchant == order[0] and claim.holds
+    ]
+    holding = [
+        store.payment_rows[order[0], claim.payment_id]
+        for claim in kept
+        if claim.tender[:2] == order
+    ]
     refused = refusal(p, terms, store.orders.get(order), holding)
     if refused is not None:
         return refused
-    before = {name: copy(table) for name, table in vars(store).items()} if terms.override is not None else {}
+    before = (
+        {name: copy(table) for name, table in vars(store).items()}
+        if terms.override is not None
+        else {}
+    )
     result = await _overridden_and_opened(store, opening, terms, before)
     if isinstance(result, Opened):
         store.orders[order] = store.orders.get(order) or terms.amount
@@ -42,11 +66,16 @@ async def _overridden_and_opened(
     try:
         if terms.override is not None:
             change = terms.override.change
-            if store.payment_rows[change.payment.merchant_id, change.payment.id].version != change.payment.version - 1:
+            if (
+                store.payment_rows[change.payment.merchant_id, change.payment.id].version
+                != change.payment.version - 1
+            ):
                 return Stale()
             applied = await store.apply(change)
             assert isinstance(applied, Applied)
-            store.overrides.append((opening.payment.merchant_id, opening.payment.id, terms.override))
+            store.overrides.append(
+                (opening.payment.merchant_id, opening.payment.id, terms.override)
+            )
         return store.opened_alone(opening)
     except StoreRefused:
         vars(store).update(before)

@@ -1,7 +1,9 @@
-"""The rules the schema holds, once more in Python, for the store that lives in memory: CHECKs, triggers, uniqueness within a payment.
+"""The rules the schema holds, once more in Python, for the store that lives in memory: CHECKs,
+triggers, uniqueness within a payment.
 
-They are told under the same names as the database tells them, so that one suite can ask both stores for the same refusal.
-Read beside migrations/0001_payments.sql; the moves come from the same tables as the database's triggers.
+They are told under the same names as the database tells them, so that one suite can ask both stores
+for the same refusal. Read beside migrations/0001_payments.sql; the moves come from the same tables
+as the database's triggers.
 """
 
 from __future__ import annotations
@@ -33,7 +35,10 @@ ILLEGAL_VERSION = "TG004"
 NO_PROOF = "TG005"
 PROOFS = {"not_sent": {"P0"}, "declined": {"P1"}, "reversed": {"P2", "P3", "P4"}}
 
-_PAYMENT_MOVES = {state: frozenset(to for old, to, _ in payment_moves() if old == state) for state in PAYMENT_STATES}
+_PAYMENT_MOVES = {
+    state: frozenset(to for old, to, _ in payment_moves() if old == state)
+    for state in PAYMENT_STATES
+}
 _OVERRIDDEN_ONLY = frozenset((old, to) for old, to, overridden in payment_moves() if overridden)
 _HAS_MONEY = frozenset({"succeeded", "captured_late", "returned"})
 _WATCHED = frozenset({"pending", "in_doubt", "cancelling"})
@@ -49,7 +54,9 @@ def check_payment(payment: Payment) -> None:
     _require(AMOUNT_FEN_MIN <= p.amount <= AMOUNT_FEN_MAX, "payment_amount_check")
     _require(p.currency == "CNY", "payment_currency_check")
     _require(p.tendered is None or p.tendered >= p.amount, "payment_check")
-    _require(None in (p.change, p.tendered) or p.change == (p.tendered or 0) - p.amount, "payment_check1")
+    _require(
+        None in (p.change, p.tendered) or p.change == (p.tendered or 0) - p.amount, "payment_check1"
+    )
     _require(p.status not in PAYMENT_UNCHARGED or p.failure is not None, "payment_check2")
     _require(p.status != "succeeded" or p.paid_at is not None, "payment_check3")
     for attempt in p.attempts:
@@ -62,10 +69,16 @@ def check_attempt(attempt: Attempt) -> None:
     """The CHECKs of `attempt`."""
     a = attempt
     _require(a.status in ATTEMPT_STATES, "attempt_status")
-    _require(min(a.captured_amount, a.received_amount, a.reserved_amount, a.returned_amount) >= 0, "attempt_amounts")
+    _require(
+        min(a.captured_amount, a.received_amount, a.reserved_amount, a.returned_amount) >= 0,
+        "attempt_amounts",
+    )
     _require(a.reserved_amount + a.returned_amount <= a.captured_amount, "refunds_within_capture")
     _require(a.status not in ATTEMPT_UNCHARGED or bool(a.evidence), "a_no_needs_evidence")
-    _require(a.status not in PROOFS or any(item.proof in PROOFS[a.status] for item in a.evidence), "a_no_needs_proof")
+    _require(
+        a.status not in PROOFS or any(item.proof in PROOFS[a.status] for item in a.evidence),
+        "a_no_needs_proof",
+    )
     _require((a.captured_amount > 0) == (a.status in _HAS_MONEY), "money_is_known")
     _require(a.status not in _WATCHED or a.due_at is not None, "live_is_watched")
 
@@ -90,7 +103,9 @@ def check_payment_move(old: Payment, new: Payment) -> None:
         _move("attempt", ATTEMPT, before.status, after.status)
         if before.live and after.status == "captured_late" and old.overridden_at is None:
             raise StoreRefused(ILLEGAL_MOVE, "attempt")
-    if len(new.attempts) > len(old.attempts) and any(attempt.status not in ATTEMPT_UNCHARGED for attempt in new.attempts[:-1]):
+    if len(new.attempts) > len(old.attempts) and any(
+        attempt.status not in ATTEMPT_UNCHARGED for attempt in new.attempts[:-1]
+    ):
         raise StoreRefused(NO_PROOF, "attempt")
 
 
@@ -100,7 +115,9 @@ def _check_override(old: Payment, new: Payment) -> None:
     if needs or (old.overridden_at is not None and new.status in OVERRIDDEN_NEVER):
         raise StoreRefused(ILLEGAL_MOVE, "payment")
     named = (new.overridden_at, new.overridden_by) != (old.overridden_at, old.overridden_by)
-    if named and (old.overridden_at is not None or (old.status, new.status) != ("in_doubt", "in_doubt")):
+    if named and (
+        old.overridden_at is not None or (old.status, new.status) != ("in_doubt", "in_doubt")
+    ):
         raise StoreRefused(ILLEGAL_MOVE, "payment")
     _require((new.overridden_at is None) == (new.overridden_by is None), "override_is_whole")
 

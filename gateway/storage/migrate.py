@@ -1,9 +1,11 @@
-"""The migration runner: plain SQL files `NNNN_what.sql`, each applied once, in order, by one process at a time.
+"""The migration runner: plain SQL files `NNNN_what.sql`, each applied once, in order, by one
+process at a time.
 
 Waiting is polling, never a blocked `pg_advisory_lock`: a blocked waiter holds a snapshot, and a
 `CREATE INDEX CONCURRENTLY` in the winner would deadlock with it and leave an invalid index.
-A file that begins with `-- no-transaction` is sent one statement at a time, because several statements in one
-string are one implicit transaction.
+
+A file that begins with `-- no-transaction` is sent one statement at a time, because several
+statements in one string are one implicit transaction.
 """
 
 from __future__ import annotations  # asyncpg.Connection is generic for mypy only
@@ -57,7 +59,7 @@ class Migration(NamedTuple):
 
 
 async def migrate(dsn: str, folder: Path = MIGRATIONS) -> list[str]:
-    """Apply what is missing and return the versions applied, oldest first; empty when up to date."""
+    """Apply what is missing and return the versions applied, oldest first; none if up to date."""
     migrations = read_folder(folder)
     connection = await _connect(dsn)
     try:
@@ -86,13 +88,21 @@ async def pending(dsn: str, folder: Path = MIGRATIONS) -> list[str]:
 
 
 def read_folder(folder: Path) -> list[Migration]:
-    """All migrations of a folder, oldest first; two files with one number are refused (a merge went wrong)."""
-    migrations = [Migration(path.stem, path.read_text(encoding="utf-8")) for path in sorted(folder.glob("[0-9]*.sql"))]
+    """All migrations of a folder, oldest first;
+    two files with one number are refused (a merge went wrong).
+    """
+    migrations = [
+        Migration(path.stem, path.read_text(encoding="utf-8"))
+        for path in sorted(folder.glob("[0-9]*.sql"))
+    ]
     numbers: dict[str, str] = {}
     for migration in migrations:
         number = migration.version.split("_", 1)[0]
         if number in numbers:
-            raise MigrationError(f"{numbers[number]}.sql and {migration.version}.sql have the same number: rename the one not yet released")
+            raise MigrationError(
+                f"{numbers[number]}.sql and {migration.version}.sql have the same number: "
+                f"rename the one not yet released"
+            )
         numbers[number] = migration.version
     if not migrations:
         raise MigrationError(f"no migrations in {folder}: the installation is incomplete")
@@ -102,16 +112,22 @@ def read_folder(folder: Path) -> list[Migration]:
 async def _connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
     try:
         connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
-            dsn, server_settings={"lock_timeout": str(MIGRATION_TABLE_LOCK_WAIT_MS)}, statement_cache_size=0
+            dsn,
+            server_settings={"lock_timeout": str(MIGRATION_TABLE_LOCK_WAIT_MS)},
+            statement_cache_size=0,
         )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise MigrationError(
-            f"cannot connect to PostgreSQL ({type(error).__name__}: {error}): check that it runs and that TILLGATE_DATABASE_URL is right"
+            f"cannot connect to PostgreSQL ({type(error).__name__}: {error}): "
+            f"check that it runs and that TILLGATE_DATABASE_URL is right"
         ) from error
     version = int(await connection.fetchval("SELECT current_setting('server_version_num')"))
     if version < SERVER_VERSION_MIN:
         await connection.close()
-        raise MigrationError(f"this PostgreSQL is version {version // 10_000}; Tillgate needs {SERVER_VERSION_MIN // 10_000} or newer")
+        raise MigrationError(
+            f"this PostgreSQL is version {version // 10_000}; "
+            f"Tillgate needs {SERVER_VERSION_MIN // 10_000} or newer"
+        )
     return connection
 
 
@@ -121,8 +137,9 @@ async def _take_lock(connection: asyncpg.Connection[asyncpg.Record]) -> None:
         now = time.monotonic()
         if now - started > MIGRATION_LOCK_WAIT_S:
             raise MigrationError(
-                f"another process has been migrating this database for {MIGRATION_LOCK_WAIT_S:.0f} s: find it in pg_stat_activity"
-                " (pg_locks, locktype advisory), end it if it hangs, then run `tillgate migrate` again"
+                f"another process has been migrating this database "
+                f"for {MIGRATION_LOCK_WAIT_S:.0f} s: find it in pg_stat_activity (pg_locks, "
+                f"locktype advisory), end it if it hangs, then run `tillgate migrate` again"
             )
         if now >= notice_at:
             log.info("another process is migrating this database; waiting for it")
@@ -139,7 +156,8 @@ def _missing(migrations: list[Migration], applied: dict[str, str]) -> list[Migra
     for migration in migrations:
         if applied.get(migration.version, migration.sha256) != migration.sha256:
             raise MigrationError(
-                f"{migration.version}.sql was edited after it was applied: restore the file and put the change into a new one"
+                f"{migration.version}.sql was edited after it was applied: "
+                f"restore the file and put the change into a new one"
             )
     return [migration for migration in migrations if migration.version not in applied]
 
@@ -159,20 +177,35 @@ async def _apply(connection: asyncpg.Connection[asyncpg.Record], migration: Migr
 
 
 async def _record(connection: asyncpg.Connection[asyncpg.Record], migration: Migration) -> None:
-    await connection.execute("INSERT INTO schema_migration (version, sha256) VALUES ($1, $2)", migration.version, migration.sha256)
+    await connection.execute(
+        "INSERT INTO schema_migration (version, sha256) VALUES ($1, $2)",
+        migration.version,
+        migration.sha256,
+    )
 
 
 def split_statements(migration: Migration) -> list[str]:
-    """The statements of a `-- no-transaction` file: each ends with `;` at the end of a line; function bodies are refused."""
+    """The statements of a `-- no-transaction` file: each ends with `;` at the end of a line;
+    function bodies are refused.
+    """
     if "$$" in migration.sql:
-        raise MigrationError(f"{migration.version}.sql is marked no-transaction and has a $$ body: put the function into a file of its own")
+        raise MigrationError(
+            f"{migration.version}.sql is marked no-transaction and has a $$ body: "
+            f"put the function into a file of its own"
+        )
     return [statement.strip() for statement in migration.sql.split(";\n") if statement.strip()]
 
 
 def _advice(migration: Migration, error: asyncpg.PostgresError) -> str:
     what = f"{migration.version}.sql failed: {error}"
     if isinstance(error, asyncpg.LockNotAvailableError):
-        return f"{what}. A long query holds the table: nothing was changed, run `tillgate migrate` again when it has ended"
+        return (
+            f"{what}. A long query holds the table: "
+            f"nothing was changed, run `tillgate migrate` again when it has ended"
+        )
     if migration.sql.startswith(NO_TRANSACTION):
-        return f"{what}. Earlier statements of this file stay; drop an index it left invalid, then run `tillgate migrate` again"
+        return (
+            f"{what}. Earlier statements of this file stay; "
+            f"drop an index it left invalid, then run `tillgate migrate` again"
+        )
     return f"{what}. Nothing of this file was applied; earlier files stay"

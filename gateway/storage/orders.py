@@ -1,12 +1,15 @@
-"""Openings in a split order: one transaction under the order's lock, so that no two tenders of an order can overlook each other.
+"""Openings in a split order: one transaction under the order's lock, so that no two tenders of an
+order can overlook each other.
 
-The lock is an advisory one, held alone until the commit; the batches of the group writer hold it shared for the orders they open
-(`split_orders` in migrations/0005). So a plain first tender under way is waited for and then seen, and one that comes later finds the
-order's row, or finds the lock taken, and comes here too.
+The lock is an advisory one, held alone until the commit; the batches of the group writer hold it
+shared for the orders they open (`split_orders` in migrations/0005). So a plain first tender under
+way is waited for and then seen, and one that comes later finds the order's row, or finds the lock
+taken, and comes here too.
 
-What is read under the lock is judged by `gateway.domain.order`; a refusal rolls everything back. A reply lost on the way says nothing
-about the commit: the whole transaction is run again on a new connection, where a bound key tells that the first one stands. The server
-ends the first one before the second gets the lock.
+What is read under the lock is judged by `gateway.domain.order`; a refusal rolls everything back. A
+reply lost on the way says nothing about the commit: the whole transaction is run again on a new
+connection, where a bound key tells that the first one stands. The server ends the first one before
+the second gets the lock.
 """
 
 from __future__ import annotations
@@ -31,14 +34,19 @@ from gateway.storage.statements import APPLY, OPEN_IN_ORDER
 from gateway.telemetry.metrics import STORE_RETRIES
 
 LOCK = "SELECT pg_advisory_xact_lock(hashtext('tillgate.order'), order_lock($1, $2))"
-KNOWN = """SELECT (SELECT o.amount FROM "order" o WHERE o.merchant_id = $1 AND o.order_no = $2) AS amount,
-EXISTS (SELECT FROM claim k WHERE k.merchant_id = $1 AND k.idempotency_key = $3) AS bound"""
-SPLIT = """INSERT INTO "order" (merchant_id, order_no, amount, created_at) VALUES ($1, $2, $3, $4)
-ON CONFLICT (order_no, merchant_id) DO UPDATE SET amount = excluded.amount WHERE "order".amount IS NULL AND excluded.amount IS NOT NULL"""
-RISK = """INSERT INTO override (merchant_id, payment_id, named_id, order_no, amount, supervisor_id, reason, at)
+KNOWN = """SELECT
+  (SELECT o.amount FROM "order" o WHERE o.merchant_id = $1 AND o.order_no = $2) AS amount,
+  EXISTS (SELECT FROM claim k WHERE k.merchant_id = $1 AND k.idempotency_key = $3) AS bound"""
+SPLIT = """INSERT INTO "order" (merchant_id, order_no, amount, created_at)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT (order_no, merchant_id) DO UPDATE SET amount = excluded.amount
+WHERE "order".amount IS NULL AND excluded.amount IS NOT NULL"""
+RISK = """INSERT INTO override
+  (merchant_id, payment_id, named_id, order_no, amount, supervisor_id, reason, at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"""
 
-TRIES_MAX = 4  # of one transaction: collisions are rare, and a server that loses every reply is no server
+# Of one transaction: collisions are rare, and a server that loses every reply is no server.
+TRIES_MAX = 4
 OPEN_S = WRITER_FLUSH_MS_MAX / 1000
 Connection = Any  # asyncpg's, as a pool lends it
 log = structlog.get_logger("tillgate.store")
@@ -59,7 +67,10 @@ class OrderOpenings:
         self._pool = pool
 
     async def open(self, opening: Opening, terms: OrderTerms) -> Result:
-        """Durable when it returns `Opened`. Raises `StoreUnavailable` (nothing written) or `OutcomePending` (perhaps)."""
+        """Durable when it returns `Opened`.
+
+        Raises `StoreUnavailable` (nothing written) or `OutcomePending` (perhaps).
+        """
         lost_once = False
         give_up_at = asyncio.get_running_loop().time() + OPEN_S
         for _ in range(TRIES_MAX):
@@ -103,7 +114,9 @@ class OrderOpenings:
 async def _written(connection: Connection, opening: Opening, terms: OrderTerms) -> Result:
     p, override = opening.payment, terms.override
     await connection.execute(LOCK, p.merchant_id, p.order_no)
-    known = await connection.fetchrow(KNOWN, p.merchant_id, p.order_no, opening.claim.idempotency_key)
+    known = await connection.fetchrow(
+        KNOWN, p.merchant_id, p.order_no, opening.claim.idempotency_key
+    )
     if known["bound"]:
         return LOST
     holding = await _holding(connection, p)
@@ -121,15 +134,27 @@ async def _written(connection: Connection, opening: Opening, terms: OrderTerms) 
 
 async def _holding(connection: Connection, payment: Payment) -> list[Payment]:
     rows = await connection.fetch(HOLDERS, payment.merchant_id, payment.order_no)
-    return [read_payment(group[0], group) for group in (list(each) for _, each in groupby(rows, key=lambda row: row["id"]))]
+    return [
+        read_payment(group[0], group)
+        for group in (list(each) for _, each in groupby(rows, key=lambda row: row["id"]))
+    ]
 
 
 async def _overridden(connection: Connection, payment: Payment, override: Override) -> bool:
-    """The named payment is marked, unless it has changed since it was judged; the risk is recorded beside it."""
+    """The named payment is marked, unless it has changed since it was judged;
+    the risk is recorded beside it.
+    """
     named = override.change.payment
     if not await connection.fetch(APPLY, *apply_arguments([override.change])):
         return False
-    risk = (named.id, named.order_no, named.amount, override.supervisor_id, override.reason, payment.created_at)
+    risk = (
+        named.id,
+        named.order_no,
+        named.amount,
+        override.supervisor_id,
+        override.reason,
+        payment.created_at,
+    )
     await connection.execute(RISK, payment.merchant_id, payment.id, *risk)
     return True
 

@@ -1,4 +1,7 @@
-"""The store: two group writers for the road of a payment, a pool for everything else. Postgres decides."""
+"""The store: two group writers for the road of a payment, a pool for everything else.
+
+Postgres decides.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,17 @@ from gateway.domain.change import Change, Opening
 from gateway.domain.errors import OutcomePending, StoreUnavailable
 from gateway.domain.order import OrderRefusal, OrderTerms
 from gateway.domain.payment import Payment
-from gateway.flow.ports import Applied, KeyTaken, NumberTaken, Opened, OrderSplit, RefundTaken, Stale, StoreRefused, TenderTaken
+from gateway.flow.ports import (
+    Applied,
+    KeyTaken,
+    NumberTaken,
+    Opened,
+    OrderSplit,
+    RefundTaken,
+    Stale,
+    StoreRefused,
+    TenderTaken,
+)
 from gateway.storage.connections import REFUSED_CLASSES, read_pool, transaction_pool
 from gateway.storage.due_work import DueWork
 from gateway.storage.event_feed import EventFeed
@@ -40,7 +53,9 @@ def _open_order(opening: Opening) -> tuple[str, str, int]:
 
 
 OPENINGS: Kind[Opening] = Kind("open", OPEN, open_arguments, _open_keys, _open_order, _identity)
-CHANGES: Kind[Change] = Kind("apply", APPLY, apply_arguments, lambda change: (_identity(change),), _identity, _identity)
+CHANGES: Kind[Change] = Kind(
+    "apply", APPLY, apply_arguments, lambda change: (_identity(change),), _identity, _identity
+)
 
 
 class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
@@ -74,13 +89,16 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
         await self._heart.close()
         await self._pool.close()
 
-    async def open(self, opening: Opening) -> Opened | KeyTaken | TenderTaken | NumberTaken | OrderSplit:
+    async def open(
+        self, opening: Opening
+    ) -> Opened | KeyTaken | TenderTaken | NumberTaken | OrderSplit:
         """Write 1."""
         if await self._openings.write(opening) is not None:
             return Opened()
         try:
             return await self._why_lost(opening)
-        except StoreUnavailable as error:  # write 1 was handed over, and a rival or our own first sending stands
+        except StoreUnavailable as error:
+            # Write 1 was handed over, and a rival or our own first sending stands.
             raise OutcomePending from error
 
     async def open_in_order(
@@ -103,7 +121,9 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
         except asyncpg.PostgresError as error:
             if error.sqlstate is None or error.sqlstate[:2] not in REFUSED_CLASSES:
                 raise
-            raise StoreRefused(error.sqlstate, getattr(error, "constraint_name", None), str(error.args[0])) from error
+            raise StoreRefused(
+                error.sqlstate, getattr(error, "constraint_name", None), str(error.args[0])
+            ) from error
         if row is not None:
             return Applied() if row["moved"] else RefundTaken()
         try:
@@ -119,12 +139,17 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
         """Raises `StoreUnavailable`."""
         await self._fetch("SELECT 1")
 
-    async def _why_lost(self, opening: Opening) -> Opened | KeyTaken | TenderTaken | NumberTaken | OrderSplit:
-        """In this order: the key exists; the tender is held; the attempt number was taken; or, none of these, the order is split."""
+    async def _why_lost(
+        self, opening: Opening
+    ) -> Opened | KeyTaken | TenderTaken | NumberTaken | OrderSplit:
+        """In this order: the key exists; the tender is held; the attempt number was taken; or, none
+        of these, the order is split.
+        """
         p = opening.payment
         bound = await self.payment_by_key(p.merchant_id, opening.claim.idempotency_key)
         if bound is not None:
-            return Opened() if bound.payment.id == p.id else bound  # a lost reply: we collided with our own first sending
+            # A lost reply: we collided with our own first sending.
+            return Opened() if bound.payment.id == p.id else bound
         holder: Payment | None = await self._holder(p.merchant_id, p.order_no, p.tender_no)
         if holder is not None:
             return TenderTaken(holder)
@@ -132,7 +157,9 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
         return NumberTaken(highest_n) if highest_n >= opening.claim.first_n else OrderSplit()
 
     async def _written(self, change: Change) -> bool:
-        """Whether this very change is what stands at its version: the reply to its commit was lost and it was sent again."""
+        """Whether this very change is what stands at its version: the reply to its commit was lost
+        and it was sent again.
+        """
         event = change.events[0]
         row = await self._row(WRITTEN, change.payment.merchant_id, event.id)
         return row is not None and row["at"] == event.at and row["data"] == event.data.decode()

@@ -1,4 +1,6 @@
-"""One way to read: a short statement on a pooled connection, with the server's absence told as `StoreUnavailable`."""
+"""One way to read: a short statement on a pooled connection,
+with the server's absence told as `StoreUnavailable`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ class Reader:
 
     async def _fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         try:
-            async with self._pool.acquire(timeout=ANSWER_TIMEOUT_S) as connection:  # nobody queues for ever behind a server that hangs
+            # Nobody queues for ever behind a server that hangs.
+            async with self._pool.acquire(timeout=ANSWER_TIMEOUT_S) as connection:
                 return await connection.fetch(sql, *arguments)
         except (*UNREACHABLE, *REPLY_LOST, *GAVE_UP) as error:
             raise StoreUnavailable from error

@@ -1,4 +1,7 @@
-"""The durable switch of "restored" mode: one row a time that it stood. Every worker sees it with its next directory refresh."""
+"""The durable switch of "restored" mode: one row a time that it stood.
+
+Every worker sees it with its next directory refresh.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,14 @@ BEGIN = """INSERT INTO restored (lost_from, begun_by) SELECT $1, $2 WHERE $1 <= 
 ON CONFLICT ((true)) WHERE ended_at IS NULL DO UPDATE
 SET lost_from = least(restored.lost_from, excluded.lost_from), begun_at = now() RETURNING id"""
 END = "UPDATE restored SET ended_at = now(), ended_by = $1 WHERE ended_at IS NULL RETURNING id"
-LIST = "SELECT lost_from, begun_by, begun_at, ended_by, ended_at FROM restored ORDER BY id DESC LIMIT 20"
-LEFT = """SELECT (SELECT count(*) FROM attempt WHERE due_at IS NOT NULL) AS undecided,
- (SELECT count(*) FROM "case" WHERE closed_at IS NULL AND kind = 'callback_unknown_number') AS unknown_numbers"""
+LIST = (
+    "SELECT lost_from, begun_by, begun_at, ended_by, ended_at FROM restored "
+    "ORDER BY id DESC LIMIT 20"
+)
+LEFT = """SELECT
+  (SELECT count(*) FROM attempt WHERE due_at IS NOT NULL) AS undecided,
+  (SELECT count(*) FROM "case"
+   WHERE closed_at IS NULL AND kind = 'callback_unknown_number') AS unknown_numbers"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +39,8 @@ class RestoredLog(Reader):
     """For `tillgate restored`."""
 
     async def begin(self, lost_from: datetime, by: str) -> bool:
-        """Safe to repeat: the earlier moment stays, the mode begins anew: the backup may be of a time when it stood.
+        """Safe to repeat: the earlier moment stays, the mode begins anew: the backup may be of a
+        time when it stood.
 
         False for a moment in the future.
         """
@@ -46,7 +55,9 @@ class RestoredLog(Reader):
         return [RestoredTime(**dict(row)) for row in await self._fetch(LIST)]
 
     async def left(self) -> tuple[int, int]:
-        """(attempts still undecided, open cases about callbacks whose number the books do not know)."""
+        """(attempts still undecided, open cases about callbacks whose number the books do not
+        know).
+        """
         row = await self._row(LEFT)
         assert row is not None
         return int(row["undecided"]), int(row["unknown_numbers"])

@@ -38,7 +38,10 @@ class _Claim(Struct):
 
 
 class _Event(Struct):
-    """`EVENT`. `data` keeps its exact text: an answer, its event and every resend have equal bytes."""
+    """`EVENT`.
+
+    `data` keeps its exact text: an answer, its event and every resend have equal bytes.
+    """
 
     merchant_id: str
     payment_id: str
@@ -75,15 +78,31 @@ class _Case(Struct):
 
 
 def open_arguments(openings: list[Opening]) -> list[str]:
-    """The parameters of `statements.OPEN`: claims, payments with their attempts, events, journal."""
+    """Parameters of `statements.OPEN`: claims, payments with their attempts, events, journal."""
     payments = [opening.payment for opening in openings]
-    return [_text([_claim(opening) for opening in openings]), _text(payments), _text(_events(openings)), _text(_postings(openings))]
+    return [
+        _text([_claim(opening) for opening in openings]),
+        _text(payments),
+        _text(_events(openings)),
+        _text(_postings(openings)),
+    ]
 
 
 def apply_arguments(changes: list[Change]) -> list[str]:
-    """The parameters of `statements.APPLY`: payments and attempts, new refunds, changed refunds, events, journal, cases, new attempts."""
+    """The parameters of `statements.APPLY`: payments and attempts, new refunds, changed refunds,
+    events, journal, cases, new attempts.
+    """
     cases = [
-        _Case(k.payment.merchant_id, k.payment.id, k.case.id, k.case.kind, k.case.evidence, k.case.evidence.at) for k in changes if k.case
+        _Case(
+            k.payment.merchant_id,
+            k.payment.id,
+            k.case.id,
+            k.case.kind,
+            k.case.evidence,
+            k.case.evidence.at,
+        )
+        for k in changes
+        if k.case
     ]
     return [
         _text([change.payment for change in changes]),
@@ -92,7 +111,13 @@ def apply_arguments(changes: list[Change]) -> list[str]:
         _text(_events(changes)),
         _text(_postings(changes)),
         _text(cases),
-        _text([_new_attempt(change.payment, change.new_attempt) for change in changes if change.new_attempt]),
+        _text(
+            [
+                _new_attempt(change.payment, change.new_attempt)
+                for change in changes
+                if change.new_attempt
+            ]
+        ),
     ]
 
 
@@ -104,12 +129,33 @@ def _claim(opening: Opening) -> _Claim:
     p, claim = opening.payment, opening.claim
     holds = p.status in PAYMENT_HOLDING
     words = claim.fingerprint.decode()
-    return _Claim(p.merchant_id, p.id, claim.idempotency_key, p.order_no, p.tender_no, claim.first_n, holds, words, p.created_at)
+    return _Claim(
+        p.merchant_id,
+        p.id,
+        claim.idempotency_key,
+        p.order_no,
+        p.tender_no,
+        claim.first_n,
+        holds,
+        words,
+        p.created_at,
+    )
 
 
 def _events(records: list[Opening] | list[Change]) -> list[_Event]:
     return [
-        _Event(r.payment.merchant_id, r.payment.id, e.id, e.object_id, e.version, e.type, e.public, Raw(e.data), e.at, r.payment.notify_url)
+        _Event(
+            r.payment.merchant_id,
+            r.payment.id,
+            e.id,
+            e.object_id,
+            e.version,
+            e.type,
+            e.public,
+            Raw(e.data),
+            e.at,
+            r.payment.notify_url,
+        )
         for r in records
         for e in r.events
     ]
@@ -121,7 +167,14 @@ def _new_attempt(payment: Payment, attempt: Attempt) -> dict[str, object]:
 
 def _postings(records: list[Opening] | list[Change]) -> list[_Posting]:
     return [
-        _Posting(r.payment.merchant_id, r.payment.id, line.posting_id, line.account, line.amount, r.events[0].at)
+        _Posting(
+            r.payment.merchant_id,
+            r.payment.id,
+            line.posting_id,
+            line.account,
+            line.amount,
+            r.events[0].at,
+        )
         for r in records
         for line in r.postings
     ]

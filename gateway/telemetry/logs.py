@@ -1,4 +1,6 @@
-"""Structured logs: one JSON object a line (or console text in development), every value through redaction."""
+"""Structured logs: one JSON object a line (or console text in development),
+every value through redaction.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,10 @@ from security.redaction import redact_event
 
 
 def configure_logs(level: str, log_format: str) -> None:
-    """Route structlog and the standard library to stderr. `level` like `info`, `log_format` `json` or `text`."""
+    """Route structlog and the standard library to stderr.
+
+    `level` like `info`, `log_format` `json` or `text`.
+    """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -20,7 +25,11 @@ def configure_logs(level: str, log_format: str) -> None:
         structlog.processors.format_exc_info,
         redact_event,
     ]
-    last: Any = structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    last: Any = (
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[*shared, last],
@@ -29,7 +38,11 @@ def configure_logs(level: str, log_format: str) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[_without_meta, last]))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared, processors=[_without_meta, last]
+        )
+    )
     logging.basicConfig(level=number, handlers=[handler], force=True)
 
 

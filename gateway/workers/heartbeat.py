@@ -1,6 +1,8 @@
-"""The worker's sign of life, and what it brings back: the time of the database, which is everybody's.
+"""The worker's sign of life, and what it brings back:
+the time of the database, which is everybody's.
 
-Without a beat, what the worker had sent is taken over; a worker that stood still that long finds its send deadlines passed.
+Without a beat, what the worker had sent is taken over; a worker that stood still that long finds
+its send deadlines passed.
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ class Heartbeat:
         self._compare()
 
     def _compare(self) -> None:
-        """A host whose clock is wrong is harmless here; its logs, its certificates and its other programs may not be."""
+        """A host whose clock is wrong is harmless here; its logs, its certificates and its other
+        programs may not be.
+        """
         ahead = self._clock.host_ahead_s()
         CLOCK_AHEAD.set(ahead)
         is_off = abs(ahead) * 1000 > CLOCK_SLEWED_MS_MAX

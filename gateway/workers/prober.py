@@ -1,8 +1,10 @@
-"""The task that brings resting accounts back: probes those whose breaker is open, tells the other workers, and lets scores drift.
+"""The task that brings resting accounts back: probes those whose breaker is open, tells the other
+workers, and lets scores drift.
 
-A probe is a query of a number that nobody uses: the channel's "there is no such order" is a healthy answer, and no customer's payment is
-the guinea pig. Through Redis one worker probes an account while the others wait for its word; without Redis each probes for itself, once a
-breaker. What another worker only claims is always probed by ourselves.
+A probe is a query of a number that nobody uses: the channel's "there is no such order" is a healthy
+answer, and no customer's payment is the guinea pig. Through Redis one worker probes an account
+while the others wait for its word; without Redis each probes for itself, once a breaker. What
+another worker only claims is always probed by ourselves.
 """
 
 from __future__ import annotations
@@ -46,7 +48,14 @@ class Prober:
     """`run` is a task of every worker that opens payments."""
 
     def __init__(
-        self, *, health: ChannelHealth, board: Board, calls: ChannelCalls, directory: Directory, clock: Clock, environment: str
+        self,
+        *,
+        health: ChannelHealth,
+        board: Board,
+        calls: ChannelCalls,
+        directory: Directory,
+        clock: Clock,
+        environment: str,
     ) -> None:
         self._health, self._board, self._calls, self._directory = health, board, calls, directory
         self._clock, self._environment = clock, environment
@@ -73,8 +82,12 @@ class Prober:
             await self._exchange()
         for account in self._health.due():
             if account.id not in self._probing and len(self._probing) < PROBES_MAX:
-                task = self._probing[account.id] = asyncio.create_task(self._probe(account), name=f"probe {account.id}")
-                task.add_done_callback(lambda _, account_id=account.id: self._probing.pop(account_id, None))  # type: ignore[misc]
+                task = self._probing[account.id] = asyncio.create_task(
+                    self._probe(account), name=f"probe {account.id}"
+                )
+                task.add_done_callback(
+                    lambda _, account_id=account.id: self._probing.pop(account_id, None)  # type: ignore[misc]
+                )
 
     async def _exchange(self) -> None:
         for posted in await self._board.exchange(self._health.news()) or ():
@@ -87,12 +100,17 @@ class Prober:
         account = self._directory.account(account.id) or account
         if account.channel is None:
             return
-        if not self._health.only_heard(account) and await self._board.may_probe(account.id) is False:
+        if (
+            not self._health.only_heard(account)
+            and await self._board.may_probe(account.id) is False
+        ):
             self._health.postpone(account)
             return
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_MS / 1000):
-                outcome = await self._calls.made(account, "query", account.channel.query, self._question(account))
+                outcome = await self._calls.made(
+                    account, "query", account.channel.query, self._question(account)
+                )
             is_alive = not isinstance(outcome, NotSent | Unknown)
         except TimeoutError:
             is_alive = False

@@ -1,14 +1,16 @@
 """One parent, N worker processes on one listening socket.
 
-The parent runs no event loop, no thread and no pool: it forks, waits and forwards signals, and so has nothing that
-could fail. It keeps the listening socket for as long as it lives, so connections that arrive while workers change
-wait in the backlog instead of being refused.
+The parent runs no event loop, no thread and no pool: it forks, waits and forwards signals, and so
+has nothing that could fail. It keeps the listening socket for as long as it lives, so connections
+that arrive while workers change wait in the backlog instead of being refused.
 
 | signal | effect |
 |---|---|
-| SIGTERM, SIGINT | every worker drains (SIGTERM), then is killed if it is too slow; a second one kills at once |
-| SIGHUP | rolling restart: a new worker must report ready before the one it replaces drains; if it dies first, the old one stays |
+| SIGTERM, SIGINT | workers get SIGTERM and drain, or are killed if slow; a second kills at once |
+| SIGHUP | rolling restart: each worker drains only when its successor reports ready |
 | a worker dies | restarted, at once after a long life, ever later (bounded) when it keeps dying |
+
+A successor that dies before it is ready changes nothing: the old worker stays.
 """
 
 import contextlib
@@ -43,20 +45,30 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _ready_pipe: int | None = None  # in a worker: where it tells the parent that it serves
 
 
-def supervise(workers: int, listening: socket.socket, worker_main: WorkerMain, *, on_exit: Callable[[int], None] | None = None) -> int:
-    """Run `worker_main(index, listening)` in `workers` processes until a signal says stop; returns the exit code.
+def supervise(
+    workers: int,
+    listening: socket.socket,
+    worker_main: WorkerMain,
+    *,
+    on_exit: Callable[[int], None] | None = None,
+) -> int:
+    """Run `worker_main(index, listening)` in `workers` processes until a signal says stop; returns
+    the exit code.
 
-    It is 0 after a signal, 1 when the first workers die again and again before any of them serves: a wrong setting is
-    for a person, or for the orchestrator, to see.
+    It is 0 after a signal, 1 when the first workers die again and again before any of them serves:
+    a wrong setting is for a person, or for the orchestrator, to see.
 
-    Call it before any loop, pool or thread exists: a fork copies their state and not their threads. `worker_main` returns
-    its process's exit code, must drain and return on SIGTERM, and calls `report_ready()` when it serves.
-    `on_exit(pid)` is called in the parent for every worker that ended (for metrics kept in files).
+    Call it before any loop, pool or thread exists: a fork copies their state and not their threads.
+    `worker_main` returns its process's exit code, must drain and return on SIGTERM, and calls
+    `report_ready()` when it serves. `on_exit(pid)` is called in the parent for every worker that
+    ended (for metrics kept in files).
     """
     if threading.active_count() != 1:
         raise RuntimeError("supervise() forks: call it before anything starts a thread")
     with _woken_by_signals() as wakeup:
-        return _Supervisor(workers, listening, worker_main, on_exit or (lambda _pid: None), wakeup).run()
+        return _Supervisor(
+            workers, listening, worker_main, on_exit or (lambda _pid: None), wakeup
+        ).run()
 
 
 def report_ready() -> None:
@@ -103,9 +115,18 @@ class _Place:
 
 
 class _Supervisor:
-    """The parent's loop: look at signals, reap, start what is missing, go on with a rolling restart."""
+    """The parent's loop: look at signals, reap, start what is missing,
+    go on with a rolling restart.
+    """
 
-    def __init__(self, workers: int, listening: socket.socket, main: WorkerMain, on_exit: Callable[[int], None], wakeup: int) -> None:
+    def __init__(
+        self,
+        workers: int,
+        listening: socket.socket,
+        main: WorkerMain,
+        on_exit: Callable[[int], None],
+        wakeup: int,
+    ) -> None:
         self._places = [_Place(index) for index in range(workers)]
         self._listening = listening
         self._main = main
@@ -118,7 +139,8 @@ class _Supervisor:
 
     def run(self) -> int:
         gc.collect()
-        gc.freeze()  # what exists now is shared with the workers and not copied by their first collection
+        # What exists now is shared with the workers and not copied by their first collection.
+        gc.freeze()
         while True:
             self._reap()
             if self._stops_asked:
@@ -131,11 +153,13 @@ class _Supervisor:
             self._kill_the_slow()
             self._wait()
 
-    # -- signals ---------------------------------------------------------------------------------------------------
+    # -- signals -----------------------------------------------------------------------------------
 
     def _wait(self) -> None:
         """Sleep until a signal, a report, or the next moment something is due."""
-        pipes = {worker.ready_pipe: worker for worker in self._workers() if worker.ready_pipe is not None}
+        pipes = {
+            worker.ready_pipe: worker for worker in self._workers() if worker.ready_pipe is not None
+        }
         readable, _, _ = select.select([self._wakeup, *pipes], [], [], self._next_due_s())
         for pipe in readable:
             if pipe == self._wakeup:
@@ -156,15 +180,27 @@ class _Supervisor:
 
     def _next_due_s(self) -> float:
         now = time.monotonic()
-        due = [place.start_at for place in self._places if place.worker is None and not self._stops_asked]
-        due += [worker.told_to_stop + WORKER_STOP_WAIT_S for worker in self._workers() if worker.told_to_stop is not None]
-        due += [place.successor.started + WORKER_READY_WAIT_S for place in self._places if place.successor]
+        due = [
+            place.start_at
+            for place in self._places
+            if place.worker is None and not self._stops_asked
+        ]
+        due += [
+            worker.told_to_stop + WORKER_STOP_WAIT_S
+            for worker in self._workers()
+            if worker.told_to_stop is not None
+        ]
+        due += [
+            place.successor.started + WORKER_READY_WAIT_S
+            for place in self._places
+            if place.successor
+        ]
         return max(0.0, min(due, default=now + 60.0) - now)
 
     def _workers(self) -> list[_Worker]:
         return [worker for place in self._places for worker in place.all()]
 
-    # -- lives of workers ------------------------------------------------------------------------------------------
+    # -- lives of workers --------------------------------------------------------------------------
 
     def _reap(self) -> None:
         for place in self._places:
@@ -185,7 +221,13 @@ class _Supervisor:
             if self._stops_asked:
                 return
             self._to_restart.clear()
-            log.error("the new worker %d (pid %d) ended with %d before it was ready; the old workers stay", place.index, worker.pid, code)
+            log.error(
+                "the new worker %d (pid %d) ended with %d before it was ready; "
+                "the old workers stay",
+                place.index,
+                worker.pid,
+                code,
+            )
             return
         place.worker = None
         if self._stops_asked:
@@ -194,7 +236,14 @@ class _Supervisor:
         place.quick_deaths = 0 if lived_s > WORKER_HEALTHY_AFTER_S else place.quick_deaths + 1
         wait_s = restart_wait_s(place.quick_deaths)
         place.start_at = time.monotonic() + wait_s
-        log.error("worker %d (pid %d) ended with %d after %.1f s; restarting in %.1f s", place.index, worker.pid, code, lived_s, wait_s)
+        log.error(
+            "worker %d (pid %d) ended with %d after %.1f s; restarting in %.1f s",
+            place.index,
+            worker.pid,
+            code,
+            lived_s,
+            wait_s,
+        )
         if not self._ever_served and place.quick_deaths >= WORKER_FIRST_STARTS_MAX:
             log.error("no worker has ever got ready: giving up; the reason is in the lines above")
             self._stops_asked, self._exit_code = 1, 1
@@ -202,12 +251,15 @@ class _Supervisor:
     def _start_missing(self) -> None:
         for place in self._places:
             if place.worker is None and place.successor is not None:
-                place.worker, place.successor = place.successor, None  # the old one died meanwhile: the new one is needed at once
+                # The old one died meanwhile: the new one is needed at once.
+                place.worker, place.successor = place.successor, None
             if place.worker is None and time.monotonic() >= place.start_at:
                 place.worker = self._fork(place.index)
 
     def _roll(self) -> None:
-        """One place at a time: start the successor; once it is ready, the old one drains and the next place's turn comes."""
+        """One place at a time: start the successor; once it is ready, the old one drains and the
+        next place's turn comes.
+        """
         while self._to_restart and not any(place.draining for place in self._places):
             place = self._to_restart[0]
             if place.successor is None and place.worker is not None:
@@ -224,7 +276,11 @@ class _Supervisor:
     def _give_up_on_the_silent(self, place: _Place) -> None:
         silent = place.successor
         if silent and time.monotonic() - silent.started > WORKER_READY_WAIT_S:
-            log.error("the new worker %d (pid %d) did not get ready; it is stopped, the old workers stay", place.index, silent.pid)
+            log.error(
+                "the new worker %d (pid %d) did not get ready; it is stopped, the old workers stay",
+                place.index,
+                silent.pid,
+            )
             silent.tell_to_stop()
             place.draining.append(silent)
             place.successor = None
@@ -238,23 +294,32 @@ class _Supervisor:
 
     def _kill_the_slow(self) -> None:
         for worker in self._workers():
-            if worker.told_to_stop is not None and time.monotonic() - worker.told_to_stop > WORKER_STOP_WAIT_S:
+            if (
+                worker.told_to_stop is not None
+                and time.monotonic() - worker.told_to_stop > WORKER_STOP_WAIT_S
+            ):
                 log.error(
-                    "pid %d did not end within %.0f s; killed (what it left is finished by the sweeper)", worker.pid, WORKER_STOP_WAIT_S
+                    "pid %d did not end within %.0f s; "
+                    "killed (what it left is finished by the sweeper)",
+                    worker.pid,
+                    WORKER_STOP_WAIT_S,
                 )
                 worker.told_to_stop = time.monotonic()
                 os.kill(worker.pid, signal.SIGKILL)
 
-    # -- forking ---------------------------------------------------------------------------------------------------
+    # -- forking -----------------------------------------------------------------------------------
 
     def _fork(self, index: int) -> _Worker:
         parent = os.getpid()
         read_end, write_end = os.pipe()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # a signal between fork and reset would be the parent's
+        # A signal between fork and reset would be the parent's.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         pid = os.fork()
         if pid == 0:
             os.close(read_end)
-            _become_worker(parent, write_end, [worker.ready_pipe for worker in self._workers()], before)
+            _become_worker(
+                parent, write_end, [worker.ready_pipe for worker in self._workers()], before
+            )
             _exit_with(self._main, index, self._listening)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(write_end)
@@ -265,16 +330,21 @@ def restart_wait_s(quick_deaths: int) -> float:
     """How long to wait before the next start: 0 after a long life, then doubling up to a bound."""
     if quick_deaths == 0:
         return 0.0
-    return min(WORKER_RESTART_WAIT_S_MAX, WORKER_RESTART_WAIT_S_MIN * 2.0 ** min(quick_deaths - 1, 16))
+    return min(
+        WORKER_RESTART_WAIT_S_MAX, WORKER_RESTART_WAIT_S_MIN * 2.0 ** min(quick_deaths - 1, 16)
+    )
 
 
-def _become_worker(parent: int, ready_pipe: int, others: list[int | None], mask: set[signal.Signals | int]) -> None:
+def _become_worker(
+    parent: int, ready_pipe: int, others: list[int | None], mask: set[signal.Signals | int]
+) -> None:
     """Undo the parent's signal handling, tie our life to the parent's, keep only our own pipe."""
     global _ready_pipe  # noqa: PLW0603  see report_ready
     signal.set_wakeup_fd(-1)
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent says when to stop
+    # Ctrl-C reaches the whole group; the parent says when to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # so does a closed terminal
     die_with_parent(parent)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -285,7 +355,10 @@ def _become_worker(parent: int, ready_pipe: int, others: list[int | None], mask:
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask the kernel for a SIGTERM when the parent dies, however it dies. Linux only; elsewhere a killed parent leaves workers."""
+    """Ask the kernel for a SIGTERM when the parent dies, however it dies.
+
+    Linux only; elsewhere a killed parent leaves workers.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent:  # it died before we asked
@@ -307,7 +380,9 @@ def _exit_with(main: WorkerMain, index: int, listening: socket.socket) -> None:
 
 @contextlib.contextmanager
 def _woken_by_signals() -> Iterator[int]:
-    """Every signal of ours becomes one byte, its number, in the pipe returned; the handlers before are restored."""
+    """Every signal of ours becomes one byte, its number, in the pipe returned;
+    the handlers before are restored.
+    """
     read_end, write_end = os.pipe()
     os.set_blocking(read_end, False)
     os.set_blocking(write_end, False)

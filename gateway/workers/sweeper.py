@@ -1,4 +1,7 @@
-"""The in-doubt sweeper's loop: lease what is due, visit it, a few times a second. What a visit does is `flow.in_doubt`'s."""
+"""The in-doubt sweeper's loop: lease what is due, visit it, a few times a second.
+
+What a visit does is `flow.in_doubt`'s.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,9 @@ log = structlog.get_logger("tillgate.sweeper")
 
 
 class Sweeper:
-    """Visits run side by side, bounded in all and for each channel account, so that one that hangs delays nobody else."""
+    """Visits run side by side, bounded in all and for each channel account, so that one that hangs
+    delays nobody else.
+    """
 
     def __init__(self, store: Store, in_doubt: InDoubt, clock: Clock) -> None:
         self._store, self._in_doubt, self._clock = store, in_doubt, clock
@@ -43,14 +48,17 @@ class Sweeper:
         await asyncio.gather(*self._visits, return_exceptions=True)
 
     async def _try_take(self) -> None:
-        """Says when the store went away and when it came back, not several times a second in between."""
+        """Says when the store went away and when it came back,
+        not several times a second in between.
+        """
         try:
             await self.take()
         except GatewayError as error:
             if not self._is_postponed:
                 log.warning("sweep_postponed", error=error.code)
             self._is_postponed = True
-        except Exception:  # nobody else visits what is in doubt: the loop outlives whatever the store says
+        except Exception:
+            # Nobody else visits what is in doubt: the loop outlives whatever the store says.
             log.exception("sweep_broken")
         else:
             if self._is_postponed:
@@ -61,7 +69,9 @@ class Sweeper:
         """One look: lease what is due, and begin its visits."""
         if (places := _free(self._attempts)) is not None:
             until = self._lease_ends()
-            for due in await self._store.take_due_attempts(places, SWEEP_LEASE_MS, HEARTBEAT_LEASE_MS):
+            for due in await self._store.take_due_attempts(
+                places, SWEEP_LEASE_MS, HEARTBEAT_LEASE_MS
+            ):
                 self._start(self._in_doubt.visit(due, until), due, self._attempts)
         if (places := _free(self._refunds)) is not None:
             until = self._lease_ends()
@@ -69,10 +79,14 @@ class Sweeper:
                 self._start(self._in_doubt.visit_refund(refund, until), refund, self._refunds)
 
     def _lease_ends(self) -> float:
-        """Counted from before the lease was asked for: we believe in it no longer than the store does."""
+        """Counted from before the lease was asked for:
+        we believe in it no longer than the store does.
+        """
         return self._clock.monotonic() + SWEEP_LEASE_MS / 1000
 
-    def _start(self, visit: Coroutine[Any, Any, None], due: DueAttempt | DueRefund, under_way: Counter[str]) -> None:
+    def _start(
+        self, visit: Coroutine[Any, Any, None], due: DueAttempt | DueRefund, under_way: Counter[str]
+    ) -> None:
         subject = due.payment_id if isinstance(due, DueAttempt) else due.refund_id
         under_way[due.account_id] += 1
 

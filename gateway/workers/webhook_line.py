@@ -1,7 +1,9 @@
-"""One webhook over the network: posted once, to a public address, and what came back, bounded in time and size.
+"""One webhook over the network: posted once, to a public address, and what came back, bounded in
+time and size.
 
-Everything here is chosen by a merchant: the name and where it leads (see `security.egress`), how long the answer takes and how long
-it is. Redirects are not followed, proxies of the environment are not used, nothing is decompressed, certificates are verified.
+Everything here is chosen by a merchant: the name and where it leads (see `security.egress`), how
+long the answer takes and how long it is. Redirects are not followed, proxies of the environment are
+not used, nothing is decompressed, certificates are verified.
 """
 
 from __future__ import annotations
@@ -31,7 +33,10 @@ USER_AGENT: Final = "Tillgate-Webhooks/1"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A status and headers (names without regard to case). `words`: the beginning of the body in printable characters."""
+    """A status and headers (names without regard to case).
+
+    `words`: the beginning of the body in printable characters.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -39,7 +44,9 @@ class Reply:
 
 
 class NoReply(Exception):
-    """No answer; `reason` is a bounded word for the delivery log, which the merchant reads: it never says where a name led to."""
+    """No answer; `reason` is a bounded word for the delivery log, which the merchant reads: it
+    never says where a name led to.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -57,13 +64,28 @@ class Line(Protocol):
 class WebhookLine:
     """The real line. Use on a running loop; `aclose` when done."""
 
-    def __init__(self, *, allow_loopback: bool, connector: GuardedConnector | None = None, timeout_ms: int = WEBHOOK_TIMEOUT_MS) -> None:
+    def __init__(
+        self,
+        *,
+        allow_loopback: bool,
+        connector: GuardedConnector | None = None,
+        timeout_ms: int = WEBHOOK_TIMEOUT_MS,
+    ) -> None:
         self._allow_loopback = allow_loopback
-        self._timeout = aiohttp.ClientTimeout(total=timeout_ms / 1000, connect=min(timeout_ms, WEBHOOK_CONNECT_TIMEOUT_MS) / 1000)
+        self._timeout = aiohttp.ClientTimeout(
+            total=timeout_ms / 1000, connect=min(timeout_ms, WEBHOOK_CONNECT_TIMEOUT_MS) / 1000
+        )
         self._session = aiohttp.ClientSession(
-            connector=connector or GuardedConnector(allow_loopback=allow_loopback, connections_max=WEBHOOKS_IN_FLIGHT_MAX),
+            connector=connector
+            or GuardedConnector(
+                allow_loopback=allow_loopback, connections_max=WEBHOOKS_IN_FLIGHT_MAX
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", "Content-Type": "application/json"},
+            headers={
+                "User-Agent": USER_AGENT,
+                "Accept-Encoding": "identity",
+                "Content-Type": "application/json",
+            },
             auto_decompress=False,
             trust_env=False,
             timeout=self._timeout,
@@ -72,13 +94,17 @@ class WebhookLine:
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """See `Line`."""
         try:
-            refuse_unsafe_url(url, allow_loopback=self._allow_loopback)  # again: the rules may be stricter than when it was stored
-            async with self._session.post(URL(url, encoded=True), headers=headers, data=body, allow_redirects=False) as response:
+            # Again: the rules may be stricter than when it was stored.
+            refuse_unsafe_url(url, allow_loopback=self._allow_loopback)
+            async with self._session.post(
+                URL(url, encoded=True), headers=headers, data=body, allow_redirects=False
+            ) as response:
                 return Reply(response.status, response.headers, await _words(response))
         except UnsafeAddress as refusal:
             raise NoReply(f"address refused: {refusal.reason}") from refusal
         except (aiohttp.ClientError, OSError, ValueError) as failure:
-            # TimeoutError and SSLError are OSErrors, CertificateError and InvalidURL are ValueErrors.
+            # TimeoutError and SSLError are OSErrors, CertificateError and InvalidURL are
+            # ValueErrors.
             raise NoReply(_reason(failure)) from failure
 
     async def aclose(self) -> None:
@@ -87,7 +113,9 @@ class WebhookLine:
 
 
 async def _words(response: aiohttp.ClientResponse) -> str:
-    """What fits of the body, for people; whatever goes wrong after the status changes nothing any more."""
+    """What fits of the body, for people;
+    whatever goes wrong after the status changes nothing any more.
+    """
     if response.headers.get("Content-Encoding", "identity") != "identity":
         return "(an encoded body, not read)"
     try:
@@ -101,7 +129,9 @@ async def _words(response: aiohttp.ClientResponse) -> str:
 
 async def _bounded(content: aiohttp.StreamReader) -> bytes:
     read = bytearray()
-    while len(read) < WEBHOOK_ANSWER_BYTES_MAX and (chunk := await content.read(WEBHOOK_ANSWER_BYTES_MAX - len(read))):
+    while len(read) < WEBHOOK_ANSWER_BYTES_MAX and (
+        chunk := await content.read(WEBHOOK_ANSWER_BYTES_MAX - len(read))
+    ):
         read += chunk
     return bytes(read)
 

@@ -2,11 +2,13 @@
 
 What follows from an answer is `flow.delivery`'s, who may be called is `security.egress`'s.
 
-At least once: a courier that dies between the merchant's answer and the note of it leaves a lease that ends, and the next one sends the
-same bytes under the same id. A courier that stood still past its lease sends nothing any more, and what it notes is refused.
+At least once: a courier that dies between the merchant's answer and the note of it leaves a lease
+that ends, and the next one sends the same bytes under the same id. A courier that stood still past
+its lease sends nothing any more, and what it notes is refused.
 
-A slow merchant delays nobody: the outbox leases only a few rows of one endpoint at a time, every try is bounded, and an endpoint that
-fails again and again rests (`flow.endpoint_rest`). There is one layer of retries, the outbox's.
+A slow merchant delays nobody: the outbox leases only a few rows of one endpoint at a time, every
+try is bounded, and an endpoint that fails again and again rests (`flow.endpoint_rest`). There is
+one layer of retries, the outbox's.
 """
 
 from __future__ import annotations
@@ -22,7 +24,16 @@ from gateway.clock import Clock, Ids
 from gateway.domain.change import Case
 from gateway.domain.errors import GatewayError
 from gateway.domain.payment import Evidence
-from gateway.flow.delivery import Delivered, GivenUp, Gone, Postponed, Verdict, body_of, judged, put_off
+from gateway.flow.delivery import (
+    Delivered,
+    GivenUp,
+    Gone,
+    Postponed,
+    Verdict,
+    body_of,
+    judged,
+    put_off,
+)
 from gateway.flow.endpoint_rest import EndpointRest
 from gateway.flow.outbox import Delivery, Heard, Outbox
 from gateway.limits import (
@@ -59,7 +70,10 @@ class _Try:
 
 
 class Courier:
-    """One loop; tries run side by side. `chance` lengthens waits; `interval_ms`: how often to look while nothing is due."""
+    """One loop; tries run side by side.
+
+    `chance` lengthens waits; `interval_ms`: how often to look while nothing is due.
+    """
 
     def __init__(
         self,
@@ -92,7 +106,10 @@ class Courier:
         await asyncio.gather(*self._tries, return_exceptions=True)
 
     async def _try_take(self, room: int) -> int:
-        """How many were taken. Says when the store went away and when it came back, not several times a second in between."""
+        """How many were taken.
+
+        Says when the store went away and when it came back, not several times a second in between.
+        """
         try:
             taken = await self._take(room)
         except GatewayError as error:
@@ -109,11 +126,15 @@ class Courier:
         return 0
 
     async def _take(self, room: int) -> int:
-        asked = self._clock.monotonic()  # before the lease begins, so that ours ends no later than the database's
+        # Before the lease begins, so that ours ends no later than the database's.
+        asked = self._clock.monotonic()
         found = await self._outbox.take(room, WEBHOOK_LEASE_MS, WEBHOOK_CONCURRENCY_MAX)
         WEBHOOK_LAG.set(max((self._lag_s(each) for each in found if each.tries == 1), default=0.0))
         for delivery in found:
-            task = asyncio.create_task(self._finished(delivery, asked), name=f"webhook {delivery.event_id} {delivery.endpoint_id}")
+            task = asyncio.create_task(
+                self._finished(delivery, asked),
+                name=f"webhook {delivery.event_id} {delivery.endpoint_id}",
+            )
             self._tries.add(task)
             task.add_done_callback(self._is_done)
         return len(found)
@@ -130,9 +151,16 @@ class Courier:
         try:
             await self._deliver(delivery, leased_at)
         except GatewayError as error:
-            log.warning("webhook_not_noted", event_id=delivery.event_id, endpoint_id=delivery.endpoint_id, error=error.code)
+            log.warning(
+                "webhook_not_noted",
+                event_id=delivery.event_id,
+                endpoint_id=delivery.endpoint_id,
+                error=error.code,
+            )
         except Exception:
-            log.exception("webhook_broken", event_id=delivery.event_id, endpoint_id=delivery.endpoint_id)
+            log.exception(
+                "webhook_broken", event_id=delivery.event_id, endpoint_id=delivery.endpoint_id
+            )
 
     async def _deliver(self, delivery: Delivery, leased_at: float) -> None:
         if refusal := self._rest.refusal(delivery.endpoint_id):
@@ -157,20 +185,26 @@ class Courier:
         return _Try(Heard(at=now, status=None, words=words, took_ms=0), verdict)
 
     async def _sent(self, delivery: Delivery, leased_at: float) -> _Try | None:
-        """One try; None when too little of the lease is left for one: somebody else has it, or will."""
+        """One try; None when too little of the lease is left for one:
+        somebody else has it, or will.
+        """
         started, now = self._clock.monotonic(), self._clock.now()
         if (started - leased_at) * 1000 > WEBHOOK_LEASE_MS - WEBHOOK_TIMEOUT_MS:
             return None
         reply, words = await self._answer(delivery, int(now.timestamp()))
         took_ms = int((self._clock.monotonic() - started) * 1000)
         status, headers = (reply.status, reply.headers) if reply else (None, {})
-        verdict = judged(delivery, status, headers, now=self._clock.now(), chance=self._chance.random())
+        verdict = judged(
+            delivery, status, headers, now=self._clock.now(), chance=self._chance.random()
+        )
         return _Try(Heard(at=now, status=status, words=words, took_ms=took_ms), verdict)
 
     async def _answer(self, delivery: Delivery, timestamp: int) -> tuple[Reply | None, str]:
         body = body_of(delivery)
         try:
-            headers = signed_headers(delivery.secrets, message_id=delivery.event_id, timestamp=timestamp, body=body)
+            headers = signed_headers(
+                delivery.secrets, message_id=delivery.event_id, timestamp=timestamp, body=body
+            )
             reply = await self._line.post(delivery.url, headers, body)
         except WebhookSecretUnfit as unfit:
             log.warning("webhook_secret_unfit", endpoint_id=delivery.endpoint_id, reason=str(unfit))
@@ -195,27 +229,49 @@ class Courier:
             case Gone():
                 kept, result = await self._outbox.disabled(delivery, done.heard), "disabled"
             case Postponed(wait_ms=wait_ms):
-                kept, result = await self._outbox.postponed(delivery, done.heard, wait_ms), "postponed"
+                kept, result = (
+                    await self._outbox.postponed(delivery, done.heard, wait_ms),
+                    "postponed",
+                )
             case GivenUp():
                 kept, result = await self._outbox.given_up(delivery, done.heard), "given_up"
             case _:
                 assert_never(done.verdict)
         WEBHOOKS.labels(result if kept else "lease_lost").inc()
         if not kept:
-            log.warning("webhook_lease_lost", event_id=delivery.event_id, endpoint_id=delivery.endpoint_id)
+            log.warning(
+                "webhook_lease_lost", event_id=delivery.event_id, endpoint_id=delivery.endpoint_id
+            )
         elif result in {"disabled", "given_up"}:
             await self._tell_people(delivery, done.heard, result)
 
     async def _tell_people(self, delivery: Delivery, heard: Heard, result: str) -> None:
-        """A merchant does not hear of its money any more: one open case an endpoint, however many letters are dead."""
-        about = {"merchant_id": delivery.merchant_id, "endpoint_id": delivery.endpoint_id, "event_id": delivery.event_id}
+        """A merchant does not hear of its money any more: one open case an endpoint, however many
+        letters are dead.
+        """
+        about = {
+            "merchant_id": delivery.merchant_id,
+            "endpoint_id": delivery.endpoint_id,
+            "event_id": delivery.event_id,
+        }
         if result == "disabled":
             log.warning("webhook_endpoint_gone", **about)
             return
-        log.error("webhook_given_up", **about, type=delivery.type, tries=delivery.tries, last=_short(heard))
-        words = f"{delivery.type} {delivery.event_id} was given up after {delivery.tries} tries, the last: {_short(heard)}"
+        log.error(
+            "webhook_given_up",
+            **about,
+            type=delivery.type,
+            tries=delivery.tries,
+            last=_short(heard),
+        )
+        words = (
+            f"{delivery.type} {delivery.event_id} was given up after {delivery.tries} tries, "
+            f"the last: {_short(heard)}"
+        )
         case = Case(
-            id=self._ids.new("case"), kind=CASE_KIND, evidence=Evidence(at=heard.at, source="webhook", outcome="GivenUp", words=words)
+            id=self._ids.new("case"),
+            kind=CASE_KIND,
+            evidence=Evidence(at=heard.at, source="webhook", outcome="GivenUp", words=words),
         )
         await self._cases.open_case(delivery.merchant_id, delivery.endpoint_id, case)
         CASES.labels(CASE_KIND).inc()

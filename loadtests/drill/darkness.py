@@ -3,9 +3,9 @@
 | `--how` | what account A does while it is dark |
 |---|---|
 | `refuse` | nobody listens at either of its hosts; open connections break |
-| `hang` | requests are accepted and nothing is answered; half of what was asked is done at once, half when the caller has left |
+| `hang` | requests are taken, not answered; half are done at once, half when the caller left |
 | `500` | HTTP 500 to everything; half of what was asked is done all the same |
-| `sick` | as `500`, but for pay calls only: queries and cancels answer, so that a probe finds it alive |
+| `sick` | as `500`, but for pay calls only: queries and cancels answer, so a probe finds it alive |
 
 Its callbacks are dark too, and come when it is back, except those that it tries again by itself.
 """
@@ -80,6 +80,10 @@ async def put_out(channels: Channels, channel: str, account: str, how: str, dela
         """Of two faults the first strikes every second time, the other one whatever is left."""
         for place, fault in enumerate(HOWS[how], 1):
             probability = place / len(HOWS[how])
-            await channels.break_it(channel, account, operation, fault, probability=probability, delay_ms=delay_ms)
+            await channels.break_it(
+                channel, account, operation, fault, probability=probability, delay_ms=delay_ms
+            )
 
-    await asyncio.gather(channels.break_it(channel, account, "callback", "callback_hold"), *map(shares, operations))
+    await asyncio.gather(
+        channels.break_it(channel, account, "callback", "callback_hold"), *map(shares, operations)
+    )

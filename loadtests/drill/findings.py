@@ -1,4 +1,6 @@
-"""What the run came to, read from the tills' notes, the gateway's tables and the sandbox's ledger. Times are seconds since the load began.
+"""What the run came to, read from the tills' notes, the gateway's tables and the sandbox's ledger.
+
+Times are seconds since the load began.
 
 Nothing is taken from the gateway's own counters.
 """
@@ -20,13 +22,19 @@ from gateway.domain.states import PAYMENT_FINAL, PAYMENT_UNCHARGED
 from loadtests.drill.darkness import Clock, Phase
 from loadtests.drill.tills import Customer
 
-ATTEMPTS = """SELECT a.payment_id, a.number, a.channel_account, a.why, a.evidence::text AS evidence, p.order_no
-FROM attempt a JOIN payment p ON p.merchant_id = a.merchant_id AND p.id = a.payment_id ORDER BY p.order_no, a.trade_number"""
-EVENTS = """SELECT object_id, data->>'status' AS status, at FROM event WHERE data->>'object' = 'payment' ORDER BY object_id, version"""
+ATTEMPTS = """SELECT a.payment_id, a.number, a.channel_account, a.why,
+  a.evidence::text AS evidence, p.order_no
+FROM attempt a JOIN payment p ON p.merchant_id = a.merchant_id AND p.id = a.payment_id
+ORDER BY p.order_no, a.trade_number"""
+EVENTS = """SELECT object_id, data->>'status' AS status, at FROM event
+WHERE data->>'object' = 'payment' ORDER BY object_id, version"""
 BREAKERS = """SELECT worker, "to", reason, at FROM channel_health_event
-WHERE account = $1 AND what = 'breaker' AND operation = 'pay' AND worker IN (SELECT worker_id FROM attempt WHERE number = 1) ORDER BY seq"""
+WHERE account = $1 AND what = 'breaker' AND operation = 'pay'
+  AND worker IN (SELECT worker_id FROM attempt WHERE number = 1)
+ORDER BY seq"""
 SCORES = "SELECT count(*) FROM channel_health_event WHERE account = $1 AND what = 'score'"
-SILENT = frozenset({"Unknown", "NotSent", "AlreadyExists"})  # outcomes that are no word of the channel about the payment
+# Outcomes that are no word of the channel about the payment.
+SILENT = frozenset({"Unknown", "NotSent", "AlreadyExists"})
 OURS = frozenset({"Taken", "CancelSent"})  # notes of our own among the evidence
 
 
@@ -59,31 +67,41 @@ class Doubt:
     """Payments that were in doubt. Seconds."""
 
     lasted_s: list[float] = field(default_factory=list)  # from in_doubt to final
-    after_light_s: list[float] = field(default_factory=list)  # from the return of A to final, of those still in doubt then
-    after_answer_s: list[float] = field(default_factory=list)  # from the first definite answer to final
-    after_word_s: list[float] = field(default_factory=list)  # from the first answer of any kind to final
+    # From the return of A to final, of those still in doubt then.
+    after_light_s: list[float] = field(default_factory=list)
+    # From the first definite answer to final.
+    after_answer_s: list[float] = field(default_factory=list)
+    # From the first answer of any kind to final.
+    after_word_s: list[float] = field(default_factory=list)
     ended: Counter[str] = field(default_factory=Counter)
     open: int = 0
 
 
 @dataclass(slots=True)
 class Failovers:
-    """`before`: first attempts at a backup because of A's health. `after`: further attempts in one payment, by the proof before them."""
+    """`before`: first attempts at a backup because of A's health.
+
+    `after`: further attempts in one payment, by the proof before them.
+    """
 
     before: int = 0
     after: Counter[str] = field(default_factory=Counter)
-    rescans: Counter[str] = field(default_factory=Counter)  # further payments of a tender, by the proof that ended the one before
+    # Further payments of a tender, by the proof that ended the one before.
+    rescans: Counter[str] = field(default_factory=Counter)
     unproven: int = 0  # any further attempt whose predecessor has no proof
     reasons: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
 class Breakers:
-    """Of account A, one entry for each worker that opens payments, seconds after dark and after light."""
+    """Of account A, one entry for each worker that opens payments,
+    seconds after dark and after light.
+    """
 
     opened_s: list[float] = field(default_factory=list)
     closed_s: list[float] = field(default_factory=list)
-    moves: list[tuple[float, str, str, str]] = field(default_factory=list)  # when, worker, to, reason
+    # When, worker, to, reason.
+    moves: list[tuple[float, str, str, str]] = field(default_factory=list)
     score_steps: int = 0
 
 
@@ -110,7 +128,9 @@ class Findings:
         return whole
 
 
-async def found(dsn: str, clock: Clock, customers: Sequence[Customer], accounts: dict[str, str]) -> Findings:
+async def found(
+    dsn: str, clock: Clock, customers: Sequence[Customer], accounts: dict[str, str]
+) -> Findings:
     """Read the tables and add everything up."""
     connection = await asyncpg.connect(dsn)
     try:
@@ -160,7 +180,11 @@ def _failovers(attempts: list[dict[str, Any]], first_choice: str) -> Failovers:
     for _, group in groupby(attempts, key=lambda attempt: attempt["order_no"]):
         before: dict[str, Any] | None = None
         for attempt in group:
-            if attempt["number"] == 1 and attempt["channel_account"] != first_choice and "health: " in attempt["why"]:
+            if (
+                attempt["number"] == 1
+                and attempt["channel_account"] != first_choice
+                and "health: " in attempt["why"]
+            ):
                 counted.before += 1
                 counted.reasons[_state_of(first_choice, attempt["why"])] += 1
             if before is not None:
@@ -172,14 +196,20 @@ def _failovers(attempts: list[dict[str, Any]], first_choice: str) -> Failovers:
 
 
 def _named(proof: dict[str, Any] | None) -> str:
-    """P0 with its reason: a closed door and a deadline of our own that passed are different things."""
+    """P0 with its reason: a closed door is one thing, a deadline of our own that passed another."""
     if proof is None:
         return "none"
-    return f"{proof['proof']} {proof.get('code', '')}".strip() if proof["proof"] == Proof.NEVER_SENT else str(proof["proof"])
+    return (
+        f"{proof['proof']} {proof.get('code', '')}".strip()
+        if proof["proof"] == Proof.NEVER_SENT
+        else str(proof["proof"])
+    )
 
 
 def _state_of(account: str, why: str) -> str:
-    """What the reason for the choice says of this account: open, half_open, score, full, another worker's word."""
+    """What the reason for the choice says of this account:
+    open, half_open, score, full, another worker's word.
+    """
     notes = why.partition("health: ")[2].split("; after attempt")[0]
     note = next((note for note in notes.split(", ") if note.startswith(account)), "nothing")
     return " ".join(note.removeprefix(account).split()[:1]) or note
@@ -197,7 +227,14 @@ def _doubt(events: list[dict[str, Any]], attempts: list[dict[str, Any]], clock: 
             if event["status"] == "in_doubt" and began_s is None:
                 began_s = now_s
             elif began_s is not None and event["status"] in PAYMENT_FINAL:
-                _settled(doubt, evidence[payment_id], began_s, now_s, clock, is_paid=event["status"] not in PAYMENT_UNCHARGED)
+                _settled(
+                    doubt,
+                    evidence[payment_id],
+                    began_s,
+                    now_s,
+                    clock,
+                    is_paid=event["status"] not in PAYMENT_UNCHARGED,
+                )
                 doubt.ended[event["status"]] += 1
                 break
         else:
@@ -205,15 +242,29 @@ def _doubt(events: list[dict[str, Any]], attempts: list[dict[str, Any]], clock: 
     return doubt
 
 
-def _settled(doubt: Doubt, evidence: list[dict[str, Any]], began_s: float, ended_s: float, clock: Clock, *, is_paid: bool) -> None:
-    """A yes that was heard while a cancel was under way is not definite: the cancel may still take the money back."""
+def _settled(
+    doubt: Doubt,
+    evidence: list[dict[str, Any]],
+    began_s: float,
+    ended_s: float,
+    clock: Clock,
+    *,
+    is_paid: bool,
+) -> None:
+    """A yes that was heard while a cancel was under way is not definite: the cancel may still take
+    the money back.
+    """
     doubt.lasted_s.append(ended_s - began_s)
     if began_s < clock.light_s <= ended_s:
         doubt.after_light_s.append(ended_s - clock.light_s)
     answers = [item for item in evidence if item["outcome"] not in SILENT | OURS]
     for item in answers[:1]:
         doubt.after_word_s.append(ended_s - _seconds(item, clock))
-    for item in [item for item in answers if item.get("proof") or (is_paid and item["outcome"] == "Succeeded")][:1]:
+    for item in [
+        item
+        for item in answers
+        if item.get("proof") or (is_paid and item["outcome"] == "Succeeded")
+    ][:1]:
         doubt.after_answer_s.append(ended_s - _seconds(item, clock))
 
 

@@ -1,6 +1,8 @@
-"""The drill's whole installation on loopback: PostgreSQL, Redis, the sandbox, `gateway serve` and `gateway work`, each a real process.
+"""The drill's whole installation on loopback: PostgreSQL, Redis, the sandbox, `gateway serve` and
+`gateway work`, each a real process.
 
-One merchant with three accounts of one wallet, priority 100, 200 and 300, and one till. Everything is ended on the way out.
+One merchant with three accounts of one wallet, priority 100, 200 and 300, and one till. Everything
+is ended on the way out.
 """
 
 from __future__ import annotations
@@ -48,14 +50,25 @@ class Channels(SandboxControl):
         credentials: dict[str, Any] = (await self._call("POST", "accounts", body))["credentials"]
         return credentials
 
-    async def break_it(self, channel: str, account: str, operation: str, fault: str, **terms: Any) -> None:
+    async def break_it(
+        self, channel: str, account: str, operation: str, fault: str, **terms: Any
+    ) -> None:
         """Arm a fault. Terms: probability, delay_ms."""
-        await self._call("POST", "faults", {"channel": channel, "account": account, "operation": operation, "fault": fault} | terms)
+        await self._call(
+            "POST",
+            "faults",
+            {"channel": channel, "account": account, "operation": operation, "fault": fault}
+            | terms,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What is asked for. `redis`: up, killed, evil. `database` (empty) and `redis_url`: servers to use in place of embedded ones."""
+    """What is asked for.
+
+    `redis`: up, killed, evil. `database` (empty) and `redis_url`: servers to use in place of
+    embedded ones.
+    """
 
     channel: str = "alipay"
     profile: str = "standard"
@@ -75,7 +88,8 @@ class House:
     key: tuple[str, Secret]
     accounts: dict[str, str]
     redis: EmbeddedRedis | None
-    lies: dict[bytes, int] = field(default_factory=dict)  # what the evil Redis was asked, and granted
+    # What the evil Redis was asked, and granted.
+    lies: dict[bytes, int] = field(default_factory=dict)
 
     def kill_redis(self) -> None:
         """Kill -9; it stays dead."""
@@ -86,9 +100,16 @@ class House:
 @contextlib.asynccontextmanager
 async def house(folder: Path, terms: Terms) -> AsyncIterator[House]:
     """Started and provisioned, in `folder`, whose path is short: sockets live there."""
-    folder.chmod(0o755)  # as root, PostgreSQL runs as another user that must reach its folder inside
+    # As root, PostgreSQL runs as another user that must reach its folder inside.
+    folder.chmod(0o755)
     async with AsyncExitStack() as stack:
-        sandbox = await _child(stack, "sandbox", ["sandbox", *_sandbox_arguments(folder)], without_settings(os.environ), folder)
+        sandbox = await _child(
+            stack,
+            "sandbox",
+            ["sandbox", *_sandbox_arguments(folder)],
+            without_settings(os.environ),
+            folder,
+        )
         dsn, redis_url, redis, lies = await _stores(stack, folder, terms)
         MasterKeys.generate(folder / "master.key")
         base_url = f"http://127.0.0.1:{stack.enter_context(reserved_port())}"
@@ -97,13 +118,21 @@ async def house(folder: Path, terms: Terms) -> AsyncIterator[House]:
         channels = await stack.enter_async_context(Channels(await _control_url(sandbox, folder)))
         key, accounts = await _shop(environment, channels, terms)
         mine = ["--end-with-parent", str(os.getpid())]
-        serve = await _child(stack, "serve", ["gateway", "serve", "--workers", str(terms.workers), *mine], environment, folder)
+        serve = await _child(
+            stack,
+            "serve",
+            ["gateway", "serve", "--workers", str(terms.workers), *mine],
+            environment,
+            folder,
+        )
         await _child(stack, "work", ["gateway", "work", *mine], environment, folder)
         await _until(serve, lambda: _is_ready(base_url))
         yield House(base_url, dsn, channels, key, accounts, redis, lies)
 
 
-async def _stores(stack: AsyncExitStack, folder: Path, terms: Terms) -> tuple[str, str, EmbeddedRedis | None, dict[bytes, int]]:
+async def _stores(
+    stack: AsyncExitStack, folder: Path, terms: Terms
+) -> tuple[str, str, EmbeddedRedis | None, dict[bytes, int]]:
     """(database, Redis, our own Redis, what an evil one was asked)."""
     dsn, lies, redis = terms.database, dict[bytes, int](), None
     if dsn is None:
@@ -122,7 +151,13 @@ async def _stores(stack: AsyncExitStack, folder: Path, terms: Terms) -> tuple[st
 
 
 def _sandbox_arguments(folder: Path) -> list[str]:
-    return ["--data", str(folder / "sandbox"), "--ready-file", str(folder / "sandbox.json"), "--die-with-parent"]
+    return [
+        "--data",
+        str(folder / "sandbox"),
+        "--ready-file",
+        str(folder / "sandbox.json"),
+        "--die-with-parent",
+    ]
 
 
 def _settings(base_url: str, dsn: str, redis_url: str, folder: Path) -> dict[str, str]:
@@ -137,7 +172,9 @@ def _settings(base_url: str, dsn: str, redis_url: str, folder: Path) -> dict[str
     }
 
 
-async def _shop(environment: dict[str, str], channels: Channels, terms: Terms) -> tuple[tuple[str, Secret], dict[str, str]]:
+async def _shop(
+    environment: dict[str, str], channels: Channels, terms: Terms
+) -> tuple[tuple[str, Secret], dict[str, str]]:
     """The till's key, and the accounts by letter."""
     tag = secrets.token_hex(2)
     async with registries(read_settings(environment, required=SERVING)) as opened:
@@ -150,11 +187,19 @@ async def _shop(environment: dict[str, str], channels: Channels, terms: Terms) -
             account = accounts[letter] = f"acct_{terms.channel}_{letter.lower()}_{tag}"
             credentials = await channels.open_account(terms.channel, account, terms.profile)
             document = json.dumps(credentials).encode()
-            await opened.accounts.create(merchant, terms.channel, document, priority=priority, account_id=account)
+            await opened.accounts.create(
+                merchant, terms.channel, document, priority=priority, account_id=account
+            )
     return (key.id, key.secret), accounts
 
 
-async def _child(stack: AsyncExitStack, name: str, arguments: list[str], environment: dict[str, str], folder: Path) -> Child:
+async def _child(
+    stack: AsyncExitStack,
+    name: str,
+    arguments: list[str],
+    environment: dict[str, str],
+    folder: Path,
+) -> Child:
     child = await start_child(name, arguments, environment, folder / f"{name}.log")
     stack.push_async_callback(child.stop)
     return child

@@ -1,7 +1,9 @@
-"""Customers who come at a steady rate, whatever the gateway does, and tills that serve each as the contract tells them.
+"""Customers who come at a steady rate, whatever the gateway does, and tills that serve each as the
+contract tells them.
 
-Answered "failed, rescan" or "same method": a fresh code under a new key. 503 or a broken line: the same key again. "Do not charge
-again": the till asks until it knows. Anything else ends the service of that customer.
+Answered "failed, rescan" or "same method": a fresh code under a new key. 503 or a broken line: the
+same key again. "Do not charge again": the till asks until it knows. Anything else ends the service
+of that customer.
 """
 
 from __future__ import annotations
@@ -65,7 +67,9 @@ class Customer:
 
 
 class Tills:
-    """`run` until `stop` is set; `customers` grows; `answered` is what tills wrote down: key -> payment id."""
+    """`run` until `stop` is set; `customers` grows; `answered` is what tills wrote down:
+    key -> payment id.
+    """
 
     def __init__(self, base_url: str, key: tuple[str, Secret], channel: str, clock: Clock) -> None:
         self._clients = [Client(base_url, *key) for _ in range(TILLS)]
@@ -104,7 +108,10 @@ class Tills:
             task.add_done_callback(self._has_served)
 
     async def all_served(self, within_s: float) -> None:
-        """Waits for those who still stand at a till, so long. Raises what broke a till, which is a fault of the drill's own."""
+        """Waits for those who still stand at a till, so long.
+
+        Raises what broke a till, which is a fault of the drill's own.
+        """
         if self._serving:
             await asyncio.wait(self._serving, timeout=within_s)
         for fault in self._broken:
@@ -126,14 +133,20 @@ class Tills:
                 customer.paid_s, customer.account = tap.ended_s, payment["channel_account"]
                 return
             failure = payment.get("failure") or {}
-            tap.failure = f"{failure.get('code', payment.get('code', ''))}/{failure.get('retry', '')}"
+            tap.failure = (
+                f"{failure.get('code', payment.get('code', ''))}/{failure.get('retry', '')}"
+            )
             if failure.get("retry") not in AGAIN:
                 return
 
     async def _paid(self, client: Client, customer: Customer, tap: Tap, key: str) -> dict[str, Any]:
         """The payment once nothing more is to be done about it, or the problem that ended it."""
         code = f"{self._stem}{next(self._codes) % 10**12:012d}{customer.number % 100:02d}00"
-        body = {"order_no": customer.order_no, "amount": 100 + customer.number % 9_900, "auth_code": code}
+        body = {
+            "order_no": customer.order_no,
+            "amount": 100 + customer.number % 9_900,
+            "auth_code": code,
+        }
         while True:
             answer = await _unbroken(client.pay(body, key))
             if answer is not None and answer.status != 503:  # noqa: PLR2004 - nothing was sent: the same key again

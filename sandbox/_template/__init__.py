@@ -1,4 +1,6 @@
-"""Template: scanned payment, QR code, query, cancel, refund, callback; JSON signed with a shared key."""
+"""Template: scanned payment, QR code, query, cancel, refund, callback;
+JSON signed with a shared key.
+"""
 
 from sandbox._template.channel import Template
 

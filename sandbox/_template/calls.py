@@ -28,7 +28,9 @@ class TemplateCall:
         return self.acts.find(self.out_trade_no)
 
     def refused(self) -> Reply | None:
-        """This protocol's requests do not age; a payment's own expiry is looked at when it is executed."""
+        """This protocol's requests do not age;
+        a payment's own expiry is looked at when it is executed.
+        """
         return None
 
     def execute(self, orders: Orders) -> Reply:
@@ -53,7 +55,10 @@ class TemplateCall:
 
     def tell(self, state: str, **facts: Any) -> Reply:
         """An answer about the order."""
-        named = {"merchant_id": self.world.account.kept["merchant_id"], "out_trade_no": self.out_trade_no}
+        named = {
+            "merchant_id": self.world.account.kept["merchant_id"],
+            "out_trade_no": self.out_trade_no,
+        }
         return Reply(200, {"code": "OK", "state": state} | named | facts)
 
 
@@ -72,15 +77,27 @@ class Pay(TemplateCall):
         if self.acts.book.is_code_spent(self.world.account.channel, code):
             return refusal("CODE_INVALID")
         number, amount = self.out_trade_no, self.said["amount"]
-        terms = {"flow": "code", "code": code, "notify_url": self.said.get("notify_url"), "expires_at_ms": self.said["expires_at_ms"]}
-        word = {Customer.NO_BALANCE: "NO_BALANCE", Customer.CODE_EXPIRED: "CODE_INVALID"}.get(orders.customer)
+        terms = {
+            "flow": "code",
+            "code": code,
+            "notify_url": self.said.get("notify_url"),
+            "expires_at_ms": self.said["expires_at_ms"],
+        }
+        word = {Customer.NO_BALANCE: "NO_BALANCE", Customer.CODE_EXPIRED: "CODE_INVALID"}.get(
+            orders.customer
+        )
         if word:
             self.acts.decline(number, amount, word, exists=False, **terms)
             return refusal(word)
         terms["channel_trade_no"] = f"T{secrets.randbelow(10**20):020d}"
         if orders.customer is Customer.PAYS:
             return tell_trade(self, self.acts.charge(number, amount, **terms))
-        return tell_trade(self, self.acts.open(number, amount, typing=orders.customer is Customer.TYPES_THEN_PAYS, **terms))
+        return tell_trade(
+            self,
+            self.acts.open(
+                number, amount, typing=orders.customer is Customer.TYPES_THEN_PAYS, **terms
+            ),
+        )
 
 
 class Precreate(TemplateCall):
@@ -96,13 +113,19 @@ class Precreate(TemplateCall):
         if self.said["expires_at_ms"] <= self.world.now_ms():
             return refusal("EXPIRED")
         number = f"T{secrets.randbelow(10**20):020d}"
-        terms = {"flow": "qr", "notify_url": self.said.get("notify_url"), "expires_at_ms": self.said["expires_at_ms"]}
+        terms = {
+            "flow": "qr",
+            "notify_url": self.said.get("notify_url"),
+            "expires_at_ms": self.said["expires_at_ms"],
+        }
         self.acts.open(self.out_trade_no, self.said["amount"], channel_trade_no=number, **terms)
         return self.lied_success()
 
     def lied_success(self) -> Reply:
         """A QR code, whatever is true."""
-        return self.tell("WAITING", qr_code=f"https://_template.example.com/q/{secrets.token_hex(8)}")
+        return self.tell(
+            "WAITING", qr_code=f"https://_template.example.com/q/{secrets.token_hex(8)}"
+        )
 
 
 class Query(TemplateCall):
@@ -156,10 +179,16 @@ class RefundCall(TemplateCall):
         known = trade.refunds.get(number)
         if known is not None:
             return self.tell_refund(known) if known.amount == amount else refusal("NOT_REFUNDABLE")
-        if not is_paid(trade) or trade.reserved + amount > trade.amount or orders.refund is RefundFate.ABNORMAL:
+        if (
+            not is_paid(trade)
+            or trade.reserved + amount > trade.amount
+            or orders.refund is RefundFate.ABNORMAL
+        ):
             return refusal("NOT_REFUNDABLE")
         notify_url = self.said.get("notify_url") or trade.notify_url
-        return self.tell_refund(self.acts.refund(trade, number, amount, orders, notify_url=notify_url))
+        return self.tell_refund(
+            self.acts.refund(trade, number, amount, orders, notify_url=notify_url)
+        )
 
     def tell_refund(self, refund: Refund) -> Reply:
         """Where the refund stands."""
@@ -168,7 +197,9 @@ class RefundCall(TemplateCall):
 
     def lied_success(self) -> Reply:
         """Refunded, whatever is true."""
-        return self.tell("REFUNDED", out_refund_no=self.said["out_refund_no"], refund_amount=self.said["amount"])
+        return self.tell(
+            "REFUNDED", out_refund_no=self.said["out_refund_no"], refund_amount=self.said["amount"]
+        )
 
 
 class RefundQuery(RefundCall):
@@ -183,7 +214,14 @@ class RefundQuery(RefundCall):
         return self.tell_refund(refund) if refund else refusal("NOT_FOUND")
 
 
-KINDS: Final[tuple[type[TemplateCall], ...]] = (Pay, Precreate, Query, Cancel, RefundCall, RefundQuery)
+KINDS: Final[tuple[type[TemplateCall], ...]] = (
+    Pay,
+    Precreate,
+    Query,
+    Cancel,
+    RefundCall,
+    RefundQuery,
+)
 CALLS: Final = {f"/{each.operation}": each for each in KINDS}
 
 

@@ -14,11 +14,15 @@ class Template:
 
     name: ClassVar[str] = "_template"
     modes: ClassVar[tuple[str, ...]] = ("key",)
-    operations: ClassVar[frozenset[str]] = frozenset({"pay", "precreate", "query", "cancel", "refund", "refund_query", "callback"})
+    operations: ClassVar[frozenset[str]] = frozenset(
+        {"pay", "precreate", "query", "cancel", "refund", "refund_query", "callback"}
+    )
     narrowed_faults: ClassVar[Mapping[str, Narrowed]] = {
         "signtest_probe": Narrowed(frozenset(), "this channel sends no probes"),
         "stale_timestamp": Narrowed(frozenset(), "nothing this channel signs carries a time"),
-        "rotate_key": Narrowed(frozenset(), "the key is shared: a new one would have to reach the merchant first"),
+        "rotate_key": Narrowed(
+            frozenset(), "the key is shared: a new one would have to reach the merchant first"
+        ),
     }
 
     async def enrol(self, account: Account, callback_url: str | None) -> dict[str, Any]:

@@ -12,7 +12,13 @@ from sandbox.channel import Account, Flaw, Lie, Notice, RawRequest, Reply, Seale
 from sandbox.surroundings import Surroundings
 
 HEADER: Final = "X-Signature"
-_WANTED: Final = {"out_trade_no": str, "auth_code": str, "amount": int, "expires_at_ms": int, "out_refund_no": str}
+_WANTED: Final = {
+    "out_trade_no": str,
+    "auth_code": str,
+    "amount": int,
+    "expires_at_ms": int,
+    "out_refund_no": str,
+}
 _FIELDS: Final = {
     "/pay": ("out_trade_no", "auth_code", "amount", "expires_at_ms"),
     "/precreate": ("out_trade_no", "amount", "expires_at_ms"),
@@ -36,7 +42,9 @@ class TemplateDesk:
         if kind is None or request.method != "POST":
             return Reply(404, {"code": "NO_SUCH_CALL"}, signed=False)
         signed = request.target.encode() + b"\n" + request.body
-        if not hmac.compare_digest(self._signature(signed).encode(), request.headers.get(HEADER.lower(), "").encode()):
+        if not hmac.compare_digest(
+            self._signature(signed).encode(), request.headers.get(HEADER.lower(), "").encode()
+        ):
             return Reply(401, {"code": "BAD_SIGNATURE"}, signed=False)
         try:
             said: Any = json.loads(request.body)
@@ -58,10 +66,20 @@ class TemplateDesk:
     async def notify(self, notice: Notice, flaw: Flaw, lie: Lie) -> Sealed:
         """A callback: the trade's state, and the refund if it is about one."""
         trade, refund = notice.trade, notice.refund
-        document = {"code": "OK", "state": state_of(trade), "merchant_id": self.account.kept["merchant_id"]}
-        document |= {"out_trade_no": trade.out_trade_no, "trade_no": trade.channel_trade_no, "amount": trade.amount}
+        document = {
+            "code": "OK",
+            "state": state_of(trade),
+            "merchant_id": self.account.kept["merchant_id"],
+        }
+        document |= {
+            "out_trade_no": trade.out_trade_no,
+            "trade_no": trade.channel_trade_no,
+            "amount": trade.amount,
+        }
         document |= {"paid_at_ms": trade.paid_at_ms} if trade.paid_at_ms else {}
-        document |= {"out_refund_no": refund.number, "refund_amount": refund.amount} if refund else {}
+        document |= (
+            {"out_refund_no": refund.number, "refund_amount": refund.amount} if refund else {}
+        )
         _lie(document, lie)
         body = json.dumps(document, ensure_ascii=False).encode()
         return Sealed(self._headers(body, flaw), body)
@@ -84,7 +102,10 @@ class TemplateDesk:
         """A shared key is not rotated from this side; the fault is not offered."""
 
     def _is_right(self, path: str, said: Any) -> bool:
-        if not isinstance(said, dict) or said.get("merchant_id") != self.account.kept["merchant_id"]:
+        if (
+            not isinstance(said, dict)
+            or said.get("merchant_id") != self.account.kept["merchant_id"]
+        ):
             return False
         right = all(type(said.get(name)) is _WANTED[name] and said[name] for name in _FIELDS[path])
         return right and said.get("amount", 1) > 0
@@ -99,9 +120,16 @@ class TemplateDesk:
 
 def _lie(document: dict[str, Any], lie: Lie) -> bool:
     """Gets one fact wrong; False when the document carries no such fact."""
-    field = {Lie.ORDER: "out_trade_no", Lie.APP: "merchant_id", Lie.SELLER_OR_MCHID: "merchant_id", Lie.AMOUNT: "amount"}.get(lie, "")
+    field = {
+        Lie.ORDER: "out_trade_no",
+        Lie.APP: "merchant_id",
+        Lie.SELLER_OR_MCHID: "merchant_id",
+        Lie.AMOUNT: "amount",
+    }.get(lie, "")
     field = "refund_amount" if field == "amount" and "refund_amount" in document else field
     if field not in document:
         return False
-    document[field] = document[field] + 1 if isinstance(document[field], int) else document[field][:-1] + "-"
+    document[field] = (
+        document[field] + 1 if isinstance(document[field], int) else document[field][:-1] + "-"
+    )
     return True

@@ -1,4 +1,6 @@
-"""Alipay OpenAPI v2 (gateway.do): barcode, order QR, query, cancel, close, refund, notify; RSA2, keys or certificates."""
+"""Alipay OpenAPI v2 (gateway.do): barcode, order QR, query, cancel, close, refund, notify; RSA2,
+keys or certificates.
+"""
 
 from sandbox.alipay.channel import Alipay
 

@@ -36,7 +36,13 @@ class AlipayCall:
 
     operation: ClassVar[str]
 
-    def __init__(self, world: Surroundings, parameters: dict[str, str], biz: dict[str, Any], is_stale: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        world: Surroundings,
+        parameters: dict[str, str],
+        biz: dict[str, Any],
+        is_stale: Callable[[], bool],
+    ) -> None:
         self.world = world
         self.acts = world.acts
         self.method = parameters["method"]
@@ -52,9 +58,14 @@ class AlipayCall:
         return self.acts.find(self.out_trade_no, self._text("trade_no"))
 
     def refused(self) -> Reply | None:
-        """A request that was held is judged by the time it is executed at: first its own timestamp."""
+        """A request that was held is judged when it is executed: first its own timestamp."""
         if self._is_stale():
-            document = {"code": "40002", "msg": "Invalid Arguments", "sub_code": "isv.invalid-timestamp", "sub_msg": "非法的时间戳参数"}
+            document = {
+                "code": "40002",
+                "msg": "Invalid Arguments",
+                "sub_code": "isv.invalid-timestamp",
+                "sub_msg": "非法的时间戳参数",
+            }
             return Reply(200, document, signed=False, method=self.method)
         return None
 
@@ -102,14 +113,25 @@ class AlipayCall:
 
     def refuse(self, sub_code: str, text: str = "") -> Reply:
         """Signed 40004 with the business reason."""
-        document = {"code": "40004", "msg": "Business Failed", "sub_code": sub_code, "sub_msg": text or MESSAGES[sub_code]}
+        document = {
+            "code": "40004",
+            "msg": "Business Failed",
+            "sub_code": sub_code,
+            "sub_msg": text or MESSAGES[sub_code],
+        }
         if self.out_trade_no:
             document["out_trade_no"] = self.out_trade_no
         return Reply(200, document, method=self.method)
 
     def limit_ms(self, *express_fields: str) -> int | None:
-        """When the order's time is over: the earliest of `time_expire` (absolute) and the relative fields."""
-        limits = [self.world.now_ms() + wire.express_ms(self.biz[name]) for name in express_fields if name in self.biz]
+        """When the order's time is over: the earliest of `time_expire` (absolute)
+        and the relative fields.
+        """
+        limits = [
+            self.world.now_ms() + wire.express_ms(self.biz[name])
+            for name in express_fields
+            if name in self.biz
+        ]
         if "time_expire" in self.biz:
             limits.append(wire.epoch_ms(self.biz["time_expire"], CHINA))
         return min(limits) if limits else None
@@ -117,7 +139,11 @@ class AlipayCall:
     def order_number(self) -> str:
         """`out_trade_no` as the channel accepts it."""
         number = self.out_trade_no
-        if not 1 <= len(number) <= 64 or not number.replace("_", "a").isascii() or not number.replace("_", "a").isalnum():  # noqa: PLR2004
+        if (
+            not 1 <= len(number) <= 64  # noqa: PLR2004
+            or not number.replace("_", "a").isascii()
+            or not number.replace("_", "a").isalnum()
+        ):
             raise wire.WireError("out_trade_no: 64 个字符以内，仅支持字母、数字、下划线")
         return number
 
@@ -145,11 +171,24 @@ def status_of(trade: Trade) -> str:
 def paid_facts(trade: Trade) -> dict[str, Any]:
     """Who paid and how much, as pay and query answers carry it."""
     amount = wire.yuan(trade.amount)
-    facts: dict[str, Any] = {"trade_no": trade.channel_trade_no, "out_trade_no": trade.out_trade_no, "total_amount": amount}
-    facts |= {name: trade.extra[name] for name in ("buyer_user_id", "buyer_logon_id") if name in trade.extra}
+    facts: dict[str, Any] = {
+        "trade_no": trade.channel_trade_no,
+        "out_trade_no": trade.out_trade_no,
+        "total_amount": amount,
+    }
+    facts |= {
+        name: trade.extra[name]
+        for name in ("buyer_user_id", "buyer_logon_id")
+        if name in trade.extra
+    }
     if trade.paid_at_ms is None:
         return facts
-    facts |= {"receipt_amount": amount, "buyer_pay_amount": amount, "invoice_amount": amount, "point_amount": "0.00"}
+    facts |= {
+        "receipt_amount": amount,
+        "buyer_pay_amount": amount,
+        "invoice_amount": amount,
+        "point_amount": "0.00",
+    }
     facts["fund_bill_list"] = [{"amount": amount, "fund_channel": "ALIPAYACCOUNT"}]
     return facts
 

@@ -18,16 +18,25 @@ class Alipay:
 
     name: ClassVar[str] = "alipay"
     modes: ClassVar[tuple[str, ...]] = ("public_key", "certificate")
-    operations: ClassVar[frozenset[str]] = frozenset({"pay", "precreate", "query", "cancel", "close", "refund", "refund_query", "callback"})
+    operations: ClassVar[frozenset[str]] = frozenset(
+        {"pay", "precreate", "query", "cancel", "close", "refund", "refund_query", "callback"}
+    )
     narrowed_faults: ClassVar[Mapping[str, Narrowed]] = {
         "signtest_probe": Narrowed(frozenset(), "the probe is WeChat Pay's; Alipay sends none"),
-        "stale_timestamp": Narrowed(frozenset({"callback"}), "Alipay's answers carry no time, only its notify does"),
+        "stale_timestamp": Narrowed(
+            frozenset({"callback"}), "Alipay's answers carry no time, only its notify does"
+        ),
     }
 
     async def enrol(self, account: Account, callback_url: str | None) -> dict[str, Any]:
-        """A new app: the merchant's key pair is made here because the sandbox plays the console too; only its public half is kept."""
+        """A new app: the merchant's key pair is made here because the sandbox plays the console
+        too; only its public half is kept.
+        """
         merchant, platform = await keys.new_key(), await keys.new_key()
-        app_id, seller_id = f"2021{secrets.randbelow(10**12):012d}", f"2088{secrets.randbelow(10**12):012d}"
+        app_id, seller_id = (
+            f"2021{secrets.randbelow(10**12):012d}",
+            f"2088{secrets.randbelow(10**12):012d}",
+        )
         account.kept = {
             "app_id": app_id,
             "seller_id": seller_id,
@@ -60,13 +69,19 @@ class Alipay:
 
 
 async def _certify(account: Account, merchant: Any, platform: Any) -> dict[str, Any]:
-    """Certificates by one made-up authority; the root bundle also holds an elliptic-curve root, as the real one does."""
+    """Certificates by one made-up authority; the root bundle also holds an elliptic-curve root, as
+    the real one does.
+    """
     authority = await keys.new_key()
     issuer = certificates.name(_ISSUER)
     root = certificates.issue(issuer, authority.public_key(), issuer, authority, is_ca=True)
     bundle = [root, certificates.elliptic_root(certificates.name("Sandbox ECC Root CA"))]
-    app = certificates.issue(certificates.name(account.kept["app_id"], "Merchant"), merchant, issuer, authority)
-    alipay = certificates.issue(certificates.name("Alipay Sandbox", "Alipay"), platform, issuer, authority)
+    app = certificates.issue(
+        certificates.name(account.kept["app_id"], "Merchant"), merchant, issuer, authority
+    )
+    alipay = certificates.issue(
+        certificates.name("Alipay Sandbox", "Alipay"), platform, issuer, authority
+    )
     number = wire.certificate_number(alipay)
     account.kept |= {
         "authority_private_key": keys.private_pem(authority),

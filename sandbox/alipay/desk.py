@@ -1,6 +1,8 @@
-"""One Alipay app's gateway: verifies over the raw form, refuses in the gateway's own words, signs the exact inner bytes.
+"""One Alipay app's gateway: verifies over the raw form, refuses in the gateway's own words, signs
+the exact inner bytes.
 
-A gateway-level refusal is HTTP 200, unsigned, with a code 4000x; a business refusal is signed with code 40004.
+A gateway-level refusal is HTTP 200, unsigned, with a code 4000x; a business refusal is signed with
+code 40004.
 """
 
 import base64
@@ -18,7 +20,11 @@ from sandbox.surroundings import CHINA, Surroundings
 _HEADERS: Final = {"Content-Type": "text/html;charset=utf-8"}
 _CERTIFICATE_METHOD: Final = "alipay.open.app.alipaycert.download"
 _REQUIRED: Final = ("method", "app_id", "sign", "sign_type", "timestamp", "version")
-_MISSING: Final = {"sign": "isv.missing-signature", "sign_type": "isv.missing-signature-type", "app_id": "isv.missing-app-id"}
+_MISSING: Final = {
+    "sign": "isv.missing-signature",
+    "sign_type": "isv.missing-signature-type",
+    "app_id": "isv.missing-app-id",
+}
 
 
 class AlipayDesk:
@@ -62,7 +68,9 @@ class AlipayDesk:
         signer = self._platform if flaw is not Flaw.FOREIGN_KEY else await keys.foreign_key()
         signature = (await keys.sign(signer, inner.encode())).replace("/", "\\/")
         middle = f'"alipay_cert_sn":"{number}",' if number else ""
-        return Sealed(_HEADERS, f'{{"{key}":{inner},{middle}"sign":"{signature}"}}'.encode(), reply.status)
+        return Sealed(
+            _HEADERS, f'{{"{key}":{inner},{middle}"sign":"{signature}"}}'.encode(), reply.status
+        )
 
     def lie(self, reply: Reply, lie: Lie) -> bool:
         """Another amount (one fen more) or another order number in the answer."""
@@ -72,14 +80,26 @@ class AlipayDesk:
                 return False
             document["out_trade_no"] = notices.other_number(document["out_trade_no"])
             return True
-        names = [name for name in ("total_amount", "receipt_amount", "buyer_pay_amount", "refund_fee", "refund_amount") if name in document]
+        names = [
+            name
+            for name in (
+                "total_amount",
+                "receipt_amount",
+                "buyer_pay_amount",
+                "refund_fee",
+                "refund_amount",
+            )
+            if name in document
+        ]
         for name in names:
             document[name] = wire.yuan(wire.fen(document[name]) + 1)
         return bool(names)
 
     async def notify(self, notice: Notice, flaw: Flaw, lie: Lie) -> Sealed:
         """The form of a trade_status_sync, signed for this sending."""
-        fields = notices.fields(notice, self.account, self.world, lie, stale=flaw is Flaw.STALE_TIMESTAMP)
+        fields = notices.fields(
+            notice, self.account, self.world, lie, stale=flaw is Flaw.STALE_TIMESTAMP
+        )
         signer = self._platform if flaw is not Flaw.FOREIGN_KEY else await keys.foreign_key()
         return notices.form(fields, await keys.sign(signer, wire.notify_string(fields)))
 
@@ -111,35 +131,73 @@ class AlipayDesk:
         if self.account.mode == "certificate":
             issuer = certificates.load(kept["issuer_certificate"]).subject
             authority = keys.load_private(kept["authority_private_key"])
-            fresh = certificates.issue(certificates.name("Alipay Sandbox", "Alipay"), self._platform.public_key(), issuer, authority)
-            kept["alipay_cert_sn"], kept["alipay_certificate"] = wire.certificate_number(fresh), certificates.pem(fresh)
+            fresh = certificates.issue(
+                certificates.name("Alipay Sandbox", "Alipay"),
+                self._platform.public_key(),
+                issuer,
+                authority,
+            )
+            kept["alipay_cert_sn"], kept["alipay_certificate"] = (
+                wire.certificate_number(fresh),
+                certificates.pem(fresh),
+            )
             kept["alipay_certificates"][kept["alipay_cert_sn"]] = kept["alipay_certificate"]
         await self.world.save()
 
     def _refusal(self, parameters: dict[str, str]) -> Reply | None:
-        """The gateway's own checks, in its order: presence, app, signature kind, certificates, signature, time, method."""
+        """The gateway's own checks, in its order: presence, app, signature kind, certificates,
+        signature, time, method.
+        """
         method = parameters.get("method", "")
         for name in _REQUIRED:
             if not parameters.get(name):
-                return _gateway_refusal(method, "40001", _MISSING.get(name, f"isv.missing-{name}"), f"缺少参数 {name}")
+                return _gateway_refusal(
+                    method, "40001", _MISSING.get(name, f"isv.missing-{name}"), f"缺少参数 {name}"
+                )
         checks = [
-            (parameters["app_id"] == self.account.kept["app_id"], "isv.invalid-app-id", "无效的AppID参数"),
-            (parameters["sign_type"] == "RSA2", "isv.invalid-signature-type", "无效的签名类型: 需要 RSA2"),
-            (parameters.get("charset", "").lower() == "utf-8", "isv.invalid-charset", "字符集错误: 需要 utf-8"),
-            (parameters.get("format", "JSON").upper() == "JSON", "isv.invalid-format", "无效的数据格式: 需要 JSON"),
+            (
+                parameters["app_id"] == self.account.kept["app_id"],
+                "isv.invalid-app-id",
+                "无效的AppID参数",
+            ),
+            (
+                parameters["sign_type"] == "RSA2",
+                "isv.invalid-signature-type",
+                "无效的签名类型: 需要 RSA2",
+            ),
+            (
+                parameters.get("charset", "").lower() == "utf-8",
+                "isv.invalid-charset",
+                "字符集错误: 需要 utf-8",
+            ),
+            (
+                parameters.get("format", "JSON").upper() == "JSON",
+                "isv.invalid-format",
+                "无效的数据格式: 需要 JSON",
+            ),
             (parameters["version"] == "1.0", "isv.invalid-parameter", "无效的接口版本"),
             (
                 self._are_certificates_right(parameters),
                 "isv.missing-signature-config",
                 "证书序列号 app_cert_sn 或 alipay_root_cert_sn 不正确",
             ),
-            (keys.is_signed_by(self._merchant, wire.request_string(parameters), parameters["sign"]), "isv.invalid-signature", "无效签名"),
+            (
+                keys.is_signed_by(
+                    self._merchant, wire.request_string(parameters), parameters["sign"]
+                ),
+                "isv.invalid-signature",
+                "无效签名",
+            ),
             (
                 not self.refused_by_age(parameters["timestamp"]),
                 "isv.invalid-timestamp",
                 "非法的时间戳参数: 需要北京时间 yyyy-MM-dd HH:mm:ss",
             ),
-            (method in CALLS or method == _CERTIFICATE_METHOD, "isv.invalid-method", "不存在的方法名"),
+            (
+                method in CALLS or method == _CERTIFICATE_METHOD,
+                "isv.invalid-method",
+                "不存在的方法名",
+            ),
         ]
         for is_right, sub_code, text in checks:
             if not is_right:
@@ -160,7 +218,9 @@ class AlipayDesk:
         except ValueError:
             biz = None
         if not isinstance(biz, dict):
-            return _gateway_refusal(method, "40002", "isv.invalid-parameter", "biz_content 不是 JSON 对象")
+            return _gateway_refusal(
+                method, "40002", "isv.invalid-parameter", "biz_content 不是 JSON 对象"
+            )
         if method == _CERTIFICATE_METHOD:
             return self._certificate(biz)
         timestamp = parameters["timestamp"]
@@ -169,12 +229,26 @@ class AlipayDesk:
     def _certificate(self, biz: dict[str, Any]) -> Reply:
         text = self.account.kept.get("alipay_certificates", {}).get(biz.get("alipay_cert_sn"))
         if text is None:
-            document = {"code": "40004", "msg": "Business Failed", "sub_code": "CERT_NOT_EXIST", "sub_msg": "证书不存在"}
+            document = {
+                "code": "40004",
+                "msg": "Business Failed",
+                "sub_code": "CERT_NOT_EXIST",
+                "sub_msg": "证书不存在",
+            }
         else:
-            document = {"code": "10000", "msg": "Success", "alipay_cert_content": base64.b64encode(text.encode()).decode()}
+            document = {
+                "code": "10000",
+                "msg": "Success",
+                "alipay_cert_content": base64.b64encode(text.encode()).decode(),
+            }
         return Reply(200, document, method=_CERTIFICATE_METHOD)
 
 
 def _gateway_refusal(method: str, code: str, sub_code: str, text: str) -> Reply:
     message = {"40001": "Missing Required Arguments", "40002": "Invalid Arguments"}[code]
-    return Reply(200, {"code": code, "msg": message, "sub_code": sub_code, "sub_msg": text}, signed=False, method=method)
+    return Reply(
+        200,
+        {"code": code, "msg": message, "sub_code": sub_code, "sub_msg": text},
+        signed=False,
+        method=method,
+    )

@@ -8,7 +8,8 @@ from sandbox.alipay.calls import AlipayCall, paid_facts, status_of
 from sandbox.book import CHARGED, PENDING, REVERSED, Trade
 from sandbox.channel import Orders, Reply
 
-CANCEL_MS_MAX: Final = 86_400_000  # cancel is for the day of the payment; later the refund is the way
+# Cancel is for the day of the payment; later the refund is the way.
+CANCEL_MS_MAX: Final = 86_400_000
 
 
 def exists(trade: Trade | None) -> bool:
@@ -17,7 +18,7 @@ def exists(trade: Trade | None) -> bool:
 
 
 class Query(AlipayCall):
-    """The trade by `out_trade_no` or `trade_no`; may lag behind an execution whose answer was lost."""
+    """The trade by either number; may lag behind an execution whose answer was lost."""
 
     operation: ClassVar[str] = "query"
 
@@ -45,12 +46,23 @@ class Query(AlipayCall):
 
     def _facts(self) -> dict[str, Any]:
         trade = self.trade
-        number = trade.channel_trade_no if trade and trade.channel_trade_no else "2000010122001000000000000000"
-        return {"out_trade_no": self.out_trade_no, "trade_no": number, "total_amount": wire.yuan(trade.amount if trade else 1)}
+        number = (
+            trade.channel_trade_no
+            if trade and trade.channel_trade_no
+            else "2000010122001000000000000000"
+        )
+        return {
+            "out_trade_no": self.out_trade_no,
+            "trade_no": number,
+            "total_amount": wire.yuan(trade.amount if trade else 1),
+        }
 
 
 class Cancel(AlipayCall):
-    """Unpaid → closed, paid → refunded. A number never seen is answered 10000 without `action` and is no tombstone."""
+    """Unpaid → closed, paid → refunded.
+
+    A number never seen is answered 10000 without `action` and is no tombstone.
+    """
 
     operation: ClassVar[str] = "cancel"
 

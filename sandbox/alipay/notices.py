@@ -15,7 +15,10 @@ def new_trade(world: Surroundings) -> dict[str, Any]:
     """Channel number (28 digits, begins with the day), buyer, birth time."""
     draw = world.chance.randrange
     number = f"{world.china_time():%Y%m%d}22001{draw(10**15):015d}"
-    buyer = {"buyer_user_id": f"2088{draw(10**12):012d}", "buyer_logon_id": f"159****{draw(10**4):04d}"}
+    buyer = {
+        "buyer_user_id": f"2088{draw(10**12):012d}",
+        "buyer_logon_id": f"159****{draw(10**4):04d}",
+    }
     return {"channel_trade_no": number, "created_at_ms": world.now_ms(), "extra": buyer}
 
 
@@ -24,7 +27,9 @@ def other_number(number: str) -> str:
     return number[:-1] + ("B" if number.endswith("A") else "A")
 
 
-def fields(notice: Notice, account: Account, world: Surroundings, lie: Lie, *, stale: bool) -> dict[str, str]:
+def fields(
+    notice: Notice, account: Account, world: Surroundings, lie: Lie, *, stale: bool
+) -> dict[str, str]:
     """What is signed; `lie` is genuinely signed too. Empty values are part of the form."""
     trade, kept = notice.trade, account.kept
     shift = _STALE_MS if stale else 0
@@ -38,10 +43,14 @@ def fields(notice: Notice, account: Account, world: Surroundings, lie: Lie, *, s
         "version": "1.0",
         "sign_type": "RSA2",
         "trade_no": trade.channel_trade_no,
-        "out_trade_no": other_number(trade.out_trade_no) if lie is Lie.ORDER else trade.out_trade_no,
+        "out_trade_no": other_number(trade.out_trade_no)
+        if lie is Lie.ORDER
+        else trade.out_trade_no,
         "buyer_id": trade.extra.get("buyer_user_id", ""),
         "buyer_logon_id": trade.extra.get("buyer_logon_id", ""),
-        "seller_id": _other_digits(kept["seller_id"]) if lie is Lie.SELLER_OR_MCHID else kept["seller_id"],
+        "seller_id": _other_digits(kept["seller_id"])
+        if lie is Lie.SELLER_OR_MCHID
+        else kept["seller_id"],
         "trade_status": "TRADE_SUCCESS",
         "total_amount": amount,
         "receipt_amount": amount,

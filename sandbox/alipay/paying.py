@@ -21,7 +21,11 @@ class Pay(AlipayCall):
 
     def act(self, orders: Orders) -> Reply:
         """A number seen before first; then the code; then the customer."""
-        number, amount, content = self.order_number(), wire.fen(self.biz.get("total_amount")), self._content()
+        number, amount, content = (
+            self.order_number(),
+            wire.fen(self.biz.get("total_amount")),
+            self._content(),
+        )
         if self._text("scene") != "bar_code":
             return self.refuse("ACQ.INVALID_PARAMETER", "scene: 仅支持 bar_code")
         expires_at_ms = self.limit_ms("timeout_express")
@@ -44,19 +48,25 @@ class Pay(AlipayCall):
         }
         return self._by_customer(orders.customer, number, amount, terms)
 
-    def _by_customer(self, customer: Customer, number: str, amount: int, terms: dict[str, Any]) -> Reply:
+    def _by_customer(
+        self, customer: Customer, number: str, amount: int, terms: dict[str, Any]
+    ) -> Reply:
         match customer:
             case Customer.NO_BALANCE:
                 self.acts.decline(number, amount, "BUYER_BALANCE_NOT_ENOUGH", exists=False, **terms)
                 return self.refuse("ACQ.BUYER_BALANCE_NOT_ENOUGH")
             case Customer.CODE_EXPIRED:
-                self.acts.decline(number, amount, "PAYMENT_AUTH_CODE_INVALID", exists=False, **terms)
+                self.acts.decline(
+                    number, amount, "PAYMENT_AUTH_CODE_INVALID", exists=False, **terms
+                )
                 return self.refuse("ACQ.PAYMENT_AUTH_CODE_INVALID")
             case Customer.PAYS:
                 return self._paid(self.acts.charge(number, amount, **self._born(terms)))
             case Customer.TYPES_THEN_PAYS | Customer.TYPES_FOREVER:
                 typing = customer is Customer.TYPES_THEN_PAYS
-                return self._typing(self.acts.open(number, amount, typing=typing, **self._born(terms)))
+                return self._typing(
+                    self.acts.open(number, amount, typing=typing, **self._born(terms))
+                )
 
     def _repeated(self, trade: Trade, content: str, code: str) -> Reply | None:
         """None when the number's trade still waits and may be paid with another code."""
@@ -64,18 +74,28 @@ class Pay(AlipayCall):
             if trade.content != content:
                 return self.refuse("ACQ.CONTEXT_INCONSISTENT")
             return self._typing(trade) if self.acts.book.is_code_spent("alipay", code) else None
-        if trade.state == "closed" or (trade.state != "charged" and trade.refunded in {0, trade.amount}):
+        if trade.state == "closed" or (
+            trade.state != "charged" and trade.refunded in {0, trade.amount}
+        ):
             return self.refuse("ACQ.TRADE_HAS_CLOSE")
-        return self.refuse("ACQ.TRADE_HAS_SUCCESS" if trade.content == content else "ACQ.CONTEXT_INCONSISTENT")
+        return self.refuse(
+            "ACQ.TRADE_HAS_SUCCESS" if trade.content == content else "ACQ.CONTEXT_INCONSISTENT"
+        )
 
     def _born(self, terms: dict[str, Any]) -> dict[str, Any]:
         trade = self.trade
-        born: dict[str, Any] = {"channel_trade_no": trade.channel_trade_no} if trade and trade.channel_trade_no else new_trade(self.world)
+        born: dict[str, Any] = (
+            {"channel_trade_no": trade.channel_trade_no}
+            if trade and trade.channel_trade_no
+            else new_trade(self.world)
+        )
         born["extra"] = born.get("extra", {}) | {"subject": self.subject()}
         return terms | born
 
     def _paid(self, trade: Trade) -> Reply:
-        return self.succeed(**paid_facts(trade), gmt_payment=wire.time_text(self.world.china_time(trade.paid_at_ms)))
+        return self.succeed(
+            **paid_facts(trade), gmt_payment=wire.time_text(self.world.china_time(trade.paid_at_ms))
+        )
 
     def _typing(self, trade: Trade) -> Reply:
         reply = self.succeed(**paid_facts(trade))
@@ -86,7 +106,12 @@ class Pay(AlipayCall):
     def say_success(self) -> Reply:
         """A paid answer with a number no trade has."""
         amount = self._claimed_amount()
-        facts = {"out_trade_no": self.out_trade_no, "total_amount": amount, "receipt_amount": amount, "buyer_pay_amount": amount}
+        facts = {
+            "out_trade_no": self.out_trade_no,
+            "total_amount": amount,
+            "receipt_amount": amount,
+            "buyer_pay_amount": amount,
+        }
         facts["gmt_payment"] = wire.time_text(self.world.china_time())
         return self.succeed(trade_no=new_trade(self.world)["channel_trade_no"], **facts)
 
@@ -101,33 +126,60 @@ class Pay(AlipayCall):
             return "0.01"
 
     def _content(self) -> str:
-        return digest(wire.fen(self.biz.get("total_amount")), self.subject(), self._text("product_code"), self._text("store_id"))
+        return digest(
+            wire.fen(self.biz.get("total_amount")),
+            self.subject(),
+            self._text("product_code"),
+            self._text("store_id"),
+        )
 
 
 class Precreate(Pay):
-    """An order QR. The trade comes into being when somebody scans it; until then a query finds nothing."""
+    """An order QR.
+
+    The trade comes into being when somebody scans it; until then a query finds nothing.
+    """
 
     operation: ClassVar[str] = "precreate"
 
     def act(self, orders: Orders) -> Reply:
         """Shows a QR, or the same one again for the same order."""
         del orders
-        number, amount, content = self.order_number(), wire.fen(self.biz.get("total_amount")), self._content()
-        relative = [name for name in ("qr_code_timeout_express", "timeout_express") if name in self.biz]
+        number, amount, content = (
+            self.order_number(),
+            wire.fen(self.biz.get("total_amount")),
+            self._content(),
+        )
+        relative = [
+            name for name in ("qr_code_timeout_express", "timeout_express") if name in self.biz
+        ]
         expires_at_ms = self.limit_ms(*relative) or self.world.now_ms() + QR_LIFE_MS
         if expires_at_ms <= self.world.now_ms():
             return self.refuse("ACQ.INVALID_PARAMETER", "time_expire: 订单绝对超时时间已过")
         known = self.trade
         if known is None:
-            extra = {"qr_code": f"https://qr.alipay.com/bax{secrets.token_hex(10)}", "subject": self.subject()}
-            known = self.acts.show(number, amount, content=content, notify_url=self.notify_url, expires_at_ms=expires_at_ms, extra=extra)
+            extra = {
+                "qr_code": f"https://qr.alipay.com/bax{secrets.token_hex(10)}",
+                "subject": self.subject(),
+            }
+            known = self.acts.show(
+                number,
+                amount,
+                content=content,
+                notify_url=self.notify_url,
+                expires_at_ms=expires_at_ms,
+                extra=extra,
+            )
         elif known.state != PENDING or known.content != content or "qr_code" not in known.extra:
             return self._repeated(known, content, "") or self.refuse("ACQ.CONTEXT_INCONSISTENT")
         return self.succeed(out_trade_no=number, qr_code=known.extra["qr_code"])
 
     def say_success(self) -> Reply:
         """A QR that leads nowhere."""
-        return self.succeed(out_trade_no=self.out_trade_no, qr_code=f"https://qr.alipay.com/bax{secrets.token_hex(10)}")
+        return self.succeed(
+            out_trade_no=self.out_trade_no,
+            qr_code=f"https://qr.alipay.com/bax{secrets.token_hex(10)}",
+        )
 
     def say_failure(self) -> Reply:
         """A definite refusal."""

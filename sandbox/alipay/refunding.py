@@ -1,4 +1,7 @@
-"""alipay.trade.refund and alipay.trade.fastpay.refund.query. `out_request_no` makes a refund happen once."""
+"""alipay.trade.refund and alipay.trade.fastpay.refund.query.
+
+`out_request_no` makes a refund happen once.
+"""
 
 from typing import Any, ClassVar
 
@@ -25,7 +28,11 @@ class Refund(AlipayCall):
         number = self._text("out_request_no") or trade.out_trade_no
         known = trade.refunds.get(number)
         if known is not None:
-            return self._done(trade, known, moved=False) if known.amount == amount else self.refuse("ACQ.DISCORDANT_REPEAT_REQUEST")
+            return (
+                self._done(trade, known, moved=False)
+                if known.amount == amount
+                else self.refuse("ACQ.DISCORDANT_REPEAT_REQUEST")
+            )
         if not is_paid(trade):
             return self.refuse("ACQ.TRADE_STATUS_ERROR")
         if trade.reserved + amount > trade.amount:
@@ -33,7 +40,14 @@ class Refund(AlipayCall):
         if orders.refund is RefundFate.ABNORMAL:
             return self.refuse("ACQ.REASON_TRADE_REFUND_FEE_ERR")
         notify_url = self.notify_url or trade.notify_url
-        refund = self.acts.refund(trade, number, amount, orders, notify_url=notify_url, extra={"reason": self._text("refund_reason")})
+        refund = self.acts.refund(
+            trade,
+            number,
+            amount,
+            orders,
+            notify_url=notify_url,
+            extra={"reason": self._text("refund_reason")},
+        )
         return self._done(trade, refund, moved=refund.state == "succeeded")
 
     def say_success(self) -> Reply:
@@ -46,10 +60,15 @@ class Refund(AlipayCall):
         return self.refuse("ACQ.SELLER_BALANCE_NOT_ENOUGH")
 
     def _done(self, trade: Trade, refund: BookRefund, *, moved: bool) -> Reply:
-        document: dict[str, Any] = {"trade_no": trade.channel_trade_no, "out_trade_no": trade.out_trade_no}
+        document: dict[str, Any] = {
+            "trade_no": trade.channel_trade_no,
+            "out_trade_no": trade.out_trade_no,
+        }
         document |= {"fund_change": "Y" if moved else "N", "refund_fee": wire.yuan(trade.refunded)}
         if refund.finished_at_ms is not None:
-            document["gmt_refund_pay"] = wire.time_text(self.world.china_time(refund.finished_at_ms))
+            document["gmt_refund_pay"] = wire.time_text(
+                self.world.china_time(refund.finished_at_ms)
+            )
         return self.succeed(**document)
 
 
@@ -67,7 +86,10 @@ class RefundQuery(AlipayCall):
         refund = trade.refunds.get(self._text("out_request_no"))
         if refund is None or refund.state != "succeeded":
             return self.succeed()
-        amounts = {"refund_amount": wire.yuan(refund.amount), "total_amount": wire.yuan(trade.amount)}
+        amounts = {
+            "refund_amount": wire.yuan(refund.amount),
+            "total_amount": wire.yuan(trade.amount),
+        }
         return self.succeed(**self._numbers(trade), **amounts, refund_status="REFUND_SUCCESS")
 
     def say_success(self) -> Reply:
@@ -82,5 +104,12 @@ class RefundQuery(AlipayCall):
         return self.succeed()
 
     def _numbers(self, trade: Trade | None) -> dict[str, Any]:
-        numbers = {"out_trade_no": self.out_trade_no, "out_request_no": self._text("out_request_no")}
-        return numbers | ({"trade_no": trade.channel_trade_no, "out_trade_no": trade.out_trade_no} if trade else {})
+        numbers = {
+            "out_trade_no": self.out_trade_no,
+            "out_request_no": self._text("out_request_no"),
+        }
+        return numbers | (
+            {"trade_no": trade.channel_trade_no, "out_trade_no": trade.out_trade_no}
+            if trade
+            else {}
+        )

@@ -1,6 +1,8 @@
-"""Alipay's shapes: the form and its canonical string, the answer's envelope, yuan texts, China times, certificate numbers.
+"""Alipay's shapes: the form and its canonical string, the answer's envelope, yuan texts, China
+times, certificate numbers.
 
-Sources: opendocs "common/057k53" (signing), "common/02mse7" (verifying), the OpenAPI v2 method pages.
+Sources: opendocs "common/057k53" (signing), "common/02mse7" (verifying), the OpenAPI v2 method
+pages.
 """
 
 import datetime as dt
@@ -14,7 +16,8 @@ from urllib.parse import unquote_plus
 from cryptography import x509
 
 AMOUNT_FEN_MAX: Final = 10_000_000_000  # 100000000.00 yuan
-TIMESTAMP_SECONDS_MAX: Final = 600  # how far a request's `timestamp` may be from the channel's clock
+# How far a request's `timestamp` may be from the channel's clock.
+TIMESTAMP_SECONDS_MAX: Final = 600
 _AMOUNT: Final = re.compile(r"\A(0|[1-9][0-9]{0,8})(?:\.([0-9]{1,2}))?\Z")
 _EXPRESS: Final = re.compile(r"\A([1-9][0-9]{0,4})([mhd])\Z")
 _EXPRESS_MS: Final = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -28,7 +31,7 @@ class WireError(ValueError):
 
 
 def parse_form(*sources: str) -> dict[str, str]:
-    """Query string and body as one set of parameters; a key twice with different values is refused."""
+    """Query string and body as one set of parameters; a key with two values is refused."""
     parameters: dict[str, str] = {}
     for source in sources:
         for pair in filter(None, source.split("&")):
@@ -40,22 +43,33 @@ def parse_form(*sources: str) -> dict[str, str]:
 
 
 def request_string(parameters: dict[str, str]) -> bytes:
-    """What the merchant signed: all but `sign` and blank values, by key, undecoded further, joined with `&`."""
-    return _joined((name, value) for name, value in parameters.items() if name != "sign" and value.strip())
+    """What the merchant signed: all but `sign` and blank values, by key,
+    undecoded further, joined with `&`.
+    """
+    return _joined(
+        (name, value) for name, value in parameters.items() if name != "sign" and value.strip()
+    )
 
 
 def notify_string(parameters: dict[str, str]) -> bytes:
     """What Alipay signs in a notify: all but `sign` and `sign_type`; empty values stay."""
-    return _joined((name, value) for name, value in parameters.items() if name not in {"sign", "sign_type"})
+    return _joined(
+        (name, value) for name, value in parameters.items() if name not in {"sign", "sign_type"}
+    )
 
 
 def inner_text(document: dict[str, Any]) -> str:
-    """The inner object as the real gateway writes it: compact, with `/` escaped. These very bytes are signed."""
+    """The inner object as the real gateway writes it: compact, with `/` escaped.
+
+    These very bytes are signed.
+    """
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).replace("/", "\\/")
 
 
 def response_key(method: str) -> str:
-    """`alipay.trade.pay` → `alipay_trade_pay_response`; `error_response` when the method is not known."""
+    """`alipay.trade.pay` → `alipay_trade_pay_response`;
+    `error_response` when the method is not known.
+    """
     return method.replace(".", "_") + "_response" if method else "error_response"
 
 
@@ -102,13 +116,19 @@ def express_ms(text: Any) -> int:
 def certificate_number(certificate: x509.Certificate) -> str:
     """md5 of the issuer (`CN=..,OU=..,O=..,C=..`) and the decimal serial number."""
     issuer = {part.rfc4514_attribute_name: str(part.value) for part in certificate.issuer}
-    text = ",".join(f"{key}={issuer.get(key)}" for key in ("CN", "OU", "O", "C")) + str(certificate.serial_number)
+    text = ",".join(f"{key}={issuer.get(key)}" for key in ("CN", "OU", "O", "C")) + str(
+        certificate.serial_number
+    )
     return hashlib.md5(text.encode()).hexdigest()  # noqa: S324 - the protocol's identifier, not a protection
 
 
 def root_number(bundle: Iterable[x509.Certificate]) -> str:
     """Numbers of the bundle's RSA-signed certificates, joined with `_`."""
-    return "_".join(certificate_number(one) for one in bundle if one.signature_algorithm_oid.dotted_string.startswith(_RSA_SIGNATURES))
+    return "_".join(
+        certificate_number(one)
+        for one in bundle
+        if one.signature_algorithm_oid.dotted_string.startswith(_RSA_SIGNATURES)
+    )
 
 
 def _joined(pairs: Iterable[tuple[str, str]]) -> bytes:

@@ -1,4 +1,6 @@
-"""WeChat Pay API v3: codepay, native, query, reverse, close, refunds, certificates, encrypted callbacks."""
+"""WeChat Pay API v3: codepay, native, query, reverse, close, refunds, certificates,
+encrypted callbacks.
+"""
 
 from sandbox.wechat.channel import WeChat
 

@@ -1,4 +1,6 @@
-"""What every WeChat Pay business call shares: its merchant check, its refusals, its words for a trade."""
+"""What every WeChat Pay business call shares:
+its merchant check, its refusals, its words for a trade.
+"""
 
 import hashlib
 import re
@@ -51,11 +53,20 @@ class RefusedError(Exception):
 
 
 class WeChatCall:
-    """One verified request. Subclasses do one operation each. `fields`: body or query, and what the path names."""
+    """One verified request.
+
+    Subclasses do one operation each. `fields`: body or query, and what the path names.
+    """
 
     operation: ClassVar[str]
 
-    def __init__(self, account: Account, world: Surroundings, fields: dict[str, Any], is_stale: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        account: Account,
+        world: Surroundings,
+        fields: dict[str, Any],
+        is_stale: Callable[[], bool],
+    ) -> None:
         self.account = account
         self.world = world
         self.acts = world.acts
@@ -72,7 +83,9 @@ class WeChatCall:
         return self.acts.find(self.out_trade_no, self._text("transaction_id"))
 
     def refused(self) -> Reply | None:
-        """A request that was held is judged by the time it is executed at: the signature's window may be over."""
+        """A request that was held is judged by the time it is executed at: the signature's window
+        may be over.
+        """
         if self._is_stale():
             return Reply(401, {"code": "SIGN_ERROR", "message": "timestamp已过期"}, signed=False)
         return None
@@ -133,7 +146,11 @@ class WeChatCall:
         """A part of `amount`, in fen."""
         amount = self.fields.get("amount")
         value = amount.get(name) if isinstance(amount, dict) else None
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= wire.TOTAL_FEN_MAX:
+        if (
+            not isinstance(value, int)
+            or isinstance(value, bool)
+            or not 1 <= value <= wire.TOTAL_FEN_MAX
+        ):
             raise wire.WireError(f"amount.{name}: 需要大于0的整数，单位为分")
         if isinstance(amount, dict) and amount.get("currency", "CNY") != "CNY":
             raise wire.WireError("amount.currency: 仅支持CNY")
@@ -175,12 +192,23 @@ def state_of(trade: Trade) -> str:
 def transaction(trade: Trade, account: Account, world: Surroundings) -> dict[str, Any]:
     """The order's document; who paid and when only once it is paid."""
     state = state_of(trade)
-    document: dict[str, Any] = {"appid": account.kept["appid"], "mchid": account.kept["mchid"], "out_trade_no": trade.out_trade_no}
-    document |= {"trade_type": "MICROPAY" if trade.flow == "code" else "NATIVE", "trade_state": state}
+    document: dict[str, Any] = {
+        "appid": account.kept["appid"],
+        "mchid": account.kept["mchid"],
+        "out_trade_no": trade.out_trade_no,
+    }
+    document |= {
+        "trade_type": "MICROPAY" if trade.flow == "code" else "NATIVE",
+        "trade_state": state,
+    }
     document |= {"trade_state_desc": _STATE_TEXTS[state], "attach": trade.extra.get("attach", "")}
     document["amount"] = {"total": trade.amount, "currency": "CNY"}
     if trade.paid_at_ms is not None:
-        document |= {"transaction_id": trade.channel_trade_no, "bank_type": "OTHERS", "payer": {"openid": trade.extra["openid"]}}
+        document |= {
+            "transaction_id": trade.channel_trade_no,
+            "bank_type": "OTHERS",
+            "payer": {"openid": trade.extra["openid"]},
+        }
         document["success_time"] = wire.time_text(world.china_time(trade.paid_at_ms))
         document["amount"] |= {"payer_total": trade.amount, "payer_currency": "CNY"}
     return document

@@ -1,4 +1,4 @@
-"""WeChat Pay's `CHANNEL`: enrolment as the merchant platform does it, and the desk of a merchant."""
+"""WeChat Pay's `CHANNEL`: enrolment as the merchant platform does it, and a merchant's desk."""
 
 import secrets
 import string
@@ -21,11 +21,14 @@ class WeChat:
         {"pay", "precreate", "query", "reverse", "close", "refund", "refund_query", "callback"}
     )
     narrowed_faults: ClassVar[Mapping[str, Narrowed]] = {
-        name: Narrowed(where - {"pay"}, "a barcode payment (pay) has no callback here") for name, where in CALLBACK_FAULTS.items()
+        name: Narrowed(where - {"pay"}, "a barcode payment (pay) has no callback here")
+        for name, where in CALLBACK_FAULTS.items()
     }
 
     async def enrol(self, account: Account, callback_url: str | None) -> dict[str, Any]:
-        """A new merchant: its key pair is made here because the sandbox plays the platform's console; only its public half is kept."""
+        """A new merchant: its key pair is made here because the sandbox plays the platform's
+        console; only its public half is kept.
+        """
         merchant = await keys.new_key()
         alphabet = string.ascii_letters + string.digits
         facts = {
@@ -39,7 +42,14 @@ class WeChat:
             "platform_private_keys": {},
             "platform_keys": {},
             "platform_certificates": {},
-            "public": ["appid", "mchid", "merchant_serial", "platform_keys", "platform_certificates", "platform_serial"],
+            "public": [
+                "appid",
+                "mchid",
+                "merchant_serial",
+                "platform_keys",
+                "platform_certificates",
+                "platform_serial",
+            ],
         }
         await add_platform_key(account)
         return facts | {
@@ -67,7 +77,9 @@ async def add_platform_key(account: Account) -> None:
     else:
         issuer = certificates.name("Tenpay.com Root CA", "Sandbox CA Center", "Tenpay.com")
         subject = certificates.name("Tenpay.com sign", "Sandbox R&D", "Tenpay.com")
-        certificate = certificates.issue(subject, key.public_key(), issuer, await keys.foreign_key())
+        certificate = certificates.issue(
+            subject, key.public_key(), issuer, await keys.foreign_key()
+        )
         serial = certificates.serial_hex(certificate)
         kept["platform_certificates"][serial] = certificates.pem(certificate)
     kept["platform_private_keys"][serial] = keys.private_pem(key)

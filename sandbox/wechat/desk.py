@@ -1,6 +1,8 @@
-"""One merchant's API v3 host: verifies over the raw bytes, answers 401 SIGN_ERROR otherwise, signs every other answer.
+"""One merchant's API v3 host: verifies over the raw bytes, answers 401 SIGN_ERROR otherwise, signs
+every other answer.
 
-The authentication layer's refusals carry no signature, as the real ones may not: nobody can be sure whom they are for.
+The authentication layer's refusals carry no signature, as the real ones may not: nobody can be sure
+whom they are for.
 """
 
 import collections
@@ -30,8 +32,16 @@ _ROUTES: Final[list[tuple[str, re.Pattern[str], type[WeChatCall]]]] = [
     ("POST", re.compile(r"\A/v3/pay/transactions/native\Z"), Native),
     ("GET", re.compile(r"\A/v3/pay/transactions/out-trade-no/(?P<out_trade_no>[^/]+)\Z"), Query),
     ("GET", re.compile(r"\A/v3/pay/transactions/id/(?P<transaction_id>[^/]+)\Z"), Query),
-    ("POST", re.compile(r"\A/v3/pay/transactions/out-trade-no/(?P<out_trade_no>[^/]+)/reverse\Z"), Reverse),
-    ("POST", re.compile(r"\A/v3/pay/transactions/out-trade-no/(?P<out_trade_no>[^/]+)/close\Z"), Close),
+    (
+        "POST",
+        re.compile(r"\A/v3/pay/transactions/out-trade-no/(?P<out_trade_no>[^/]+)/reverse\Z"),
+        Reverse,
+    ),
+    (
+        "POST",
+        re.compile(r"\A/v3/pay/transactions/out-trade-no/(?P<out_trade_no>[^/]+)/close\Z"),
+        Close,
+    ),
     ("POST", re.compile(r"\A/v3/refund/domestic/refunds\Z"), Refund),
     ("GET", re.compile(r"\A/v3/refund/domestic/refunds/(?P<out_refund_no>[^/]+)\Z"), RefundQuery),
 ]
@@ -40,7 +50,9 @@ _ROUTES: Final[list[tuple[str, re.Pattern[str], type[WeChatCall]]]] = [
 class WeChatDesk:
     """Answers for one merchant number."""
 
-    def __init__(self, account: Account, surroundings: Surroundings, add_key: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, account: Account, surroundings: Surroundings, add_key: Callable[[], Awaitable[None]]
+    ) -> None:
         self.account = account
         self.world = surroundings
         self._add_key = add_key
@@ -65,7 +77,10 @@ class WeChatDesk:
     async def seal(self, reply: Reply, flaw: Flaw) -> Sealed:
         """Signed over the raw bytes of the body that goes out."""
         body = b"" if reply.document is None else wire.json_bytes(reply.document)
-        headers = {"Content-Type": "application/json; charset=utf-8", "Request-ID": secrets.token_hex(16).upper()}
+        headers = {
+            "Content-Type": "application/json; charset=utf-8",
+            "Request-ID": secrets.token_hex(16).upper(),
+        }
         if reply.signed:
             headers |= await self._signature(body, flaw)
         return Sealed(headers, body, reply.status)
@@ -86,9 +101,19 @@ class WeChatDesk:
 
     async def notify(self, notice: Notice, flaw: Flaw, lie: Lie) -> Sealed:
         """An encrypted event, signed for this sending."""
-        event = notices.event(notice, self.account, self.world, lie, unheard_of=flaw is not Flaw.NONE or lie is not Lie.NONE)
+        event = notices.event(
+            notice,
+            self.account,
+            self.world,
+            lie,
+            unheard_of=flaw is not Flaw.NONE or lie is not Lie.NONE,
+        )
         body = wire.json_bytes(event)
-        headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "Mozilla/4.0"}
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "User-Agent": "Mozilla/4.0",
+        }
         return Sealed(headers | await self._signature(body, flaw), body)
 
     def is_acknowledged(self, status: int, body: bytes) -> bool:
@@ -108,7 +133,9 @@ class WeChatDesk:
         return None
 
     async def rotate_key(self) -> None:
-        """Answers and callbacks carry a new serial; certificate mode finds it at /v3/certificates, key mode at the console."""
+        """Answers and callbacks carry a new serial; certificate mode finds it at /v3/certificates,
+        key mode at the console.
+        """
         await self._add_key()
         self._platform = self._current_key()
         await self.world.save()
@@ -119,11 +146,15 @@ class WeChatDesk:
         return abs(self.world.now_ms() - int(timestamp) * 1000) > window_ms
 
     def _current_key(self) -> rsa.RSAPrivateKey:
-        return keys.load_private(self.account.kept["platform_private_keys"][self.account.kept["platform_serial"]])
+        return keys.load_private(
+            self.account.kept["platform_private_keys"][self.account.kept["platform_serial"]]
+        )
 
     def _refusal(self, request: RawRequest) -> tuple[Reply | None, str]:
         headers, kept = request.headers, self.account.kept
-        if "application/json" not in headers.get("accept", "") and "*/*" not in headers.get("accept", ""):
+        if "application/json" not in headers.get("accept", "") and "*/*" not in headers.get(
+            "accept", ""
+        ):
             return _unsigned(400, "PARAM_ERROR", "Http头缺少Accept或值不是application/json"), ""
         if not headers.get("user-agent"):
             return _unsigned(400, "PARAM_ERROR", "Http头缺少User-Agent"), ""
@@ -132,11 +163,16 @@ class WeChatDesk:
         except wire.WireError as error:
             return _unsigned(401, "SIGN_ERROR", str(error)), ""
         timestamp = fields["timestamp"]
-        message = wire.request_message(request.method, request.target, timestamp, fields["nonce_str"], request.body)
+        message = wire.request_message(
+            request.method, request.target, timestamp, fields["nonce_str"], request.body
+        )
         checks = [
             (fields["mchid"] == kept["mchid"], "商户号不存在"),
             (fields["serial_no"].upper() == kept["merchant_serial"], "商户证书序列号有误"),
-            (not self.is_stale(timestamp), "Http头Authorization中的timestamp与发起请求的时间不得超过限定时间"),
+            (
+                not self.is_stale(timestamp),
+                "Http头Authorization中的timestamp与发起请求的时间不得超过限定时间",
+            ),
             (keys.is_signed_by(self._merchant, message, fields["signature"]), "签名错误，验签失败"),
             (self._is_fresh(fields["nonce_str"]), "nonce_str重复，请求被重放"),
         ]
@@ -145,7 +181,9 @@ class WeChatDesk:
                 return _unsigned(401, "SIGN_ERROR", text), ""
         serial = headers.get("wechatpay-serial")
         if self.account.mode == "public_key" and serial not in kept["platform_keys"]:
-            return _unsigned(400, "PARAM_ERROR", "Http头Wechatpay-Serial不是本商户的微信支付公钥ID"), ""
+            return _unsigned(
+                400, "PARAM_ERROR", "Http头Wechatpay-Serial不是本商户的微信支付公钥ID"
+            ), ""
         return None, timestamp
 
     def _is_fresh(self, nonce: str) -> bool:
@@ -158,7 +196,14 @@ class WeChatDesk:
         self._nonces[nonce] = now + 2 * wire.TIMESTAMP_SECONDS_MAX
         return True
 
-    def _call(self, call: type[WeChatCall], request: RawRequest, names: dict[str, Any], query: str, timestamp: str) -> WeChatCall | Reply:
+    def _call(
+        self,
+        call: type[WeChatCall],
+        request: RawRequest,
+        names: dict[str, Any],
+        query: str,
+        timestamp: str,
+    ) -> WeChatCall | Reply:
         try:
             body = json.loads(request.body) if request.method == "POST" else {}
         except ValueError:
@@ -173,11 +218,24 @@ class WeChatDesk:
     def _certificates(self) -> Reply:
         kept = self.account.kept
         if self.account.mode == "public_key":
-            return Reply(404, {"code": "RESOURCE_NOT_EXISTS", "message": "无可用的平台证书，请使用微信支付公钥"})
-        return Reply(200, {"data": [_published(pem, kept["api_v3_key"]) for pem in kept["platform_certificates"].values()]})
+            return Reply(
+                404,
+                {"code": "RESOURCE_NOT_EXISTS", "message": "无可用的平台证书，请使用微信支付公钥"},
+            )
+        return Reply(
+            200,
+            {
+                "data": [
+                    _published(pem, kept["api_v3_key"])
+                    for pem in kept["platform_certificates"].values()
+                ]
+            },
+        )
 
     async def _signature(self, body: bytes, flaw: Flaw) -> dict[str, str]:
-        timestamp = str(self.world.now_ms() // 1000 - (_STALE_SECONDS if flaw is Flaw.STALE_TIMESTAMP else 0))
+        timestamp = str(
+            self.world.now_ms() // 1000 - (_STALE_SECONDS if flaw is Flaw.STALE_TIMESTAMP else 0)
+        )
         nonce = secrets.token_hex(16)
         signer = await keys.foreign_key() if flaw is Flaw.FOREIGN_KEY else self._platform
         signature = await keys.sign(signer, wire.answer_message(timestamp, nonce, body))

@@ -1,4 +1,6 @@
-"""Query, reverse (barcode orders only) and close (all others): what comes after a pay whose end is not known."""
+"""Query, reverse (barcode orders only) and close (all others):
+what comes after a pay whose end is not known.
+"""
 
 from typing import Any, ClassVar, Final
 
@@ -25,7 +27,10 @@ class Query(WeChatCall):
     def say_success(self) -> Reply:
         """Paid, whatever is true."""
         document = self._document("SUCCESS", "支付成功")
-        document |= {"transaction_id": "4200000000000000000000000000", "success_time": wire.time_text(self.world.china_time())}
+        document |= {
+            "transaction_id": "4200000000000000000000000000",
+            "success_time": wire.time_text(self.world.china_time()),
+        }
         return Reply(200, document)
 
     def say_failure(self) -> Reply:
@@ -34,14 +39,32 @@ class Query(WeChatCall):
 
     def _document(self, state: str, text: str) -> dict[str, Any]:
         kept, trade = self.account.kept, self.trade
-        document: dict[str, Any] = {"appid": kept["appid"], "mchid": kept["mchid"], "out_trade_no": self.out_trade_no}
-        document |= {"trade_type": "NATIVE" if trade and trade.flow == "qr" else "MICROPAY", "trade_state": state, "trade_state_desc": text}
+        document: dict[str, Any] = {
+            "appid": kept["appid"],
+            "mchid": kept["mchid"],
+            "out_trade_no": self.out_trade_no,
+        }
+        document |= {
+            "trade_type": "NATIVE" if trade and trade.flow == "qr" else "MICROPAY",
+            "trade_state": state,
+            "trade_state_desc": text,
+        }
         total = trade.amount if trade else 1
-        return document | {"amount": {"total": total, "payer_total": total, "currency": "CNY", "payer_currency": "CNY"}}
+        return document | {
+            "amount": {
+                "total": total,
+                "payer_total": total,
+                "currency": "CNY",
+                "payer_currency": "CNY",
+            }
+        }
 
 
 class Reverse(WeChatCall):
-    """Unpaid → closed, paid → given back; both read REVOKED afterwards. A number never seen is ORDER_NOT_EXIST."""
+    """Unpaid → closed, paid → given back; both read REVOKED afterwards.
+
+    A number never seen is ORDER_NOT_EXIST.
+    """
 
     operation: ClassVar[str] = "reverse"
 
@@ -68,7 +91,9 @@ class Reverse(WeChatCall):
     def say_success(self) -> Reply:
         """Reversed, whatever is true."""
         kept = self.account.kept
-        return Reply(200, {"appid": kept["appid"], "mchid": kept["mchid"], "out_trade_no": self.out_trade_no})
+        return Reply(
+            200, {"appid": kept["appid"], "mchid": kept["mchid"], "out_trade_no": self.out_trade_no}
+        )
 
     def say_failure(self) -> Reply:
         """Refused, whatever was done."""
@@ -94,7 +119,9 @@ class Close(WeChatCall):
         if trade is None:
             return self.refuse("ORDER_NOT_EXIST")
         if trade.flow == "code":
-            return self.refuse("INVALID_REQUEST", "付款码支付订单不支持关单，请使用撤销接口(268449641)")
+            return self.refuse(
+                "INVALID_REQUEST", "付款码支付订单不支持关单，请使用撤销接口(268449641)"
+            )
         if trade.state == PENDING:
             self.acts.close(trade.out_trade_no, trade.amount)
         elif trade.state != CLOSED:

@@ -1,4 +1,6 @@
-"""Callback events: TRANSACTION.SUCCESS and REFUND.*, their resource encrypted under the merchant's APIv3 key."""
+"""Callback events: TRANSACTION.SUCCESS and REFUND.*,
+their resource encrypted under the merchant's APIv3 key.
+"""
 
 import secrets
 import uuid
@@ -13,24 +15,36 @@ from sandbox.wechat.refunding import STATUSES
 _SUMMARIES: Final = {"SUCCESS": "退款成功", "ABNORMAL": "退款异常"}
 
 
-def event(notice: Notice, account: Account, world: Surroundings, lie: Lie, *, unheard_of: bool) -> dict[str, Any]:
+def event(
+    notice: Notice, account: Account, world: Surroundings, lie: Lie, *, unheard_of: bool
+) -> dict[str, Any]:
     """One event. A resent one keeps its id; a bent one (`unheard_of`) gets an id of its own."""
     if notice.refund is None:
         kind, summary, resource = "transaction", "支付成功", _payment(notice, account, world)
         event_type = "TRANSACTION.SUCCESS"
     else:
         status = STATUSES[notice.refund.state]
-        kind, summary, resource = "refund", _SUMMARIES.get(status, "退款处理中"), _refund(notice, account, world)
+        kind, summary, resource = (
+            "refund",
+            _SUMMARIES.get(status, "退款处理中"),
+            _refund(notice, account, world),
+        )
         event_type = f"REFUND.{status}"
     _bend(resource, lie)
-    name = f"{account.account}/{notice.trade.out_trade_no}/{notice.refund.number if notice.refund else ''}"
+    refund_no = notice.refund.number if notice.refund else ""
+    name = f"{account.account}/{notice.trade.out_trade_no}/{refund_no}"
     return {
-        "id": str(uuid.UUID(bytes=secrets.token_bytes(16)) if unheard_of else uuid.uuid5(uuid.NAMESPACE_URL, name)),
+        "id": str(
+            uuid.UUID(bytes=secrets.token_bytes(16))
+            if unheard_of
+            else uuid.uuid5(uuid.NAMESPACE_URL, name)
+        ),
         "create_time": wire.time_text(world.china_time()),
         "resource_type": "encrypt-resource",
         "event_type": event_type,
         "summary": summary,
-        "resource": {"original_type": kind} | wire.encrypt(account.kept["api_v3_key"], wire.json_bytes(resource), kind),
+        "resource": {"original_type": kind}
+        | wire.encrypt(account.kept["api_v3_key"], wire.json_bytes(resource), kind),
     }
 
 
@@ -41,18 +55,34 @@ def other_number(number: str) -> str:
 
 def _payment(notice: Notice, account: Account, world: Surroundings) -> dict[str, Any]:
     """The order as it was when it was paid, whatever happened since."""
-    return transaction(notice.trade, account, world) | {"trade_state": "SUCCESS", "trade_state_desc": "支付成功"}
+    return transaction(notice.trade, account, world) | {
+        "trade_state": "SUCCESS",
+        "trade_state_desc": "支付成功",
+    }
 
 
 def _refund(notice: Notice, account: Account, world: Surroundings) -> dict[str, Any]:
     trade, refund = notice.trade, notice.refund
     assert refund is not None
-    document = {"mchid": account.kept["mchid"], "transaction_id": trade.channel_trade_no, "out_trade_no": trade.out_trade_no}
-    document |= {"refund_id": refund.channel_number, "out_refund_no": refund.number, "refund_status": STATUSES[refund.state]}
+    document = {
+        "mchid": account.kept["mchid"],
+        "transaction_id": trade.channel_trade_no,
+        "out_trade_no": trade.out_trade_no,
+    }
+    document |= {
+        "refund_id": refund.channel_number,
+        "out_refund_no": refund.number,
+        "refund_status": STATUSES[refund.state],
+    }
     document["user_received_account"] = "支付用户零钱"
     if refund.state == "succeeded":
         document["success_time"] = wire.time_text(world.china_time(refund.finished_at_ms))
-    amounts = {"total": trade.amount, "refund": refund.amount, "payer_total": trade.amount, "payer_refund": refund.amount}
+    amounts = {
+        "total": trade.amount,
+        "refund": refund.amount,
+        "payer_total": trade.amount,
+        "payer_refund": refund.amount,
+    }
     return document | {"amount": amounts}
 
 
@@ -60,7 +90,10 @@ def _bend(resource: dict[str, Any], lie: Lie) -> None:
     """Genuinely signed and encrypted, wrong in one fact."""
     match lie:
         case Lie.AMOUNT:
-            resource["amount"] = {name: value + 1 if isinstance(value, int) else value for name, value in resource["amount"].items()}
+            resource["amount"] = {
+                name: value + 1 if isinstance(value, int) else value
+                for name, value in resource["amount"].items()
+            }
         case Lie.ORDER:
             resource["out_trade_no"] = other_number(resource["out_trade_no"])
         case Lie.APP:

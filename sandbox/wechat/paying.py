@@ -1,4 +1,6 @@
-"""POST /v3/pay/transactions/codepay (barcode; never a callback) and /native (QR; the order exists from the start)."""
+"""POST /v3/pay/transactions/codepay (barcode; never a callback) and /native (QR; the order exists
+from the start).
+"""
 
 import re
 import secrets
@@ -12,7 +14,8 @@ from sandbox.surroundings import Surroundings
 from sandbox.wechat import wire
 from sandbox.wechat.calls import RefusedError, WeChatCall, digest
 
-CODE_ORDER_MS: Final = 45_000  # a barcode order that nobody paid closes by itself; a tenth for `short`
+# A barcode order that nobody paid closes by itself; a tenth for `short`.
+CODE_ORDER_MS: Final = 45_000
 NATIVE_ORDER_MS: Final = 7_200_000
 _CODE: Final = re.compile(r"\A1[0-5][0-9]{16}\Z")
 
@@ -40,7 +43,9 @@ class CodePay(WeChatCall):
         terms = self._terms(content, self.world.now_ms() + life_ms) | {"flow": "code", "code": code}
         return self._by_customer(orders.customer, number, amount, terms)
 
-    def _by_customer(self, customer: Customer, number: str, amount: int, terms: dict[str, Any]) -> Reply:
+    def _by_customer(
+        self, customer: Customer, number: str, amount: int, terms: dict[str, Any]
+    ) -> Reply:
         match customer:
             case Customer.NO_BALANCE:
                 self.acts.decline(number, amount, "NOT_ENOUGH", exists=True, **terms)
@@ -52,7 +57,9 @@ class CodePay(WeChatCall):
                 return Reply(200, self.transaction(self.acts.charge(number, amount, **terms)))
             case Customer.TYPES_THEN_PAYS | Customer.TYPES_FOREVER:
                 typing = customer is Customer.TYPES_THEN_PAYS
-                return Reply(200, self.transaction(self.acts.open(number, amount, typing=typing, **terms)))
+                return Reply(
+                    200, self.transaction(self.acts.open(number, amount, typing=typing, **terms))
+                )
 
     def _repeated(self, trade: Trade, content: str) -> Reply | None:
         """None when the order still waits for its payer."""
@@ -77,9 +84,17 @@ class CodePay(WeChatCall):
             expires_at_ms = min(expires_at_ms, wire.epoch_ms(self.fields["time_expire"]))
         if expires_at_ms <= self.world.now_ms():
             raise RefusedError("PARAM_ERROR", "time_expire: 已过期")
-        extra = {"attach": self._text("attach"), "openid": f"o{self.world.chance.getrandbits(108):027x}"}
+        extra = {
+            "attach": self._text("attach"),
+            "openid": f"o{self.world.chance.getrandbits(108):027x}",
+        }
         number = self.trade.channel_trade_no if self.trade else new_transaction_id(self.world)
-        return {"channel_trade_no": number, "content": content, "expires_at_ms": expires_at_ms, "extra": extra}
+        return {
+            "channel_trade_no": number,
+            "content": content,
+            "expires_at_ms": expires_at_ms,
+            "extra": extra,
+        }
 
     def _check_scene(self) -> None:
         scene = self.fields.get("scene_info")
@@ -90,11 +105,27 @@ class CodePay(WeChatCall):
     def say_success(self) -> Reply:
         """A paid answer with a number no order has."""
         kept = self.account.kept
-        document: dict[str, Any] = {"appid": kept["appid"], "mchid": kept["mchid"], "out_trade_no": self.out_trade_no}
-        document |= {"transaction_id": new_transaction_id(self.world), "trade_type": "MICROPAY", "trade_state": "SUCCESS"}
-        document |= {"trade_state_desc": "支付成功", "success_time": wire.time_text(self.world.china_time())}
+        document: dict[str, Any] = {
+            "appid": kept["appid"],
+            "mchid": kept["mchid"],
+            "out_trade_no": self.out_trade_no,
+        }
+        document |= {
+            "transaction_id": new_transaction_id(self.world),
+            "trade_type": "MICROPAY",
+            "trade_state": "SUCCESS",
+        }
+        document |= {
+            "trade_state_desc": "支付成功",
+            "success_time": wire.time_text(self.world.china_time()),
+        }
         total = self.total()
-        document["amount"] = {"total": total, "payer_total": total, "currency": "CNY", "payer_currency": "CNY"}
+        document["amount"] = {
+            "total": total,
+            "payer_total": total,
+            "currency": "CNY",
+            "payer_currency": "CNY",
+        }
         return Reply(200, document)
 
     def say_failure(self) -> Reply:
@@ -118,7 +149,9 @@ class Native(CodePay):
             return refusal or Reply(200, {"code_url": known.extra["code_url"]})
         terms = self._terms(content, self.world.now_ms() + NATIVE_ORDER_MS)
         terms["extra"]["code_url"] = _code_url()
-        trade = self.acts.open(number, amount, flow="qr", notify_url=self._text("notify_url"), **terms)
+        trade = self.acts.open(
+            number, amount, flow="qr", notify_url=self._text("notify_url"), **terms
+        )
         return Reply(200, {"code_url": trade.extra["code_url"]})
 
     def say_success(self) -> Reply:
@@ -132,7 +165,10 @@ class Native(CodePay):
 
 def new_transaction_id(world: Surroundings) -> str:
     """28 digits with the day in them."""
-    return f"42000{world.chance.randrange(10**5):05d}{world.china_time():%Y%m%d}{world.chance.randrange(10**10):010d}"
+    return (
+        f"42000{world.chance.randrange(10**5):05d}{world.china_time():%Y%m%d}"
+        f"{world.chance.randrange(10**10):010d}"
+    )
 
 
 def _code_url() -> str:

@@ -1,4 +1,7 @@
-"""POST /v3/refund/domestic/refunds and its query. Accepted is PROCESSING; the end comes later, by query or callback."""
+"""POST /v3/refund/domestic/refunds and its query.
+
+Accepted is PROCESSING; the end comes later, by query or callback.
+"""
 
 from typing import Any, ClassVar, Final
 
@@ -16,7 +19,9 @@ STATUSES: Final = {"processing": "PROCESSING", "succeeded": "SUCCESS", "abnormal
 
 
 class Refund(WeChatCall):
-    """Gives back all or a part; `out_refund_no` makes it happen once in the merchant's whole account."""
+    """Gives back all or a part; `out_refund_no` makes it happen once
+    in the merchant's whole account.
+    """
 
     operation: ClassVar[str] = "refund"
 
@@ -38,7 +43,9 @@ class Refund(WeChatCall):
             return self.refuse("INVALID_REQUEST", "累计退款金额大于支付金额")
         url = self._text("notify_url") or None
         by_itself_ms = limits.REFUND_MS[self.account.profile]
-        refund = self.acts.refund(trade, number, amount, orders, by_itself_ms=by_itself_ms, notify_url=url)
+        refund = self.acts.refund(
+            trade, number, amount, orders, by_itself_ms=by_itself_ms, notify_url=url
+        )
         return Reply(200, document(trade, refund, self.world))
 
     def _repeated(self, number: str, amount: int) -> Reply:
@@ -50,11 +57,28 @@ class Refund(WeChatCall):
     def say_success(self) -> Reply:
         """Money given back, whatever is true."""
         trade = self.trade
-        facts = {"out_refund_no": self._text("out_refund_no"), "refund_id": "50000000000000000000000000000", "status": "SUCCESS"}
-        facts |= {"out_trade_no": trade.out_trade_no if trade else self.out_trade_no, "channel": "ORIGINAL"}
+        facts = {
+            "out_refund_no": self._text("out_refund_no"),
+            "refund_id": "50000000000000000000000000000",
+            "status": "SUCCESS",
+        }
+        facts |= {
+            "out_trade_no": trade.out_trade_no if trade else self.out_trade_no,
+            "channel": "ORIGINAL",
+        }
         facts["success_time"] = wire.time_text(self.world.china_time())
         refund = self.total("refund") if "amount" in self.fields else 1
-        return Reply(200, facts | {"amount": {"refund": refund, "total": trade.amount if trade else refund, "currency": "CNY"}})
+        return Reply(
+            200,
+            facts
+            | {
+                "amount": {
+                    "refund": refund,
+                    "total": trade.amount if trade else refund,
+                    "currency": "CNY",
+                }
+            },
+        )
 
     def say_failure(self) -> Reply:
         """Refused, whatever was done."""
@@ -76,7 +100,11 @@ class RefundQuery(Refund):
         """Says what became of it."""
         del orders
         found = self.acts.mine.refunds.get(self._text("out_refund_no"))
-        return Reply(200, document(*found, self.world)) if found else self.refuse("RESOURCE_NOT_EXISTS")
+        return (
+            Reply(200, document(*found, self.world))
+            if found
+            else self.refuse("RESOURCE_NOT_EXISTS")
+        )
 
     def say_failure(self) -> Reply:
         """No such refund, whatever is true."""
@@ -85,11 +113,32 @@ class RefundQuery(Refund):
 
 def document(trade: Trade, refund: BookRefund, world: Surroundings) -> dict[str, Any]:
     """A refund as answers and queries carry it."""
-    facts: dict[str, Any] = {"refund_id": refund.channel_number, "out_refund_no": refund.number, "channel": "ORIGINAL"}
-    facts |= {"transaction_id": trade.channel_trade_no, "out_trade_no": trade.out_trade_no, "user_received_account": "支付用户零钱"}
-    facts |= {"create_time": wire.time_text(world.china_time(refund.created_at_ms)), "status": STATUSES[refund.state]}
+    facts: dict[str, Any] = {
+        "refund_id": refund.channel_number,
+        "out_refund_no": refund.number,
+        "channel": "ORIGINAL",
+    }
+    facts |= {
+        "transaction_id": trade.channel_trade_no,
+        "out_trade_no": trade.out_trade_no,
+        "user_received_account": "支付用户零钱",
+    }
+    facts |= {
+        "create_time": wire.time_text(world.china_time(refund.created_at_ms)),
+        "status": STATUSES[refund.state],
+    }
     if refund.state == "succeeded":
         facts["success_time"] = wire.time_text(world.china_time(refund.finished_at_ms))
-    facts["amount"] = {"total": trade.amount, "refund": refund.amount, "payer_total": trade.amount, "payer_refund": refund.amount}
-    facts["amount"] |= {"settlement_refund": refund.amount, "settlement_total": trade.amount, "discount_refund": 0, "currency": "CNY"}
+    facts["amount"] = {
+        "total": trade.amount,
+        "refund": refund.amount,
+        "payer_total": trade.amount,
+        "payer_refund": refund.amount,
+    }
+    facts["amount"] |= {
+        "settlement_refund": refund.amount,
+        "settlement_total": trade.amount,
+        "discount_refund": 0,
+        "currency": "CNY",
+    }
     return facts

@@ -1,4 +1,5 @@
-"""WeChat Pay v3's shapes: the Authorization header, signed messages, AES-256-GCM resources, RFC 3339 times.
+"""WeChat Pay v3's shapes: the Authorization header, signed messages,
+AES-256-GCM resources, RFC 3339 times.
 
 Source: the APIv3 rules (接入指南: 签名与验签规则, 回调通知处理).
 """
@@ -34,27 +35,40 @@ def parse_authorization(header: str) -> dict[str, str]:
         if match is None or match[1] in fields:
             raise WireError("Http头Authorization值格式错误")
         fields[match[1]] = match[2]
-    if set(fields) != _AUTHORIZATION_FIELDS or not fields["timestamp"].isascii() or not fields["timestamp"].isdigit():
+    if (
+        set(fields) != _AUTHORIZATION_FIELDS
+        or not fields["timestamp"].isascii()
+        or not fields["timestamp"].isdigit()
+    ):
         raise WireError("Http头Authorization值格式错误")
     return fields
 
 
 def request_message(method: str, target: str, timestamp: str, nonce: str, body: bytes) -> bytes:
-    """What the merchant signed: five lines, path and query exactly as sent, the body's raw bytes."""
+    """What the merchant signed: five lines, path and query as sent, the body's raw bytes."""
     return f"{method}\n{target}\n{timestamp}\n{nonce}\n".encode() + body + b"\n"
 
 
 def answer_message(timestamp: str, nonce: str, body: bytes) -> bytes:
-    """What WeChat Pay signs, in answers and callbacks: three lines; an empty body leaves an empty line."""
+    """What WeChat Pay signs, in answers and callbacks:
+    three lines; an empty body leaves an empty line.
+    """
     return f"{timestamp}\n{nonce}\n".encode() + body + b"\n"
 
 
 def encrypt(api_v3_key: str, plaintext: bytes, associated_data: str) -> dict[str, str]:
     """A resource under the merchant's APIv3 key."""
     nonce = secrets.token_hex(6)
-    sealed = AESGCM(api_v3_key.encode()).encrypt(nonce.encode(), plaintext, associated_data.encode())
+    sealed = AESGCM(api_v3_key.encode()).encrypt(
+        nonce.encode(), plaintext, associated_data.encode()
+    )
     ciphertext = base64.b64encode(sealed).decode()
-    return {"algorithm": "AEAD_AES_256_GCM", "ciphertext": ciphertext, "associated_data": associated_data, "nonce": nonce}
+    return {
+        "algorithm": "AEAD_AES_256_GCM",
+        "ciphertext": ciphertext,
+        "associated_data": associated_data,
+        "nonce": nonce,
+    }
 
 
 def json_bytes(document: Any) -> bytes:

@@ -1,5 +1,6 @@
-"""`gateway` whose workers can be blocked: SIGUSR1 holds the event loop in a call that does not return, as a driver or a bad regular
-expression would, until the file named by BLOCKED_WHILE is gone. Run as `python -m tests.adversity.blockable serve …`.
+"""`gateway` whose workers can be blocked: SIGUSR1 holds the event loop in a call that does not
+return, as a driver or a bad regular expression would, until the file named by BLOCKED_WHILE is
+gone. Run as `python -m tests.adversity.blockable serve …`.
 """
 
 import os

@@ -1,4 +1,6 @@
-"""Fixtures of the tests that break things: one sandbox a session, and a fresh world for whoever kills it."""
+"""Fixtures of the tests that break things:
+one sandbox a session, and a fresh world for whoever kills it.
+"""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,7 +21,9 @@ async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[San
 
 
 @pytest.fixture
-async def processes(database: str, redis_url: str, sandbox: SandboxProcess, tmp_path: Path) -> AsyncIterator[House]:
+async def processes(
+    database: str, redis_url: str, sandbox: SandboxProcess, tmp_path: Path
+) -> AsyncIterator[House]:
     """A gateway of real processes."""
     async with house(database, sandbox, tmp_path, redis_url=redis_url) as opened:
         yield opened

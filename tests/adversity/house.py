@@ -1,6 +1,8 @@
-"""A gateway of real processes, to be killed: `gateway serve` with one worker and `gateway work`, on the session's servers.
+"""A gateway of real processes, to be killed: `gateway serve` with one worker and `gateway work`, on
+the session's servers.
 
-The supervisor starts a killed worker again; nobody starts a killed `work` but the test. The parents end with this process.
+The supervisor starts a killed worker again; nobody starts a killed `work` but the test. The parents
+end with this process.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from loadtests.ports import reserved_port
 from tests.sandbox_process import SandboxProcess
 from tests.world import MASTER, Books, Shop, order_no, provisioned, settings_for
 
-SCALE = int(os.environ.get("PROOF_SCALE", "1"))  # `make proof` repeats the random tests this many times
+# `make proof` repeats the random tests this many times.
+SCALE = int(os.environ.get("PROOF_SCALE", "1"))
 LINE_BROKEN = (aiohttp.ClientError, ConnectionError, TimeoutError)
 STEMS = {"alipay": "28", "wechat": "13"}
 
@@ -41,7 +44,9 @@ def code(channel: str, ending: str = "00") -> str:
 
 @dataclass(slots=True)
 class House:
-    """The processes and the clients of one shop; `answered` is what the tills wrote down: key -> payment id."""
+    """The processes and the clients of one shop; `answered` is what the tills wrote down:
+    key -> payment id.
+    """
 
     books: Books
     sandbox: SandboxProcess
@@ -55,8 +60,16 @@ class House:
 
     async def start(self, name: str) -> None:
         """`serve` (one worker; waits until it is ready) or `work`."""
-        arguments = ["gateway", name, "--end-with-parent", str(os.getpid()), *(["--workers", "1"] if name == "serve" else [])]
-        self._children[name] = await start_child(name, arguments, self.environment, self.folder / f"{name}.log")
+        arguments = [
+            "gateway",
+            name,
+            "--end-with-parent",
+            str(os.getpid()),
+            *(["--workers", "1"] if name == "serve" else []),
+        ]
+        self._children[name] = await start_child(
+            name, arguments, self.environment, self.folder / f"{name}.log"
+        )
         if name == "serve":
             await self.ready()
 
@@ -102,7 +115,10 @@ class House:
         await process.wait()
 
     async def drain(self, name: str) -> None:
-        """SIGTERM, and the wait until every road it carried has ended. Harmless when it does not run."""
+        """SIGTERM, and the wait until every road it carried has ended.
+
+        Harmless when it does not run.
+        """
         if child := self._children.pop(name, None):
             await child.stop()
 
@@ -111,11 +127,20 @@ class House:
         await self.drain("work")
         await self.drain("serve")
 
-    async def pay(self, amount: int, *, key: str | None = None, wait_s: int = 0, **body: Any) -> Answer | None:
-        """One tap; None when the line broke before the answer. What was answered is written down."""
+    async def pay(
+        self, amount: int, *, key: str | None = None, wait_s: int = 0, **body: Any
+    ) -> Answer | None:
+        """One tap; None when the line broke before the answer.
+
+        What was answered is written down.
+        """
         order = body.pop("order_no", None) or order_no()
         key = key or f"key-{order}"
-        answer = await rested(lambda: unbroken(self.till.pay({"order_no": order, "amount": amount, **body}, key, wait_s=wait_s)))
+        answer = await rested(
+            lambda: unbroken(
+                self.till.pay({"order_no": order, "amount": amount, **body}, key, wait_s=wait_s)
+            )
+        )
         if answer is not None and answer.ok:
             self.answered[key] = answer.document["id"]
         return answer
@@ -138,14 +163,21 @@ class House:
         async with asyncio.timeout(within_s):
             while True:
                 answer = await unbroken(self.office.refund_state(refund_id))
-                if answer is not None and answer.ok and answer.document["status"] not in ("requested", "processing", "in_doubt"):
+                if (
+                    answer is not None
+                    and answer.ok
+                    and answer.document["status"] not in ("requested", "processing", "in_doubt")
+                ):
                     document: dict[str, Any] = answer.document
                     return document
                 await asyncio.sleep(0.1)
 
     async def trade(self, out_trade_no: str) -> dict[str, Any] | None:
         """The channel's own row."""
-        return next((row for row in await self.sandbox.ledger() if row["out_trade_no"] == out_trade_no), None)
+        return next(
+            (row for row in await self.sandbox.ledger() if row["out_trade_no"] == out_trade_no),
+            None,
+        )
 
     async def rows(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         connection = await asyncpg.connect(self.books.dsn)
@@ -157,7 +189,9 @@ class House:
 
     async def audit(self, **terms: Any) -> list[Violation]:
         """The books against the ledger, and against what the tills wrote down."""
-        return await audit(self.books.dsn, self.sandbox.control_url, answered=self.answered, **terms)
+        return await audit(
+            self.books.dsn, self.sandbox.control_url, answered=self.answered, **terms
+        )
 
     async def fired(self, fault_id: int) -> None:
         """Until the fault has struck a request."""
@@ -167,12 +201,20 @@ class House:
         return any(row["id"] == fault_id and row["fired"] for row in await self.sandbox.faults())
 
 
-async def rested(tap: Callable[[], Awaitable[Answer | None]], within_s: float = 30) -> Answer | None:
-    """The same tap again while the accounts it needs rest from their failures, as a till does: the key is free until a payment exists."""
+async def rested(
+    tap: Callable[[], Awaitable[Answer | None]], within_s: float = 30
+) -> Answer | None:
+    """The same tap again while the accounts it needs rest from their failures, as a till does: the
+    key is free until a payment exists.
+    """
     async with asyncio.timeout(within_s):
         while True:
             answer = await tap()
-            if answer is None or answer.status != 503 or answer.document["code"] != "channels_resting":
+            if (
+                answer is None
+                or answer.status != 503
+                or answer.document["code"] != "channels_resting"
+            ):
                 return answer
             await asyncio.sleep(0.1)
 
@@ -181,7 +223,9 @@ async def taken(opened: Shop, amount: int, *, wait_s: int | None = None, **body:
     """`Shop.pay`, `rested`."""
     order = body.pop("order_no", None) or order_no()
     key = body.pop("key", None) or f"key-{order}"
-    answer = await rested(lambda: unbroken(opened.pay(amount, order_no=order, key=key, wait_s=wait_s, **body)))
+    answer = await rested(
+        lambda: unbroken(opened.pay(amount, order_no=order, key=key, wait_s=wait_s, **body))
+    )
     assert answer is not None, "the line broke"
     return answer
 
@@ -212,7 +256,10 @@ async def house(
     extra_accounts: Mapping[str, int] | None = None,
     **env: str,
 ) -> AsyncIterator[House]:
-    """Provisioned and started; `env` replaces variables of the processes. Everything is ended on the way out."""
+    """Provisioned and started; `env` replaces variables of the processes.
+
+    Everything is ended on the way out.
+    """
     async with contextlib.AsyncExitStack() as stack:
         port = stack.enter_context(reserved_port())
         base_url = f"http://127.0.0.1:{port}"

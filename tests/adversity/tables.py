@@ -1,4 +1,6 @@
-"""A digest of every row of every table: what must not change is compared whole, not by the columns a test thinks of."""
+"""A digest of every row of every table: what must not change is compared whole, not by the columns
+a test thinks of.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ VOLATILE = frozenset(
     {
         "worker",  # heartbeats
         "schema_migration",  # the runner's own notes
-        "channel_health_event",  # what a worker saw of a channel is written up to HEALTH_CHANGES_INTERVAL_MS later
+        # What a worker saw of a channel is written up to HEALTH_CHANGES_INTERVAL_MS later.
+        "channel_health_event",
     }
 )
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename"
@@ -19,7 +22,11 @@ async def digests(dsn: str) -> dict[str, str]:
     connection = await asyncpg.connect(dsn)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            names = [row["tablename"] for row in await connection.fetch(TABLES) if row["tablename"] not in VOLATILE]
+            names = [
+                row["tablename"]
+                for row in await connection.fetch(TABLES)
+                if row["tablename"] not in VOLATILE
+            ]
             return {name: await connection.fetchval(_digest_of(name)) for name in names}
     finally:
         await connection.close()
@@ -27,4 +34,7 @@ async def digests(dsn: str) -> dict[str, str]:
 
 def _digest_of(table: str) -> str:
     rows = f'(SELECT t::text AS line FROM "{table}" t) rows'
-    return f"SELECT count(*) || ' ' || coalesce(md5(string_agg(line, E'\\n' ORDER BY line)), '') FROM {rows}"
+    return (
+        f"SELECT count(*) || ' ' || coalesce(md5(string_agg(line, E'\\n' ORDER BY line)), '') "
+        f"FROM {rows}"
+    )

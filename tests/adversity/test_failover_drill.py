@@ -1,6 +1,8 @@
-"""The failover drill as people start it: one account goes dark under load, and the money is right whatever darkness is.
+"""The failover drill as people start it: one account goes dark under load, and the money is right
+whatever darkness is.
 
-A run of a few seconds; `make proof` plays each darkness and each Redis for longer. What was measured is docs/failover-drill.md's.
+A run of a few seconds; `make proof` plays each darkness and each Redis for longer. What was
+measured is docs/failover-drill.md's.
 """
 
 from __future__ import annotations
@@ -33,22 +35,65 @@ LONG = [
 
 BENT: list[tuple[str, dict[str, Any], list[str]]] = [
     ("all is well", {}, []),
-    ("charged twice", {"violations": ["INV1 order X tender 1: charged 2 times"]}, ["nobody charged twice"]),
-    ("charged, and not known here", {"violations": ["INV2 X: the channel took 5 fen"]}, ["nothing lost"]),
-    ("paid, and not known there", {"violations": ["INV3 X: the channel took nothing"]}, ["nothing lost"]),
-    ("sent again without proof", {"violations": ["INV9 order X: sent"]}, ["no failover without evidence"]),
-    ("still open", {"violations": ["INV8 X: still in_doubt"]}, ["the books agree in everything else"]),
-    ("an attempt whose predecessor has no proof", {"failovers": Failovers(unproven=1)}, ["no failover without evidence"]),
-    ("two of a thousand not served", {"parts": {Phase.DARK: Part(customers=1_000, first_tap=998)}}, ["approval"]),
-    ("one of a thousand after a fresh scan", {"parts": {Phase.DARK: Part(customers=1_000, first_tap=999, rescanned=1)}}, []),
-    ("everybody, but of the first two seconds", {"parts": {Phase.ONSET: Part(customers=1_000)}}, []),
+    (
+        "charged twice",
+        {"violations": ["INV1 order X tender 1: charged 2 times"]},
+        ["nobody charged twice"],
+    ),
+    (
+        "charged, and not known here",
+        {"violations": ["INV2 X: the channel took 5 fen"]},
+        ["nothing lost"],
+    ),
+    (
+        "paid, and not known there",
+        {"violations": ["INV3 X: the channel took nothing"]},
+        ["nothing lost"],
+    ),
+    (
+        "sent again without proof",
+        {"violations": ["INV9 order X: sent"]},
+        ["no failover without evidence"],
+    ),
+    (
+        "still open",
+        {"violations": ["INV8 X: still in_doubt"]},
+        ["the books agree in everything else"],
+    ),
+    (
+        "an attempt whose predecessor has no proof",
+        {"failovers": Failovers(unproven=1)},
+        ["no failover without evidence"],
+    ),
+    (
+        "two of a thousand not served",
+        {"parts": {Phase.DARK: Part(customers=1_000, first_tap=998)}},
+        ["approval"],
+    ),
+    (
+        "one of a thousand after a fresh scan",
+        {"parts": {Phase.DARK: Part(customers=1_000, first_tap=999, rescanned=1)}},
+        [],
+    ),
+    (
+        "everybody, but of the first two seconds",
+        {"parts": {Phase.ONSET: Part(customers=1_000)}},
+        [],
+    ),
     ("never back", {"first_paid_at_a_s": float("inf")}, ["A is used again"]),
 ]
 
 
-@pytest.mark.parametrize(("bent", "missed"), [line[1:] for line in BENT], ids=[line[0] for line in BENT])
+@pytest.mark.parametrize(
+    ("bent", "missed"), [line[1:] for line in BENT], ids=[line[0] for line in BENT]
+)
 def test_each_aim_can_be_missed(bent: dict[str, Any], missed: list[str]):
-    plain: dict[str, Any] = {"parts": {}, "failovers": Failovers(), "doubt": Doubt(), "breakers": Breakers()}
+    plain: dict[str, Any] = {
+        "parts": {},
+        "failovers": Failovers(),
+        "doubt": Doubt(),
+        "breakers": Breakers(),
+    }
     findings = Findings(**({**plain, "last_paid_at_a_s": 0.0, "first_paid_at_a_s": 1.0} | bent))
     found = [aim.name for aim in aims(findings, checked=1) if not aim.met]
     assert [name[: len(wanted)] for name, wanted in zip(found, missed, strict=True)] == missed
@@ -75,7 +120,11 @@ async def drilled(tmp_path: Path, *words: str, within_s: float) -> dict[str, Any
     out = tmp_path / "drill.json"
     command = [sys.executable, "-m", "loadtests.failover", "--short", "--out", str(out), *words]
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=ROOT, env={**os.environ}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        *command,
+        cwd=ROOT,
+        env={**os.environ},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
     assert process.stdout is not None
     try:
@@ -100,15 +149,31 @@ def proven(findings: dict[str, Any]) -> None:
 
 
 async def test_a_dark_account_costs_no_money(tmp_path: Path, database: str, redis_url: str):
-    findings = await drilled(tmp_path, "--database", database, "--redis-url", redis_url, within_s=60)
+    findings = await drilled(
+        tmp_path, "--database", database, "--redis-url", redis_url, within_s=60
+    )
     proven(findings)
-    assert findings["failovers"]["before"] > 0, "nobody was sent to a backup because A was known to be dark"
-    assert findings["failovers"]["after"].get("P0 connect_refused", 0) > 0, "nobody found A dark and went on elsewhere"
+    assert findings["failovers"]["before"] > 0, (
+        "nobody was sent to a backup because A was known to be dark"
+    )
+    assert findings["failovers"]["after"].get("P0 connect_refused", 0) > 0, (
+        "nobody found A dark and went on elsewhere"
+    )
 
 
 @pytest.mark.skipif(SCALE == 1, reason="`make proof` plays them: each takes about a minute")
 @pytest.mark.parametrize("words", LONG, ids=" ".join)
 async def test_no_darkness_and_no_redis_costs_money(tmp_path: Path, words: list[str]):
-    findings = await drilled(tmp_path, "--rate", "15", "--dark-seconds", "15", "--after-seconds", "5", *words, within_s=400)
+    findings = await drilled(
+        tmp_path,
+        "--rate",
+        "15",
+        "--dark-seconds",
+        "15",
+        "--after-seconds",
+        "5",
+        *words,
+        within_s=400,
+    )
     proven(findings)
     assert findings["failovers"]["before"] > 0

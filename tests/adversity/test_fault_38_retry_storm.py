@@ -1,6 +1,8 @@
-"""Fault 38, a retry storm after an outage: one retry layer, a breaker for each account, few calls to who does not answer.
+"""Fault 38, a retry storm after an outage: one retry layer, a breaker for each account, few calls
+to who does not answer.
 
-Real servers on both sides; what reached a channel is counted by the gateway's own metric of calls and by the channel's ledger.
+Real servers on both sides; what reached a channel is counted by the gateway's own metric of calls
+and by the channel's ledger.
 """
 
 import asyncio
@@ -44,7 +46,11 @@ async def two(books: Books, sandbox: SandboxProcess) -> AsyncIterator[Shop]:
 def unsent() -> float:
     """Calls to Alipay that found no connection, so far."""
     counted = {"channel": "alipay", "outcome": "NotSent"}
-    return sum(REGISTRY.get_sample_value("tillgate_channel_calls_total", counted | {"operation": each}) or 0 for each in ("pay", "query"))
+    return sum(
+        REGISTRY.get_sample_value("tillgate_channel_calls_total", counted | {"operation": each})
+        or 0
+        for each in ("pay", "query")
+    )
 
 
 async def lunch(two: Shop) -> list[dict[str, Any]]:
@@ -53,31 +59,49 @@ async def lunch(two: Shop) -> list[dict[str, Any]]:
     async def till() -> list[dict[str, Any]]:
         return [(await two.pay(1000, auth_code=code())).document for _ in range(TAPS)]
 
-    return [payment for paid in await asyncio.gather(*(till() for _ in range(TILLS))) for payment in paid]
+    return [
+        payment
+        for paid in await asyncio.gather(*(till() for _ in range(TILLS)))
+        for payment in paid
+    ]
 
 
-async def test_fault_38_retry_storm_a_dark_channel_hears_little_and_nobody_asks_twice(two: Shop) -> None:
+async def test_fault_38_retry_storm_a_dark_channel_hears_little_and_nobody_asks_twice(
+    two: Shop,
+) -> None:
     a, b = two.books.accounts["alipay"], two.books.accounts["alipay_2"]
     await two.sandbox.arm("alipay", "pay", "refuse_connection", account=a)
     before = unsent()
     payments = await lunch(two)
     asked = unsent() - before
     assert {payment["status"] for payment in payments} == {"succeeded"}
-    tried = [[attempt["channel_account"] for attempt in payment["attempts"]] for payment in payments]
-    assert all(each in ([b], [a, b]) for each in tried), tried  # one layer: an account is tried once, by one attempt
+    tried = [
+        [attempt["channel_account"] for attempt in payment["attempts"]] for payment in payments
+    ]
+    # One layer: an account is tried once, by one attempt.
+    assert all(each in ([b], [a, b]) for each in tried), tried
     at_a = sum(a in each for each in tried)
-    assert at_a <= BREAKER_FAILURES_MAX + TILLS, "those that were under way when the breaker opened, and no more"
+    assert at_a <= BREAKER_FAILURES_MAX + TILLS, (
+        "those that were under way when the breaker opened, and no more"
+    )
     assert asked - at_a <= 10, "the rest are probes, one for each open time"
     ledger = await two.captured("alipay_2")
-    assert Counter(ledger[payment["out_trade_no"]]["state"] for payment in payments) == {"charged": len(payments)}
-    assert not {payment["out_trade_no"] for payment in payments} & (await two.captured("alipay")).keys()
+    assert Counter(ledger[payment["out_trade_no"]]["state"] for payment in payments) == {
+        "charged": len(payments)
+    }
+    assert (
+        not {payment["out_trade_no"] for payment in payments}
+        & (await two.captured("alipay")).keys()
+    )
 
 
 async def test_fault_38_retry_storm_one_dark_account_is_one_open_breaker(two: Shop) -> None:
     a, b = two.books.accounts["alipay"], two.books.accounts["alipay_2"]
     await two.sandbox.arm("alipay", "pay", "refuse_connection", account=a)
     await lunch(two)
-    assert (await two.pay(500, auth_code=f"13{next(codes):014d}00")).document["status"] == "succeeded"
+    assert (await two.pay(500, auth_code=f"13{next(codes):014d}00")).document[
+        "status"
+    ] == "succeeded"
     states = {
         (name, operation): vital.breaker.state
         for name, record in two.world.health._records.items()
@@ -89,7 +113,7 @@ async def test_fault_38_retry_storm_one_dark_account_is_one_open_breaker(two: Sh
 
 
 async def test_fault_38_retry_storm_payments_return_one_first_and_then_all(two: Shop) -> None:
-    """After the outage: a probe, one payment, then everybody; no payment is lost on the way back."""
+    """After the outage: a probe, one payment, then everybody; no payment is lost meanwhile."""
     a = two.books.accounts["alipay"]
     await two.sandbox.arm("alipay", "pay", "refuse_connection", account=a)
     await lunch(two)
@@ -112,6 +136,9 @@ async def breaker_moves(two: Shop, account: str) -> list[Any]:
     sql = """SELECT "to" FROM channel_health_event
     WHERE account = $1 AND worker = $2 AND what = 'breaker' AND operation = 'pay' ORDER BY seq"""
     async with asyncio.timeout(10):
-        while not (found := await two.rows(sql, account, two.world.worker_id)) or found[-1]["to"] != "closed":  # noqa: ASYNC110
+        while (  # noqa: ASYNC110
+            not (found := await two.rows(sql, account, two.world.worker_id))
+            or found[-1]["to"] != "closed"
+        ):
             await asyncio.sleep(0.05)
     return found

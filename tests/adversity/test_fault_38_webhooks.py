@@ -1,4 +1,7 @@
-"""Fault 38, the side of the merchants: an outage is not followed by a storm. Days pass on virtual time, the courier is the real one."""
+"""Fault 38, the side of the merchants: an outage is not followed by a storm.
+
+Days pass on virtual time, the courier is the real one.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,11 @@ LOOK_MS = 5_000  # what falls due is found this much later: hours are looked thr
 
 @dataclass(slots=True)
 class Merchants:
-    """A line on virtual time. Each url has an outage until a moment; it hangs or refuses until then, and takes a while to answer after."""
+    """A line on virtual time.
+
+    Each url has an outage until a moment; it hangs or refuses until then, and takes a while to
+    answer after.
+    """
 
     clock: SimClock
     outages: dict[str, tuple[float, int | None]] = field(default_factory=dict)
@@ -54,7 +61,9 @@ class Merchants:
 
     def to(self, url: str, since: float = 0.0, before: float = 1e12) -> list[str]:
         """The events sent there, in order."""
-        return [event_id for at, where, event_id in self.sent if where == url and since <= at < before]
+        return [
+            event_id for at, where, event_id in self.sent if where == url and since <= at < before
+        ]
 
 
 @dataclass(slots=True)
@@ -95,12 +104,18 @@ class Town:
 
 
 def test_fault_38_a_long_queue_of_a_dead_merchant_is_no_storm():
-    """300 events wait for a merchant that hangs for two hours. Before it is back: a few tries; then all of them, side by side in bounds."""
+    """300 events wait for a merchant that hangs for two hours.
+
+    Before it is back: a few tries; then all of them, side by side in bounds.
+    """
 
     async def town(loop: VirtualLoop) -> None:
         here = Town.on(loop)
         here.merchants.outages["https://a.example/"] = (2 * HOUR, None)
-        waiting = [here.outbox.put(event_id=f"evt_{n}", endpoint_id="we_a", url="https://a.example/") for n in range(300)]
+        waiting = [
+            here.outbox.put(event_id=f"evt_{n}", endpoint_id="we_a", url="https://a.example/")
+            for n in range(300)
+        ]
         await here.lives(8 * HOUR)
         tries = len(here.merchants.to("https://a.example/", before=2 * HOUR))
         assert tries < 60, "without a rest every event would have hung six times: 1800 tries"
@@ -115,7 +130,9 @@ def test_fault_38_a_long_queue_of_a_dead_merchant_is_no_storm():
 
 
 def test_fault_38_forty_dead_merchants_delay_nobody():
-    """More hanging merchants than there are slots for; the healthy one's events go out at once, all the time."""
+    """More hanging merchants than there are slots for;
+    the healthy one's events go out at once, all the time.
+    """
 
     async def town(loop: VirtualLoop) -> None:
         here = Town.on(loop)
@@ -123,14 +140,20 @@ def test_fault_38_forty_dead_merchants_delay_nobody():
             url = f"https://dead{merchant}.example/"
             here.merchants.outages[url] = (DAY, None)
             for n in range(20):
-                here.outbox.put(event_id=f"evt_{merchant}_{n}", endpoint_id=f"we_{merchant}", url=url)
+                here.outbox.put(
+                    event_id=f"evt_{merchant}_{n}", endpoint_id=f"we_{merchant}", url=url
+                )
         running = asyncio.create_task(here.lives(2 * HOUR))
         await asyncio.sleep(60)  # the first round hangs; by now they rest
         for n in range(60):
             put_at = here.clock.monotonic()
-            healthy = here.outbox.put(event_id=f"evt_healthy_{n}", endpoint_id="we_healthy", url="https://b.example/")
+            healthy = here.outbox.put(
+                event_id=f"evt_healthy_{n}", endpoint_id="we_healthy", url="https://b.example/"
+            )
             await asyncio.sleep(60)
-            arrived = next(at for at, _, event_id in here.merchants.sent if event_id == healthy.event_id)
+            arrived = next(
+                at for at, _, event_id in here.merchants.sent if event_id == healthy.event_id
+            )
             assert arrived - put_at <= LOOK_MS / 1000 + 0.1
         await running
 
@@ -146,6 +169,8 @@ def test_fault_38_jitter_pulls_apart_what_failed_together():
         await here.lives(1.0)
         due = sorted(row.due for row in here.outbox.rows.values())
         assert len(set(due)) == 4
-        assert WEBHOOK_STEPS_MS[0] / 1000 <= due[0] < due[-1] <= WEBHOOK_STEPS_MS[0] / 1000 * 1.2 + 1
+        assert (
+            WEBHOOK_STEPS_MS[0] / 1000 <= due[0] < due[-1] <= WEBHOOK_STEPS_MS[0] / 1000 * 1.2 + 1
+        )
 
     on_virtual_time(town)

@@ -1,6 +1,8 @@
-"""A caller leaves in the middle of a transaction: the connection it held must not carry that transaction to the next borrower.
+"""A caller leaves in the middle of a transaction: the connection it held must not carry that
+transaction to the next borrower.
 
-The reply to one statement is held, the caller is cancelled exactly there, and then the pool is asked for the same connection again.
+The reply to one statement is held, the caller is cancelled exactly there, and then the pool is
+asked for the same connection again.
 """
 
 from __future__ import annotations
@@ -20,7 +22,10 @@ from gateway.storage.postgres import PostgresStore
 from tests.contract.drawn import drawn_payment, opening_of
 from tests.fault_proxy import FaultProxy, fault_proxy
 
-FIRST, SECOND = "INSERT INTO merchant (id, name) VALUES ('one', '')", "INSERT INTO merchant (id, name) VALUES ('two', '')"
+FIRST, SECOND = (
+    "INSERT INTO merchant (id, name) VALUES ('one', '')",
+    "INSERT INTO merchant (id, name) VALUES ('two', '')",
+)
 Opening = Callable[[str], Awaitable["asyncpg.Pool[Any]"]]
 BEGUN = "SELECT now()"  # when the transaction began
 
@@ -40,7 +45,9 @@ async def two_merchants(pool: asyncpg.Pool[Any]) -> None:
 
 @pytest.mark.parametrize("moment", ["BEGIN", FIRST, SECOND, "COMMIT"])
 @pytest.mark.parametrize("opened", [read_pool, transaction_pool])
-async def test_fault_10_the_next_borrower_of_a_cancelled_connection_is_clean(proxied: FaultProxy, opened: Opening, moment: str):
+async def test_fault_10_the_next_borrower_of_a_cancelled_connection_is_clean(
+    proxied: FaultProxy, opened: Opening, moment: str
+):
     pool = await opened(proxied.dsn)
     try:
         trap = proxied.hold_reply(moment)
@@ -51,11 +58,17 @@ async def test_fault_10_the_next_borrower_of_a_cancelled_connection_is_clean(pro
         with contextlib.suppress(asyncio.CancelledError):
             await caller
         async with pool.acquire() as connection:
-            assert await connection.fetchval(BEGUN) != await connection.fetchval(BEGUN), "each statement is its own transaction"
-            names = [row["id"] for row in await connection.fetch("SELECT id FROM merchant ORDER BY id")]
+            assert await connection.fetchval(BEGUN) != await connection.fetchval(BEGUN), (
+                "each statement is its own transaction"
+            )
+            names = [
+                row["id"] for row in await connection.fetch("SELECT id FROM merchant ORDER BY id")
+            ]
             assert names in ([], ["one", "two"]), "all or nothing"
             await connection.execute("INSERT INTO merchant (id, name) VALUES ('next', '')")
-        assert await seen_by_another(proxied) == sorted([*names, "next"]), "the next one's write is its own"
+        assert await seen_by_another(proxied) == sorted([*names, "next"]), (
+            "the next one's write is its own"
+        )
     finally:
         await pool.close()
 
@@ -80,7 +93,9 @@ async def test_fault_10_a_caller_that_leaves_a_flush_harms_no_neighbour(proxied:
         left.cancel()
         trap.release.set()
         assert await stayed == Opened()
-        assert await standing(store, leaving) == leaving.id, "it was with the server already: it stands, and the key shows it"
+        assert await standing(store, leaving) == leaving.id, (
+            "it was with the server already: it stands, and the key shows it"
+        )
         assert await store.open(opening_of(drawn_payment("A3"))) == Opened()
     finally:
         await store.close()

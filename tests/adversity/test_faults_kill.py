@@ -1,6 +1,8 @@
-"""kill -9 where it hurts: between the row and the answer, in the middle of a cancel, between a refund and its answer.
+"""kill -9 where it hurts: between the row and the answer, in the middle of a cancel, between a
+refund and its answer.
 
-Whoever dies, somebody finishes: every payment ends, and the gateway's books agree with the channel's own, row by row.
+Whoever dies, somebody finishes: every payment ends, and the gateway's books agree with the
+channel's own, row by row.
 """
 
 from __future__ import annotations
@@ -29,11 +31,16 @@ HOLDS = ("delay_before", "delay_after", "drop_after_charge")
 
 @pytest.fixture(scope="module")
 async def shop(
-    postgres: DatabaseServer, redis_session_url: str, sandbox: SandboxProcess, tmp_path_factory: pytest.TempPathFactory
+    postgres: DatabaseServer,
+    redis_session_url: str,
+    sandbox: SandboxProcess,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[House]:
     """One for the module: whatever a test kills stands again at its end."""
     dsn = await postgres.fresh_database()
-    async with house(dsn, sandbox, tmp_path_factory.mktemp("kill"), redis_url=redis_session_url) as opened:
+    async with house(
+        dsn, sandbox, tmp_path_factory.mktemp("kill"), redis_url=redis_session_url
+    ) as opened:
         yield opened
     await postgres.drop(dsn)
 
@@ -50,7 +57,14 @@ async def test_fault_01_worker_dies_between_the_row_and_the_answer(shop: House):
     paid: dict[tuple[str, str], dict[str, Any]] = {}
     for way, (channel, operation, body) in WAYS.items():
         for hold in HOLDS:
-            fault = await shop.sandbox.arm(channel, operation, hold, account=shop.books.accounts[channel], times=1, delay_ms=3_000)
+            fault = await shop.sandbox.arm(
+                channel,
+                operation,
+                hold,
+                account=shop.books.accounts[channel],
+                times=1,
+                delay_ms=3_000,
+            )
             scanned = {"auth_code": code(channel)} if body["flow"] == "code" else {}
             paid[way, hold] = accepted(await shop.pay(1_000, **(body | scanned)))
             await shop.fired(fault["id"])
@@ -61,14 +75,21 @@ async def test_fault_01_worker_dies_between_the_row_and_the_answer(shop: House):
     for (way, hold), payment in ended.items():
         trade = await shop.trade(payment["out_trade_no"])
         assert trade is not None
-        assert (payment["status"] == "succeeded") == (trade["state"] == "charged"), (way, hold, payment, trade)
+        assert (payment["status"] == "succeeded") == (trade["state"] == "charged"), (
+            way,
+            hold,
+            payment,
+            trade,
+        )
         if hold != "delay_before":  # executed before the kill, so the first query finds it
             assert payment["status"] == "succeeded", (way, hold, payment)
     await until(lambda: agree(shop))
 
 
 async def customer_pays(shop: House, number: str) -> bool:
-    """True once the channel has the code: nobody showed it to the diner, but somebody may have photographed the other screen."""
+    """True once the channel has the code: nobody showed it to the diner, but somebody may have
+    photographed the other screen.
+    """
     try:
         await shop.sandbox.pay(number)
     except SandboxRefusedError:
@@ -82,7 +103,9 @@ async def test_fault_01_work_dies_in_the_middle_of_a_cancel(shop: House, hold: s
     payments = []
     for channel, operation in (("wechat", "reverse"), ("alipay", "cancel")):
         payment = accepted(await shop.pay(700, auth_code=code(channel, "04")))
-        fault = await shop.sandbox.arm(channel, operation, hold, account=shop.books.accounts[channel], delay_ms=2_900)
+        fault = await shop.sandbox.arm(
+            channel, operation, hold, account=shop.books.accounts[channel], delay_ms=2_900
+        )
         assert (await shop.till.cancel(payment["id"], wait_s=0)).status == 200
         await shop.fired(fault["id"])
         payments.append(payment["id"])
@@ -90,7 +113,9 @@ async def test_fault_01_work_dies_in_the_middle_of_a_cancel(shop: House, hold: s
     await shop.sandbox.disarm()
     for payment_id in payments:
         durable = await shop.rows("SELECT status FROM attempt WHERE payment_id = $1", payment_id)
-        assert [row["status"] for row in durable] == ["cancelling"], "durable before the cancel leaves"
+        assert [row["status"] for row in durable] == ["cancelling"], (
+            "durable before the cancel leaves"
+        )
     await shop.start("work")
     for payment_id in payments:
         ended = await shop.settled(payment_id)
@@ -102,15 +127,26 @@ async def test_fault_01_work_dies_in_the_middle_of_a_cancel(shop: House, hold: s
 
 
 async def test_fault_01_worker_dies_between_a_refund_and_its_answer(shop: House):
-    """Executed after the death, executed before it, never executed: each once at the channel, under the number fixed before."""
+    """Executed after the death, executed before it, never executed: each once at the channel, under
+    the number fixed before.
+    """
     asked: dict[tuple[str, str], str] = {}
     for channel in ("alipay", "wechat"):
         for hold in ("delay_before", "delay_after", "drop_before"):
             paid = accepted(await shop.pay(1_000, auth_code=code(channel), wait_s=10))
             assert paid["status"] == "succeeded", paid
-            fault = await shop.sandbox.arm(channel, "refund", hold, account=shop.books.accounts[channel], times=1, delay_ms=2_500)
+            fault = await shop.sandbox.arm(
+                channel,
+                "refund",
+                hold,
+                account=shop.books.accounts[channel],
+                times=1,
+                delay_ms=2_500,
+            )
             body = {"refund_no": f"{channel}-{hold}", "amount": 400, "reason": "cold soup"}
-            refund = accepted(await shop.till.refund(paid["id"], body, f"refund-{channel}-{hold}", wait_s=0))
+            refund = accepted(
+                await shop.till.refund(paid["id"], body, f"refund-{channel}-{hold}", wait_s=0)
+            )
             asked[channel, hold] = refund["id"]
             await shop.fired(fault["id"])
     shop.signal_worker(signal.SIGKILL)
@@ -123,7 +159,9 @@ async def test_fault_01_worker_dies_between_a_refund_and_its_answer(shop: House)
 
 
 async def test_fault_01_worker_dies_between_a_callback_and_its_effect(shop: House):
-    """Stored and not applied is not acknowledged: the channel sends it again, and nobody has to ask."""
+    """Stored and not applied is not acknowledged:
+    the channel sends it again, and nobody has to ask.
+    """
     await shop.kill("work")
     payment = accepted(await shop.pay(600, method="alipay", flow="qr", wait_s=10))
     other = await asyncpg.connect(shop.books.dsn)
@@ -143,12 +181,16 @@ async def test_fault_01_worker_dies_between_a_callback_and_its_effect(shop: Hous
 async def test_row_08_a_crash_found_sent_is_asked_about_and_cancelled_and_never_moves(
     database: str, sandbox: SandboxProcess, tmp_path: Path
 ):
-    """With a backup account standing by: one that was charged is found by a query; where no query is answered, a cancel ends it."""
+    """With a backup account standing by: one that was charged is found by a query; where no query
+    is answered, a cancel ends it.
+    """
     async with house(database, sandbox, tmp_path, extra_accounts={"alipay": 1}) as here:
         account = here.books.accounts["alipay"]
         sent = {}
         for hold in ("delay_after", "delay_before"):
-            fault = await sandbox.arm("alipay", "pay", hold, account=account, times=1, delay_ms=2_500)
+            fault = await sandbox.arm(
+                "alipay", "pay", hold, account=account, times=1, delay_ms=2_500
+            )
             sent[hold] = accepted(await here.pay(900, auth_code=code("alipay")))
             await here.fired(fault["id"])
         await sandbox.arm("alipay", "callback", "drop_before", account=account)
@@ -156,16 +198,25 @@ async def test_row_08_a_crash_found_sent_is_asked_about_and_cancelled_and_never_
         found = await here.settled(sent["delay_after"]["id"])
         await sandbox.arm("alipay", "query", "http_500_before", account=account)
         ended = await here.settled(sent["delay_before"]["id"], within_s=40)
-        assert (found["status"], ended["status"] in ("failed", "succeeded")) == ("succeeded", True), (found, ended)
+        assert (found["status"], ended["status"] in ("failed", "succeeded")) == (
+            "succeeded",
+            True,
+        ), (found, ended)
         for payment in (found, ended):
-            assert [attempt["channel_account"] for attempt in payment["attempts"]] == [account], payment
+            assert [attempt["channel_account"] for attempt in payment["attempts"]] == [account], (
+                payment
+            )
         assert await sandbox.ledger("alipay", here.books.accounts["alipay_2"]) == []
         await sandbox.disarm()
         await until(lambda: agree(here))
 
 
 async def is_stored(shop: House, out_trade_no: str) -> bool:
-    return bool(await shop.rows("SELECT FROM callback WHERE out_trade_no = $1 AND applied_at IS NULL", out_trade_no))
+    return bool(
+        await shop.rows(
+            "SELECT FROM callback WHERE out_trade_no = $1 AND applied_at IS NULL", out_trade_no
+        )
+    )
 
 
 async def agree(shop: House) -> bool:

@@ -1,4 +1,6 @@
-"""The reply to a COMMIT is lost, or Postgres goes away at the worst statement: the till learns the truth with the same key."""
+"""The reply to a COMMIT is lost, or Postgres goes away at the worst statement: the till learns the
+truth with the same key.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ METHODS = ["alipay", "cash"]
 
 
 @pytest.fixture(scope="module")
-async def far(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncIterator[tuple[Shop, FaultProxy]]:
+async def far(
+    postgres: DatabaseServer, sandbox: SandboxProcess
+) -> AsyncIterator[tuple[Shop, FaultProxy]]:
     """A shop whose every word with Postgres goes through the proxy."""
     dsn = await postgres.fresh_database()
     async with fault_proxy(dsn) as proxy, shop(proxy.dsn, sandbox=sandbox) as opened:
@@ -33,7 +37,10 @@ def body(method: str) -> dict[str, Any]:
 
 
 async def payments_of(opened: Shop, order: str) -> list[str]:
-    return [row["status"] for row in await opened.rows("SELECT status FROM payment WHERE order_no = $1", order)]
+    return [
+        row["status"]
+        for row in await opened.rows("SELECT status FROM payment WHERE order_no = $1", order)
+    ]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -72,19 +79,25 @@ async def test_fault_07_reply_to_a_refund_is_lost(far: tuple[Shop, FaultProxy]):
     opened, proxy = far
     paid = (await opened.pay(500, **body("cash"))).document
     trap = proxy.drop_reply(WRITE_2)
-    answer = await opened.till.refund(paid["id"], {"refund_no": "lost-1", "amount": 200, "reason": ""}, "lost-1")
+    answer = await opened.till.refund(
+        paid["id"], {"refund_no": "lost-1", "amount": 200, "reason": ""}, "lost-1"
+    )
     assert trap.sprung.is_set()
     assert (answer.status, answer.document["status"]) == (201, "succeeded"), answer.document
     assert (await opened.till.payment(paid["id"])).document["amount_refunded"] == 200
 
 
 async def test_fault_06_lines_cut_in_mid_air_say_nothing_of_the_key(far: tuple[Shop, FaultProxy]):
-    """Postgres is unreachable before anything was handed over: nothing was sent, the same key works afterwards."""
+    """Postgres is unreachable before anything was handed over:
+    nothing was sent, the same key works afterwards.
+    """
     opened, proxy = far
     order, tap = order_no(), body("alipay")
     proxy.down()
     refused = await opened.pay(500, order_no=order, key=order, **tap)
-    assert (refused.status, refused.document["code"]) == (503, "store_unavailable"), refused.document
+    assert (refused.status, refused.document["code"]) == (503, "store_unavailable"), (
+        refused.document
+    )
     assert "Retry-After" in refused.headers
     assert refused.document["verdict"]["code"] in ("try_again", "do_not_charge_again")
     await proxy.up()
@@ -94,7 +107,9 @@ async def test_fault_06_lines_cut_in_mid_air_say_nothing_of_the_key(far: tuple[S
 
 
 async def test_fault_07_committed_and_then_gone(far: tuple[Shop, FaultProxy]):
-    """Write 1 is committed and nobody can be asked: not charged again, nothing sent, and the key shows what became of it."""
+    """Write 1 is committed and nobody can be asked: not charged again, nothing sent, and the key
+    shows what became of it.
+    """
     opened, proxy = far
     order, tap = order_no(), body("alipay")
     await opened.pay(500, **body("alipay"))  # the lanes are connected

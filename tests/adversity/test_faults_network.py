@@ -1,5 +1,6 @@
-"""Partitions: a wire that swallows what we say, what we hear, or both, and never tells. Deadlines end every call, and then the rules of
-the fault behind it hold: Redis away (11), Postgres away (6, 7), a channel's answer lost (14) or our request lost (15).
+"""Partitions: a wire that swallows what we say, what we hear, or both, and never tells. Deadlines
+end every call, and then the rules of the fault behind it hold: Redis away (11), Postgres away (6,
+7), a channel's answer lost (14) or our request lost (15).
 """
 
 from __future__ import annotations
@@ -22,8 +23,13 @@ async def agree(opened: Shop) -> bool:
     return len(violations) == 0
 
 
-async def test_fault_27_redis_behind_a_broken_wire_costs_moments(database: str, redis_url: str, sandbox: SandboxProcess):
-    async with wire_to_redis(redis_url) as (url, wire), shop(database, redis_url=url, sandbox=sandbox) as opened:
+async def test_fault_27_redis_behind_a_broken_wire_costs_moments(
+    database: str, redis_url: str, sandbox: SandboxProcess
+):
+    async with (
+        wire_to_redis(redis_url) as (url, wire),
+        shop(database, redis_url=url, sandbox=sandbox) as opened,
+    ):
         for how in BROKEN_WAYS:
             wire.cut(how)
             await until(lambda: paid_until_noticed(opened, wire))
@@ -32,20 +38,33 @@ async def test_fault_27_redis_behind_a_broken_wire_costs_moments(database: str, 
 
 
 async def paid_until_noticed(opened: Shop, wire: Wire) -> bool:
-    """Four taps of one key, all answered. A Redis that failed before is left alone for a while: then nothing is said to the wire."""
+    """Four taps of one key, all answered.
+
+    A Redis that failed before is left alone for a while: then nothing is said to the wire.
+    """
     order, scanned = order_no(), code("alipay")
-    answers = await asyncio.gather(*(taken(opened, 660, order_no=order, key=order, auth_code=scanned) for _ in range(4)))
+    answers = await asyncio.gather(
+        *(taken(opened, 660, order_no=order, key=order, auth_code=scanned) for _ in range(4))
+    )
     assert sorted(answer.status for answer in answers) == [200, 200, 200, 201]
     return wire.seen.is_set()
 
 
-async def test_fault_27_postgres_behind_a_broken_wire_is_a_bounded_503(postgres: DatabaseServer, sandbox: SandboxProcess):
-    """A tap on a connection that went dead: answered within the bounds, as a doubt, and the truth is under the same key afterwards.
+async def test_fault_27_postgres_behind_a_broken_wire_is_a_bounded_503(
+    postgres: DatabaseServer, sandbox: SandboxProcess
+):
+    """A tap on a connection that went dead: answered within the bounds, as a doubt, and the truth
+    is under the same key afterwards.
 
     Three gateways side by side, one for each way a wire breaks: they mostly wait.
     """
     databases = [await postgres.fresh_database() for _ in BROKEN_WAYS]
-    await asyncio.gather(*(tapped_meanwhile(dsn, sandbox, how) for dsn, how in zip(databases, BROKEN_WAYS, strict=True)))
+    await asyncio.gather(
+        *(
+            tapped_meanwhile(dsn, sandbox, how)
+            for dsn, how in zip(databases, BROKEN_WAYS, strict=True)
+        )
+    )
     for dsn in databases:
         await postgres.drop(dsn)
 
@@ -58,8 +77,12 @@ async def tapped_meanwhile(database: str, sandbox: SandboxProcess, how: State) -
         wire.cut(how)
         async with asyncio.timeout(30):
             answer = await opened.pay(500, **tap)
-        assert (answer.status, answer.document["code"]) == (503, "store_unavailable"), answer.document
-        assert answer.document["verdict"]["code"] == "do_not_charge_again", "it may have been committed"
+        assert (answer.status, answer.document["code"]) == (503, "store_unavailable"), (
+            answer.document
+        )
+        assert answer.document["verdict"]["code"] == "do_not_charge_again", (
+            "it may have been committed"
+        )
         assert "Retry-After" in answer.headers
         wire.heal()
         await until(lambda: is_ready(opened))
@@ -69,7 +92,9 @@ async def tapped_meanwhile(database: str, sandbox: SandboxProcess, how: State) -
         ended = await opened.settled(again.document["id"], within_s=40)
         committed = how == "mute"
         assert again.replayed is committed, (how, ended)
-        assert (ended["status"] == "succeeded") is (ended["out_trade_no"] in await opened.captured("alipay")), (how, ended)
+        assert (ended["status"] == "succeeded") is (
+            ended["out_trade_no"] in await opened.captured("alipay")
+        ), (how, ended)
         if committed:
             assert ended["status"] == "failed", "its send deadline had passed before anybody knew"
         await until(lambda: agree(opened))
@@ -79,17 +104,26 @@ async def is_ready(opened: Shop) -> bool:
     return (await opened.office.call("GET", "/readyz")).status == 200
 
 
-async def test_fault_27_a_channel_behind_a_broken_wire_is_in_doubt_until_it_can_be_asked(database: str, sandbox: SandboxProcess):
-    """One way each. Never heard there: not charged. Charged and not heard here: found by a query, or given back by the cancel."""
+async def test_fault_27_a_channel_behind_a_broken_wire_is_in_doubt_until_it_can_be_asked(
+    database: str, sandbox: SandboxProcess
+):
+    """One way each.
+
+    Never heard there: not charged. Charged and not heard here: found by a query, or given back by
+    the cancel.
+    """
     far = FarSandbox(sandbox)
     try:
         async with shop(database, sandbox=far) as opened:
             wire = far.wires["alipay"]
-            await sandbox.arm("alipay", "callback", "drop_before", account=opened.books.accounts["alipay"])
+            await sandbox.arm(
+                "alipay", "callback", "drop_before", account=opened.books.accounts["alipay"]
+            )
             payments = []
             ways: tuple[tuple[State, list[str]], ...] = (("mute", ["charged"]), ("deaf", []))
             for how, done in ways:
-                await taken(opened, 660, auth_code=code("alipay"))  # a connection is kept, no account rests
+                # A connection is kept, no account rests.
+                await taken(opened, 660, auth_code=code("alipay"))
                 wire.cut(how)
                 asked = await taken(opened, 660, auth_code=code("alipay"), wait_s=0)
                 assert asked.document["verdict"]["code"] == "wait"
@@ -100,9 +134,13 @@ async def test_fault_27_a_channel_behind_a_broken_wire_is_in_doubt_until_it_can_
                 payments.append((doubtful["id"], done))
             for payment_id, done in payments:
                 ended = await opened.settled(payment_id, within_s=40)
-                trade = (await opened.captured("alipay")).get(ended["out_trade_no"], {"history": []})
+                trade = (await opened.captured("alipay")).get(
+                    ended["out_trade_no"], {"history": []}
+                )
                 acts = [act["act"] for act in trade["history"] if act["act"] != "closed"]
-                assert acts == (done if ended["status"] == "succeeded" or not done else [*done, "reversed"]), ended
+                assert acts == (
+                    done if ended["status"] == "succeeded" or not done else [*done, "reversed"]
+                ), ended
                 assert (ended["status"] == "succeeded") is (acts == ["charged"]), ended
             await until(lambda: agree(opened))
     finally:

@@ -1,6 +1,8 @@
-"""Postgres killed under load, Postgres that hangs, Postgres whose disk is full: refused with a verdict, never half done.
+"""Postgres killed under load, Postgres that hangs, Postgres whose disk is full: refused with a
+verdict, never half done.
 
-What becomes of a lost reply to a COMMIT: `test_faults_lost_commits`. What a cut network does: `test_faults_network`.
+What becomes of a lost reply to a COMMIT: `test_faults_lost_commits`. What a cut network does:
+`test_faults_network`.
 """
 
 from __future__ import annotations
@@ -60,7 +62,11 @@ class Tills:
     async def lunch(self) -> None:
         while not self.stop.is_set():
             method = self.chance.choice(("alipay", "cash"))
-            tap: dict[str, Any] = {"method": method, "amount": self.chance.randrange(1, 9_999), "order_no": order_no()}
+            tap: dict[str, Any] = {
+                "method": method,
+                "amount": self.chance.randrange(1, 9_999),
+                "order_no": order_no(),
+            }
             key = f"key-{tap['order_no']}"
             await self.tap(key, tap if method == "cash" else tap | {"auth_code": code(method)})
 
@@ -85,7 +91,9 @@ def refused_for_now(answer: Answer) -> str:
     return verdict
 
 
-async def test_fault_06_postgres_is_killed_under_load(mortal: EmbeddedPostgres, sandbox: SandboxProcess):
+async def test_fault_06_postgres_is_killed_under_load(
+    mortal: EmbeddedPostgres, sandbox: SandboxProcess
+):
     seed = secrets.randbits(32)
     print(f"seed {seed}")  # noqa: T201 - shown when the test fails
     async with shop(mortal.dsn, sandbox=sandbox) as opened:
@@ -109,7 +117,9 @@ async def test_fault_06_postgres_is_killed_under_load(mortal: EmbeddedPostgres, 
         await until(lambda: agree(opened, tills.answered), within_s=60)
 
 
-async def is_reached(counted: dict[str, Any], number: int, lunches: list[asyncio.Task[None]]) -> bool:
+async def is_reached(
+    counted: dict[str, Any], number: int, lunches: list[asyncio.Task[None]]
+) -> bool:
     for lunch in lunches:
         if lunch.done():
             lunch.result()
@@ -133,7 +143,9 @@ async def agree(opened: Shop, answered: dict[str, str] | None = None) -> bool:
 
 
 @pytest.fixture(scope="module")
-async def market(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncIterator[tuple[Shop, FaultProxy]]:
+async def market(
+    postgres: DatabaseServer, sandbox: SandboxProcess
+) -> AsyncIterator[tuple[Shop, FaultProxy]]:
     """A shop on the session's Postgres, through the proxy, without Redis."""
     dsn = await postgres.fresh_database()
     async with fault_proxy(dsn) as proxy, shop(proxy.dsn, sandbox=sandbox) as opened:
@@ -143,12 +155,20 @@ async def market(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncIter
 
 def taps_of(number: int) -> list[dict[str, Any]]:
     """Bodies with their keys, half of them cash."""
-    ways: list[dict[str, Any]] = [{"method": "cash"} if n % 2 else {"method": "alipay", "auth_code": code("alipay")} for n in range(number)]
-    return [{"order_no": (order := order_no()), "key": f"key-{order}", "amount": 700} | way for way in ways]
+    ways: list[dict[str, Any]] = [
+        {"method": "cash"} if n % 2 else {"method": "alipay", "auth_code": code("alipay")}
+        for n in range(number)
+    ]
+    return [
+        {"order_no": (order := order_no()), "key": f"key-{order}", "amount": 700} | way
+        for way in ways
+    ]
 
 
 async def all_pay(opened: Shop, taps: list[dict[str, Any]]) -> None:
-    """The same keys again, and each is paid now; on a busy machine a wallet's may miss its send deadline, which is a proven no."""
+    """The same keys again, and each is paid now; on a busy machine a wallet's may miss its send
+    deadline, which is a proven no.
+    """
     answers = await asyncio.gather(*(taken(opened, **tap) for tap in taps))
     assert {answer.status for answer in answers} <= {200, 201}
     ended = await asyncio.gather(*(opened.settled(answer.document["id"]) for answer in answers))
@@ -157,8 +177,12 @@ async def all_pay(opened: Shop, taps: list[dict[str, Any]]) -> None:
     assert outcomes <= {("succeeded", None), ("failed", "channel_unreachable")}
 
 
-async def test_fault_08_locked_tables_are_a_bounded_503_for_writers_and_readers(market: tuple[Shop, FaultProxy]):
-    """Another session holds the tables: tills get a verdict, more readers than the pool has connections get their 503 or their turn."""
+async def test_fault_08_locked_tables_are_a_bounded_503_for_writers_and_readers(
+    market: tuple[Shop, FaultProxy],
+):
+    """Another session holds the tables: tills get a verdict, more readers than the pool has
+    connections get their 503 or their turn.
+    """
     opened, _ = market
     paid = (await opened.pay(700, method="cash")).document
     taps = taps_of(12)
@@ -180,8 +204,13 @@ async def test_fault_08_locked_tables_are_a_bounded_503_for_writers_and_readers(
     await until(lambda: agree(opened))
 
 
-async def test_fault_08_who_waits_behind_a_hanging_postgres_hears_of_it_in_time(market: tuple[Shop, FaultProxy]):
-    """Both lanes hold a commit that does not return. Whoever waits behind them is refused while "nothing written" is certain."""
+async def test_fault_08_who_waits_behind_a_hanging_postgres_hears_of_it_in_time(
+    market: tuple[Shop, FaultProxy],
+):
+    """Both lanes hold a commit that does not return.
+
+    Whoever waits behind them is refused while "nothing written" is certain.
+    """
     opened, proxy = market
     await all_pay(opened, taps_of(4))  # the lanes are connected
     held, sent = [], []
@@ -193,18 +222,26 @@ async def test_fault_08_who_waits_behind_a_hanging_postgres_hears_of_it_in_time(
     behind = taps_of(6)
     answers = await asyncio.gather(*(opened.pay(**tap) for tap in behind))
     assert [refused_for_now(answer) for answer in answers] == ["try_again"] * 6
-    assert not any(task.done() for task in sent), "what was handed over is not answered before it is known"
+    assert not any(task.done() for task in sent), (
+        "what was handed over is not answered before it is known"
+    )
     keys = [tap["key"] for tap in behind]
     for trap in held:
         trap.release.set()
     assert {(await task).status for task in sent} == {201}
-    assert await opened.rows("SELECT FROM claim WHERE idempotency_key = ANY($1)", keys) == [], "and nothing was written of the others"
+    assert await opened.rows("SELECT FROM claim WHERE idempotency_key = ANY($1)", keys) == [], (
+        "and nothing was written of the others"
+    )
     await all_pay(opened, behind)
     await until(lambda: agree(opened))
 
 
-async def test_fault_09_disk_full_refuses_and_never_says_done(mortal: EmbeddedPostgres, sandbox: SandboxProcess):
-    """The file of the event log cannot grow (it is /dev/full): the real ENOSPC, from the real server, in the middle of write 1."""
+async def test_fault_09_disk_full_refuses_and_never_says_done(
+    mortal: EmbeddedPostgres, sandbox: SandboxProcess
+):
+    """The file of the event log cannot grow (it is /dev/full): the real ENOSPC, from the real
+    server, in the middle of write 1.
+    """
     async with asyncpg_connected(mortal.dsn) as connection:
         file = mortal.data / await connection.fetchval("SELECT pg_relation_filepath('event')")
     kept = file.with_name(f"{file.name}.kept")
@@ -216,7 +253,9 @@ async def test_fault_09_disk_full_refuses_and_never_says_done(mortal: EmbeddedPo
         await until(lambda: is_ready(opened))
         taps = taps_of(6)
         answers = await asyncio.gather(*(opened.pay(**tap) for tap in taps))
-        assert [refused_for_now(answer) for answer in answers] == ["try_again"] * 6, "rolled back by the server itself"
+        assert [refused_for_now(answer) for answer in answers] == ["try_again"] * 6, (
+            "rolled back by the server itself"
+        )
         assert await opened.rows("SELECT FROM claim") == []
         assert await opened.captured("alipay") == {}, "nothing was sent"
         await asyncio.to_thread(mortal.stop)
@@ -231,15 +270,22 @@ async def test_fault_09_disk_full_refuses_and_never_says_done(mortal: EmbeddedPo
 async def test_fault_09_a_server_that_cannot_write_its_log_panics_and_nothing_acknowledged_is_lost(
     mortal: EmbeddedPostgres, sandbox: SandboxProcess
 ):
-    """No new WAL segment can be made: the server panics in the commit. "Paid" was said of what is still there, and of nothing else."""
+    """No new WAL segment can be made: the server panics in the commit.
+
+    "Paid" was said of what is still there, and of nothing else.
+    """
     async with shop(mortal.dsn, sandbox=sandbox) as opened:
-        before = [answer.document for answer in await asyncio.gather(*(taken(opened, **tap) for tap in taps_of(4)))]
+        before = [
+            answer.document
+            for answer in await asyncio.gather(*(taken(opened, **tap) for tap in taps_of(4)))
+        ]
         paid = [payment["id"] for payment in before if payment["status"] == "succeeded"]
         assert paid
         wal = mortal.data / "pg_wal"
         wal.chmod(0o500)
         try:
-            with contextlib.suppress(asyncpg.PostgresConnectionError):  # a heartbeat may be the first to need the new segment
+            # A heartbeat may be the first to need the new segment.
+            with contextlib.suppress(asyncpg.PostgresConnectionError):
                 async with asyncpg_connected(mortal.dsn) as connection:
                     await connection.execute("SELECT pg_switch_wal()")
             taps = taps_of(6)
@@ -251,14 +297,20 @@ async def test_fault_09_a_server_that_cannot_write_its_log_panics_and_nothing_ac
             wal.chmod(0o700)
         await asyncio.to_thread(mortal.start)
         await until(lambda: is_ready(opened))
-        written = {row["idempotency_key"] for row in await opened.rows("SELECT idempotency_key FROM claim")}
-        assert not {tap["key"] for tap, word in zip(taps, words, strict=True) if word == "try_again"} & written
+        written = {
+            row["idempotency_key"] for row in await opened.rows("SELECT idempotency_key FROM claim")
+        }
+        assert (
+            not {tap["key"] for tap, word in zip(taps, words, strict=True) if word == "try_again"}
+            & written
+        )
         for payment_id in paid:
             assert (await opened.office.payment(payment_id)).document["status"] == "succeeded"
         for tap in taps:
             again = await taken(opened, **tap)
             assert again.ok, again.document
-            assert (await opened.settled(again.document["id"]))["status"] in ("succeeded", "failed")  # failed: its send deadline was over
+            # Failed: its send deadline was over.
+            assert (await opened.settled(again.document["id"]))["status"] in ("succeeded", "failed")
         await until(lambda: agree(opened))
 
 

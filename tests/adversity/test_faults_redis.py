@@ -1,4 +1,6 @@
-"""Redis dead, slow, emptied, started anew, or granting every lock: the gateway is slower and still right."""
+"""Redis dead, slow, emptied, started anew, or granting every lock:
+the gateway is slower and still right.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ def pid_of(server: EmbeddedRedis) -> int:
 
 
 async def test_fault_11_payments_outlive_redis(database: str, sandbox: SandboxProcess):
-    """Emptied while payments run, full, frozen, killed, and back with nothing: every payment works, double taps charge once."""
+    """Emptied while payments run, full, frozen, killed, and back with nothing: every payment works,
+    double taps charge once.
+    """
     with mortal_redis() as server:
         async with shop(database, redis_url=server.url, sandbox=sandbox) as opened:
             await until(lambda: is_redis(opened, "up"))
@@ -63,8 +67,12 @@ async def test_fault_11_payments_outlive_redis(database: str, sandbox: SandboxPr
 
 
 async def some_pay(opened: Shop) -> None:
-    """All at once, all accepted; on a busy machine one may miss its send deadline, which is a proven no."""
-    answers = await asyncio.gather(*(taken(opened, 660, auth_code=code("alipay")) for _ in range(20)))
+    """All at once, all accepted; on a busy machine one may miss its send deadline,
+    which is a proven no.
+    """
+    answers = await asyncio.gather(
+        *(taken(opened, 660, auth_code=code("alipay")) for _ in range(20))
+    )
     assert {answer.status for answer in answers} == {201}
     ended = await asyncio.gather(*(opened.settled(answer.document["id"]) for answer in answers))
     outcomes = {(payment["status"], (payment["failure"] or {}).get("code")) for payment in ended}
@@ -84,9 +92,14 @@ async def agree(opened: Shop) -> bool:
     return len(violations) == 0
 
 
-async def test_fault_12_double_taps_charge_once_when_redis_grants_everything(database: str, sandbox: SandboxProcess):
+async def test_fault_12_double_taps_charge_once_when_redis_grants_everything(
+    database: str, sandbox: SandboxProcess
+):
     """What a failover that lost a lock looks like from outside, made permanent."""
-    async with evil_redis() as (url, seen), shop(database, redis_url=url, sandbox=sandbox) as opened:
+    async with (
+        evil_redis() as (url, seen),
+        shop(database, redis_url=url, sandbox=sandbox) as opened,
+    ):
         await double_taps(opened, "alipay")
         await double_taps(opened, "wechat")
         assert seen[b"SET"] >= 16, "every tap was granted the lock"
@@ -94,19 +107,36 @@ async def test_fault_12_double_taps_charge_once_when_redis_grants_everything(dat
 
 
 async def double_taps(opened: Shop, channel: str) -> None:
-    """Eight taps with one key, eight tills with a key each, on one order: one charge, and who lost is told whose payment stands."""
+    """Eight taps with one key, eight tills with a key each, on one order: one charge, and who lost
+    is told whose payment stands.
+    """
     for keys in (["tap"] * 8, [f"till-{n}" for n in range(8)]):
         await taken(opened, 660, auth_code=code(channel))  # no account rests
         order, scanned = order_no(), code(channel)
-        answers = await asyncio.gather(*(opened.pay(660, order_no=order, key=f"{order}-{key}", auth_code=scanned) for key in keys))
+        answers = await asyncio.gather(
+            *(
+                opened.pay(660, order_no=order, key=f"{order}-{key}", auth_code=scanned)
+                for key in keys
+            )
+        )
         expected = [200] * 7 + [201] if len(set(keys)) == 1 else [201] + [409] * 7
         assert sorted(answer.status for answer in answers) == expected
         for answer in answers:
-            assert answer.document["verdict"]["code"] in ("paid", "wait", "do_not_charge_again"), "never: charge again"
+            assert answer.document["verdict"]["code"] in ("paid", "wait", "do_not_charge_again"), (
+                "never: charge again"
+            )
         numbers = {row["out_trade_no"] for row in await trades_of(opened, order)}
-        trades = [row for number, row in (await opened.captured(channel)).items() if number in numbers]
-        assert len([act for row in trades for act in row["history"] if act["act"] == "charged"]) == 1
+        trades = [
+            row for number, row in (await opened.captured(channel)).items() if number in numbers
+        ]
+        assert (
+            len([act for row in trades for act in row["history"] if act["act"] == "charged"]) == 1
+        )
 
 
 async def trades_of(opened: Shop, order: str) -> list[Any]:
-    return await opened.rows("SELECT out_trade_no FROM attempt a JOIN payment p ON p.id = a.payment_id WHERE order_no = $1", order)
+    return await opened.rows(
+        "SELECT out_trade_no FROM attempt a JOIN payment p ON p.id = a.payment_id "
+        "WHERE order_no = $1",
+        order,
+    )

@@ -1,4 +1,6 @@
-"""Refunds whose answer is lost, whose callback comes first, and which race for the last fen: each number acts once."""
+"""Refunds whose answer is lost, whose callback comes first, and which race for the last fen: each
+number acts once.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +31,21 @@ async def market(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncIter
 
 
 async def paid(market: Shop, channel: str) -> dict[str, Any]:
-    document = await market.settled((await taken(market, 1_000, auth_code=code(channel))).document["id"])
+    document = await market.settled(
+        (await taken(market, 1_000, auth_code=code(channel))).document["id"]
+    )
     assert document["status"] == "succeeded", document
     return document
 
 
 async def asked(market: Shop, payment: dict[str, Any], refund_no: str, amount: int) -> Answer:
     key = f"{payment['id']}-{refund_no}"
-    return await market.till.refund(payment["id"], {"refund_no": key[-60:], "amount": amount, "reason": "cold soup"}, key, wait_s=0)
+    return await market.till.refund(
+        payment["id"],
+        {"refund_no": key[-60:], "amount": amount, "reason": "cold soup"},
+        key,
+        wait_s=0,
+    )
 
 
 async def decided(market: Shop, refund_id: str) -> dict[str, Any]:
@@ -55,9 +64,15 @@ async def given_back(market: Shop, payment: dict[str, Any]) -> list[tuple[str, i
 
 
 @pytest.mark.parametrize("channel", REMOTE)
-@pytest.mark.parametrize("fault", ["drop_after_charge", "drop_before", "http_500_after_charge", "bad_signature"])
-async def test_fault_28_a_refund_whose_outcome_is_unknown_acts_once(market: Shop, channel: str, fault: str):
-    """The number was fixed before it left; asking, and sending again under the same number, ends it. A tap meanwhile is the same refund."""
+@pytest.mark.parametrize(
+    "fault", ["drop_after_charge", "drop_before", "http_500_after_charge", "bad_signature"]
+)
+async def test_fault_28_a_refund_whose_outcome_is_unknown_acts_once(
+    market: Shop, channel: str, fault: str
+):
+    """The number was fixed before it left; asking, and sending again under the same number, ends
+    it. A tap meanwhile is the same refund.
+    """
     payment = await paid(market, channel)
     account = market.books.accounts[channel]
     armed = await market.sandbox.arm(channel, "refund", fault, account=account, times=1)
@@ -80,19 +95,27 @@ async def test_fault_28_the_refunds_callback_may_come_before_its_answer(market: 
     """One effect, whichever word comes first."""
     payment = await paid(market, channel)
     account = market.books.accounts[channel]
-    armed = await market.sandbox.arm(channel, "refund", "callback_before_reply", account=account, times=1)
+    armed = await market.sandbox.arm(
+        channel, "refund", "callback_before_reply", account=account, times=1
+    )
     refund = (await asked(market, payment, "B", 300)).document
     await until(lambda: has_fired(market, armed["id"]))
     ended = await decided(market, refund["id"])
     assert ended["status"] == "succeeded", ended
-    types = await market.rows("SELECT type FROM event WHERE object_id = $1 AND type = 'refund.succeeded'", refund["id"])
+    types = await market.rows(
+        "SELECT type FROM event WHERE object_id = $1 AND type = 'refund.succeeded'", refund["id"]
+    )
     assert len(types) == 1
     assert await given_back(market, payment) == [(ended["out_refund_no"], 300)]
 
 
 @pytest.mark.parametrize("channel", REMOTE)
-async def test_fault_28_partial_refunds_that_race_never_exceed_the_capture(market: Shop, channel: str):
-    """Six times 300 of 1000, at the same moment: three are accepted, three are told why not, and the channel gave back 900."""
+async def test_fault_28_partial_refunds_that_race_never_exceed_the_capture(
+    market: Shop, channel: str
+):
+    """Six times 300 of 1000, at the same moment: three are accepted, three are told why not, and
+    the channel gave back 900.
+    """
     payment = await paid(market, channel)
     answers = await asyncio.gather(*(asked(market, payment, f"P{n}", 300) for n in range(6)))
     refused = [answer.document["code"] for answer in answers if not answer.ok]

@@ -1,4 +1,6 @@
-"""The line to Postgres breaks at each statement of an override: it stands whole or not at all, and whoever asks again hears the truth."""
+"""The line to Postgres breaks at each statement of an override: it stands whole or not at all, and
+whoever asks again hears the truth.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,17 @@ MOMENTS = {
     "begin": "BEGIN",
     "lock": "pg_advisory_xact_lock(hashtext('tillgate.order')",
     "known": "AS bound",
-    "tenders": "k.order_no = $2 AND k.holds ORDER BY p.id",
+    "tenders": "k.order_no = $2 AND k.holds\nORDER BY p.id",
     "split": 'INSERT INTO "order"',
     "mark": "UPDATE payment p SET",
     "risk": "INSERT INTO override",
     "open": "INSERT INTO claim",
     "commit": "COMMIT",
 }
-COUNTS = """SELECT (SELECT count(*) FROM payment) AS payments, (SELECT count(*) FROM override) AS risks,
-(SELECT count(*) FROM "order") AS orders, (SELECT count(*) FROM "case") AS cases,
-(SELECT count(*) FROM payment WHERE overridden_at IS NOT NULL) AS marked"""
+COUNTS = """SELECT
+  (SELECT count(*) FROM payment) AS payments, (SELECT count(*) FROM override) AS risks,
+  (SELECT count(*) FROM "order") AS orders, (SELECT count(*) FROM "case") AS cases,
+  (SELECT count(*) FROM payment WHERE overridden_at IS NOT NULL) AS marked"""
 
 
 @pytest.fixture
@@ -39,7 +42,9 @@ async def far(database: str) -> AsyncIterator[tuple[PostgresStore, FaultProxy]]:
 
 @pytest.mark.parametrize("act", ["drop_reply", "drop_request"])
 @pytest.mark.parametrize("moment", MOMENTS)
-async def test_fault_07_an_override_cut_anywhere_stands_once(far: tuple[PostgresStore, FaultProxy], moment: str, act: str):
+async def test_fault_07_an_override_cut_anywhere_stands_once(
+    far: tuple[PostgresStore, FaultProxy], moment: str, act: str
+):
     store, proxy = far
     first = drawn_payment()
     assert await store.open(opening_of(first)) == Opened()
@@ -47,7 +52,12 @@ async def test_fault_07_an_override_cut_anywhere_stands_once(far: tuple[Postgres
     assert await store.apply(doubt) == Applied()
     cash = paid_payment(tender_no=2)
     trap = getattr(proxy, act)(MOMENTS[moment])
-    assert await store.open_in_order(opening_of(cash), OrderTerms(amount=1000, override=named(doubt.payment, cash))) == Opened()
+    assert (
+        await store.open_in_order(
+            opening_of(cash), OrderTerms(amount=1000, override=named(doubt.payment, cash))
+        )
+        == Opened()
+    )
     assert trap.sprung.is_set()
     rows = await store._fetch(COUNTS)
     assert dict(rows[0]) == {"payments": 2, "risks": 1, "orders": 1, "cases": 1, "marked": 1}

@@ -1,4 +1,6 @@
-"""Two sweepers, one frozen with a cancel or a refund in its hand: the other finishes, and who wakes up neither sends nor writes."""
+"""Two sweepers, one frozen with a cancel or a refund in its hand: the other finishes, and who wakes
+up neither sends nor writes.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,14 @@ from tests.sandbox_process import SandboxProcess
 APPLY = "UPDATE payment p SET"
 
 
-async def test_fault_37_a_frozen_sweeper_keeps_its_cancel(database: str, sandbox: SandboxProcess, tmp_path: Any):
+async def test_fault_37_a_frozen_sweeper_keeps_its_cancel(
+    database: str, sandbox: SandboxProcess, tmp_path: Any
+):
     """Frozen when `cancelling` is durable and the cancel has not left."""
-    async with fault_proxy(database) as proxy, house(database, sandbox, tmp_path, run=("serve",)) as shop:
+    async with (
+        fault_proxy(database) as proxy,
+        house(database, sandbox, tmp_path, run=("serve",)) as shop,
+    ):
         payment = accepted(await shop.pay(700, auth_code=code("alipay", "04"), wait_s=0))
         assert (await shop.till.cancel(payment["id"], wait_s=0)).status == 200
         durable = "SELECT FROM attempt WHERE payment_id = $1 AND status = 'cancelling'"
@@ -33,11 +40,20 @@ async def test_fault_37_a_frozen_sweeper_keeps_its_cancel(database: str, sandbox
         assert await shop.audit() == []
 
 
-async def test_fault_37_a_frozen_sweeper_keeps_its_refund(database: str, sandbox: SandboxProcess, tmp_path: Any):
-    """Frozen when the channel has said that it knows no such refund, before that is sent again under its number."""
-    async with fault_proxy(database) as proxy, house(database, sandbox, tmp_path, run=("serve",)) as shop:
+async def test_fault_37_a_frozen_sweeper_keeps_its_refund(
+    database: str, sandbox: SandboxProcess, tmp_path: Any
+):
+    """Frozen when the channel has said that it knows no such refund, before that is sent again
+    under its number.
+    """
+    async with (
+        fault_proxy(database) as proxy,
+        house(database, sandbox, tmp_path, run=("serve",)) as shop,
+    ):
         paid = accepted(await shop.pay(1_000, auth_code=code("alipay"), wait_s=10))
-        await shop.sandbox.arm("alipay", "refund", "drop_before", account=shop.books.accounts["alipay"], times=1)
+        await shop.sandbox.arm(
+            "alipay", "refund", "drop_before", account=shop.books.accounts["alipay"], times=1
+        )
         body = {"refund_no": "R1", "amount": 400, "reason": "cold soup"}
         refund = accepted(await shop.till.refund(paid["id"], body, "refund-R1", wait_s=0))
         asked = "SELECT FROM refund WHERE id = $1 AND evidence::text LIKE '%RefundNotFound%'"
@@ -53,8 +69,12 @@ async def test_fault_37_a_frozen_sweeper_keeps_its_refund(database: str, sandbox
         assert await shop.audit() == []
 
 
-async def frozen_after(shop: House, proxy: FaultProxy, holds: Callable[[], Awaitable[bool]]) -> None:
-    """`work` starts behind the proxy, and is frozen between the first write after which `holds` is true and the word of it."""
+async def frozen_after(
+    shop: House, proxy: FaultProxy, holds: Callable[[], Awaitable[bool]]
+) -> None:
+    """`work` starts behind the proxy, and is frozen between the first write after which `holds` is
+    true and the word of it.
+    """
     direct = shop.environment["TILLGATE_DATABASE_URL"]
     shop.environment["TILLGATE_DATABASE_URL"] = proxy.dsn
     trap = proxy.hold_reply(APPLY)
@@ -65,7 +85,9 @@ async def frozen_after(shop: House, proxy: FaultProxy, holds: Callable[[], Await
     trap.release.set()
 
 
-async def the_right_one(proxy: FaultProxy, trap: Trap, holds: Callable[[], Awaitable[bool]]) -> Trap:
+async def the_right_one(
+    proxy: FaultProxy, trap: Trap, holds: Callable[[], Awaitable[bool]]
+) -> Trap:
     async with asyncio.timeout(40):
         while True:
             await trap.sprung.wait()
@@ -81,9 +103,14 @@ async def written(shop: House, sql: str, subject: str) -> bool:
 
 
 async def wakes_up_to_nothing(shop: House, frozen: Child, operation: str) -> None:
-    """Nothing is sent: no such call reaches the channel. Nothing is written: not one more line in the log."""
+    """Nothing is sent: no such call reaches the channel.
+
+    Nothing is written: not one more line in the log.
+    """
     trades, log = await shop.sandbox.ledger(), await shop.rows("SELECT count(*) FROM event")
-    tripwire = await shop.sandbox.arm("alipay", operation, "delay_before", account=shop.books.accounts["alipay"], delay_ms=10)
+    tripwire = await shop.sandbox.arm(
+        "alipay", operation, "delay_before", account=shop.books.accounts["alipay"], delay_ms=10
+    )
     frozen.process.send_signal(signal.SIGCONT)
     await until(lambda: beats_again(shop))
     await frozen.stop()  # drained: every visit it had begun is over
@@ -94,7 +121,9 @@ async def wakes_up_to_nothing(shop: House, frozen: Child, operation: str) -> Non
 
 async def beats_again(shop: House) -> bool:
     """All three: `serve`'s worker and both sweepers."""
-    found = await shop.rows("SELECT count(*) AS n FROM worker WHERE beat_at > clock_timestamp() - interval '1 second'")
+    found = await shop.rows(
+        "SELECT count(*) AS n FROM worker WHERE beat_at > clock_timestamp() - interval '1 second'"
+    )
     return bool(found[0]["n"] == 3)
 
 

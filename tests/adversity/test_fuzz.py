@@ -1,4 +1,5 @@
-"""schemathesis against the running gateway's own /openapi.json, every request rightly signed: no crash, and every answer as documented.
+"""schemathesis against the running gateway's own /openapi.json, every request rightly signed: no
+crash, and every answer as documented.
 
 PROOF_SCALE multiplies the examples.
 """
@@ -48,7 +49,8 @@ FUZZED = [
     (f"{route.method} {route.path}", mode)
     for route in (*ROUTES, *OPEN_ROUTES)
     for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
-    if mode is GenerationMode.POSITIVE or "/v1/" in route.path or "{" in route.path  # what takes nothing cannot be asked wrongly
+    # What takes nothing cannot be asked wrongly.
+    if mode is GenerationMode.POSITIVE or "/v1/" in route.path or "{" in route.path
 ]
 
 
@@ -66,11 +68,22 @@ async def target(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncIter
 @pytest.fixture(scope="module")
 async def ids(target: Shop) -> dict[str, list[str]]:
     """Objects that exist, so that not every id that is drawn leads to a 404."""
-    paid = [(await target.pay(9_000, method="cash")).document, (await target.pay(9_000, auth_code=code("alipay"))).document]
+    paid = [
+        (await target.pay(9_000, method="cash")).document,
+        (await target.pay(9_000, auth_code=code("alipay"))).document,
+    ]
     failed = (await target.pay(9_000, auth_code=code("alipay", "01"))).document
-    refund = (await target.till.refund(paid[0]["id"], {"refund_no": "fuzz-1", "amount": 1, "reason": ""}, "fuzz-1")).document
+    refund = (
+        await target.till.refund(
+            paid[0]["id"], {"refund_no": "fuzz-1", "amount": 1, "reason": ""}, "fuzz-1"
+        )
+    ).document
     accounts = [account for name, account in target.books.accounts.items() if name != "cash"]
-    endpoint = (await target.office.call("POST", "/v1/webhook-endpoints", {"url": "https://shop.example/"}, key="fuzz-1")).document
+    endpoint = (
+        await target.office.call(
+            "POST", "/v1/webhook-endpoints", {"url": "https://shop.example/"}, key="fuzz-1"
+        )
+    ).document
     return {
         "payment_id": [row["id"] for row in (*paid, failed)],
         "refund_id": [refund["id"]],
@@ -101,30 +114,49 @@ class Signed(requests.auth.AuthBase):
         return request
 
 
-@pytest.mark.parametrize(("label", "mode"), FUZZED, ids=[f"{label} {mode.value}" for label, mode in FUZZED])
-async def test_every_answer_is_a_documented_one(target: Shop, ids: dict[str, list[str]], label: str, mode: GenerationMode):
+@pytest.mark.parametrize(
+    ("label", "mode"), FUZZED, ids=[f"{label} {mode.value}" for label, mode in FUZZED]
+)
+async def test_every_answer_is_a_documented_one(
+    target: Shop, ids: dict[str, list[str]], label: str, mode: GenerationMode
+):
     seed = secrets.randbits(32)
     print(f"seed {seed}")  # noqa: T201 - shown when the test fails
     await asyncio.to_thread(fuzz, target, ids, label, mode, seed)
 
 
-def fuzz(target: Shop, ids: dict[str, list[str]], label: str, mode: GenerationMode, seed: int) -> None:
+def fuzz(
+    target: Shop, ids: dict[str, list[str]], label: str, mode: GenerationMode, seed: int
+) -> None:
     """In a thread: schemathesis waits where the gateway's loop must run."""
     schema = schemathesis.openapi.from_url(f"{target.base_url}/openapi.json")
     operation = schema.find_operation_by_label(label)
     assert operation is not None, f"{label} is not in the document"
 
     @hypothesis.seed(seed)
-    @hypothesis.settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck))
+    @hypothesis.settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
     @hypothesis.given(case=operation.as_strategy(generation_mode=mode), data=st.data())
     def answers(case: schemathesis.Case, data: st.DataObject) -> None:
         for name, known in ids.items():
             if name in case.path_parameters:
-                case.path_parameters[name] = data.draw(st.sampled_from([*known, case.path_parameters[name]]))
+                case.path_parameters[name] = data.draw(
+                    st.sampled_from([*known, case.path_parameters[name]])
+                )
         waits(case)
-        if label == "POST /v1/payments" and mode is GenerationMode.POSITIVE and data.draw(st.booleans()):
+        if (
+            label == "POST /v1/payments"
+            and mode is GenerationMode.POSITIVE
+            and data.draw(st.booleans())
+        ):
             case.body = payable(case.body)
-        response = case.call(base_url=target.base_url, auth=Signed(*target.books.merchant), timeout=20)
+        response = case.call(
+            base_url=target.base_url, auth=Signed(*target.books.merchant), timeout=20
+        )
         seen[label, response.status_code] += 1
         case.validate_response(response, checks=CHECKS)
 
@@ -133,7 +165,11 @@ def fuzz(target: Shop, ids: dict[str, list[str]], label: str, mode: GenerationMo
 
 def payable(body: Any) -> Any:
     """What was drawn, as cash at a store there is: a chance that money moves."""
-    kept = {name: value for name, value in body.items() if name not in ("flow", "auth_code", "expires_in", "cash")}
+    kept = {
+        name: value
+        for name, value in body.items()
+        if name not in ("flow", "auth_code", "expires_in", "cash")
+    }
     return kept | {"method": "cash", "store_id": STORE}
 
 
@@ -157,7 +193,9 @@ async def test_and_the_books_agree(target: Shop, ids: dict[str, list[str]]):
 
     async def agree() -> bool:
         assert target.sandbox is not None
-        violations: list[Any] = await audit(target.books.dsn, target.sandbox.control_url, at_rest=False)
+        violations: list[Any] = await audit(
+            target.books.dsn, target.sandbox.control_url, at_rest=False
+        )
         return len(violations) == 0
 
     await until(agree)

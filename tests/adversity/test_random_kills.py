@@ -1,7 +1,8 @@
-"""Tills at lunch while somebody kills: random payments, faults, cancels and refunds, random kill -9 of the worker and of `work`.
+"""Tills at lunch while somebody kills: random payments, faults, cancels and refunds, random kill -9
+of the worker and of `work`.
 
-Liveness is asked for only after the killing stops; the audit then compares everything. PROOF_SCALE makes it longer and adds the
-payments whose proof takes a minute.
+Liveness is asked for only after the killing stops; the audit then compares everything. PROOF_SCALE
+makes it longer and adds the payments whose proof takes a minute.
 """
 
 from __future__ import annotations
@@ -19,8 +20,13 @@ from tests.world import order_no
 
 PAYMENTS = 48 * SCALE
 TILLS = 6
-SETTLE_S = 40 if SCALE == 1 else 120  # an unsent WeChat code is proven after 30 s, an unsent QR code after 63 s
-METHODS = ("alipay", "alipay", "cash") if SCALE == 1 else ("alipay", "wechat", "alipay qr", "wechat qr", "cash")
+# An unsent WeChat code is proven after 30 s, an unsent QR code after 63 s.
+SETTLE_S = 40 if SCALE == 1 else 120
+METHODS = (
+    ("alipay", "alipay", "cash")
+    if SCALE == 1
+    else ("alipay", "wechat", "alipay qr", "wechat qr", "cash")
+)
 ENDINGS = ("00", "00", "00", "01", "03", "05")
 FAULTS = (
     ("pay", "drop_after_charge", 0.1),
@@ -33,7 +39,8 @@ FAULTS = (
     ("refund", "drop_after_charge", 0.3),
     ("callback", "callback_duplicate", 0.2),
 )
-UNSETTLED = """SELECT (SELECT count(*) FROM payment WHERE status IN ('processing', 'awaiting_payer', 'in_doubt'))
+UNSETTLED = """SELECT
+(SELECT count(*) FROM payment WHERE status IN ('processing', 'awaiting_payer', 'in_doubt'))
 + (SELECT count(*) FROM refund WHERE status IN ('requested', 'processing', 'in_doubt'))
 + (SELECT count(*) FROM callback WHERE applied_at IS NULL) AS n"""
 
@@ -43,7 +50,10 @@ async def test_fault_01_lunch_under_random_kills(processes: House):
     print(f"seed {seed}")  # noqa: T201 - shown when the test fails
     chance = random.Random(seed)
     await arm(processes, chance)
-    tills = [asyncio.create_task(lunch(processes, random.Random(chance.random()), PAYMENTS // TILLS)) for _ in range(TILLS)]
+    tills = [
+        asyncio.create_task(lunch(processes, random.Random(chance.random()), PAYMENTS // TILLS))
+        for _ in range(TILLS)
+    ]
     killing = asyncio.create_task(kill_and_kill(processes, random.Random(chance.random())))
     try:
         await asyncio.gather(*tills)
@@ -51,11 +61,16 @@ async def test_fault_01_lunch_under_random_kills(processes: House):
         killing.cancel()
         with suppress(asyncio.CancelledError):
             await killing
-    fired = {f"{row['channel']} {row['operation']} {row['fault']}": row["fired"] for row in await processes.sandbox.disarm()}
+    fired = {
+        f"{row['channel']} {row['operation']} {row['fault']}": row["fired"]
+        for row in await processes.sandbox.disarm()
+    }
     await processes.ready()
     await settle(processes)
     assert await processes.audit() == [], f"seed {seed}"
-    counts = await processes.rows("SELECT status, count(*) AS n FROM payment GROUP BY status ORDER BY status")
+    counts = await processes.rows(
+        "SELECT status, count(*) AS n FROM payment GROUP BY status ORDER BY status"
+    )
     print(f"killed {killed}, ended {[tuple(row) for row in counts]}, faults {fired}")  # noqa: T201 - what was proven, with -s
 
 
@@ -78,7 +93,7 @@ async def arm(processes: House, chance: random.Random) -> None:
 
 
 async def lunch(processes: House, chance: random.Random, payments: int) -> None:
-    """One till: it taps, taps again when nothing came back, sometimes cancels, sometimes refunds."""
+    """One till: it taps, taps again when nothing came back, at times cancels, at times refunds."""
     for _ in range(payments):
         tap = drawn(chance)
         payment = await tapped(processes, tap)
@@ -94,14 +109,22 @@ async def lunch(processes: House, chance: random.Random, payments: int) -> None:
                     "amount": chance.randrange(1, payment["amount"] + 1),
                     "reason": "cold soup",
                 }
-                await unbroken(processes.till.refund(payment["id"], body, f"refund-{payment['order_no']}", wait_s=0))
+                await unbroken(
+                    processes.till.refund(
+                        payment["id"], body, f"refund-{payment['order_no']}", wait_s=0
+                    )
+                )
             case _:
                 await asyncio.sleep(chance.random() * 0.2)
 
 
 def drawn(chance: random.Random) -> dict[str, Any]:
     method, _, flow = chance.choice(METHODS).partition(" ")
-    body: dict[str, Any] = {"order_no": order_no(), "amount": chance.randrange(1, 100_000), "method": method}
+    body: dict[str, Any] = {
+        "order_no": order_no(),
+        "amount": chance.randrange(1, 100_000),
+        "method": method,
+    }
     if flow:
         return body | {"flow": flow, "expires_in": 60}
     return body if method == "cash" else body | {"auth_code": code(method, chance.choice(ENDINGS))}

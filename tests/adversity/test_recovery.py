@@ -1,4 +1,6 @@
-"""The sweeper and the worker's heart when others hang: a full pool, a loop that stood still, an account that says nothing."""
+"""The sweeper and the worker's heart when others hang: a full pool, a loop that stood still, an
+account that says nothing.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from tests.sandbox_process import SandboxProcess
 from tests.world import Shop, order_no, shop
 
 HANGING = 200
-LOST = 1  # of the healthy account; more in a row would open its breaker, and its payments would not be sent at all
+# Payments of the healthy account; more in a row would open its breaker, and its payments would not
+# be sent at all.
+LOST = 1
 
 
 async def test_fault_08_a_worker_beats_while_every_reader_waits(database: str):
@@ -45,12 +49,18 @@ async def blocked(opened: Shop) -> None:
 
 
 async def sleeping(opened: Shop) -> bool:
-    found = await beside(opened, "SELECT count(*) AS n FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(4)%' AND state = 'active'")
+    found = await beside(
+        opened,
+        "SELECT count(*) AS n FROM pg_stat_activity "
+        "WHERE query LIKE 'SELECT pg_sleep(4)%' AND state = 'active'",
+    )
     return bool(found["n"] == READ_CONNECTIONS_MAX)
 
 
 async def beat_at(opened: Shop) -> Any:
-    return (await beside(opened, f"SELECT beat_at FROM worker WHERE id = '{opened.world.worker_id}'"))["beat_at"]
+    return (
+        await beside(opened, f"SELECT beat_at FROM worker WHERE id = '{opened.world.worker_id}'")
+    )["beat_at"]
 
 
 async def beside(opened: Shop, sql: str) -> Any:
@@ -62,8 +72,13 @@ async def beside(opened: Shop, sql: str) -> Any:
         await connection.close()
 
 
-async def test_fault_03_a_loop_that_stood_still_past_its_lease_sends_nothing(database: str, sandbox: SandboxProcess):
-    """Between write 1 and the send. The attempt ends with the proof that nothing left (P0), or the sweeper finds nothing there."""
+async def test_fault_03_a_loop_that_stood_still_past_its_lease_sends_nothing(
+    database: str, sandbox: SandboxProcess
+):
+    """Between write 1 and the send.
+
+    The attempt ends with the proof that nothing left (P0), or the sweeper finds nothing there.
+    """
     async with shop(database, sandbox=sandbox) as opened:
         store, open_really = opened.world.store, opened.world.store.open
 
@@ -77,12 +92,18 @@ async def test_fault_03_a_loop_that_stood_still_past_its_lease_sends_nothing(dat
         store.open = open_really  # type: ignore[method-assign]
         ended = await opened.settled(paid.document["id"])
         assert ended["status"] == "failed", ended
-        first = await opened.rows("SELECT out_trade_no FROM attempt WHERE payment_id = $1 AND number = 1", ended["id"])
+        first = await opened.rows(
+            "SELECT out_trade_no FROM attempt WHERE payment_id = $1 AND number = 1", ended["id"]
+        )
         assert first[0]["out_trade_no"] not in await opened.captured("alipay")
 
 
-async def test_fault_38_an_account_that_hangs_leaves_the_sweeper_to_the_others(database: str, sandbox: SandboxProcess):
-    """More of one account in doubt than the sweeper has places in a look; the other account's settle meanwhile."""
+async def test_fault_38_an_account_that_hangs_leaves_the_sweeper_to_the_others(
+    database: str, sandbox: SandboxProcess
+):
+    """More of one account in doubt than the sweeper has places in a look;
+    the other account's settle meanwhile.
+    """
     async with shop(database, sandbox=sandbox) as opened:
         alipay, wechat = (opened.books.accounts[channel] for channel in ("alipay", "wechat"))
         await sandbox.arm("alipay", "query", "delay_before", account=alipay, delay_ms=4_000)
@@ -93,7 +114,10 @@ async def test_fault_38_an_account_that_hangs_leaves_the_sweeper_to_the_others(d
         assert [answer.status for answer in lost] == [201] * LOST, lost
         settled = await asyncio.gather(*(opened.settled(answer.document["id"]) for answer in lost))
         assert {payment["status"] for payment in settled} == {"succeeded"}
-        left = await opened.rows("SELECT count(*) AS n FROM attempt WHERE channel_account = $1 AND due_at IS NOT NULL", alipay)
+        left = await opened.rows(
+            "SELECT count(*) AS n FROM attempt WHERE channel_account = $1 AND due_at IS NOT NULL",
+            alipay,
+        )
         assert left[0]["n"] > HANGING / 2, "the others did not wait for it"
         await sandbox.disarm()
 
@@ -102,5 +126,11 @@ async def left_by_the_dead(opened: Shop, account: str) -> None:
     """A payment whose worker died a minute ago, right after write 1."""
     attempt = {"channel": "alipay", "channel_account": account, "worker_id": "wrk_dead"}
     at = opened.world.clock.now() - timedelta(seconds=60)
-    payment = drawn_payment(order_no(), merchant=opened.books.merchant_id, attempt=attempt, created_at=at, channel="alipay")
+    payment = drawn_payment(
+        order_no(),
+        merchant=opened.books.merchant_id,
+        attempt=attempt,
+        created_at=at,
+        channel="alipay",
+    )
     assert await opened.world.store.open(opening_of(payment)) == Opened()

@@ -1,8 +1,10 @@
-"""A wire that can be cut in every way a network cuts one, between a gateway and whatever it talks to.
+"""A wire that can be cut in every way a network cuts one,
+between a gateway and whatever it talks to.
 
-`deaf`: what we say vanishes. `mute`: it is heard, and the answer vanishes. `dead`: both. In all three the connections stay open and new
-ones are accepted, as behind a firewall that lost its state: nobody is told, and only deadlines help. `open`: ordinary again; what
-vanished does not come back, and connections that lost bytes are broken off, as TCP does in the end.
+`deaf`: what we say vanishes. `mute`: it is heard, and the answer vanishes. `dead`: both. In all
+three the connections stay open and new ones are accepted, as behind a firewall that lost its state:
+nobody is told, and only deadlines help. `open`: ordinary again; what vanished does not come back,
+and connections that lost bytes are broken off, as TCP does in the end.
 """
 
 from __future__ import annotations
@@ -66,7 +68,11 @@ class Wire:
             far.transport.abort()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        opening = asyncio.open_unix_connection(self._target) if isinstance(self._target, Path) else asyncio.open_connection(*self._target)
+        opening = (
+            asyncio.open_unix_connection(self._target)
+            if isinstance(self._target, Path)
+            else asyncio.open_connection(*self._target)
+        )
         try:
             far_reader, far_writer = await opening
         except OSError:
@@ -84,7 +90,11 @@ class Wire:
         self._pumps.difference_update(pumps)
 
     async def _pump(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, client: asyncio.StreamWriter, swallowing: tuple[State, State]
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        client: asyncio.StreamWriter,
+        swallowing: tuple[State, State],
     ) -> None:
         with contextlib.suppress(OSError):
             while chunk := await source.read(CHUNK_BYTES):
@@ -112,7 +122,11 @@ async def wire_to_postgres(dsn: str) -> AsyncIterator[tuple[str, Wire]]:
 async def wire_to_redis(url: str) -> AsyncIterator[tuple[str, Wire]]:
     """(URL that leads through it, the wire)."""
     parts = urlsplit(url)
-    wire = Wire(Path(parts.path) if parts.scheme == "unix" else (parts.hostname or "127.0.0.1", parts.port or 6379))
+    wire = Wire(
+        Path(parts.path)
+        if parts.scheme == "unix"
+        else (parts.hostname or "127.0.0.1", parts.port or 6379)
+    )
     port = await wire.listen()
     try:
         yield f"redis://127.0.0.1:{port}/0", wire
@@ -121,11 +135,18 @@ async def wire_to_redis(url: str) -> AsyncIterator[tuple[str, Wire]]:
 
 
 class FarSandbox(SandboxProcess):
-    """The same sandbox, its channels' addresses behind wires: `wires` by channel. Close it before the sandbox."""
+    """The same sandbox, its channels' addresses behind wires: `wires` by channel.
+
+    Close it before the sandbox.
+    """
 
     def __init__(self, near: SandboxProcess) -> None:
         super().__init__()
-        self.control_url, self._session, self._process = near.control_url, near._session, near._process
+        self.control_url, self._session, self._process = (
+            near.control_url,
+            near._session,
+            near._process,
+        )
         self.wires: dict[str, Wire] = {}
 
     async def enroll(self, channel: str, account: str, **terms: Any) -> dict[str, Any]:
@@ -135,7 +156,9 @@ class FarSandbox(SandboxProcess):
         wire = self.wires[channel] = Wire((there.hostname or "", there.port or 0))
         here = f"{there.hostname}:{await wire.listen()}"
         enrolled["credentials"] = {
-            name: value.replace(there.netloc, here) if isinstance(value, str) and value.startswith("http") else value
+            name: value.replace(there.netloc, here)
+            if isinstance(value, str) and value.startswith("http")
+            else value
             for name, value in enrolled["credentials"].items()
             if not name.startswith("second_")  # one way there, so that cutting it cuts everything
         }

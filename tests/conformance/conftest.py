@@ -1,4 +1,6 @@
-"""Every remote channel that `adapters.discovery` finds, in every key mode the sandbox offers; cancels under both cancel settings."""
+"""Every remote channel that `adapters.discovery` finds, in every key mode the sandbox offers;
+cancels under both cancel settings.
+"""
 
 from collections.abc import AsyncIterator
 
@@ -10,9 +12,16 @@ from tests.conformance.side import Postbox, Side, open_postbox
 from tests.sandbox_process import SandboxProcess
 
 REMOTE = {name: manifest for name, manifest in discover().items() if manifest.settles == "remote"}
-MODES = [(name, mode) for name, channel in sandbox_channels().items() if name in REMOTE for mode in channel.modes]
+MODES = [
+    (name, mode)
+    for name, channel in sandbox_channels().items()
+    if name in REMOTE
+    for mode in channel.modes
+]
 WORLDS = [pytest.param((name, mode, False), id=f"{name}-{mode}") for name, mode in MODES]
-TOMBSTONES = [pytest.param((name, mode, True), id=f"{name}-{mode}-tombstone") for name, mode in MODES]
+TOMBSTONES = [
+    pytest.param((name, mode, True), id=f"{name}-{mode}-tombstone") for name, mode in MODES
+]
 
 
 @pytest.fixture(scope="session")
@@ -40,9 +49,15 @@ async def sides() -> AsyncIterator[dict[tuple[str, str], Side]]:
 
 @pytest.fixture(params=WORLDS)
 async def side(
-    request: pytest.FixtureRequest, sandbox: SandboxProcess, postbox: Postbox, sides: dict[tuple[str, str], Side]
+    request: pytest.FixtureRequest,
+    sandbox: SandboxProcess,
+    postbox: Postbox,
+    sides: dict[tuple[str, str], Side],
 ) -> AsyncIterator[Side]:
-    """One channel account. Queries see everything at once unless a test says otherwise; nothing is armed before or after."""
+    """One channel account.
+
+    Queries see everything at once unless a test says otherwise; nothing is armed before or after.
+    """
     name, mode, tombstone = request.param
     if (name, mode) not in sides:
         enrolled = await sandbox.enroll(name, mode, mode=mode, profile="short")

@@ -1,4 +1,6 @@
-"""One channel account seen from both sides: our adapter over the real transport, and the sandbox's own truth."""
+"""One channel account seen from both sides:
+our adapter over the real transport, and the sandbox's own truth.
+"""
 
 import asyncio
 import re
@@ -13,7 +15,16 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from adapters.channel import Callback, CallbackRefused, Channel, Flow, Manifest, PayRequest, RefundRequest, TradeRef
+from adapters.channel import (
+    Callback,
+    CallbackRefused,
+    Channel,
+    Flow,
+    Manifest,
+    PayRequest,
+    RefundRequest,
+    TradeRef,
+)
 from adapters.transport import AiohttpTransport, HttpAnswer, HttpCall
 from gateway.clock import SystemClock
 from gateway.domain.outcomes import NotSent, RefundNotFound, RefundPending
@@ -60,7 +71,10 @@ class Received:
 
 @dataclass
 class Postbox:
-    """The address callbacks come to; answers in the channel's own words. Each test has its own: resent ones come late."""
+    """The address callbacks come to; answers in the channel's own words.
+
+    Each test has its own: resent ones come late.
+    """
 
     origin: str = ""
     name: str = ""
@@ -87,7 +101,9 @@ class Postbox:
             read, answer = refused, self.channel.callback_refused()
         self.received.append(Received(headers, body, read))
         self._news.set()
-        return web.Response(status=answer.status, body=answer.body, content_type=answer.content_type)
+        return web.Response(
+            status=answer.status, body=answer.body, content_type=answer.content_type
+        )
 
     async def arrived(self, count: int) -> None:
         """Until so many were received; the sandbox sends them when it likes."""
@@ -138,7 +154,10 @@ class Side:
     def __post_init__(self) -> None:
         self._executor = ThreadPoolExecutor(1)
         self._inner = AiohttpTransport(
-            clock=CLOCK, signing_executor=self._executor, read_timeout_ms=self.silence_ms, call_timeout_ms=2 * self.silence_ms
+            clock=CLOCK,
+            signing_executor=self._executor,
+            read_timeout_ms=self.silence_ms,
+            call_timeout_ms=2 * self.silence_ms,
         )
         self.transport = CountingTransport(self._inner)
         self.channel = self.built(self.credentials)
@@ -155,8 +174,12 @@ class Side:
 
     @asynccontextmanager
     async def fresh_connections(self, silence_ms: int = PATIENCE_MS) -> AsyncIterator["Side"]:
-        """The same account over a pool without an open connection: only there is "refused" certain to be seen as such."""
-        fresh = Side(self.sandbox, self.manifest, self.account, self.credentials, self.postbox, silence_ms)
+        """The same account over a pool without an open connection: only there is "refused" certain
+        to be seen as such.
+        """
+        fresh = Side(
+            self.sandbox, self.manifest, self.account, self.credentials, self.postbox, silence_ms
+        )
         try:
             yield fresh
         finally:
@@ -215,7 +238,9 @@ class Side:
     def auth_code(self, magic: str) -> str:
         """A fresh payment code of this channel that ends in the two digits `magic`."""
         pattern, prefix, length = _code_form(self.manifest.auth_codes)
-        middle = "".join(secrets.choice("0123456789") for _ in range(length - len(prefix) - len(magic)))
+        middle = "".join(
+            secrets.choice("0123456789") for _ in range(length - len(prefix) - len(magic))
+        )
         code = f"{prefix}{middle}{magic}"
         assert pattern.fullmatch(code)
         return code
@@ -244,7 +269,9 @@ class Side:
         return await self._once(self.channel.query_refund(request))
 
     async def settled_refund(self, request: RefundRequest) -> Any:
-        """Queries until the refund is no longer on its way (some channels say "not found" so long); the sandbox's own clock ends it."""
+        """Queries until the refund is no longer on its way (some channels say "not found" so long);
+        the sandbox's own clock ends it.
+        """
         for _ in range(REFUND_QUERIES_MAX):
             outcome = await self.query_refund(request)
             if not isinstance(outcome, RefundPending | RefundNotFound):

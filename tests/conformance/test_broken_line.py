@@ -1,4 +1,6 @@
-"""Whatever the line does to whichever call: no answer of ours claims more than can be known, and none is sent twice."""
+"""Whatever the line does to whichever call: no answer of ours claims more than can be known, and
+none is sent twice.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -16,14 +18,29 @@ ACTS: dict[str, tuple[tuple[str, ...], Flow, Act]] = {
     "query": (QUERY, Flow.CODE, lambda side, request: side.query(request)),
     "cancel": (CANCEL, Flow.CODE, lambda side, request: side.cancel(request)),
     "cancel_qr": (CANCEL, Flow.QR, lambda side, request: side.cancel(request)),
-    "refund": (REFUND, Flow.CODE, lambda side, request: side.refund(side.refund_request(request, 100))),
-    "query_refund": (QUERY_REFUND, Flow.CODE, lambda side, request: side.query_refund(side.refund_request(request, 100))),
+    "refund": (
+        REFUND,
+        Flow.CODE,
+        lambda side, request: side.refund(side.refund_request(request, 100)),
+    ),
+    "query_refund": (
+        QUERY_REFUND,
+        Flow.CODE,
+        lambda side, request: side.query_refund(side.refund_request(request, 100)),
+    ),
 }
-UNANSWERED = ["drop_before", "drop_after_charge", "drop_bytes_after", "http_500_before", "http_500_after_charge", "bad_signature"]
+UNANSWERED = [
+    "drop_before",
+    "drop_after_charge",
+    "drop_bytes_after",
+    "http_500_before",
+    "http_500_after_charge",
+    "bad_signature",
+]
 
 
 async def prepared(side: Side, act: str) -> tuple[tuple[str, ...], PayRequest, Act]:
-    """The call's operations, a request whose order is there where the call needs one, and the call."""
+    """The call's operations, a request (its order is there if the call needs one), and the call."""
     operations, flow, run = ACTS[act]
     request = side.pay_request(flow)
     if not act.startswith("pay"):
@@ -33,7 +50,9 @@ async def prepared(side: Side, act: str) -> tuple[tuple[str, ...], PayRequest, A
 
 @pytest.mark.parametrize("fault", UNANSWERED)
 @pytest.mark.parametrize("act", ACTS)
-async def test_an_answer_that_is_lost_or_not_genuine_is_unknown(side: Side, act: str, fault: str) -> None:
+async def test_an_answer_that_is_lost_or_not_genuine_is_unknown(
+    side: Side, act: str, fault: str
+) -> None:
     operations, request, run = await prepared(side, act)
     await side.arm(operations, fault)
     outcome = await run(side, request)
@@ -53,7 +72,8 @@ async def test_a_refused_connection_is_not_sent(side: Side, act: str) -> None:
         assert outcome.reason
         if act == "pay":
             assert await side.ledger(request) is None
-            assert isinstance(await run(fresh, request), out.Succeeded)  # the same request, once the channel is back
+            # The same request, once the channel is back.
+            assert isinstance(await run(fresh, request), out.Succeeded)
 
 
 @pytest.mark.parametrize("act", [act for act in ACTS if not act.startswith("pay")])

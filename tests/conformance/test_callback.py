@@ -38,13 +38,19 @@ async def test_a_payment_is_told_by_itself_and_again_under_the_same_key(side: Si
     assert len({one.event_key for one in accepted}) == 1
     assert len(accepted) >= len(answers) == 3
     for callback in accepted:
-        assert (callback.kind, callback.out_trade_no, callback.amount) == ("pay", request.out_trade_no, AMOUNT)
+        assert (callback.kind, callback.out_trade_no, callback.amount) == (
+            "pay",
+            request.out_trade_no,
+            AMOUNT,
+        )
         assert isinstance(callback.learned, out.Succeeded)
         assert callback.learned.amount == AMOUNT
         assert callback.learned.channel_trade_no
         assert callback.learned.evidence
     accepted_as = side.channel.callback_accepted()
-    assert {(answer["status"], answer["body"]) for answer in answers} == {(accepted_as.status, accepted_as.body.decode())}
+    assert {(answer["status"], answer["body"]) for answer in answers} == {
+        (accepted_as.status, accepted_as.body.decode())
+    }
 
 
 async def test_two_events_have_two_keys(side: Side) -> None:
@@ -69,9 +75,15 @@ async def test_a_refund_is_told_with_its_number(side: Side) -> None:
     assert {one.event_key for one in refunds}.isdisjoint({payment.event_key})
     assert len({one.event_key for one in refunds}) == 1
     for callback in refunds:
-        assert (callback.kind, callback.out_trade_no, callback.out_refund_no) == ("refund", request.out_trade_no, refund.out_refund_no)
+        assert (callback.kind, callback.out_trade_no, callback.out_refund_no) == (
+            "refund",
+            request.out_trade_no,
+            refund.out_refund_no,
+        )
         # Where a callback only states what all refunds come to, it proves nothing about this one.
-        assert callback.refund is None or (isinstance(callback.refund, out.RefundSucceeded) and callback.refund.amount == 700)
+        assert callback.refund is None or (
+            isinstance(callback.refund, out.RefundSucceeded) and callback.refund.amount == 700
+        )
 
 
 @pytest.mark.parametrize("forged", ["signature", "signtest", "app", "seller_or_mchid"])
@@ -99,11 +111,15 @@ async def test_a_genuine_callback_about_something_else_is_for_the_flow_to_judge(
     assert order.out_trade_no != request.out_trade_no
 
 
-async def test_another_accounts_callback_is_refused(side: Side, sides: dict[tuple[str, str], Side]) -> None:
+async def test_another_accounts_callback_is_refused(
+    side: Side, sides: dict[tuple[str, str], Side]
+) -> None:
     received = await one_genuine(side)
     if (side.name, "stranger") not in sides:
         enrolled = await side.sandbox.enroll(side.name, "stranger")
-        sides[side.name, "stranger"] = Side(side.sandbox, side.manifest, "stranger", enrolled["credentials"], side.postbox)
+        sides[side.name, "stranger"] = Side(
+            side.sandbox, side.manifest, "stranger", enrolled["credentials"], side.postbox
+        )
     with pytest.raises(CallbackRefused):
         sides[side.name, "stranger"].channel.read_callback(received.headers, received.body)
 
@@ -118,7 +134,8 @@ async def test_no_changed_byte_changes_what_is_believed(side: Side) -> None:
         changed = bytearray(received.body)
         changed[at] ^= 1 << bit
         believed = attempt(side, received.headers, bytes(changed))
-        # One form may be written in two ways (`%2f`, `%2F`): what is read must then be the very same.
+        # One form may be written in two ways (`%2f`, `%2F`): what is read must then be the very
+        # same.
         assert believed in (None, facts(received.read)), f"seed {seed}: byte {at}, bit {bit}"
 
 
@@ -155,4 +172,11 @@ def attempt(side: Side, headers: Any, body: bytes) -> Any:
 def facts(callback: Callback) -> tuple[Any, ...]:
     learned = callback.learned
     assert isinstance(learned, out.Succeeded)
-    return callback.event_key, callback.kind, callback.out_trade_no, callback.amount, learned.amount, learned.channel_trade_no
+    return (
+        callback.event_key,
+        callback.kind,
+        callback.out_trade_no,
+        callback.amount,
+        learned.amount,
+        learned.channel_trade_no,
+    )

@@ -11,7 +11,9 @@ from tests.sandbox_process import SandboxRefusedError
 pytestmark = pytest.mark.parametrize("side", WORLDS + TOMBSTONES, indirect=True)
 
 
-async def test_a_number_never_seen_is_only_ended_where_that_holds(side: Side, is_tombstone: bool) -> None:
+async def test_a_number_never_seen_is_only_ended_where_that_holds(
+    side: Side, is_tombstone: bool
+) -> None:
     request = side.pay_request()
     outcome = await side.cancel(request)
     assert isinstance(outcome, out.NothingThere | out.Reversed), outcome
@@ -24,7 +26,9 @@ async def test_a_number_never_seen_is_only_ended_where_that_holds(side: Side, is
 
 async def test_a_qr_never_seen_is_not_ended(side: Side, is_tombstone: bool) -> None:
     outcome = await side.cancel(side.pay_request(Flow.QR))
-    assert isinstance(outcome, out.NothingThere) or (is_tombstone and isinstance(outcome, out.Reversed)), outcome
+    assert isinstance(outcome, out.NothingThere) or (
+        is_tombstone and isinstance(outcome, out.Reversed)
+    ), outcome
 
 
 async def test_a_paid_code_is_given_back_once(side: Side) -> None:
@@ -110,7 +114,9 @@ async def test_a_cancel_of_another_order_ends_nothing(side: Side) -> None:
 
 @pytest.mark.parametrize("fault", ["wrong_amount", "wrong_order"])
 @pytest.mark.parametrize("magic", ["00", "04"])
-async def test_a_query_about_something_else_settles_nothing(side: Side, magic: str, fault: str) -> None:
+async def test_a_query_about_something_else_settles_nothing(
+    side: Side, magic: str, fault: str
+) -> None:
     request = side.pay_request(magic=magic)
     await side.pay(request)
     await side.arm(("query",), fault)

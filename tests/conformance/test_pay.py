@@ -26,10 +26,14 @@ def test_a_manifest_is_complete(manifest: Manifest) -> None:
         assert manifest.schedule(flow, "short").first_query_ms == schedule.first_query_ms // 10
     for other in REMOTE.values():
         codes = [pattern for pattern in other.auth_codes if other is not manifest]
-        assert not any(pattern.pattern == mine.pattern for pattern in codes for mine in manifest.auth_codes)
+        assert not any(
+            pattern.pattern == mine.pattern for pattern in codes for mine in manifest.auth_codes
+        )
 
 
-@pytest.mark.parametrize("amount", [1, 10, 99, 100, 12_345_678_901 % AMOUNT_FEN_MAX, AMOUNT_FEN_MAX])
+@pytest.mark.parametrize(
+    "amount", [1, 10, 99, 100, 12_345_678_901 % AMOUNT_FEN_MAX, AMOUNT_FEN_MAX]
+)
 async def test_a_paid_code_is_succeeded_to_the_fen(side: Side, amount: int) -> None:
     request = side.pay_request(amount=amount)
     paid = await side.pay(request)
@@ -69,10 +73,18 @@ async def test_magic_codes(side: Side, magic: str, expected: type, charged: bool
     assert (await side.moved(request))[0] == (AMOUNT if charged else 0)
     if magic == "01":
         assert isinstance(outcome, out.Declined)
-        assert (outcome.code, outcome.retry, outcome.failover_useful) == (BALANCE, out.Retry.OTHER_METHOD, False)
+        assert (outcome.code, outcome.retry, outcome.failover_useful) == (
+            BALANCE,
+            out.Retry.OTHER_METHOD,
+            False,
+        )
     if magic == "02":
         assert isinstance(outcome, out.Declined)
-        assert (outcome.retry, outcome.failover_useful, outcome.proof) == (RESCAN, False, out.Proof.SIGNED_REFUSAL)
+        assert (outcome.retry, outcome.failover_useful, outcome.proof) == (
+            RESCAN,
+            False,
+            out.Proof.SIGNED_REFUSAL,
+        )
     assert request.auth_code is not None
     assert request.auth_code.reveal() not in repr(outcome)
 
@@ -138,7 +150,9 @@ ODD = ['a&b=c/d"e\\f+g h%20', "🍜🥟", "第一行\n第二行", LONG, " ", "<b
 
 @pytest.mark.parametrize("description", ODD, ids=range(len(ODD)))
 @pytest.mark.parametrize("flow", list(Flow))
-async def test_any_description_is_signed_as_it_is_sent(side: Side, flow: Flow, description: str) -> None:
+async def test_any_description_is_signed_as_it_is_sent(
+    side: Side, flow: Flow, description: str
+) -> None:
     outcome = await side.pay(side.pay_request(flow, description=description))
     assert isinstance(outcome, out.Succeeded | out.PayerActionNeeded), outcome
 

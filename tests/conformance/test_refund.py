@@ -1,4 +1,4 @@
-"""Giving money back: once per number, never more than came in, and no "failed" that is not known."""
+"""Giving money back: once per number, never more than came in, no "failed" that is not known."""
 
 import pytest
 
@@ -64,8 +64,12 @@ async def test_a_number_never_sent_is_not_a_refund(side: Side) -> None:
     assert isinstance(outcome, out.RefundNotFound | out.RefundPending | out.Unknown), outcome
 
 
-@pytest.mark.parametrize("fault", ["drop_after_charge", "http_500_after_charge", "bad_signature", "system_error_charged"])
-async def test_a_refund_whose_answer_is_lost_is_repeated_with_its_number(side: Side, fault: str) -> None:
+@pytest.mark.parametrize(
+    "fault", ["drop_after_charge", "http_500_after_charge", "bad_signature", "system_error_charged"]
+)
+async def test_a_refund_whose_answer_is_lost_is_repeated_with_its_number(
+    side: Side, fault: str
+) -> None:
     request = await paid(side)
     refund = side.refund_request(request, 500)
     await side.arm(REFUND, fault, times=1)
@@ -106,8 +110,13 @@ async def test_a_refund_of_something_else_is_no_success(side: Side, fault: str) 
     await side.arm(REFUND, fault, times=1)
     outcome = await side.refund(refund)
     assert await side.fired() == 1
-    # An answer may state what all refunds of the order come to; then only the query tells this one's amount.
-    states_another = fault == "wrong_amount" and isinstance(outcome, out.RefundSucceeded) and outcome.amount == refund.refund_amount
+    # An answer may state what all refunds of the order come to; then only the query tells this
+    # one's amount.
+    states_another = (
+        fault == "wrong_amount"
+        and isinstance(outcome, out.RefundSucceeded)
+        and outcome.amount == refund.refund_amount
+    )
     assert isinstance(outcome, out.Mismatch) or states_another, outcome
     await side.settled_refund(refund)
     await side.arm(QUERY_REFUND, fault, times=1)

@@ -30,7 +30,12 @@ async def called(side: Side, call: Call, request: Any, silences: int = 0) -> Any
     )
     side.transport.sent = 0
     return await on_some_host(
-        account, "test", lambda host: call(replace(request, host=host)), clock=CLOCK, deadline=request.deadline, silences=silences
+        account,
+        "test",
+        lambda host: call(replace(request, host=host)),
+        clock=CLOCK,
+        deadline=request.deadline,
+        silences=silences,
     )
 
 
@@ -42,7 +47,9 @@ async def test_an_account_here_has_two_hosts_and_one_ledger(side: Side) -> None:
     assert side.channel.hosts == 2
     request = side.pay_request()
     assert isinstance(await side.pay(replace(request, host=SECOND_HOST)), out.Succeeded)
-    assert isinstance(await side.channel.query(replace(side.trade(request), host=MAIN_HOST)), out.Succeeded)
+    assert isinstance(
+        await side.channel.query(replace(side.trade(request), host=MAIN_HOST)), out.Succeeded
+    )
     again = await side.pay(replace(request, host=MAIN_HOST))
     assert isinstance(again, out.AlreadyExists), again
     assert await side.moved(request) == (request.amount, 0)
@@ -69,7 +76,16 @@ async def test_a_refusal_of_the_second_host_is_still_proof(side: Side) -> None:
     assert await side.moved(request) == (0, 0)
 
 
-@pytest.mark.parametrize("fault", ["drop_before", "drop_after_charge", "http_500_before", "system_error_charged", "bad_signature"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "drop_before",
+        "drop_after_charge",
+        "http_500_before",
+        "system_error_charged",
+        "bad_signature",
+    ],
+)
 async def test_a_pay_that_left_is_never_tried_at_the_second_host(side: Side, fault: str) -> None:
     request = side.pay_request()
     await side.arm(PAY, fault, host="main")
@@ -108,7 +124,9 @@ async def test_a_query_after_a_silence_goes_to_the_other_host(side: Side) -> Non
     await side.arm(PAY, "drop_after_charge", host="main")
     assert isinstance(await called(side, side.pay, request), out.Unknown)
     await side.arm(QUERY, "drop_before", host="main")
-    assert isinstance(await called(side, side.query_of, side.trade(request), silences=0), out.Unknown)
+    assert isinstance(
+        await called(side, side.query_of, side.trade(request), silences=0), out.Unknown
+    )
     found = await called(side, side.query_of, side.trade(request), silences=1)
     assert isinstance(found, out.Succeeded), found
     assert found.evidence.startswith("[second host] ")
@@ -122,7 +140,10 @@ async def test_a_query_finds_the_host_that_listens(side: Side) -> None:
     for host, silences in (("main", 0), ("second", 1)):
         async with side.fresh_connections() as fresh:
             await shut(side, host)
-            assert isinstance(await called(fresh, fresh.query_of, side.trade(request), silences=silences), out.Succeeded)
+            assert isinstance(
+                await called(fresh, fresh.query_of, side.trade(request), silences=silences),
+                out.Succeeded,
+            )
             assert fresh.transport.sent == 2
         await side.sandbox.disarm()
 
@@ -132,7 +153,9 @@ async def test_a_cancel_is_repeated_at_the_other_host(side: Side) -> None:
     await side.pay(request)
     await side.arm(CANCEL, "drop_after_charge", host="main")
     assert isinstance(await called(side, side.cancel_of, side.trade(request)), out.Unknown)
-    assert isinstance(await called(side, side.cancel_of, side.trade(request), silences=1), out.Reversed)
+    assert isinstance(
+        await called(side, side.cancel_of, side.trade(request), silences=1), out.Reversed
+    )
     assert await side.moved(request) == (request.amount, request.amount)
 
 
@@ -152,7 +175,9 @@ async def test_a_refund_is_repeated_at_the_other_host(side: Side) -> None:
 
 
 async def test_one_host_is_asked_once(side: Side) -> None:
-    alone = {name: value for name, value in side.credentials.items() if not name.startswith("second_")}
+    alone = {
+        name: value for name, value in side.credentials.items() if not name.startswith("second_")
+    }
     channel = side.built(alone)
     assert channel.hosts == 1
     async with side.fresh_connections() as fresh:

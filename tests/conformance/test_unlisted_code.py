@@ -1,6 +1,7 @@
 """A word the channel never used before, genuinely signed: it proves nothing, and somebody is told.
 
-No fault of the sandbox process makes up words, so its desk answers here in this very process: same keys, same seal, no socket.
+No fault of the sandbox process makes up words, so its desk answers here in this very process: same
+keys, same seal, no socket.
 """
 
 import asyncio
@@ -29,7 +30,9 @@ WORD = "SURPRISE"
 
 
 class DeskTransport:
-    """Hands a request to the desk; the refusal that comes back gets its innermost code exchanged for `WORD`."""
+    """Hands a request to the desk; the refusal that comes back gets its innermost code exchanged
+    for `WORD`.
+    """
 
     signing_executor: Executor = InlineExecutor()
 
@@ -39,7 +42,9 @@ class DeskTransport:
     async def send(self, call: HttpCall) -> HttpAnswer:
         parts = urlsplit(call.url)
         target = parts.path + (f"?{parts.query}" if parts.query else "")
-        headers = {name.lower(): value for name, value in call.headers.items()} | {"user-agent": "Tillgate"}
+        headers = {name.lower(): value for name, value in call.headers.items()} | {
+            "user-agent": "Tillgate"
+        }
         understood = self._desk.accept(RawRequest(call.method, target, headers, call.body))
         assert not isinstance(understood, Reply), understood
         reply = understood.say(Saying.NOT_FOUND)
@@ -80,12 +85,16 @@ ACTS: dict[str, Act] = {
     "cancel": lambda side, channel: channel.cancel(side.trade(side.pay_request())),
     "cancel_qr": lambda side, channel: channel.cancel(side.trade(side.pay_request(Flow.QR))),
     "refund": lambda side, channel: channel.refund(side.refund_request(side.pay_request(), 100)),
-    "query_refund": lambda side, channel: channel.query_refund(side.refund_request(side.pay_request(), 100)),
+    "query_refund": lambda side, channel: channel.query_refund(
+        side.refund_request(side.pay_request(), 100)
+    ),
 }
 
 
 @pytest.mark.parametrize("act", ACTS)
-async def test_an_unlisted_code_is_unknown_and_counted(stranger: tuple[DeskSide, Channel], act: str) -> None:
+async def test_an_unlisted_code_is_unknown_and_counted(
+    stranger: tuple[DeskSide, Channel], act: str
+) -> None:
     side, channel = stranger
     before = counted(side.name)
     outcome = await ACTS[act](side, channel)
@@ -98,4 +107,8 @@ async def test_an_unlisted_code_is_unknown_and_counted(stranger: tuple[DeskSide,
 def counted(channel: str) -> float:
     samples = [sample for metric in REGISTRY.collect() for sample in metric.samples]
     name = "tillgate_channel_unlisted_codes_total"
-    return sum(sample.value for sample in samples if sample.name == name and sample.labels["channel"] == channel)
+    return sum(
+        sample.value
+        for sample in samples
+        if sample.name == name and sample.labels["channel"] == channel
+    )

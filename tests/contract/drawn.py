@@ -1,4 +1,6 @@
-"""Openings and changes as the flow draws them, with the few fields a test cares about; and a look at tables the port does not show."""
+"""Openings and changes as the flow draws them, with the few fields a test cares about; and a look
+at tables the port does not show.
+"""
 
 from __future__ import annotations
 
@@ -35,11 +37,22 @@ def later(seconds: float) -> datetime:
 
 
 def occasion(source: str = "pay", at: datetime = NOW, *, proof_passed: bool = False) -> Occasion:
-    return Occasion(now=at, source=source, new_id=new_id, environment="TT", proof_passed=proof_passed, asked_after_end=True)
+    return Occasion(
+        now=at,
+        source=source,
+        new_id=new_id,
+        environment="TT",
+        proof_passed=proof_passed,
+        asked_after_end=True,
+    )
 
 
 def drawn_payment(
-    order_no: str = "A1", n: int = 1, merchant: str = MERCHANT, attempt: dict[str, Any] | None = None, **fields: Any
+    order_no: str = "A1",
+    n: int = 1,
+    merchant: str = MERCHANT,
+    attempt: dict[str, Any] | None = None,
+    **fields: Any,
 ) -> Payment:
     at = fields.get("created_at", NOW)
     own: dict[str, Any] = {
@@ -76,36 +89,71 @@ def drawn_payment(
     return Payment(**(given | fields))
 
 
-def opening_of(payment: Payment, key: str | None = None, fingerprint: bytes = b"{}", postings: tuple[Posting, ...] = ()) -> Opening:
-    claim = Claim(idempotency_key=key or f"k-{payment.id}", fingerprint=fingerprint, first_n=payment.attempts[0].trade_number)
-    return Opening(claim=claim, payment=payment, events=(payment_event(payment, was=None, at=payment.created_at),), postings=postings)
+def opening_of(
+    payment: Payment,
+    key: str | None = None,
+    fingerprint: bytes = b"{}",
+    postings: tuple[Posting, ...] = (),
+) -> Opening:
+    claim = Claim(
+        idempotency_key=key or f"k-{payment.id}",
+        fingerprint=fingerprint,
+        first_n=payment.attempts[0].trade_number,
+    )
+    return Opening(
+        claim=claim,
+        payment=payment,
+        events=(payment_event(payment, was=None, at=payment.created_at),),
+        postings=postings,
+    )
 
 
 def paid_payment(order_no: str = "A1", **fields: Any) -> Payment:
     """As a local tender opens: settled in its one write."""
-    money = {"status": "succeeded", "captured_amount": 1000, "received_amount": 1000, "due_at": None}
+    money = {
+        "status": "succeeded",
+        "captured_amount": 1000,
+        "received_amount": 1000,
+        "due_at": None,
+    }
     return drawn_payment(order_no, attempt=money, status="succeeded", paid_at=NOW, **fields)
 
 
-def after(payment: Payment, outcome: Outcome, source: str = "pay", at: datetime = NOW, *, proof_passed: bool = False) -> Change:
+def after(
+    payment: Payment,
+    outcome: Outcome,
+    source: str = "pay",
+    at: datetime = NOW,
+    *,
+    proof_passed: bool = False,
+) -> Change:
     """The change the domain makes of an outcome, with a next visit for whatever is still open."""
-    change = learned(payment, payment.current, outcome, occasion(source, at, proof_passed=proof_passed))
+    change = learned(
+        payment, payment.current, outcome, occasion(source, at, proof_passed=proof_passed)
+    )
     assert change is not None
     return watched(change, at)
 
 
 def watched(change: Change, at: datetime = NOW) -> Change:
-    attempts = tuple(replace(a, due_at=at + timedelta(seconds=3)) if a.live else a for a in change.payment.attempts)
+    attempts = tuple(
+        replace(a, due_at=at + timedelta(seconds=3)) if a.live else a
+        for a in change.payment.attempts
+    )
     return replace(change, payment=replace(change.payment, attempts=attempts))
 
 
 def bent(change: Change, **attempt_fields: Any) -> Change:
     """The same change with its last attempt bent: what a faulty program might write."""
     *others, last = change.payment.attempts
-    return replace(change, payment=replace(change.payment, attempts=(*others, replace(last, **attempt_fields))))
+    return replace(
+        change, payment=replace(change.payment, attempts=(*others, replace(last, **attempt_fields)))
+    )
 
 
-def refund_change(payment: Payment, refund_no: str, amount: int, key: str | None = None, at: datetime = NOW) -> Change:
+def refund_change(
+    payment: Payment, refund_no: str, amount: int, key: str | None = None, at: datetime = NOW
+) -> Change:
     refund = Refund(
         id=new_id("ref"),
         merchant_id=payment.merchant_id,
@@ -133,7 +181,9 @@ def asked_for(change: Change) -> Refund:
 
 
 YES = o.Succeeded(amount=1000, channel_trade_no="C1")
-NO = o.Declined(code=o.FailureCode.INSUFFICIENT_BALANCE, retry=o.Retry.OTHER_METHOD, failover_useful=False)
+NO = o.Declined(
+    code=o.FailureCode.INSUFFICIENT_BALANCE, retry=o.Retry.OTHER_METHOD, failover_useful=False
+)
 SILENT = o.Unknown(reason="timeout")
 
 
@@ -150,22 +200,39 @@ class Books:
     async def cases(self) -> list[tuple[str, str, str | None]]:
         """(kind, object, closed by)."""
         if isinstance(self.store, MemoryStore):
-            found = [(k.case.kind, k.object_id, k.closed[1] if k.closed else None) for k in self.store.cases]
+            found = [
+                (k.case.kind, k.object_id, k.closed[1] if k.closed else None)
+                for k in self.store.cases
+            ]
         else:
-            found = [tuple(row) for row in await self.store._fetch('SELECT kind, object_id, closed_by FROM "case"')]
+            found = [
+                tuple(row)
+                for row in await self.store._fetch('SELECT kind, object_id, closed_by FROM "case"')
+            ]
         return sorted(found, key=str)
 
     async def journal(self) -> list[tuple[str, str, int]]:
         if isinstance(self.store, MemoryStore):
-            return sorted((posting.posting_id, posting.account, posting.amount) for _, posting in self.store.journal)
-        return sorted(tuple(row) for row in await self.store._fetch("SELECT posting_id, account, amount FROM journal"))
+            return sorted(
+                (posting.posting_id, posting.account, posting.amount)
+                for _, posting in self.store.journal
+            )
+        return sorted(
+            tuple(row)
+            for row in await self.store._fetch("SELECT posting_id, account, amount FROM journal")
+        )
 
     async def log(self) -> list[tuple[str, int, str, bool, str]]:
         """Every event, public or not, in commit order."""
         if isinstance(self.store, MemoryStore):
             kept = (k.event for k in self.store.log)
             return [(e.object_id, e.version, e.type, e.public, e.data.decode()) for e in kept]
-        return [tuple(row) for row in await self.store._fetch("SELECT object_id, version, type, public, data FROM event ORDER BY xid, seq")]
+        return [
+            tuple(row)
+            for row in await self.store._fetch(
+                "SELECT object_id, version, type, public, data FROM event ORDER BY xid, seq"
+            )
+        ]
 
 
 async def refused(action: Any) -> str:
@@ -176,7 +243,9 @@ async def refused(action: Any) -> str:
         sqlstate = getattr(error, "sqlstate", None)
         if sqlstate is None:
             raise
-        constraint = getattr(error, "constraint_name", None) if str(sqlstate).startswith("23") else None
+        constraint = (
+            getattr(error, "constraint_name", None) if str(sqlstate).startswith("23") else None
+        )
         return f"{sqlstate} {constraint}" if constraint else str(sqlstate)
     return f"not refused: {result}"
 

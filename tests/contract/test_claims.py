@@ -1,4 +1,6 @@
-"""What claims promise: one holder at a time, let go by the holder only, and never more than a nuisance when they are gone."""
+"""What claims promise: one holder at a time, let go by the holder only, and never more than a
+nuisance when they are gone.
+"""
 
 import asyncio
 import itertools
@@ -64,7 +66,9 @@ async def side(request: pytest.FixtureRequest) -> AsyncIterator[Side]:
 
 
 async def first_use(claims: RedisClaims, clock: HandClock) -> None:
-    """A new connection may take longer than a claim may cost; that is not what these tests are about."""
+    """A new connection may take longer than a claim may cost;
+    that is not what these tests are about.
+    """
     async with asyncio.timeout(20):
         while await claims.state() != "up":
             clock.seconds += REDIS_REST_MS / 1000
@@ -130,7 +134,10 @@ async def test_no_claims_are_never_taken():
 
 
 class Door:
-    """In front of the real Redis: open, or silent (it reads and never answers). Counts what was read while silent."""
+    """In front of the real Redis: open, or silent (it reads and never answers).
+
+    Counts what was read while silent.
+    """
 
     def __init__(self, socket_path: str) -> None:
         self.socket_path, self.silent, self.heard = socket_path, False, 0
@@ -155,7 +162,9 @@ class Door:
             self._pipes.add(pipe)
             pipe.add_done_callback(self._pipes.discard)
 
-    async def _pipe(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, counted: bool) -> None:
+    async def _pipe(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, counted: bool
+    ) -> None:
         try:
             while chunk := await source.read(65_536):
                 if self.silent:

@@ -1,4 +1,6 @@
-"""What every store gives its sweepers: leases, shared by channel account, and visits brought forward."""
+"""What every store gives its sweepers:
+leases, shared by channel account, and visits brought forward.
+"""
 
 import asyncio
 import itertools
@@ -31,12 +33,17 @@ from tests.contract.drawn import (
 
 
 async def take(books: Books, at: float, limit: int = 10) -> list[DueAttempt]:
-    found = await books.store.take_due_attempts(Places(limit, limit), SWEEP_LEASE_MS, HEARTBEAT_LEASE_MS, later(at))
+    found = await books.store.take_due_attempts(
+        Places(limit, limit), SWEEP_LEASE_MS, HEARTBEAT_LEASE_MS, later(at)
+    )
     return sorted(found, key=lambda due: due.payment_id)
 
 
 def due(*payments) -> list[DueAttempt]:
-    return sorted((DueAttempt(p.merchant_id, p.id, p.current.out_trade_no, ACCOUNT) for p in payments), key=lambda each: each.payment_id)
+    return sorted(
+        (DueAttempt(p.merchant_id, p.id, p.current.out_trade_no, ACCOUNT) for p in payments),
+        key=lambda each: each.payment_id,
+    )
 
 
 SEND_BY_S = 2.0
@@ -50,7 +57,8 @@ CALL_S = CALL_TIMEOUT_MS / 1000
         (None, SEND_BY_S, True),  # no such worker
         (1.9, SEND_BY_S, False),  # its worker lives and may still be calling
         (SEND_BY_S + CALL_S - 0.1, SEND_BY_S + CALL_S, False),
-        (SEND_BY_S + CALL_S, SEND_BY_S + CALL_S + 0.001, True),  # no call can be running any more, however alive the worker is
+        # No call can be running any more, however alive the worker is.
+        (SEND_BY_S + CALL_S, SEND_BY_S + CALL_S + 0.001, True),
         (1.0, 1.0 + HEARTBEAT_LEASE_MS / 1000 - 0.001, False),
         (1.0, 1.0 + HEARTBEAT_LEASE_MS / 1000, True),  # silent for too long
     ],
@@ -85,7 +93,10 @@ async def test_only_what_is_due_and_undecided_is_taken(books):
 
 
 async def test_two_takers_share(books):
-    """Each visit is one taker's. Those that look at the same moment may leave something for the next look, never take it twice."""
+    """Each visit is one taker's.
+
+    Those that look at the same moment may leave something for the next look, never take it twice.
+    """
     payments = [await opened(books, order_no=f"O{n}") for n in range(9)]
     taken: list[DueAttempt] = []
     while len(taken) < len(payments):
@@ -97,12 +108,17 @@ async def test_two_takers_share(books):
 
 async def test_the_longest_due_come_first(books):
     payments = [await opened(books, order_no=f"O{n}", created_at=later(-n)) for n in range(3)]
-    assert [await take(books, 30, limit=1) for _ in range(3)] == [due(payments[2]), due(payments[1]), due(payments[0])]
+    assert [await take(books, 30, limit=1) for _ in range(3)] == [
+        due(payments[2]),
+        due(payments[1]),
+        due(payments[0]),
+    ]
 
 
 async def test_due_refunds_are_leased(books):
     payments = [await settled(books, order_no=f"O{n}") for n in range(2)]
-    made = [refund_change(p, f"r{n}", 10, at=later(20 * n)) for n, p in enumerate(payments)]  # due 10 s later
+    # Due 10 s later.
+    made = [refund_change(p, f"r{n}", 10, at=later(20 * n)) for n, p in enumerate(payments)]
     for change in made:
         await books.store.apply(change)
     wanted = [DueRefund(MERCHANT, payments[0].id, asked_for(made[0]).id, ACCOUNT)]
@@ -110,7 +126,9 @@ async def test_due_refunds_are_leased(books):
     assert await books.store.take_due_refunds(Places(10, 10), SWEEP_LEASE_MS, later(10)) == wanted
     assert await books.store.take_due_refunds(Places(10, 10), SWEEP_LEASE_MS, later(10)) == []
     leased = await books.store.refund(MERCHANT, asked_for(made[0]).id)
-    assert leased == replace(asked_for(made[0]), due_at=later(10) + timedelta(milliseconds=SWEEP_LEASE_MS))
+    assert leased == replace(
+        asked_for(made[0]), due_at=later(10) + timedelta(milliseconds=SWEEP_LEASE_MS)
+    )
     assert len(await books.store.take_due_refunds(Places(10, 10), SWEEP_LEASE_MS, later(60))) == 2
 
 
@@ -125,23 +143,43 @@ async def test_whoever_was_taken_over_is_stale(books):
 
 async def test_an_account_that_hangs_leaves_places_to_the_others(books):
     """Its own are the longest due, and many; one place of it is taken already."""
-    hanging = [await opened(books, order_no=f"A{n}", created_at=later(-60), attempt={"channel_account": "acct_a"}) for n in range(9)]
-    healthy = [await opened(books, order_no=f"B{n}", attempt={"channel_account": "acct_b"}) for n in range(2)]
-    found = await books.store.take_due_attempts(Places(8, 3, {"acct_a": 1}), SWEEP_LEASE_MS, HEARTBEAT_LEASE_MS, later(9))
+    hanging = [
+        await opened(
+            books, order_no=f"A{n}", created_at=later(-60), attempt={"channel_account": "acct_a"}
+        )
+        for n in range(9)
+    ]
+    healthy = [
+        await opened(books, order_no=f"B{n}", attempt={"channel_account": "acct_b"})
+        for n in range(2)
+    ]
+    found = await books.store.take_due_attempts(
+        Places(8, 3, {"acct_a": 1}), SWEEP_LEASE_MS, HEARTBEAT_LEASE_MS, later(9)
+    )
     taken_of = [due.account_id for due in found]
     assert sorted(taken_of) == ["acct_a", "acct_a", "acct_b", "acct_b"]
     assert {due.payment_id for due in found} <= {p.id for p in (*hanging, *healthy)}
-    again = await books.store.take_due_attempts(Places(8, 3, {"acct_a": 3}), SWEEP_LEASE_MS, HEARTBEAT_LEASE_MS, later(9))
+    again = await books.store.take_due_attempts(
+        Places(8, 3, {"acct_a": 3}), SWEEP_LEASE_MS, HEARTBEAT_LEASE_MS, later(9)
+    )
     assert list(again) == []
 
 
 async def test_by_its_own_clock_the_store_sees_what_is_due_now(books):
     """Nobody names a moment: a row of 2026 is as due as the store's clock says."""
     now = await books.store.beat(WORKER)
-    payment = await opened(books, created_at=now - timedelta(seconds=1), order_no="soon")  # send_by in a second
+    # send_by in a second.
+    payment = await opened(books, created_at=now - timedelta(seconds=1), order_no="soon")
     places = Places(10, 10)
-    assert list(await books.store.take_due_attempts(places, SWEEP_LEASE_MS, HEARTBEAT_LEASE_MS)) == []
-    late = await opened(books, created_at=now - timedelta(seconds=60), order_no="late", attempt={"worker_id": "wrk_dead"})
+    assert (
+        list(await books.store.take_due_attempts(places, SWEEP_LEASE_MS, HEARTBEAT_LEASE_MS)) == []
+    )
+    late = await opened(
+        books,
+        created_at=now - timedelta(seconds=60),
+        order_no="late",
+        attempt={"worker_id": "wrk_dead"},
+    )
     found = await books.store.take_due_attempts(places, SWEEP_LEASE_MS, HEARTBEAT_LEASE_MS)
     assert [due.payment_id for due in found] == [late.id] != [payment.id]
 
@@ -176,7 +214,11 @@ async def test_a_look_brings_the_next_visit_forward(books, status, visit_at, loo
 
 async def put(books: Books, payment, attempt) -> None:
     """The attempt as given."""
-    status, paid_at = ("succeeded", later(0)) if attempt.status == "succeeded" else ("in_doubt", None)
-    stands = replace(payment, version=payment.version + 1, status=status, paid_at=paid_at, attempts=(attempt,))
+    status, paid_at = (
+        ("succeeded", later(0)) if attempt.status == "succeeded" else ("in_doubt", None)
+    )
+    stands = replace(
+        payment, version=payment.version + 1, status=status, paid_at=paid_at, attempts=(attempt,)
+    )
     event = payment_event(stands, was=payment.status, at=later(0))
     assert await books.store.apply(Change(payment=stands, events=(event,))) == Applied()

@@ -1,4 +1,6 @@
-"""Several tenders of one order, and the override: what every store answers, and what it leaves behind when it refuses."""
+"""Several tenders of one order, and the override: what every store answers, and what it leaves
+behind when it refuses.
+"""
 
 import asyncio
 import random
@@ -10,7 +12,15 @@ from msgspec.structs import replace
 from gateway.domain import order as o
 from gateway.domain.learning import overridden
 from gateway.domain.payment import Payment
-from gateway.flow.ports import Applied, KeyTaken, NumberTaken, Opened, OrderSplit, Stale, TenderTaken
+from gateway.flow.ports import (
+    Applied,
+    KeyTaken,
+    NumberTaken,
+    Opened,
+    OrderSplit,
+    Stale,
+    TenderTaken,
+)
 from gateway.storage.memory import MemoryStore
 from tests.contract.drawn import (
     MERCHANT,
@@ -52,25 +62,41 @@ async def doubtful(books: Books, **fields: Any) -> Payment:
 
 
 def named(payment: Payment, by: Payment) -> o.Override:
-    change = watched(overridden(payment, by=by.id, words="ann: queue", occasion=occasion("supervisor")))
+    change = watched(
+        overridden(payment, by=by.id, words="ann: queue", occasion=occasion("supervisor"))
+    )
     return o.Override(change=change, supervisor_id="ann", reason="queue")
 
 
 async def risks(books: Books) -> list[tuple[str, str, int, str, str]]:
     """(let in, in doubt, its amount, supervisor, reason)."""
     if isinstance(books.store, MemoryStore):
-        found = [(by, v.change.payment.id, v.change.payment.amount, v.supervisor_id, v.reason) for _, by, v in books.store.overrides]
+        found = [
+            (by, v.change.payment.id, v.change.payment.amount, v.supervisor_id, v.reason)
+            for _, by, v in books.store.overrides
+        ]
         return sorted(found)
-    rows = await books.store._fetch("SELECT payment_id, named_id, amount, supervisor_id, reason FROM override ORDER BY payment_id")
+    rows = await books.store._fetch(
+        "SELECT payment_id, named_id, amount, supervisor_id, reason FROM override "
+        "ORDER BY payment_id"
+    )
     return [tuple(row) for row in rows]
 
 
 async def traces(books: Books) -> tuple[Any, ...]:
     """What a refusal must not leave."""
     if isinstance(books.store, MemoryStore):
-        orders = sorted((merchant, order_no, amount) for (merchant, order_no), amount in books.store.orders.items())
+        orders = sorted(
+            (merchant, order_no, amount)
+            for (merchant, order_no), amount in books.store.orders.items()
+        )
     else:
-        orders = [tuple(r) for r in await books.store._fetch('SELECT merchant_id, order_no, amount FROM "order" ORDER BY 1, 2')]
+        orders = [
+            tuple(r)
+            for r in await books.store._fetch(
+                'SELECT merchant_id, order_no, amount FROM "order" ORDER BY 1, 2'
+            )
+        ]
     return orders, await books.log(), await books.cases(), await books.journal(), await risks(books)
 
 
@@ -92,7 +118,9 @@ async def test_key_tender_and_number_lose_as_ever(books):
     first = await in_order(books)
     opening = opening_of(first)
     assert await books.store.open_in_order(opening, PLAIN) == Opened()  # our own first sending
-    assert await books.store.open_in_order(opening_of(drawn_payment("B2"), f"k-{first.id}"), PLAIN) == KeyTaken(first, b"{}")
+    assert await books.store.open_in_order(
+        opening_of(drawn_payment("B2"), f"k-{first.id}"), PLAIN
+    ) == KeyTaken(first, b"{}")
     assert await books.store.open_in_order(opening_of(drawn_payment()), PLAIN) == TenderTaken(first)
     assert await books.store.open(opening_of(drawn_payment())) == TenderTaken(first)
     assert await books.store.apply(after(first, NO)) == Applied()
@@ -106,7 +134,9 @@ async def test_the_amount_is_fixed_by_the_first_that_says_it(books):
     await in_order(books)
     await in_order(books, of(5000), tender_no=2)
     before = await traces(books)
-    assert await books.store.open_in_order(opening_of(drawn_payment(tender_no=3)), of(4999)) == o.OrderAmountFixed(5000)
+    assert await books.store.open_in_order(
+        opening_of(drawn_payment(tender_no=3)), of(4999)
+    ) == o.OrderAmountFixed(5000)
     assert await traces(books) == before
     await in_order(books, of(5000), tender_no=3)
     await in_order(books, tender_no=4)
@@ -117,7 +147,9 @@ async def test_live_and_paid_tenders_never_exceed_the_amount(books):
     paid = paid_payment(tender_no=2)
     assert await books.store.open_in_order(opening_of(paid), PLAIN) == Opened()
     before = await traces(books)
-    assert await books.store.open_in_order(opening_of(drawn_payment(tender_no=3)), PLAIN) == o.OrderOverpaid(2500, 2000)
+    assert await books.store.open_in_order(
+        opening_of(drawn_payment(tender_no=3)), PLAIN
+    ) == o.OrderOverpaid(2500, 2000)
     assert await traces(books) == before
     await books.store.apply(after(first, NO))
     await in_order(books, tender_no=3)
@@ -141,7 +173,12 @@ async def test_only_money_that_went_back_gives_room(books):
     moved = replace(asked.payment, version=asked.payment.version + 1, attempts=(given,))
     refund = replace(asked_for(asked), version=2, status="succeeded", due_at=None)
     events = (replace(asked.events[0], id="evt_r", version=moved.version),)
-    assert await books.store.apply(replace(asked, payment=moved, new_refund=None, refund=refund, events=events)) == Applied()
+    assert (
+        await books.store.apply(
+            replace(asked, payment=moved, new_refund=None, refund=refund, events=events)
+        )
+        == Applied()
+    )
     assert await books.store.open_in_order(rival, PLAIN) == Opened()
 
 
@@ -151,7 +188,9 @@ async def test_only_money_that_went_back_gives_room(books):
 async def test_no_other_tender_while_one_is_in_doubt(books):
     first = await doubtful(books)
     before = await traces(books)
-    assert await books.store.open_in_order(opening_of(drawn_payment(tender_no=2)), PLAIN) == o.OrderInDoubt(first)
+    assert await books.store.open_in_order(
+        opening_of(drawn_payment(tender_no=2)), PLAIN
+    ) == o.OrderInDoubt(first)
     assert await books.store.open_in_order(opening_of(drawn_payment()), PLAIN) == TenderTaken(first)
     assert await traces(books) == before
     assert await books.store.apply(after(first, YES, "query")) == Applied()
@@ -171,22 +210,34 @@ async def test_an_override_marks_the_payment_records_the_risk_and_opens(books):
     terms = o.OrderTerms(amount=1000, override=named(first, cash))
     assert await books.store.open_in_order(opening_of(cash), terms) == Opened()
     kept = await books.store.payment(MERCHANT, first.id)
-    assert (kept.status, kept.version, kept.overridden_at, kept.overridden_by) == ("in_doubt", first.version + 1, NOW, cash.id)
+    assert (kept.status, kept.version, kept.overridden_at, kept.overridden_by) == (
+        "in_doubt",
+        first.version + 1,
+        NOW,
+        cash.id,
+    )
     assert await risks(books) == [(cash.id, first.id, 1000, "ann", "queue")]
     assert await books.cases() == [("override", first.id, None)]
-    assert await books.store.open_in_order(opening_of(drawn_payment(tender_no=3)), PLAIN) == o.OrderOverpaid(1000, 1000)
+    assert await books.store.open_in_order(
+        opening_of(drawn_payment(tender_no=3)), PLAIN
+    ) == o.OrderOverpaid(1000, 1000)
     assert await books.store.open_in_order(opening_of(drawn_payment()), PLAIN) == TenderTaken(kept)
 
 
 async def test_a_later_yes_of_an_overridden_payment_goes_back(books):
     first = await doubtful(books)
     cash = paid_payment(tender_no=2)
-    assert await books.store.open_in_order(opening_of(cash), o.OrderTerms(override=named(first, cash))) == Opened()
+    assert (
+        await books.store.open_in_order(opening_of(cash), o.OrderTerms(override=named(first, cash)))
+        == Opened()
+    )
     kept = await books.store.payment(MERCHANT, first.id)
     late = after(kept, YES, "query")
     assert late.payment.status == "paid_late"
     assert await books.store.apply(late) == Applied()
-    assert [refund.origin for refund in await books.store.refunds_of(MERCHANT, first.id)] == ["late"]
+    assert [refund.origin for refund in await books.store.refunds_of(MERCHANT, first.id)] == [
+        "late"
+    ]
     assert await books.store.open_in_order(opening_of(drawn_payment(n=2)), PLAIN) == Opened()
 
 
@@ -207,7 +258,10 @@ async def test_an_override_of_a_payment_that_moved_is_stale(books):
     paid = after(first, YES, "query")
     assert await books.store.apply(paid) == Applied()
     before = await traces(books)
-    assert await books.store.open_in_order(opening_of(cash), o.OrderTerms(override=terms.override)) == Stale()
+    assert (
+        await books.store.open_in_order(opening_of(cash), o.OrderTerms(override=terms.override))
+        == Stale()
+    )
     assert await books.store.payment(MERCHANT, first.id) == paid.payment
     assert await books.store.payment(MERCHANT, cash.id) is None
     assert await traces(books) == before
@@ -218,7 +272,10 @@ async def test_an_opening_that_is_refused_takes_its_override_along(books):
     bad = paid_payment(tender_no=2, amount=0)
     before = await traces(books)
     terms = o.OrderTerms(override=named(first, bad))
-    assert await refused(books.store.open_in_order(opening_of(bad), terms)) == "23514 payment_amount_check"
+    assert (
+        await refused(books.store.open_in_order(opening_of(bad), terms))
+        == "23514 payment_amount_check"
+    )
     assert await traces(books) == before
     assert await books.store.payment(MERCHANT, first.id) == first
 
@@ -235,11 +292,18 @@ async def test_an_opening_that_is_refused_takes_its_override_along(books):
     ],
 )
 async def test_no_program_gets_round_an_override(books, status: str, bend: dict[str, Any]):
-    """The schema's own word: overridden never succeeds, and nobody takes it back; `paid_late` from `in_doubt` is its alone."""
+    """The schema's own word: overridden never succeeds, and nobody takes it back; `paid_late` from
+    `in_doubt` is its alone.
+    """
     first = await doubtful(books)
     cash = paid_payment(tender_no=2)
     if status != "paid_late":
-        assert await books.store.open_in_order(opening_of(cash), o.OrderTerms(override=named(first, cash))) == Opened()
+        assert (
+            await books.store.open_in_order(
+                opening_of(cash), o.OrderTerms(override=named(first, cash))
+            )
+            == Opened()
+        )
     kept = await books.store.payment(MERCHANT, first.id)
     fields = {"status": status, "paid_at": NOW, "version": kept.version + 1, **bend}
     change = replace(after(kept, SILENT, "query"), payment=replace(kept, **fields))
@@ -248,7 +312,12 @@ async def test_no_program_gets_round_an_override(books, status: str, bend: dict[
 
 async def test_only_an_overridden_payments_attempt_captures_late_while_it_lives(books):
     first = await doubtful(books)
-    money = {"status": "captured_late", "captured_amount": 1000, "received_amount": 1000, "due_at": None}
+    money = {
+        "status": "captured_late",
+        "captured_amount": 1000,
+        "received_amount": 1000,
+        "due_at": None,
+    }
     assert await refused(books.store.apply(bent(after(first, SILENT, "query"), **money))) == "TG003"
 
 
@@ -258,7 +327,14 @@ async def test_only_doubt_is_overridden(books, status: str):
     assert await books.store.open(opening_of(payment)) == Opened()
     marked = replace(payment, version=2, overridden_at=NOW, overridden_by="pay_x")
     change = replace(watched(replace(after(drawn_payment("Z"), SILENT), payment=marked)), events=())
-    assert await refused(books.store.apply(replace(change, events=(replace(opening_of(marked).events[0], id="evt_o"),)))) == "TG003"
+    assert (
+        await refused(
+            books.store.apply(
+                replace(change, events=(replace(opening_of(marked).events[0], id="evt_o"),))
+            )
+        )
+        == "TG003"
+    )
 
 
 # --- at the same moment
@@ -266,15 +342,22 @@ async def test_only_doubt_is_overridden(books, status: str):
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_tenders_that_race_never_exceed_the_amount(books, seed: int):
-    """Some tills say the amount, some do not; some are plain first tenders that go the fast way until they hear that the order is split."""
+    """Some tills say the amount, some do not; some are plain first tenders that go the fast way
+    until they hear that the order is split.
+    """
     chance = random.Random(seed)
 
     async def till(tender_no: int, terms: o.OrderTerms) -> tuple[Payment, Any]:
         await asyncio.sleep(chance.random() / 500)
         answer: Any = NumberTaken(0)
-        while isinstance(answer, NumberTaken):  # the rival committed between the two looks at it: the next number meets its claim
+        # The rival committed between the two looks at it: the next number meets its claim.
+        while isinstance(answer, NumberTaken):
             payment = paid_payment(tender_no=tender_no, n=answer.highest_n + 1)
-            answer = await books.store.open(opening_of(payment)) if (tender_no, terms) == (1, PLAIN) else OrderSplit()
+            answer = (
+                await books.store.open(opening_of(payment))
+                if (tender_no, terms) == (1, PLAIN)
+                else OrderSplit()
+            )
             if isinstance(answer, OrderSplit):
                 answer = await books.store.open_in_order(opening_of(payment), terms)
         return payment, answer
@@ -283,17 +366,28 @@ async def test_tenders_that_race_never_exceed_the_amount(books, seed: int):
     chance.shuffle(tills)
     answers = await asyncio.gather(*tills)
     opened = [payment for payment, answer in answers if answer == Opened()]
-    assert len({payment.tender_no for payment in opened}) == len(opened) == 2, f"seed {seed}: {answers}"
-    odd = [answer for _, answer in answers if not isinstance(answer, Opened | o.OrderOverpaid | TenderTaken)]
+    assert len({payment.tender_no for payment in opened}) == len(opened) == 2, (
+        f"seed {seed}: {answers}"
+    )
+    odd = [
+        answer
+        for _, answer in answers
+        if not isinstance(answer, Opened | o.OrderOverpaid | TenderTaken)
+    ]
     assert not odd, f"seed {seed}: {odd}"
 
 
 async def test_a_fast_first_tender_and_a_slow_second_one_see_each_other(books):
-    """Whoever comes second hears of the other, however they fall: the sum stays under the amount in every order of events."""
+    """Whoever comes second hears of the other, however they fall: the sum stays under the amount in
+    every order of events.
+    """
     for number in range(40):
         order = f"R{number}"
         first, second = paid_payment(order), paid_payment(order, tender_no=2)
-        fast, slow = await asyncio.gather(books.store.open(opening_of(first)), books.store.open_in_order(opening_of(second), of(1500)))
+        fast, slow = await asyncio.gather(
+            books.store.open(opening_of(first)),
+            books.store.open_in_order(opening_of(second), of(1500)),
+        )
         if isinstance(fast, OrderSplit):
             fast = await books.store.open_in_order(opening_of(first), PLAIN)
         assert [fast, slow].count(Opened()) == 1, (number, fast, slow)
@@ -306,8 +400,11 @@ async def test_an_override_and_the_yes_it_races_have_one_outcome(books):
         cash = paid_payment(f"R{number}", tender_no=2)
         yes = after(first, YES, "query")
         applied, opened = await asyncio.gather(
-            books.store.apply(yes), books.store.open_in_order(opening_of(cash), o.OrderTerms(override=named(first, cash)))
+            books.store.apply(yes),
+            books.store.open_in_order(opening_of(cash), o.OrderTerms(override=named(first, cash))),
         )
         assert (applied, opened) in ((Applied(), Stale()), (Stale(), Opened())), number
         kept = await books.store.payment(MERCHANT, first.id)
-        assert (kept.status, kept.overridden_by) == (("succeeded", None) if opened == Stale() else ("in_doubt", cash.id))
+        assert (kept.status, kept.overridden_by) == (
+            ("succeeded", None) if opened == Stale() else ("in_doubt", cash.id)
+        )

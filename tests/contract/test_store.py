@@ -1,4 +1,6 @@
-"""What every store keeps, whatever the program above believes: write 1, write 2, and the rules of the schema."""
+"""What every store keeps, whatever the program above believes:
+write 1, write 2, and the rules of the schema.
+"""
 
 import asyncio
 
@@ -8,7 +10,15 @@ from msgspec.structs import replace
 from gateway.domain import outcomes as o
 from gateway.domain.change import Posting, payment_event
 from gateway.domain.learning import cancel_requested, cancel_sent, late_refund, taken
-from gateway.flow.ports import Applied, KeyTaken, NumberTaken, Opened, RefundTaken, Stale, TenderTaken
+from gateway.flow.ports import (
+    Applied,
+    KeyTaken,
+    NumberTaken,
+    Opened,
+    RefundTaken,
+    Stale,
+    TenderTaken,
+)
 from tests.contract.drawn import (
     EVIDENCE,
     MERCHANT,
@@ -36,12 +46,18 @@ from tests.contract.drawn import (
 
 
 async def test_open_is_read_back_whole(books):
-    payment = drawn_payment(metadata={"桌": "8"}, description="汤面", operator_id="op", expires_at=later(60))
+    payment = drawn_payment(
+        metadata={"桌": "8"}, description="汤面", operator_id="op", expires_at=later(60)
+    )
     opening = opening_of(payment, "key-1", b'{"amount":1000}')
     assert await books.store.open(opening) == Opened()
     assert await books.store.payment(MERCHANT, payment.id) == payment
-    assert await books.store.payment_by_key(MERCHANT, "key-1") == KeyTaken(payment, b'{"amount":1000}')
-    assert await books.log() == [(payment.id, 1, "payment.processing", False, opening.events[0].data.decode())]
+    assert await books.store.payment_by_key(MERCHANT, "key-1") == KeyTaken(
+        payment, b'{"amount":1000}'
+    )
+    assert await books.log() == [
+        (payment.id, 1, "payment.processing", False, opening.events[0].data.decode())
+    ]
 
 
 async def test_same_key_is_bound_to_the_first(books):
@@ -53,7 +69,9 @@ async def test_same_key_is_bound_to_the_first(books):
 
 async def test_key_is_looked_at_before_the_tender(books):
     first = await opened(books)
-    assert await books.store.open(opening_of(drawn_payment(), f"k-{first.id}")) == KeyTaken(first, b"{}")
+    assert await books.store.open(opening_of(drawn_payment(), f"k-{first.id}")) == KeyTaken(
+        first, b"{}"
+    )
 
 
 async def test_tender_is_held_while_live_and_when_paid(books):
@@ -133,7 +151,9 @@ async def test_opening_sent_again_after_a_lost_reply_is_still_opened(books):
 async def test_nonsense_is_not_opened(books, fields, refusal):
     payment = drawn_payment(**fields)
     neighbour = opening_of(drawn_payment("B2"))
-    found, beside = await asyncio.gather(refused(books.store.open(opening_of(payment))), books.store.open(neighbour))
+    found, beside = await asyncio.gather(
+        refused(books.store.open(opening_of(payment))), books.store.open(neighbour)
+    )
     assert (found, beside) == (refusal, Opened())
     assert await books.store.payment(MERCHANT, payment.id) is None
     assert await books.store.payment_by_key(MERCHANT, f"k-{payment.id}") is None
@@ -160,11 +180,15 @@ async def test_channel_order_number_is_taken_once(books):
 )
 async def test_a_posting_sums_to_zero(books, lines, refusal):
     payment = paid_payment()
-    postings = tuple(Posting(posting_id=payment.id, account=account, amount=amount) for account, amount in lines)
+    postings = tuple(
+        Posting(posting_id=payment.id, account=account, amount=amount) for account, amount in lines
+    )
     opening = opening_of(payment, postings=postings)
     if refusal is None:
         assert await books.store.open(opening) == Opened()
-        assert await books.journal() == sorted((payment.id, account, amount) for account, amount in lines)
+        assert await books.journal() == sorted(
+            (payment.id, account, amount) for account, amount in lines
+        )
     else:
         assert await refused(books.store.open(opening)) == refusal
         assert await books.journal() == []
@@ -180,7 +204,10 @@ async def test_apply_compares_the_version(books):
     assert await books.store.apply(yes) == Applied()
     assert await books.store.apply(silent) == Stale()
     assert await books.store.payment(MERCHANT, payment.id) == yes.payment
-    assert [row[1:4] for row in await books.log()] == [(1, "payment.processing", False), (2, "payment.succeeded", True)]
+    assert [row[1:4] for row in await books.log()] == [
+        (1, "payment.processing", False),
+        (2, "payment.succeeded", True),
+    ]
 
 
 async def test_apply_of_nobody_is_stale(books):
@@ -200,13 +227,20 @@ async def test_one_of_many_concurrent_changes_wins(books):
     changes = [after(payment, o.Unknown(reason=f"r{n}"), at=later(n)) for n in range(8)]
     results = await asyncio.gather(*(books.store.apply(change) for change in changes))
     assert sorted(type(result).__name__ for result in results) == ["Applied"] + ["Stale"] * 7
-    assert await books.store.payment(MERCHANT, payment.id) == changes[results.index(Applied())].payment
+    assert (
+        await books.store.payment(MERCHANT, payment.id) == changes[results.index(Applied())].payment
+    )
 
 
 async def test_every_moving_field_is_read_back(books):
     payment = await opened(books)
     for change in (
-        lambda p: after(p, o.PayerActionNeeded(qr_code="qr", channel_code="WAIT", channel_trade_no="C9", evidence="词")),
+        lambda p: after(
+            p,
+            o.PayerActionNeeded(
+                qr_code="qr", channel_code="WAIT", channel_trade_no="C9", evidence="词"
+            ),
+        ),
         lambda p: watched(cancel_requested(p, occasion("till", later(1)))),
         lambda p: watched(taken(p, p.current, occasion("sweeper", later(2)))),
         lambda p: watched(cancel_sent(p, p.current, occasion("sweeper", later(3)))),
@@ -233,7 +267,10 @@ async def test_every_moving_field_is_read_back(books):
 
 async def test_a_no_needs_evidence(books):
     payment = await opened(books)
-    assert await refused(books.store.apply(bent(after(payment, NO), evidence=()))) == "23514 a_no_needs_evidence"
+    assert (
+        await refused(books.store.apply(bent(after(payment, NO), evidence=())))
+        == "23514 a_no_needs_evidence"
+    )
     assert await books.store.payment(MERCHANT, payment.id) == payment
     assert len(await books.log()) == 1
 
@@ -243,7 +280,10 @@ async def test_a_no_needs_evidence(books):
     [
         ({"status": "returned", "captured_amount": 1000}, "TG003"),
         ({"status": "captured_late", "captured_amount": 1000}, "TG003"),
-        ({"status": "declined", "reserved_amount": 1, "evidence": (EVIDENCE,)}, "23514 refunds_within_capture"),
+        (
+            {"status": "declined", "reserved_amount": 1, "evidence": (EVIDENCE,)},
+            "23514 refunds_within_capture",
+        ),
         ({"reserved_amount": -1}, "23514"),
         ({"due_at": None}, "23514 live_is_watched"),
         ({"status": "succeeded"}, "23514 money_is_known"),
@@ -252,7 +292,9 @@ async def test_a_no_needs_evidence(books):
 async def test_a_bent_attempt_is_refused_and_its_neighbours_are_not(books, bend, refusal):
     payment, others = await opened(books), [await opened(books, order_no=f"N{n}") for n in range(4)]
     bad = bent(after(payment, SILENT), **bend)
-    found, *beside = await asyncio.gather(refused(books.store.apply(bad)), *(books.store.apply(after(other, YES)) for other in others))
+    found, *beside = await asyncio.gather(
+        refused(books.store.apply(bad)), *(books.store.apply(after(other, YES)) for other in others)
+    )
     assert found.startswith(refusal)
     assert beside == [Applied()] * 4
     assert await books.store.payment(MERCHANT, payment.id) == payment
@@ -264,7 +306,9 @@ async def test_an_illegal_move_of_the_payment_is_refused(books):
     await books.store.apply(no)
     back = replace(no.payment, version=3, status="processing")
     backwards = replace(no, payment=back, events=(payment_event(back, was="failed", at=later(9)),))
-    found, beside = await asyncio.gather(refused(books.store.apply(backwards)), books.store.apply(after(other, YES)))
+    found, beside = await asyncio.gather(
+        refused(books.store.apply(backwards)), books.store.apply(after(other, YES))
+    )
     assert (found, beside) == ("TG003", Applied())
     assert await books.store.payment(MERCHANT, payment.id) == no.payment
     assert len(await books.log()) == 4
@@ -286,7 +330,9 @@ async def test_refund_is_reserved_and_read_back(books):
 
 
 @pytest.mark.parametrize(("refund_no", "key"), [("r1", "another"), ("r2", "rk-r1")])
-async def test_refund_number_and_key_are_taken_once_and_nothing_is_applied_by_half(books, refund_no, key):
+async def test_refund_number_and_key_are_taken_once_and_nothing_is_applied_by_half(
+    books, refund_no, key
+):
     first, second = await settled(books), await settled(books, order_no="B2")
     await books.store.apply(refund_change(first, "r1", 400))
     log = await books.log()
@@ -298,13 +344,18 @@ async def test_refund_number_and_key_are_taken_once_and_nothing_is_applied_by_ha
 
 async def test_one_of_two_payments_wins_a_refund_number(books):
     payments = [await settled(books, order_no=f"O{n}") for n in range(6)]
-    results = await asyncio.gather(*(books.store.apply(refund_change(p, "same", 100, f"key-{p.id}")) for p in payments))
+    results = await asyncio.gather(
+        *(books.store.apply(refund_change(p, "same", 100, f"key-{p.id}")) for p in payments)
+    )
     assert sorted(type(result).__name__ for result in results) == ["Applied"] + ["RefundTaken"] * 5
 
 
 async def test_refunds_stay_within_the_capture(books):
     payment = await settled(books)
-    assert await refused(books.store.apply(refund_change(payment, "r1", 1001))) == "23514 refunds_within_capture"
+    assert (
+        await refused(books.store.apply(refund_change(payment, "r1", 1001)))
+        == "23514 refunds_within_capture"
+    )
     assert await books.store.refund_by_number(MERCHANT, refund_no="r1") is None
     assert await books.store.payment(MERCHANT, payment.id) == payment
 
@@ -356,7 +407,9 @@ async def test_late_refund_comes_with_the_very_change(books):
     await books.store.apply(no)
     late = after(no.payment, YES, "query", later(5))
     assert await books.store.apply(late) == Applied()
-    refund = await books.store.refund_by_number(MERCHANT, refund_no=f"late.{payment.current.out_trade_no}")
+    refund = await books.store.refund_by_number(
+        MERCHANT, refund_no=f"late.{payment.current.out_trade_no}"
+    )
     assert (refund, refund.origin) == (late.new_refund, "late")
     again = late_refund(late.payment, late.payment.attempts[0], "late", occasion())
     twice = replace(after_cancel_request(late.payment), new_refund=again)
@@ -367,11 +420,16 @@ async def test_late_refund_comes_with_the_very_change(books):
 async def test_a_case_of_a_change_is_open_once(books):
     payment = await opened(books)
     for at in (1, 2):
-        change = after(payment, o.Mismatch(field="amount", expected="1000", got="1"), "callback", later(at))
+        change = after(
+            payment, o.Mismatch(field="amount", expected="1000", got="1"), "callback", later(at)
+        )
         assert await books.store.apply(change) == Applied()
         payment = change.payment
     await books.store.apply(replace(after(payment, SILENT, "query", later(3)), case=case("other")))
-    assert await books.cases() == [("mismatch_amount", payment.id, None), ("other", payment.id, None)]
+    assert await books.cases() == [
+        ("mismatch_amount", payment.id, None),
+        ("other", payment.id, None),
+    ]
     assert payment.frozen_at == later(1)
 
 

@@ -12,7 +12,21 @@ from gateway.domain.identifiers import out_trade_no
 from gateway.domain.learning import Outcome, learned
 from gateway.domain.payment import Attempt, Payment
 from gateway.flow.ports import Applied, NumberTaken, Opened, Stale, StoreRefused
-from tests.contract.drawn import MERCHANT, NO, SILENT, YES, Books, after, bent, drawn_payment, later, new_id, occasion, opening_of, refused
+from tests.contract.drawn import (
+    MERCHANT,
+    NO,
+    SILENT,
+    YES,
+    Books,
+    after,
+    bent,
+    drawn_payment,
+    later,
+    new_id,
+    occasion,
+    opening_of,
+    refused,
+)
 
 NOT_SENT = o.NotSent(reason="refused")
 
@@ -25,7 +39,9 @@ def following(payment: Payment, **fields: Any) -> Attempt:
         id=new_id("att"),
         number=last.number + 1,
         trade_number=n,
-        out_trade_no=out_trade_no("TT", payment.merchant_id, payment.order_no, payment.tender_no, n),
+        out_trade_no=out_trade_no(
+            "TT", payment.merchant_id, payment.order_no, payment.tender_no, n
+        ),
         channel_account="acct_2",
         why="the next",
         sent_at=later(1),
@@ -55,7 +71,10 @@ async def test_the_next_attempt_is_read_back_whole(books):
     change = moved_on(payment)
     assert await books.store.apply(change) == Applied()
     assert await books.store.payment(MERCHANT, payment.id) == change.payment
-    assert [(a.number, a.status, a.channel_account) for a in change.payment.attempts] == [(1, "not_sent", "acct_1"), (2, "sent", "acct_2")]
+    assert [(a.number, a.status, a.channel_account) for a in change.payment.attempts] == [
+        (1, "not_sent", "acct_1"),
+        (2, "sent", "acct_2"),
+    ]
     found = await books.store.payment_by_trade("acct_2", change.payment.current.out_trade_no)
     assert found == change.payment
 
@@ -75,7 +94,11 @@ async def test_the_second_attempt_settles_and_its_money_is_the_payments(books):
     paid = after(moved.payment, YES)
     assert await books.store.apply(paid) == Applied()
     stored = await books.store.payment(MERCHANT, payment.id)
-    assert (stored.status, stored.settling.channel_account, stored.settling.captured_amount) == ("succeeded", "acct_2", 1000)
+    assert (stored.status, stored.settling.channel_account, stored.settling.captured_amount) == (
+        "succeeded",
+        "acct_2",
+        1000,
+    )
 
 
 async def test_numbers_go_on_after_all_attempts_of_the_tender(books):
@@ -102,25 +125,41 @@ async def test_no_attempt_beside_one_that_may_have_charged(books, status: str):
     change = moved_on(payment)
     money = {"captured_amount": 1000, "received_amount": 1000} if status == "succeeded" else {}
     first = replace(payment.attempts[0], status=status, due_at=later(9), **money)
-    forged = replace(change, payment=replace(change.payment, attempts=(first, change.payment.attempts[1])))
+    forged = replace(
+        change, payment=replace(change.payment, attempts=(first, change.payment.attempts[1]))
+    )
     assert await refused(books.store.apply(forged)) in ("TG005", "23505 attempt_live")
     stored = await books.store.payment(MERCHANT, payment.id)
     assert stored == payment
 
 
 @pytest.mark.parametrize(
-    ("status", "proof"), [("not_sent", "P1"), ("declined", None), ("declined", "P0"), ("reversed", "P1"), ("reversed", "")]
+    ("status", "proof"),
+    [
+        ("not_sent", "P1"),
+        ("declined", None),
+        ("declined", "P0"),
+        ("reversed", "P1"),
+        ("reversed", ""),
+    ],
 )
 async def test_uncharged_needs_a_proof_of_its_kind(books, status: str, proof: str | None):
     payment = await opened(books)
     change = moved_on(payment)
     ended = change.payment.attempts[0]
-    forged_end = replace(ended, status=status, evidence=tuple(replace(item, proof=proof) for item in ended.evidence))
-    forged = replace(change, payment=replace(change.payment, attempts=(forged_end, change.payment.attempts[1])))
+    forged_end = replace(
+        ended, status=status, evidence=tuple(replace(item, proof=proof) for item in ended.evidence)
+    )
+    forged = replace(
+        change, payment=replace(change.payment, attempts=(forged_end, change.payment.attempts[1]))
+    )
     assert await refused(books.store.apply(forged)) == "23514 a_no_needs_proof"
 
 
-@pytest.mark.parametrize(("status", "rule"), [("not_sent", ("23514", "a_no_needs_evidence")), ("returned", ("TG003", None))])
+@pytest.mark.parametrize(
+    ("status", "rule"),
+    [("not_sent", ("23514", "a_no_needs_evidence")), ("returned", ("TG003", None))],
+)
 async def test_what_the_rules_refuse_is_named(books, status: str, rule: tuple[str, str | None]):
     """By a CHECK, and by a trigger: the flow knows a defect of ours from a store that is away."""
     payment = await opened(books)
@@ -154,15 +193,25 @@ async def test_a_late_yes_of_the_first_is_surplus_beside_the_second(books):
 
 
 async def test_a_forged_change_fails_alone_among_many(books):
-    """Written together, closed and opened each by its own record, in one statement: the refusal of one is nobody else's."""
+    """Written together, closed and opened each by its own record, in one statement: the refusal of
+    one is nobody else's.
+    """
     payments = [await opened(books, f"O{n}") for n in range(24)]
     changes = [moved_on(payment) for payment in payments]
     sound = changes[11].payment
     changes[11] = replace(
         changes[11],
-        payment=replace(sound, attempts=(replace(payments[11].attempts[0], status="pending", due_at=later(9)), sound.attempts[1])),
+        payment=replace(
+            sound,
+            attempts=(
+                replace(payments[11].attempts[0], status="pending", due_at=later(9)),
+                sound.attempts[1],
+            ),
+        ),
     )
-    answers = await asyncio.gather(*(books.store.apply(change) for change in changes), return_exceptions=True)
+    answers = await asyncio.gather(
+        *(books.store.apply(change) for change in changes), return_exceptions=True
+    )
     assert [n for n, answer in enumerate(answers) if answer != Applied()] == [11]
     kept = [await books.store.payment(MERCHANT, payment.id) for payment in payments]
     assert [len(payment.attempts) for payment in kept] == [1 if n == 11 else 2 for n in range(24)]
@@ -170,10 +219,14 @@ async def test_a_forged_change_fails_alone_among_many(books):
 
 
 async def test_a_change_that_opens_an_attempt_is_known_again(books):
-    """The reply was lost and it is sent once more, after somebody else has moved the payment on: it stands, and is its sender's."""
+    """The reply was lost and it is sent once more, after somebody else has moved the payment on: it
+    stands, and is its sender's.
+    """
     payment = await opened(books)
     change = moved_on(payment)
     assert await books.store.apply(change) == Applied()
     assert await books.store.apply(after(change.payment, SILENT)) == Applied()
     assert await books.store.apply(change) == Applied()
-    assert await books.store.apply(moved_on(payment)) == Stale(), "another one drawn for the same end is not"
+    assert await books.store.apply(moved_on(payment)) == Stale(), (
+        "another one drawn for the same end is not"
+    )

@@ -21,7 +21,19 @@ from gateway.domain.states import IllegalTransition
 from gateway.flow.ports import PaymentFilter, Places, RefundFilter, StoredCallback
 from gateway.storage.memory import MemoryStore
 from gateway.storage.postgres import PostgresStore
-from tests.contract.drawn import Books, bent, case, drawn_payment, later, new_id, occasion, opening_of, paid_payment, refund_change, watched
+from tests.contract.drawn import (
+    Books,
+    bent,
+    case,
+    drawn_payment,
+    later,
+    new_id,
+    occasion,
+    opening_of,
+    paid_payment,
+    refund_change,
+    watched,
+)
 from tests.servers import DatabaseServer
 
 SEEDS = int(os.environ.get("TILLGATE_CONTRACT_SEEDS", "12"))
@@ -53,7 +65,13 @@ REFUND_OUTCOMES = (
     o.RefundDeclined(code="no", needs_action=False),
     o.RefundDeclined(code="balance", needs_action=True),
 )
-BENDS = ({"status": "returned"}, {"reserved_amount": 9999}, {"status": "declined", "evidence": ()}, {"captured_amount": -1}, {"epoch": 9})
+BENDS = (
+    {"status": "returned"},
+    {"reserved_amount": 9999},
+    {"status": "declined", "evidence": ()},
+    {"captured_amount": -1},
+    {"epoch": 9},
+)
 
 
 class Program:
@@ -62,11 +80,22 @@ class Program:
     def __init__(self, seed: int, left: MemoryStore, right: PostgresStore) -> None:
         self.chance = random.Random(seed)
         self.left, self.right = left, right
-        self.cursors: dict[str, tuple[str | None, str | None]] = dict.fromkeys(MERCHANTS, (None, None))
+        self.cursors: dict[str, tuple[str | None, str | None]] = dict.fromkeys(
+            MERCHANTS, (None, None)
+        )
         self.made = 0
 
     async def run(self) -> None:
-        steps = (self.open, self.open, self.change, self.change, self.change, self.change, self.refund, self.refund_moves)
+        steps = (
+            self.open,
+            self.open,
+            self.change,
+            self.change,
+            self.change,
+            self.change,
+            self.refund,
+            self.refund_moves,
+        )
         rare = (self.stale, self.bent, self.due, self.feed, self.lists, self.callback, self.cases)
         for step in range(STEPS):
             await self.chance.choice(steps if self.chance.random() < 0.7 else rare)()
@@ -75,7 +104,9 @@ class Program:
 
     async def both(self, name, *arguments, **options):
         """The answer of both stores, which must be one."""
-        answers = [await answer_of(store, name, *arguments, **options) for store in (self.left, self.right)]
+        answers = [
+            await answer_of(store, name, *arguments, **options) for store in (self.left, self.right)
+        ]
         assert answers[0] == answers[1], f"{name}{arguments}"
         return answers[0]
 
@@ -97,7 +128,10 @@ class Program:
         payment = build(f"O{pick(range(4))}", n=n, **fields)
         line = pick((1000, 1000, 999, 0))
         lines = (("drawer", 1000), ("takings", -line)) if build is paid_payment else ()
-        postings = tuple(Posting(posting_id=payment.id, account=account, amount=amount) for account, amount in lines)
+        postings = tuple(
+            Posting(posting_id=payment.id, account=account, amount=amount)
+            for account, amount in lines
+        )
         opening = opening_of(payment, f"key{pick(range(12))}", pick((b"{}", b"1")), postings)
         if self.chance.random() < 0.6:
             await self.both("open", opening)
@@ -105,16 +139,27 @@ class Program:
             await self.both("open_in_order", opening, await self.terms(payment))
 
     async def terms(self, payment: Payment) -> OrderTerms:
-        """Often of another order or of a payment that is not in doubt: what the flow would never ask, the stores answer alike."""
+        """Often of another order or of a payment that is not in doubt: what the flow would never
+        ask, the stores answer alike.
+        """
         amount = self.chance.choice((None, None, 2500, 2600))
         named = await self.any_payment()
         if named is None or named.merchant_id != payment.merchant_id or self.chance.random() < 0.5:
             return OrderTerms(amount=amount)
         try:
-            change = watched(overridden(named, by=payment.id, words="ann: queue", occasion=occasion("supervisor", later(self.made))))
+            change = watched(
+                overridden(
+                    named,
+                    by=payment.id,
+                    words="ann: queue",
+                    occasion=occasion("supervisor", later(self.made)),
+                )
+            )
         except IllegalTransition:
             return OrderTerms(amount=amount)
-        return OrderTerms(amount=amount, override=Override(change=change, supervisor_id="ann", reason="queue"))
+        return OrderTerms(
+            amount=amount, override=Override(change=change, supervisor_id="ann", reason="queue")
+        )
 
     async def drawn_change(self):
         payment = await self.any_payment()
@@ -126,11 +171,20 @@ class Program:
             if roll < 0.1:
                 return watched(cancel_requested(payment, occasion("till", at)), at)
             if roll < 0.2:
-                return watched(taken(payment, payment.current, occasion("sweeper", at)), at) if payment.current.live else None
+                return (
+                    watched(taken(payment, payment.current, occasion("sweeper", at)), at)
+                    if payment.current.live
+                    else None
+                )
             if roll < 0.35:
                 return watched(cancel_sent(payment, payment.current, occasion("sweeper", at)), at)
             outcome, source = self.chance.choice(OUTCOMES)
-            change = learned(payment, payment.current, outcome, occasion(source, at, proof_passed=self.chance.random() < 0.5))
+            change = learned(
+                payment,
+                payment.current,
+                outcome,
+                occasion(source, at, proof_passed=self.chance.random() < 0.5),
+            )
         except IllegalTransition:
             return None
         return watched(change, at) if change else None
@@ -144,7 +198,12 @@ class Program:
         change = await self.drawn_change()
         if change is not None:
             shift = self.chance.choice((-1, 1, 2))
-            await self.both("apply", replace(change, payment=replace(change.payment, version=change.payment.version + shift)))
+            await self.both(
+                "apply",
+                replace(
+                    change, payment=replace(change.payment, version=change.payment.version + shift)
+                ),
+            )
 
     async def bent(self) -> None:
         change = await self.drawn_change()
@@ -156,7 +215,16 @@ class Program:
         if payment is not None:
             number = self.chance.randrange(10)
             key = f"rk{self.chance.randrange(10)}"
-            await self.both("apply", refund_change(payment, f"r{number}", self.chance.choice((100, 400, 1200)), key, later(self.made)))
+            await self.both(
+                "apply",
+                refund_change(
+                    payment,
+                    f"r{number}",
+                    self.chance.choice((100, 400, 1200)),
+                    key,
+                    later(self.made),
+                ),
+            )
 
     async def refund_moves(self) -> None:
         if not self.left.refund_rows:
@@ -170,7 +238,11 @@ class Program:
         except IllegalTransition:
             return
         if change is not None and change.refund is not None:
-            visit = later(self.chance.randrange(200)) if change.refund.status in ("requested", "processing", "in_doubt") else None
+            visit = (
+                later(self.chance.randrange(200))
+                if change.refund.status in ("requested", "processing", "in_doubt")
+                else None
+            )
             await self.both("apply", replace(change, refund=replace(change.refund, due_at=visit)))
 
     async def due(self) -> None:
@@ -183,8 +255,12 @@ class Program:
     async def feed(self) -> None:
         merchant, limit = self.chance.choice(MERCHANTS), self.chance.choice((1, 3, 50))
         before = self.cursors[merchant]
-        pages = [await self.left.events(merchant, before[0], limit), await self.right.events(merchant, before[1], limit)]
-        for _ in range(FEED_LOOKS_MAX):  # a refused transaction whose connection was cut may still be ending: the feed lags behind it
+        pages = [
+            await self.left.events(merchant, before[0], limit),
+            await self.right.events(merchant, before[1], limit),
+        ]
+        # A refused transaction whose connection was cut may still be ending: the feed lags behind.
+        for _ in range(FEED_LOOKS_MAX):
             if pages[0].rows == pages[1].rows:
                 break
             await asyncio.sleep(0.02)
@@ -195,12 +271,22 @@ class Program:
     async def lists(self) -> None:
         pick = self.chance.choice
         merchant, limit = pick(MERCHANTS), pick((1, 3, 50))
-        span: dict[str, Any] = {"since": pick((None, later(3))), "until": pick((None, later(9))), "store_id": pick((None, "s1"))}
+        span: dict[str, Any] = {
+            "since": pick((None, later(3))),
+            "until": pick((None, later(9))),
+            "store_id": pick((None, "s1")),
+        }
         status = pick((None, "succeeded", "in_doubt"))
-        rows = await self.both("payments", merchant, PaymentFilter(order_no=pick((None, "O1")), status=status, limit=limit, **span))
+        rows = await self.both(
+            "payments",
+            merchant,
+            PaymentFilter(order_no=pick((None, "O1")), status=status, limit=limit, **span),
+        )
         last = rows[-1].id if isinstance(rows, list) and rows else "nobody"
         await self.both("payments", merchant, PaymentFilter(limit=limit, starting_after=last))
-        await self.both("refunds", merchant, RefundFilter(status=pick((None, "requested")), limit=limit, **span))
+        await self.both(
+            "refunds", merchant, RefundFilter(status=pick((None, "requested")), limit=limit, **span)
+        )
         await self.both("versions", [*self.left.payment_rows, (merchant, "nobody")])
         await self.both("payment_by_key", merchant, f"key{pick(range(12))}")
         await self.both("refund_by_number", merchant, refund_no=f"r{pick(range(10))}")
@@ -208,30 +294,49 @@ class Program:
 
     async def callback(self) -> None:
         key = f"e{self.chance.randrange(5)}"
-        kept = StoredCallback(account_id="a", event_key=key, out_trade_no="T", kind="pay", body=b"", received_at=later(0))
+        kept = StoredCallback(
+            account_id="a",
+            event_key=key,
+            out_trade_no="T",
+            kind="pay",
+            body=b"",
+            received_at=later(0),
+        )
         await self.both("keep_callback", kept)
         if self.chance.random() < 0.5:
             await self.both("callback_applied", "a", key)
 
     async def cases(self) -> None:
-        await self.both("open_case", self.chance.choice(MERCHANTS), f"x{self.chance.randrange(3)}", case(self.chance.choice("ab")))
+        await self.both(
+            "open_case",
+            self.chance.choice(MERCHANTS),
+            f"x{self.chance.randrange(3)}",
+            case(self.chance.choice("ab")),
+        )
         known = self.chance.choice([kept.case.id for kept in self.left.cases])
         if self.chance.random() < 0.5:
-            await self.both("close_case", known, closed_by=new_id("ann"), reason="seen", now=later(1))
+            await self.both(
+                "close_case", known, closed_by=new_id("ann"), reason="seen", now=later(1)
+            )
 
     async def same_books(self, when: str) -> None:
         """Everything there is, whole."""
         left, right = Books(self.left), Books(self.right)
         for (merchant, payment_id), payment in self.left.payment_rows.items():
             assert await self.right.payment(merchant, payment_id) == payment, when
-            assert await self.right.refunds_of(merchant, payment_id) == await self.left.refunds_of(merchant, payment_id), when
+            assert await self.right.refunds_of(merchant, payment_id) == await self.left.refunds_of(
+                merchant, payment_id
+            ), when
         assert await right.log() == await left.log(), when
         assert await right.journal() == await left.journal(), when
         assert await right.cases() == await left.cases(), when
 
 
 async def answer_of(store, name, *arguments, **options):
-    """What a call shows: its result or its refusal (which rule is named first is nobody's promise). Leased work has no order."""
+    """What a call shows: its result or its refusal (which rule is named first is nobody's promise).
+
+    Leased work has no order.
+    """
     try:
         answer = await getattr(store, name)(*arguments, **options)
     except Exception as error:  # noqa: BLE001 - its kind is the answer

@@ -1,4 +1,6 @@
-"""What every store shows: lists and pages, the feed in commit order, leased work, callbacks and cases."""
+"""What every store shows: lists and pages, the feed in commit order, leased work,
+callbacks and cases.
+"""
 
 import asyncio
 import json
@@ -67,7 +69,12 @@ async def shelf(books):
     """Eight payments: two of each order; every second one paid; two of them in the same instant."""
     rows = []
     for n in range(8):
-        fields = {"order_no": f"O{n // 2}", "tender_no": n % 2 + 1, "created_at": later(10 * (n - n % 2)), "store_id": f"s{n % 4 // 2 + 1}"}
+        fields = {
+            "order_no": f"O{n // 2}",
+            "tender_no": n % 2 + 1,
+            "created_at": later(10 * (n - n % 2)),
+            "store_id": f"s{n % 4 // 2 + 1}",
+        }
         rows.append(await (settled if n % 2 else opened)(books, **fields))
     return rows
 
@@ -102,7 +109,12 @@ async def test_pages_show_every_payment_once(books, shelf, limit):
             break
         last = page[limit - 1].id
     assert seen == [7, 6, 5, 4, 3, 2, 1, 0]
-    assert await books.store.payments(MERCHANT, PaymentFilter(limit=limit, starting_after="pay_nobody")) == []
+    assert (
+        await books.store.payments(
+            MERCHANT, PaymentFilter(limit=limit, starting_after="pay_nobody")
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,10 +131,15 @@ async def test_pages_show_every_payment_once(books, shelf, limit):
 async def test_refunds_are_filtered_newest_first(books, wanted, found):
     payments = [await settled(books, order_no=f"O{n}", store_id=f"s{n % 2 + 1}") for n in range(4)]
     for n, payment in enumerate(payments):
-        assert await books.store.apply(refund_change(payment, f"r{n}", 10, at=later(10 * n))) == Applied()
+        assert (
+            await books.store.apply(refund_change(payment, f"r{n}", 10, at=later(10 * n)))
+            == Applied()
+        )
     listed = await books.store.refunds(MERCHANT, RefundFilter(**({"limit": 100} | wanted)))
     assert [refund.refund_no for refund in listed] == found
-    second = next(r for r in await books.store.refunds(MERCHANT, RefundFilter(limit=9)) if r.refund_no == "r2")
+    second = next(
+        r for r in await books.store.refunds(MERCHANT, RefundFilter(limit=9)) if r.refund_no == "r2"
+    )
     rest = await books.store.refunds(MERCHANT, RefundFilter(limit=9, starting_after=second.id))
     assert [refund.refund_no for refund in rest] == ["r1", "r0"]
 
@@ -133,7 +150,11 @@ async def test_refunds_of_a_payment_are_oldest_first(books):
         change = refund_change(payment, f"r{n}", 10, at=later(-n))
         await books.store.apply(change)
         payment = change.payment
-    assert [refund.refund_no for refund in await books.store.refunds_of(MERCHANT, payment.id)] == ["r2", "r1", "r0"]
+    assert [refund.refund_no for refund in await books.store.refunds_of(MERCHANT, payment.id)] == [
+        "r2",
+        "r1",
+        "r0",
+    ]
 
 
 # --- the feed
@@ -152,7 +173,9 @@ async def test_feed_shows_public_events_in_commit_order_with_their_exact_text(bo
     for row, event in zip(page.rows, shown, strict=True):
         assert event.data in row
     assert (await books.store.events(MERCHANT, page.next_cursor, 10)).rows == ()
-    assert (await books.store.events(MERCHANT, page.next_cursor, 10)).next_cursor == page.next_cursor
+    assert (
+        await books.store.events(MERCHANT, page.next_cursor, 10)
+    ).next_cursor == page.next_cursor
 
 
 async def test_feed_pages_end_where_the_next_begins(books):
@@ -175,7 +198,9 @@ async def test_a_cursor_nobody_issued_is_refused(books, cursor):
 
 
 async def test_a_page_never_passes_a_writer_that_commits_last(database):
-    """Two writers; the first takes its place in the log early and commits last: the second is not shown before it."""
+    """Two writers; the first takes its place in the log early and commits last: the second is not
+    shown before it.
+    """
     store = await PostgresStore.connected(database)
     slow = await store._pool.acquire()
     try:
@@ -194,13 +219,21 @@ async def test_a_page_never_passes_a_writer_that_commits_last(database):
         await store._pool.release(slow)
         await store.close()
     assert before.rows == ()
-    assert [document(row)["id"] for row in rest.rows] == ["evt_slow", *(opening_of(payment).events[0].id for payment in quick)]
+    assert [document(row)["id"] for row in rest.rows] == [
+        "evt_slow",
+        *(opening_of(payment).events[0].id for payment in quick),
+    ]
 
 
 async def test_the_log_is_append_only_in_the_database(database):
     store = await PostgresStore.connected(database)
     await settled(Books(store))
-    for statement in ("UPDATE event SET public = false", "DELETE FROM event", "TRUNCATE event", "DELETE FROM journal"):
+    for statement in (
+        "UPDATE event SET public = false",
+        "DELETE FROM event",
+        "TRUNCATE event",
+        "DELETE FROM journal",
+    ):
         with pytest.raises(Exception, match="append-only"):
             await store._fetch(statement)
     await store.close()
@@ -210,14 +243,24 @@ async def test_a_payment_has_one_live_attempt_in_the_database(database):
     store = await PostgresStore.connected(database)
     payment = await opened(Books(store))
     columns = [
-        row["column_name"] for row in await store._fetch("SELECT column_name FROM information_schema.columns WHERE table_name = 'attempt'")
+        row["column_name"]
+        for row in await store._fetch(
+            "SELECT column_name FROM information_schema.columns WHERE table_name = 'attempt'"
+        )
     ]
-    copied = ", ".join({"id": "'att_2'", "number": "2", "out_trade_no": "'TT2'"}.get(name, name) for name in columns)
-    second = f"INSERT INTO attempt ({', '.join(columns)}) SELECT {copied} FROM attempt WHERE payment_id = $1"
+    copied = ", ".join(
+        {"id": "'att_2'", "number": "2", "out_trade_no": "'TT2'"}.get(name, name)
+        for name in columns
+    )
+    second = (
+        f"INSERT INTO attempt ({', '.join(columns)}) SELECT {copied} FROM attempt "
+        "WHERE payment_id = $1"
+    )
     with pytest.raises(Exception, match="no further one may open"):
         await store._fetch(second, payment.id)
     await store._fetch("ALTER TABLE attempt DISABLE TRIGGER follows")
-    with pytest.raises(Exception, match="attempt_live"):  # the second guard, should the first be gone
+    # The second guard, should the first be gone.
+    with pytest.raises(Exception, match="attempt_live"):
         await store._fetch(second, payment.id)
     await store.close()
 
@@ -234,24 +277,45 @@ def type_of(row: bytes) -> str:
 
 
 async def test_a_callback_is_owed_until_it_is_applied(books):
-    kept = StoredCallback(account_id=ACCOUNT, event_key="e1", out_trade_no="T", kind="pay", body=b"\x00\xff", received_at=later(0))
+    kept = StoredCallback(
+        account_id=ACCOUNT,
+        event_key="e1",
+        out_trade_no="T",
+        kind="pay",
+        body=b"\x00\xff",
+        received_at=later(0),
+    )
     assert await books.store.keep_callback(kept) is True
-    assert await books.store.keep_callback(kept) is True  # whoever stored it may have died before applying it
+    # Whoever stored it may have died before applying it.
+    assert await books.store.keep_callback(kept) is True
     await books.store.callback_applied(ACCOUNT, "e1")
     assert await books.store.keep_callback(kept) is False
     assert await books.store.keep_callback(
-        StoredCallback(account_id="acct_2", event_key="e1", out_trade_no="T", kind="pay", body=b"", received_at=later(0))
+        StoredCallback(
+            account_id="acct_2",
+            event_key="e1",
+            out_trade_no="T",
+            kind="pay",
+            body=b"",
+            received_at=later(0),
+        )
     )
     await books.store.callback_applied(ACCOUNT, "nobody")
 
 
 async def test_a_case_is_open_once_per_kind_and_object(books):
     first = case()
-    await asyncio.gather(*(books.store.open_case(MERCHANT, "x", each) for each in (first, first, first)))
+    await asyncio.gather(
+        *(books.store.open_case(MERCHANT, "x", each) for each in (first, first, first))
+    )
     await books.store.open_case(MERCHANT, "x", case())
     await books.store.open_case(MERCHANT, "y", case())
     await books.store.open_case(MERCHANT, "x", case("other"))
-    assert await books.cases() == [("mismatch_amount", "x", None), ("mismatch_amount", "y", None), ("other", "x", None)]
+    assert await books.cases() == [
+        ("mismatch_amount", "x", None),
+        ("mismatch_amount", "y", None),
+        ("other", "x", None),
+    ]
     await books.store.close_case(first.id, closed_by="ann", reason="seen", now=later(1))
     with pytest.raises(NotFound):
         await books.store.close_case(first.id, closed_by="bob", reason="again", now=later(2))
@@ -268,6 +332,11 @@ async def test_a_case_is_open_once_per_kind_and_object(books):
 async def test_a_case_the_gateway_answered_itself(books):
     await books.store.open_case(MERCHANT, "x", case())
     await books.store.open_case(MERCHANT, "x", case("other"))
-    for merchant, about, kind in (("m2", "x", "other"), (MERCHANT, "y", "other"), (MERCHANT, "x", "other"), (MERCHANT, "x", "other")):
+    for merchant, about, kind in (
+        ("m2", "x", "other"),
+        (MERCHANT, "y", "other"),
+        (MERCHANT, "x", "other"),
+        (MERCHANT, "x", "other"),
+    ):
         await books.store.settle_case(merchant, about, kind, reason="answered", now=later(1))
     assert await books.cases() == [("mismatch_amount", "x", None), ("other", "x", "tillgate")]

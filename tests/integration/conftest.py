@@ -19,8 +19,12 @@ async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[San
 
 
 @pytest.fixture(scope="module")
-async def market(postgres: DatabaseServer, redis_session_url: str, sandbox: SandboxProcess) -> AsyncIterator[Shop]:
-    """A shop with cash and every remote channel, sweeper running; one a module, since enrolling an account makes RSA keys."""
+async def market(
+    postgres: DatabaseServer, redis_session_url: str, sandbox: SandboxProcess
+) -> AsyncIterator[Shop]:
+    """A shop with cash and every remote channel, sweeper running; one a module, since enrolling an
+    account makes RSA keys.
+    """
     dsn = await postgres.fresh_database()
     async with shop(dsn, redis_url=redis_session_url, sandbox=sandbox) as opened:
         yield opened

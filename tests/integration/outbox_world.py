@@ -1,4 +1,6 @@
-"""A database with one merchant's webhook endpoints and payments that are driven by hand, change by change."""
+"""A database with one merchant's webhook endpoints and payments that are driven
+by hand, change by change.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,11 +34,21 @@ class OutboxWorld:
     registry: WebhookRegistry
     desk: WebhookEndpoints
 
-    async def endpoint(self, url: str = "https://shop.example/hook", *types: str, merchant: str = MERCHANT, concurrency: int = 4) -> str:
+    async def endpoint(
+        self,
+        url: str = "https://shop.example/hook",
+        *types: str,
+        merchant: str = MERCHANT,
+        concurrency: int = 4,
+    ) -> str:
         return (await self.issued(url, *types, merchant=merchant, concurrency=concurrency))[0]
 
     async def issued(
-        self, url: str = "https://shop.example/hook", *types: str, merchant: str = MERCHANT, concurrency: int = 4
+        self,
+        url: str = "https://shop.example/hook",
+        *types: str,
+        merchant: str = MERCHANT,
+        concurrency: int = 4,
     ) -> tuple[str, Secret]:
         made = await self.desk.create(merchant, url, types, concurrency, None)
         assert made.secret is not None
@@ -58,13 +70,17 @@ class OutboxWorld:
     async def queued(self, endpoint_id: str) -> list[str]:
         """Types, in the order of the log."""
         found = await self.rows(
-            "SELECT o.type FROM outbox o JOIN event e ON e.id = o.event_id WHERE o.endpoint_id = $1 ORDER BY e.xid, e.seq", endpoint_id
+            "SELECT o.type FROM outbox o JOIN event e ON e.id = o.event_id "
+            "WHERE o.endpoint_id = $1 ORDER BY e.xid, e.seq",
+            endpoint_id,
         )
         return [row["type"] for row in found]
 
     async def state(self, delivery: Delivery) -> str:
         found = await self.rows(
-            "SELECT state FROM outbox WHERE event_id = $1 AND endpoint_id = $2", delivery.event_id, delivery.endpoint_id
+            "SELECT state FROM outbox WHERE event_id = $1 AND endpoint_id = $2",
+            delivery.event_id,
+            delivery.endpoint_id,
         )
         return str(found[0]["state"])
 
@@ -83,6 +99,12 @@ async def outbox_world(dsn: str) -> AsyncIterator[OutboxWorld]:
         await store._fetch("INSERT INTO merchant (id, name) VALUES ($1, $1)", merchant)
     registry = WebhookRegistry(store.pool, vault=vault, ids=SystemIds())
     try:
-        yield OutboxWorld(dsn, store, PostgresOutbox(store.pool, vault), registry, WebhookEndpoints(registry, allow_loopback=False))
+        yield OutboxWorld(
+            dsn,
+            store,
+            PostgresOutbox(store.pool, vault),
+            registry,
+            WebhookEndpoints(registry, allow_loopback=False),
+        )
     finally:
         await store.close()

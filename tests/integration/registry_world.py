@@ -33,7 +33,9 @@ class PaperCredentials(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown
 class PaperChannel:
     """Remembers what it was built with."""
 
-    def __init__(self, credentials: PaperCredentials, transport: ChannelTransport, clock: Clock) -> None:
+    def __init__(
+        self, credentials: PaperCredentials, transport: ChannelTransport, clock: Clock
+    ) -> None:
         if credentials.key.reveal() == "unfit":
             raise ValueError("key is unfit: use another")
         self.credentials, self.transport, self.clock = credentials, transport, clock
@@ -58,7 +60,9 @@ class PaperTransport:
         self.closed += 1
 
 
-def manifest(channel: str, settles: Literal["remote", "local"], credentials: Any, build: Any) -> Manifest:
+def manifest(
+    channel: str, settles: Literal["remote", "local"], credentials: Any, build: Any
+) -> Manifest:
     return Manifest(
         channel=channel,
         settles=settles,
@@ -84,7 +88,9 @@ class Registries:
 
     def __init__(self, pool: Any, vault: Vault) -> None:
         self.people = Registry(pool, vault=vault, ids=SystemIds())
-        self.accounts = AccountRegistry(pool, vault=vault, ids=SystemIds(), clock=SystemClock(), manifests=MANIFESTS)
+        self.accounts = AccountRegistry(
+            pool, vault=vault, ids=SystemIds(), clock=SystemClock(), manifests=MANIFESTS
+        )
         self.pool = pool
 
 
@@ -110,7 +116,9 @@ class StillClock:
         return SystemClock().now()
 
 
-def directory(dsn: str, clock: Clock | None = None, *, allow_loopback: bool = False, keys: MasterKeys = KEYS) -> SnapshotDirectory:
+def directory(
+    dsn: str, clock: Clock | None = None, *, allow_loopback: bool = False, keys: MasterKeys = KEYS
+) -> SnapshotDirectory:
     return SnapshotDirectory(
         dsn,
         vault=Vault(keys),

@@ -125,11 +125,24 @@ async def open_shop(request: Any, sandbox: SandboxProcess) -> AsyncIterator[Shop
     app.router.add_post("/callbacks/a", receive)
     mode: Literal["public_key", "certificate"] = request.param
     async with TestServer(app) as server:
-        enrolled = await sandbox.enroll("alipay", mode, mode=mode, profile="standard", callback_url=str(server.make_url("/callbacks/a")))
+        enrolled = await sandbox.enroll(
+            "alipay",
+            mode,
+            mode=mode,
+            profile="standard",
+            callback_url=str(server.make_url("/callbacks/a")),
+        )
         assert MANIFEST.credentials is not None
-        credentials = msgspec.convert(enrolled["credentials"], MANIFEST.credentials, dec_hook=decode_hook)
+        credentials = msgspec.convert(
+            enrolled["credentials"], MANIFEST.credentials, dec_hook=decode_hook
+        )
         with ThreadPoolExecutor(2) as executor:
-            transport = AiohttpTransport(clock=CLOCK, signing_executor=executor, read_timeout_ms=20_000, call_timeout_ms=40_000)
+            transport = AiohttpTransport(
+                clock=CLOCK,
+                signing_executor=executor,
+                read_timeout_ms=20_000,
+                call_timeout_ms=40_000,
+            )
             yield Shop(mode, sandbox, MANIFEST.build(credentials, transport, CLOCK), inbox)
             await transport.aclose()
 
@@ -152,13 +165,19 @@ async def test_a_payment_succeeds_and_is_called_back(shop: Shop) -> None:
     assert isinstance(queried, Succeeded)
     assert (queried.channel_trade_no, queried.paid_at) == (paid.channel_trade_no, paid.paid_at)
     callback = await shop.callback()
-    assert (callback.kind, callback.out_trade_no, callback.amount) == ("pay", order.out_trade_no, AMOUNT)
+    assert (callback.kind, callback.out_trade_no, callback.amount) == (
+        "pay",
+        order.out_trade_no,
+        AMOUNT,
+    )
     assert isinstance(callback.learned, Succeeded)
     assert callback.learned.channel_trade_no == paid.channel_trade_no
     assert [row["state"] for row in await rows(shop, order)] == ["charged"]
 
 
-@pytest.mark.parametrize(("person", "code"), [("01", "insufficient_balance"), ("02", "auth_code_invalid")])
+@pytest.mark.parametrize(
+    ("person", "code"), [("01", "insufficient_balance"), ("02", "auth_code_invalid")]
+)
 async def test_a_refusal_is_signed_proof(shop: Shop, person: str, code: str) -> None:
     order = shop.order(person=person)
     refused = await shop.channel.pay(order)
@@ -201,7 +220,9 @@ async def test_a_payer_types_and_pays(shop: Shop) -> None:
     [("05", Succeeded, Reversed), ("06", NotFound, NothingThere)],
     ids=["charged", "never arrived"],
 )
-async def test_a_lost_answer_is_unknown_until_it_is_asked_for(shop: Shop, person: str, after: type, cancelled: type) -> None:
+async def test_a_lost_answer_is_unknown_until_it_is_asked_for(
+    shop: Shop, person: str, after: type, cancelled: type
+) -> None:
     order = shop.order(person=person)
     assert isinstance(await shop.channel.pay(order), Unknown)
     assert isinstance(await shop.channel.query(trade(order)), after)
@@ -230,7 +251,10 @@ async def test_a_cancel_may_have_to_be_called_again(shop: Shop) -> None:
     order = shop.order()
     await shop.channel.pay(order)
     await shop.sandbox.arm("alipay", "cancel", "cancel_retry", account=shop.name, times=1)
-    assert [type(await shop.channel.cancel(trade(order))).__name__ for _ in range(2)] == ["CallAgain", "Reversed"]
+    assert [type(await shop.channel.cancel(trade(order))).__name__ for _ in range(2)] == [
+        "CallAgain",
+        "Reversed",
+    ]
     closed = await shop.channel.query(trade(order))
     assert isinstance(closed, Closed)
     assert closed.was_charged is True
@@ -251,7 +275,9 @@ async def test_refunds_in_parts(shop: Shop) -> None:
     assert (callback.kind, callback.out_refund_no) == ("refund", first.out_refund_no)
     assert isinstance(await shop.channel.refund(second), RefundSucceeded)
     assert isinstance((await shop.callback()).learned, Closed)
-    assert [(row["state"], row["refunded"]) for row in await rows(shop, order)] == [("refunded", AMOUNT)]
+    assert [(row["state"], row["refunded"]) for row in await rows(shop, order)] == [
+        ("refunded", AMOUNT)
+    ]
 
 
 async def test_a_refunds_lost_answer_is_found_by_its_number(shop: Shop) -> None:
@@ -280,7 +306,9 @@ async def test_a_qr_code_is_withdrawn(shop: Shop, scanned: bool, cancelled: type
     order = shop.order(Flow.QR)
     await shop.channel.pay(order)
     if scanned:
-        await shop.sandbox.pay(order.out_trade_no, channel="alipay", account=shop.name, only_scan=True)
+        await shop.sandbox.pay(
+            order.out_trade_no, channel="alipay", account=shop.name, only_scan=True
+        )
     assert isinstance(await shop.channel.cancel(trade(order)), cancelled)
 
 
@@ -293,13 +321,16 @@ async def test_a_callback_sent_again_is_the_same_event(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("forged", "reason"), [("signature", "bad_signature"), ("app", "foreign_app"), ("seller_or_mchid", "foreign_seller")]
+    ("forged", "reason"),
+    [("signature", "bad_signature"), ("app", "foreign_app"), ("seller_or_mchid", "foreign_seller")],
 )
 async def test_a_forged_callback_is_refused(shop: Shop, forged: str, reason: str) -> None:
     order = shop.order()
     await shop.channel.pay(order)
     await shop.callback()
-    await shop.sandbox.callbacks("alipay", shop.name, order.out_trade_no, kind="pay", times=1, forged=forged)
+    await shop.sandbox.callbacks(
+        "alipay", shop.name, order.out_trade_no, kind="pay", times=1, forged=forged
+    )
     with pytest.raises(CallbackRefused, match=reason):
         await shop.callback()
 
@@ -308,9 +339,15 @@ async def test_the_age_of_a_callback_is_no_reason_to_refuse_it(shop: Shop) -> No
     order = shop.order()
     await shop.channel.pay(order)
     first = await shop.callback()
-    await shop.sandbox.callbacks("alipay", shop.name, order.out_trade_no, kind="pay", times=1, forged="stale_timestamp")
+    await shop.sandbox.callbacks(
+        "alipay", shop.name, order.out_trade_no, kind="pay", times=1, forged="stale_timestamp"
+    )
     assert (await shop.callback()).event_key == first.event_key
 
 
 async def rows(shop: Shop, order: PayRequest) -> list[dict[str, Any]]:
-    return [row for row in await shop.sandbox.ledger("alipay", shop.name) if row["out_trade_no"] == order.out_trade_no]
+    return [
+        row
+        for row in await shop.sandbox.ledger("alipay", shop.name)
+        if row["out_trade_no"] == order.out_trade_no
+    ]

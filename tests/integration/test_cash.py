@@ -12,30 +12,53 @@ async def counter(database, redis_url):
 
 
 async def test_cash_with_change(counter: Shop):
-    answer = await counter.pay(12850, method="cash", cash={"tendered": 20000}, metadata={"table": "8"})
+    answer = await counter.pay(
+        12850, method="cash", cash={"tendered": 20000}, metadata={"table": "8"}
+    )
     assert answer.status == 201, answer.document
     paid = answer.document
-    assert (paid["status"], paid["change"], paid["amount_captured"], paid["verdict"]["code"]) == ("succeeded", 7150, 12850, "paid")
+    assert (paid["status"], paid["change"], paid["amount_captured"], paid["verdict"]["code"]) == (
+        "succeeded",
+        7150,
+        12850,
+        "paid",
+    )
     assert paid["terminal_id"] == counter.books.terminal_id
     again = await counter.till.payment(paid["id"])
     assert again.document == paid
-    lines = await counter.rows("SELECT account, amount FROM journal WHERE posting_id = $1 ORDER BY amount", paid["id"])
-    assert [tuple(line) for line in lines] == [("takings/store_1", -12850), (f"drawer/store_1/{counter.books.terminal_id}", 12850)]
+    lines = await counter.rows(
+        "SELECT account, amount FROM journal WHERE posting_id = $1 ORDER BY amount", paid["id"]
+    )
+    assert [tuple(line) for line in lines] == [
+        ("takings/store_1", -12850),
+        (f"drawer/store_1/{counter.books.terminal_id}", 12850),
+    ]
 
 
 async def test_double_tap_is_one_payment(counter: Shop):
     order = order_no()
-    answers = await asyncio.gather(*(counter.pay(500, order_no=order, key="tap", method="cash") for _ in range(8)))
+    answers = await asyncio.gather(
+        *(counter.pay(500, order_no=order, key="tap", method="cash") for _ in range(8))
+    )
     assert sorted(answer.status for answer in answers) == [200] * 7 + [201]
     assert len({answer.document["id"] for answer in answers}) == 1
-    assert [row["n"] for row in await counter.rows("SELECT count(*) AS n FROM payment WHERE order_no = $1", order)] == [1]
+    assert [
+        row["n"]
+        for row in await counter.rows(
+            "SELECT count(*) AS n FROM payment WHERE order_no = $1", order
+        )
+    ] == [1]
 
 
 async def test_same_key_other_body_names_the_field(counter: Shop):
     order = order_no()
     await counter.pay(500, order_no=order, key="k1", method="cash")
     answer = await counter.pay(501, order_no=order, key="k1", method="cash")
-    assert (answer.status, answer.document["code"], answer.document["field"]) == (422, "idempotency_key_reused", "amount")
+    assert (answer.status, answer.document["code"], answer.document["field"]) == (
+        422,
+        "idempotency_key_reused",
+        "amount",
+    )
     assert answer.document["verdict"]["code"] == "do_not_charge_again"
 
 
@@ -50,24 +73,44 @@ async def test_tender_taken_carries_the_payment(counter: Shop):
 
 async def test_refund_in_parts_up_to_the_whole(counter: Shop):
     paid = (await counter.pay(1000, method="cash")).document
-    first = await counter.till.refund(paid["id"], {"refund_no": "r1", "amount": 300, "reason": "cold soup"}, "rk1")
+    first = await counter.till.refund(
+        paid["id"], {"refund_no": "r1", "amount": 300, "reason": "cold soup"}, "rk1"
+    )
     assert (first.status, first.document["status"]) == (201, "succeeded"), first.document
-    again = await counter.till.refund(paid["id"], {"refund_no": "r1", "amount": 300, "reason": "cold soup"}, "rk1")
+    again = await counter.till.refund(
+        paid["id"], {"refund_no": "r1", "amount": 300, "reason": "cold soup"}, "rk1"
+    )
     assert (again.status, again.document) == (200, first.document)
-    too_much = await counter.till.refund(paid["id"], {"refund_no": "r2", "amount": 701, "reason": "all"}, "rk2")
+    too_much = await counter.till.refund(
+        paid["id"], {"refund_no": "r2", "amount": 701, "reason": "all"}, "rk2"
+    )
     assert (too_much.status, too_much.document["code"]) == (409, "refund_exceeds_captured")
-    taken = await counter.till.refund(paid["id"], {"refund_no": "r1", "amount": 301, "reason": "cold soup"}, "rk3")
+    taken = await counter.till.refund(
+        paid["id"], {"refund_no": "r1", "amount": 301, "reason": "cold soup"}, "rk3"
+    )
     assert (taken.status, taken.document["code"]) == (409, "refund_no_taken")
-    rest = await counter.till.refund(paid["id"], {"refund_no": "r2", "amount": 700, "reason": "all"}, "rk2")
+    rest = await counter.till.refund(
+        paid["id"], {"refund_no": "r2", "amount": 700, "reason": "all"}, "rk2"
+    )
     assert rest.document["status"] == "succeeded"
     assert (await counter.till.payment(paid["id"])).document["amount_refunded"] == 1000
-    assert [row["s"] for row in await counter.rows("SELECT sum(amount)::bigint AS s FROM journal GROUP BY account")] == [0, 0]
+    assert [
+        row["s"]
+        for row in await counter.rows(
+            "SELECT sum(amount)::bigint AS s FROM journal GROUP BY account"
+        )
+    ] == [0, 0]
 
 
 async def test_racing_refunds_never_exceed(counter: Shop):
     paid = (await counter.pay(1000, method="cash")).document
     answers = await asyncio.gather(
-        *(counter.till.refund(paid["id"], {"refund_no": f"x{n}", "amount": 300, "reason": ""}, f"xk{n}") for n in range(8))
+        *(
+            counter.till.refund(
+                paid["id"], {"refund_no": f"x{n}", "amount": 300, "reason": ""}, f"xk{n}"
+            )
+            for n in range(8)
+        )
     )
     assert sorted(answer.status for answer in answers) == [201] * 3 + [409] * 5
     assert (await counter.till.payment(paid["id"])).document["amount_refunded"] == 900
@@ -77,7 +120,10 @@ async def test_events_in_order_each_change_once(counter: Shop):
     paid = (await counter.pay(1000, method="cash")).document
     await counter.till.refund(paid["id"], {"refund_no": "e1", "amount": 300, "reason": ""}, "ek1")
     page = (await counter.office.call("GET", "/v1/events?limit=10")).document
-    assert [(event["type"], event["data"][event["type"].split(".")[0]]["version"]) for event in page["data"]] == [
+    assert [
+        (event["type"], event["data"][event["type"].split(".")[0]]["version"])
+        for event in page["data"]
+    ] == [
         ("payment.succeeded", 1),
         ("refund.succeeded", 1),
     ]

@@ -1,4 +1,6 @@
-"""Which account a payment is opened at, on real servers: row 1 of the decision table, drains, rules, and channels that rest."""
+"""Which account a payment is opened at, on real servers: row 1 of the decision table, drains,
+rules, and channels that rest.
+"""
 
 import asyncio
 import itertools
@@ -32,7 +34,9 @@ def code(ending: str = "00") -> str:
 
 @pytest.fixture(scope="module")
 async def books(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncIterator[Books]:
-    """Two accounts of Alipay, one of each other wallet; enrolling makes RSA keys, so once for all tests."""
+    """Two accounts of Alipay, one of each other wallet;
+    enrolling makes RSA keys, so once for all tests.
+    """
     dsn = await postgres.fresh_database()
     async with shop(dsn, sandbox=sandbox, sweep=False, extra_accounts={"alipay": 1}) as opened:
         yield opened.books
@@ -47,7 +51,9 @@ async def two(books: Books, sandbox: SandboxProcess) -> AsyncIterator[Shop]:
 
 
 async def paid(two: Shop, **body: Any) -> dict[str, Any]:
-    document: dict[str, Any] = (await two.pay(body.pop("amount", 1200), auth_code=code(), **body)).document
+    document: dict[str, Any] = (
+        await two.pay(body.pop("amount", 1200), auth_code=code(), **body)
+    ).document
     return document
 
 
@@ -82,7 +88,17 @@ async def test_row_01_breaker_open_or_no_capacity_chooses_b_before_sending(two: 
 
 def two_choices(two: Shop) -> tuple[Choice, ...]:
     merchant, now = two.books.merchant_id, two.world.clock.now()
-    return rank(Ask(merchant_id=merchant, store_id="store_1", channel="alipay", flow="code", amount=1, at=now), two.world.directory)
+    return rank(
+        Ask(
+            merchant_id=merchant,
+            store_id="store_1",
+            channel="alipay",
+            flow="code",
+            amount=1,
+            at=now,
+        ),
+        two.world.directory,
+    )
 
 
 async def breaker_moves(two: Shop, account: str) -> list[HealthRow]:
@@ -100,7 +116,11 @@ async def test_what_breakers_did_can_be_read_afterwards(two: Shop) -> None:
             await asyncio.sleep(0.05)
     assert {each.to for each in moves} == {"open"}
     assert all("connect_refused" in each.reason for each in moves)
-    assert {each.operation for each in await HealthHistory(two.world.store.pool).states(a) if each.worker == two.world.worker_id} >= {"pay"}
+    assert {
+        each.operation
+        for each in await HealthHistory(two.world.store.pool).states(a)
+        if each.worker == two.world.worker_id
+    } >= {"pay"}
 
 
 async def test_when_every_account_rests_the_till_hears_so_and_payments_come_back(two: Shop) -> None:
@@ -109,7 +129,11 @@ async def test_when_every_account_rests_the_till_hears_so_and_payments_come_back
     scanned = itertools.count(10**12)
     answers = [await two.pay(100, auth_code=f"13{next(scanned):014d}00") for _ in range(8)]
     refused = answers[-1]
-    assert (refused.status, refused.document["code"], refused.document["verdict"]["code"]) == (503, "channels_resting", "try_again")
+    assert (refused.status, refused.document["code"], refused.document["verdict"]["code"]) == (
+        503,
+        "channels_resting",
+        "try_again",
+    )
     assert int(refused.headers["Retry-After"]) >= 1
     assert {answer.document.get("status") for answer in answers if answer.ok} == {"failed"}
     again = await two.pay(100, key="before", auth_code=f"13{next(scanned):014d}00")
@@ -125,7 +149,11 @@ async def test_a_drained_account_takes_no_new_payment_and_says_why(two: Shop) ->
     a, b = two.books.accounts["alipay"], two.books.accounts["alipay_2"]
     vault = Vault(MasterKeys.from_text(MASTER, source="test"))
     registry = AccountRegistry(
-        two.world.store.pool, vault=vault, ids=SystemIds(), clock=SystemClock(), manifests=two.world.directory.manifests()
+        two.world.store.pool,
+        vault=vault,
+        ids=SystemIds(),
+        clock=SystemClock(),
+        manifests=two.world.directory.manifests(),
     )
     assert await registry.drain(a, "the bank is late", "mei")
     assert not await registry.drain(a, "said twice", "mei")
@@ -134,11 +162,16 @@ async def test_a_drained_account_takes_no_new_payment_and_says_why(two: Shop) ->
             await asyncio.sleep(0.05)
     payment = await paid(two)
     assert (payment["status"], accounts(payment)) == ("succeeded", [b])
-    assert payment["attempts"][0]["why"] == f"number 1 by priority of: {b}; {a} is drained: the bank is late"
+    assert (
+        payment["attempts"][0]["why"]
+        == f"number 1 by priority of: {b}; {a} is drained: the bank is late"
+    )
     assert await registry.drain(a, None, "mei")
     await two.world.directory.refresh()
     assert accounts(await paid(two)) == [a]
-    drains = [each for each in await HealthHistory(two.world.store.pool).newest(a) if each.what == "drain"]
+    drains = [
+        each for each in await HealthHistory(two.world.store.pool).newest(a) if each.what == "drain"
+    ]
     assert [(each.was, each.to, each.reason, each.worker) for each in drains[:2]] == [
         ("drained", "serving", "undrained", "mei"),
         ("serving", "drained", "the bank is late", "mei"),
@@ -146,13 +179,17 @@ async def test_a_drained_account_takes_no_new_payment_and_says_why(two: Shop) ->
 
 
 async def test_a_retry_is_answered_though_no_account_is_left(two: Shop) -> None:
-    """An operator drains the only account while a till waits: "no such method, try again" would be a lie about money under way."""
+    """An operator drains the only account while a till waits: "no such method, try again" would be
+    a lie about money under way.
+    """
     a = two.books.accounts["wechat"]
     body = {"order_no": "DRAINED-1", "auth_code": f"13{next(codes):014d}05"}
     first = await two.pay(900, wait_s=0, **body)
     vault = Vault(MasterKeys.from_text(MASTER, source="test"))
     manifests = two.world.directory.manifests()
-    registry = AccountRegistry(two.world.store.pool, vault=vault, ids=SystemIds(), clock=SystemClock(), manifests=manifests)
+    registry = AccountRegistry(
+        two.world.store.pool, vault=vault, ids=SystemIds(), clock=SystemClock(), manifests=manifests
+    )
     assert await registry.drain(a, "lunch", "mei")
     await two.world.directory.refresh()
     try:
@@ -170,8 +207,14 @@ async def test_a_retry_is_answered_though_no_account_is_left(two: Shop) -> None:
 async def test_rules_choose_once_they_are_written(two: Shop) -> None:
     a, b = two.books.accounts["alipay"], two.books.accounts["alipay_2"]
     rules = RuleRegistry(two.world.store.pool, two.world.directory.manifests())
-    large = {"name": "large", "when": {"method": "alipay", "amount_from": 5000}, "use": [{"account": b}]}
-    version, warnings = await rules.write(two.books.merchant_id, None, json.dumps({"rules": [large]}).encode(), "mei")
+    large = {
+        "name": "large",
+        "when": {"method": "alipay", "amount_from": 5000},
+        "use": [{"account": b}],
+    }
+    version, warnings = await rules.write(
+        two.books.merchant_id, None, json.dumps({"rules": [large]}).encode(), "mei"
+    )
     assert warnings == ()
     await two.world.directory.refresh()
     small, big = await paid(two, amount=4999), await paid(two, amount=5000)
@@ -179,14 +222,19 @@ async def test_rules_choose_once_they_are_written(two: Shop) -> None:
     assert big["attempts"][0]["why"] == f"number 1 by rule large of version {version} of: {b} {a}"
     second, _ = await rules.write(two.books.merchant_id, "store_1", b'{"rules": []}', "mei")
     await two.world.directory.refresh()
-    assert (second, accounts(await paid(two, amount=5000))) == (1, [b])  # an empty set of a store gives way to the merchant's
+    # An empty set of a store gives way to the merchant's.
+    assert (second, accounts(await paid(two, amount=5000))) == (1, [b])
     version, _ = await rules.write(two.books.merchant_id, None, b'{"rules": []}', "mei")
     await two.world.directory.refresh()
     assert accounts(await paid(two, amount=5000)) == [a]
-    assert [each.version for each in await rules.history(two.books.merchant_id, None)] == list(range(version, 0, -1))
+    assert [each.version for each in await rules.history(two.books.merchant_id, None)] == list(
+        range(version, 0, -1)
+    )
 
 
-async def test_a_dry_run_reads_every_payment_once(two: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_dry_run_reads_every_payment_once(
+    two: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = [await paid(two, amount=300 + n) for n in range(5)]
     rules = RuleRegistry(two.world.store.pool, two.world.directory.manifests())
     now = two.world.clock.now()
@@ -199,14 +247,20 @@ async def test_a_dry_run_reads_every_payment_once(two: Shop, monkeypatch: pytest
     assert whole[:5] == [payment["id"] for payment in reversed(made)]
 
 
-async def test_a_hanging_account_keeps_to_its_share_and_others_pass_it(two: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While its whole share of the worker hangs, nobody else waits for it: all that is asserted is who ends first."""
+async def test_a_hanging_account_keeps_to_its_share_and_others_pass_it(
+    two: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While its whole share of the worker hangs, nobody else waits for it: all that is asserted is
+    who ends first.
+    """
     share, a = 24, two.books.accounts["wechat"]
     monkeypatch.setattr(channel_health, "BULKHEAD_PAYMENTS_MAX", share)
     await two.sandbox.arm("wechat", "pay", "delay_before", account=a, delay_ms=2_900)
     scanned = itertools.count(2 * 10**12)
     hanging = [two.pay(100, wait_s=0, auth_code=f"13{next(scanned):014d}00") for _ in range(share)]
-    assert {answer.document["status"] for answer in await asyncio.gather(*hanging)} == {"processing"}
+    assert {answer.document["status"] for answer in await asyncio.gather(*hanging)} == {
+        "processing"
+    }
     full = await two.pay(100, auth_code=f"13{next(scanned):014d}00")
     assert (full.status, full.document["code"]) == (503, "channels_resting")
     assert [(await paid(two))["status"] for _ in range(5)] == ["succeeded"] * 5

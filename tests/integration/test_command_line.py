@@ -19,7 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Shell:
-    """Runs commands on one installation: each in this process, since starting a new one costs a second of CPU; `process` starts one."""
+    """Runs commands on one installation: each in this process, since starting a new one costs a
+    second of CPU; `process` starts one.
+    """
 
     def __init__(self, database: str, keys: Path) -> None:
         settings = {"TILLGATE_DATABASE_URL": database, "TILLGATE_MASTER_KEY_FILE": str(keys)}
@@ -99,7 +101,9 @@ async def test_a_shop_is_set_up_by_hand(shell: Shell) -> None:
     account = await shell.good(f"account create {merchant} cash")
     await shell.good(f"account disable {account}")
     assert json.loads(await shell.good(f"account show {account}"))["enabled"] is False
-    code, _, err = await shell.run(f"account create {merchant} alipay --credentials -", stdin=b'{"app_id": "x"}')
+    code, _, err = await shell.run(
+        f"account create {merchant} alipay --credentials -", stdin=b'{"app_id": "x"}'
+    )
     assert (code, "missing required field" in err) == (2, True)
     assert await shell.good("case list") == "no open cases"
 
@@ -112,11 +116,15 @@ async def test_rekey_follows_a_rotation(shell: Shell, tmp_path: Path) -> None:
     assert (await shell.good("rekey")).startswith("0 secrets sealed")
 
 
-async def test_rekey_waits_for_workers_that_have_the_old_master_key(shell: Shell, database: str, tmp_path: Path) -> None:
+async def test_rekey_waits_for_workers_that_have_the_old_master_key(
+    shell: Shell, database: str, tmp_path: Path
+) -> None:
     merchant = await shell.good("merchant create Noodles")
     await shell.good(f"key issue {merchant} --role finance")
     connection = await asyncpg.connect(database)
-    await connection.execute("INSERT INTO worker (id, beat_at) VALUES ('w1', now() + interval '1 hour')")
+    await connection.execute(
+        "INSERT INTO worker (id, beat_at) VALUES ('w1', now() + interval '1 hour')"
+    )
     await shell.good(f"master-key rotate {tmp_path / 'keys'}")
     code, _, err = await shell.run("rekey")
     assert (code, "1 workers started before the master keys were changed" in err) == (2, True)
@@ -126,9 +134,15 @@ async def test_rekey_waits_for_workers_that_have_the_old_master_key(shell: Shell
     assert (await shell.good("rekey")).startswith("0 secrets sealed")
 
 
-async def test_the_doctor_names_what_is_wrong_and_what_to_do(shell: Shell, empty_database: str) -> None:
+async def test_the_doctor_names_what_is_wrong_and_what_to_do(
+    shell: Shell, empty_database: str
+) -> None:
     code, out, _ = await shell.run("doctor")
-    assert (code, "no channel account can take payments" in out, "fsync=off" in out) == (1, True, True)
+    assert (code, "no channel account can take payments" in out, "fsync=off" in out) == (
+        1,
+        True,
+        True,
+    )
     shell.environment["TILLGATE_DATABASE_URL"] = empty_database
     code, out, _ = await shell.run("doctor")
     assert (code, "run `tillgate migrate`" in out) == (1, True)
@@ -142,7 +156,10 @@ async def test_the_doctor_names_what_is_wrong_and_what_to_do(shell: Shell, empty
 
 async def test_webhook_endpoints_by_hand(shell: Shell, database: str) -> None:
     merchant = await shell.good("merchant create Noodles")
-    issued = await shell.good(f"webhook create {merchant} https://shop.example/hook --type payment.succeeded --type refund.failed")
+    issued = await shell.good(
+        f"webhook create {merchant} https://shop.example/hook "
+        f"--type payment.succeeded --type refund.failed"
+    )
     endpoint, secret = (line.split()[1] for line in issued.splitlines())
     assert secret.startswith("whsec_")
     rotated = (await shell.good(f"webhook rotate {endpoint}")).splitlines()[1].split()[1]
@@ -160,5 +177,8 @@ async def test_webhook_endpoints_by_hand(shell: Shell, database: str) -> None:
     assert (code, "enable it first" in err) == (2, True)
     await shell.good(f"webhook enable {endpoint}")
     assert await shell.good(f"webhook resend {endpoint} --dead-since 2026-11-21") == "0 due now"
-    assert await shell.good(f"webhook deliveries {endpoint} --state dead") == "nothing was sent to this endpoint yet"
+    assert (
+        await shell.good(f"webhook deliveries {endpoint} --state dead")
+        == "nothing was sent to this endpoint yet"
+    )
     assert "were already" in await shell.good("rekey --all-restarted")

@@ -21,7 +21,15 @@ ROOT = Path(__file__).resolve().parents[2]
 TOUR_S_MAX = 60.0  # the promise of the command line's description
 PATIENCE_S = 150.0
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-FIELDS = {"base_url", "sandbox_url", "merchant_id", "merchant_key", "terminal_key", "accounts", "webhook_secret"}
+FIELDS = {
+    "base_url",
+    "sandbox_url",
+    "merchant_id",
+    "merchant_key",
+    "terminal_key",
+    "accounts",
+    "webhook_secret",
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +41,19 @@ def folder() -> Iterator[Path]:
 @contextlib.contextmanager
 def dev(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A `tillgate dev` that is over at the end, whatever the test did."""
-    command = [sys.executable, "-m", "gateway", "dev", "--data", str(folder), "--port", "0", "--workers", "2", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "gateway",
+        "dev",
+        "--data",
+        str(folder),
+        "--port",
+        "0",
+        "--workers",
+        "2",
+        *arguments,
+    ]
     process = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -64,7 +84,9 @@ def children_of(pid: int) -> list[int]:
 def command_line(pid: int) -> str:
     """Empty when it is gone."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        return (
+            Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        )
     except OSError:
         return ""
 

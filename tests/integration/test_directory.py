@@ -1,4 +1,6 @@
-"""The snapshot of keys and accounts against a real PostgreSQL: nothing committed is missed, nothing broken spreads."""
+"""The snapshot of keys and accounts against a real PostgreSQL:
+nothing committed is missed, nothing broken spreads.
+"""
 
 from typing import Any
 
@@ -15,7 +17,16 @@ from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
 from security.roles import Role
 from security.vault import Vault
-from tests.integration.registry_world import GOOD, KEYS, Drawer, PaperChannel, PaperTransport, StillClock, directory, registries
+from tests.integration.registry_world import (
+    GOOD,
+    KEYS,
+    Drawer,
+    PaperChannel,
+    PaperTransport,
+    StillClock,
+    directory,
+    registries,
+)
 
 TEST = KeyEnvironment.TEST
 NEW_STORE = "INSERT INTO store (merchant_id, id, name) VALUES ('mer_1', $1, 'x')"
@@ -34,7 +45,13 @@ async def test_it_serves_keys_stores_and_accounts_in_order(database: str) -> Non
         try:
             key = snapshot.key(till.id)
             assert key is not None
-            assert (key.secret, key.store_id, key.terminal_id, key.role, key.revoked) == (till.secret, "sto_1", "term_1", "terminal", False)
+            assert (key.secret, key.store_id, key.terminal_id, key.role, key.revoked) == (
+                till.secret,
+                "sto_1",
+                "term_1",
+                "terminal",
+                False,
+            )
             assert snapshot.store_exists("mer_1", "sto_1")
             assert not snapshot.store_exists("mer_2", "sto_1")
             assert [account.id for account in snapshot.accounts("mer_1")] == ["acct_b", "acct_a"]
@@ -116,12 +133,18 @@ async def test_accounts_that_cannot_be_used_are_left_out_alone(database: str) ->
         for name in ("good", "plain", "unfit", "moved", "foreign"):
             await world.accounts.create("mer_1", "paper", GOOD, account_id=f"acct_{name}")
         await world.accounts.rotate_credentials("acct_plain", GOOD.replace(b"https", b"http"))
-        await world.pool.execute("UPDATE channel_account SET channel = 'cheque' WHERE id = 'acct_foreign'")
         await world.pool.execute(
-            "UPDATE channel_account SET sealed = (SELECT sealed FROM channel_account WHERE id = 'acct_good') WHERE id = 'acct_moved'"
+            "UPDATE channel_account SET channel = 'cheque' WHERE id = 'acct_foreign'"
+        )
+        await world.pool.execute(
+            "UPDATE channel_account "
+            "SET sealed = (SELECT sealed FROM channel_account WHERE id = 'acct_good') "
+            "WHERE id = 'acct_moved'"
         )
         with pytest.raises(RegistryError):
-            await world.accounts.rotate_credentials("acct_unfit", GOOD.replace(b"open sesame", b"unfit"))
+            await world.accounts.rotate_credentials(
+                "acct_unfit", GOOD.replace(b"open sesame", b"unfit")
+            )
         snapshot = directory(database)
         await snapshot.refresh()
         assert [account.id for account in snapshot.accounts("mer_1")] == ["acct_good", "acct_unfit"]
@@ -168,7 +191,9 @@ async def test_only_a_changed_secret_builds_a_channel_anew_and_the_old_one_close
         assert (old.closed, new.closed) == (1, 1)
 
 
-async def test_a_key_sealed_under_an_unknown_master_key_is_unknown_and_reported(database: str) -> None:
+async def test_a_key_sealed_under_an_unknown_master_key_is_unknown_and_reported(
+    database: str,
+) -> None:
     async with registries(database, MasterKeys({9: bytes(range(32))})) as world:
         await world.people.create_merchant("Noodle House", "mer_1")
         issued = await world.people.issue_merchant_key("mer_1", Role.MERCHANT, TEST)

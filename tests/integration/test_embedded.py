@@ -1,4 +1,6 @@
-"""The embedded servers: start, attach, crash, stop, several at once, as root and as an ordinary user."""
+"""The embedded servers: start, attach, crash, stop, several at once,
+as root and as an ordinary user.
+"""
 
 import json
 import os
@@ -15,15 +17,24 @@ import pytest
 import redis
 
 from gateway.embedded import binaries
-from gateway.embedded.data_folder import RECORD_NAME, DataFolderError, choose_data_folder, unsuitable
+from gateway.embedded.data_folder import (
+    RECORD_NAME,
+    DataFolderError,
+    choose_data_folder,
+    unsuitable,
+)
 from gateway.embedded.errors import EmbeddedServerError, ServerMissingError
 from gateway.embedded.postgres import EmbeddedPostgres
 from gateway.embedded.redis import EmbeddedRedis
 from tests.servers import temporary_root
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become an ordinary user; the other tests run as one already")
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0,
+    reason="only root can become an ordinary user; the other tests run as one already",
+)
 
-# A process of its own that starts (or attaches to) a server, says so, and stops it when its input ends.
+# A process of its own that starts (or attaches to) a server, says so, and stops it when its input
+# ends.
 STARTER = """
 import json, os, sys, pathlib
 from gateway.embedded.postgres import EmbeddedPostgres
@@ -32,7 +43,8 @@ kind, root, uid = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3])
 if uid:
     import pwd
     os.setgroups([]); os.setgid(pwd.getpwuid(uid).pw_gid); os.setuid(uid)
-server = EmbeddedPostgres(root, durable=False) if kind == "postgres" else EmbeddedRedis(root, durable=False)
+embedded = EmbeddedPostgres if kind == "postgres" else EmbeddedRedis
+server = embedded(root, durable=False)
 address = server.start()
 print(json.dumps({"address": address, "owner": server.is_owner}), flush=True)
 sys.stdin.read()
@@ -53,7 +65,9 @@ class Starter:
 
     def __init__(self, kind: str, root: Path, uid: int = 0, stderr: int | None = None) -> None:
         command = [sys.executable, "-c", STARTER, kind, str(root), str(uid)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True
+        )
 
     def said(self) -> dict[str, object]:
         assert self.process.stdout
@@ -88,7 +102,11 @@ def _processes_of(folder: Path) -> list[int]:
             command = (process / "cmdline").read_bytes()
         except OSError:
             continue
-        if os.fsencode(folder) in command and b"server" in command and not command.startswith(os.fsencode(sys.executable)):
+        if (
+            os.fsencode(folder) in command
+            and b"server" in command
+            and not command.startswith(os.fsencode(sys.executable))
+        ):
             found.append(int(process.name))
     return found
 
@@ -108,7 +126,10 @@ async def _ask(dsn: str, question: str) -> object:
 async def test_postgres_starts_durable_keeps_data_and_leaves_nothing(root: Path) -> None:
     with EmbeddedPostgres(root) as server:
         assert server.is_owner
-        assert [await _ask(server.dsn, f"SHOW {name}") for name in ("fsync", "synchronous_commit", "full_page_writes")] == ["on"] * 3
+        assert [
+            await _ask(server.dsn, f"SHOW {name}")
+            for name in ("fsync", "synchronous_commit", "full_page_writes")
+        ] == ["on"] * 3
         assert await _ask(server.dsn, "SHOW server_version_num") >= "140000"  # type: ignore[operator]
         await _ask(server.dsn, "CREATE TABLE kept (x int)")
         pid = _postmaster(root)
@@ -121,7 +142,8 @@ async def test_postgres_recovers_after_kill_9(root: Path) -> None:
     server = EmbeddedPostgres(root)
     server.start()
     await _ask(server.dsn, "CREATE TABLE kept AS SELECT 42 AS x")
-    busy = await asyncpg.connect(server.dsn)  # its backend holds the shared memory for a moment longer
+    # Its backend holds the shared memory for a moment longer.
+    busy = await asyncpg.connect(server.dsn)
     for _ in range(2):
         os.kill(_postmaster(root), signal.SIGKILL)
         server.start()
@@ -151,7 +173,10 @@ def test_postgres_that_cannot_start_says_why(root: Path) -> None:
 
 
 def test_a_durable_start_refuses_a_server_without_fsync(root: Path) -> None:
-    with EmbeddedPostgres(root, durable=False), pytest.raises(EmbeddedServerError, match="without fsync"):
+    with (
+        EmbeddedPostgres(root, durable=False),
+        pytest.raises(EmbeddedServerError, match="without fsync"),
+    ):
         EmbeddedPostgres(root).start()
 
 
@@ -205,7 +230,9 @@ def test_ctrl_c_reaches_the_starter_and_not_the_server(root: Path) -> None:
 
 
 @needs_root
-async def test_as_root_it_runs_as_nobody_from_a_wheel_in_a_private_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_as_root_it_runs_as_nobody_from_a_wheel_in_a_private_folder(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     private = root.parent / "private"
     for module, _ in binaries.POSTGRES_WHEELS:
         package = binaries._package_folder(module)
@@ -231,7 +258,9 @@ def test_redis_starts_keeps_data_and_leaves_nothing(root: Path) -> None:
         with EmbeddedRedis(root) as server, redis.Redis.from_url(server.url) as client:
             assert client.get("kept") == expected
             client.set("kept", "1")
-            client.execute_command("WAITAOF", 0, 0, 0) if client.info()["redis_version"] >= "7.2" else None
+            client.execute_command("WAITAOF", 0, 0, 0) if client.info()[
+                "redis_version"
+            ] >= "7.2" else None
     assert _processes_of(root) == []
 
 
@@ -243,7 +272,9 @@ def test_redis_that_cannot_start_says_why(root: Path) -> None:
         EmbeddedRedis(root).start()
 
 
-def test_a_missing_program_says_what_to_install(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_program_says_what_to_install(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(binaries, "_package_folder", lambda module: None)
     monkeypatch.setenv("PATH", str(root))
     with pytest.raises(ServerMissingError, match="redis-server or valkey-server"):
@@ -304,7 +335,12 @@ def test_a_working_folder_the_servers_user_cannot_enter_gives_a_temporary_one(ro
 
 def test_the_session_servers_end_when_their_process_is_killed(root: Path) -> None:
     root.mkdir()
-    process = subprocess.Popen([sys.executable, "-c", SESSION], stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(root)})
+    process = subprocess.Popen(
+        [sys.executable, "-c", SESSION],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(root)},
+    )
     assert process.stdout
     assert process.stdout.readline()
     process.kill()

@@ -1,4 +1,6 @@
-"""`GET /v1/events` is complete in commit order, and so is what webhooks are told: two writers, the first of which commits last."""
+"""`GET /v1/events` is complete in commit order, and so is what webhooks are told: two writers, the
+first of which commits last.
+"""
 
 import asyncpg
 import pytest
@@ -16,13 +18,21 @@ async def house(database):
 
 
 async def test_a_reader_never_passes_a_writer_that_commits_last(house: Shop):
-    assert (await house.office.call("POST", "/v1/webhook-endpoints", {"url": "https://shop.example/"}, key="e1")).status == 201
+    assert (
+        await house.office.call(
+            "POST", "/v1/webhook-endpoints", {"url": "https://shop.example/"}, key="e1"
+        )
+    ).status == 201
     seen: list[str] = []
     cursor = ""
 
     async def read() -> int:
         nonlocal cursor
-        page = (await house.office.call("GET", "/v1/events?limit=2" + (f"&after={cursor}" if cursor else ""))).document
+        page = (
+            await house.office.call(
+                "GET", "/v1/events?limit=2" + (f"&after={cursor}" if cursor else "")
+            )
+        ).document
         seen.extend(event["id"] for event in page["data"])
         cursor = page["next_cursor"] or ""
         return len(page["data"])
@@ -34,18 +44,23 @@ async def test_a_reader_never_passes_a_writer_that_commits_last(house: Shop):
     first = await asyncpg.connect(house.books.dsn)
     try:
         async with first.transaction():
-            assert await first.fetch(OPEN, *open_arguments([slow]))  # its place in the log is taken, its commit far away
+            # Its place in the log is taken, its commit far away.
+            assert await first.fetch(OPEN, *open_arguments([slow]))
             for n in range(3):
                 assert (await house.pay(100 + n, method="cash")).status == 201
                 assert (await read(), cursor) == (0, before)
-            assert slow.events[0].id not in {each.event_id for each in await house.world.outbox.take(9, 0, 9)}
+            assert slow.events[0].id not in {
+                each.event_id for each in await house.world.outbox.take(9, 0, 9)
+            }
     finally:
         await first.close()
     assert await read() == 2
     assert seen[1] == slow.events[0].id
     while await read():
         pass
-    written = [row["id"] for row in await house.rows("SELECT id FROM event WHERE public ORDER BY xid, seq")]
+    written = [
+        row["id"] for row in await house.rows("SELECT id FROM event WHERE public ORDER BY xid, seq")
+    ]
     assert seen == written
     assert len(seen) == len(set(seen)) == 5
     queued = {row["event_id"] for row in await house.rows("SELECT event_id FROM outbox")}

@@ -1,4 +1,6 @@
-"""The board in Redis: what workers tell one another, and a Redis that is gone, lies or talks nonsense."""
+"""The board in Redis: what workers tell one another, and a Redis that is gone,
+lies or talks nonsense.
+"""
 
 import asyncio
 import contextlib
@@ -18,7 +20,12 @@ from gateway.flow.channel_call import ChannelCalls
 from gateway.flow.channel_health import ChannelHealth, Posted
 from gateway.flow.ports import Account
 from gateway.flow.routing import Choice
-from gateway.limits import BOARD_AGE_MS_MAX, BOARD_ENTRIES_MAX, BOARD_REASON_CHARS_MAX, REDIS_TIMEOUT_MS
+from gateway.limits import (
+    BOARD_AGE_MS_MAX,
+    BOARD_ENTRIES_MAX,
+    BOARD_REASON_CHARS_MAX,
+    REDIS_TIMEOUT_MS,
+)
 from gateway.storage.health_board import BOARD, NoBoard, RedisBoard, read
 from gateway.workers.prober import Prober
 from loadtests.evil_redis import evil_redis
@@ -63,7 +70,14 @@ class Bench:
         self.health, self.board = ChannelHealth(clock, worker_id=name), board
         shelf = Shelf("m1", ("s1",), [self.account], discover())
         calls = ChannelCalls(clock, self.health)
-        self.prober = Prober(health=self.health, board=board, calls=calls, directory=shelf, clock=clock, environment="TT")
+        self.prober = Prober(
+            health=self.health,
+            board=board,
+            calls=calls,
+            directory=shelf,
+            clock=clock,
+            environment="TT",
+        )
 
     async def sees(self, outcome: object, times: int = 1) -> None:
         for _ in range(times):
@@ -83,7 +97,9 @@ class Bench:
 
 @pytest.fixture
 async def boards(redis_url: str):
-    made = [RedisBoard(redis_url, SystemClock(), name, timeout_ms=PATIENCE_MS) for name in ("w1", "w2")]
+    made = [
+        RedisBoard(redis_url, SystemClock(), name, timeout_ms=PATIENCE_MS) for name in ("w1", "w2")
+    ]
     yield made
     for each in made:
         await each.close()
@@ -94,14 +110,20 @@ async def test_a_word_reaches_the_other_worker_and_not_oneself(boards: list[Redi
     assert await first.exchange(NEWS) == []
     heard = await second.exchange([])
     assert heard is not None
-    assert [(each.account, each.operation, each.state, each.reason) for each in heard] == [("a", "pay", "open", "five in a row")]
+    assert [(each.account, each.operation, each.state, each.reason) for each in heard] == [
+        ("a", "pay", "open", "five in a row")
+    ]
     assert 0.1 <= heard[0].age_s < 2
     assert [each.account for each in await first.words() or []] == ["a"]
 
 
 async def test_one_worker_probes_while_the_others_wait(boards: list[RedisBoard]) -> None:
     first, second = boards
-    assert [await first.may_probe("a"), await second.may_probe("a"), await second.may_probe("b")] == [True, False, True]
+    assert [
+        await first.may_probe("a"),
+        await second.may_probe("a"),
+        await second.may_probe("b"),
+    ] == [True, False, True]
 
 
 async def test_two_workers_share_an_alarm_and_its_end(boards: list[RedisBoard]) -> None:
@@ -111,7 +133,8 @@ async def test_two_workers_share_an_alarm_and_its_end(boards: list[RedisBoard]) 
     await w1.sees(o.Unknown(reason="timeout"), 5)
     await w1.round()
     await w2.round()
-    assert (w1.state(), w2.state(), len(line.queries)) == ("open", "open", 1)  # w2 looked for itself
+    # w2 looked for itself.
+    assert (w1.state(), w2.state(), len(line.queries)) == ("open", "open", 1)
     assert w2.health.able([w2.choice], "pay") == []
     line.is_dark = False
     w1.health.probed(w1.account, is_alive=True)
@@ -129,7 +152,10 @@ async def test_only_one_of_two_workers_probes(boards: list[RedisBoard]) -> None:
         for vital in each.health._record(each.account).vitals.values():
             vital.breaker.until = 0.0
     await asyncio.gather(*(each.round() for each in benches))
-    assert (sorted(each.state() for each in benches), len(line.queries)) == (["half_open", "open"], 1)
+    assert (sorted(each.state() for each in benches), len(line.queries)) == (
+        ["half_open", "open"],
+        1,
+    )
 
 
 async def test_the_probe_names_a_number_that_no_order_has(boards: list[RedisBoard]) -> None:
@@ -179,11 +205,20 @@ async def test_a_redis_that_hangs_costs_its_bound(boards: list[RedisBoard]) -> N
         await board.close()
 
 
-async def test_whoever_claims_that_all_is_open_only_makes_us_look(redis_url: str, boards: list[RedisBoard]) -> None:
+async def test_whoever_claims_that_all_is_open_only_makes_us_look(
+    redis_url: str, boards: list[RedisBoard]
+) -> None:
     liar, line = redis.asyncio.from_url(redis_url), Line()
     bench = Bench("w1", boards[0], line)
     for _ in range(5):
-        lie = msgspec.json.encode({"worker": "wrk_evil", "state": "open", "at": datetime.now(UTC), "reason": "all is lost"})
+        lie = msgspec.json.encode(
+            {
+                "worker": "wrk_evil",
+                "state": "open",
+                "at": datetime.now(UTC),
+                "reason": "all is lost",
+            }
+        )
         await liar.hset(BOARD, mapping={"a/pay": lie, "a/precreate": lie, "nobody/pay": lie})
         await bench.round()
         place = bench.health.admit([bench.choice], "pay")

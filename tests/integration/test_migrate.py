@@ -36,7 +36,9 @@ async def test_each_file_is_applied_once_and_in_order(empty_database: str, folde
     assert await migrate(empty_database, folder) == []
 
 
-async def test_four_starters_at_once_apply_everything_once_and_leave_no_invalid_index(empty_database: str, folder: Path) -> None:
+async def test_four_starters_at_once_apply_everything_once_and_leave_no_invalid_index(
+    empty_database: str, folder: Path
+) -> None:
     results = await asyncio.gather(*(migrate(empty_database, folder) for _ in range(4)))
     assert sorted(map(len, results)) == [0, 0, 0, 3]
     connection = await asyncpg.connect(empty_database)
@@ -55,7 +57,9 @@ async def test_an_edited_file_is_refused(empty_database: str, folder: Path) -> N
 
 async def test_a_failing_file_leaves_nothing_of_itself(empty_database: str, folder: Path) -> None:
     (folder / "0003_amount.sql").write_text("CREATE TABLE half (id int);\nSELECT 1/0;\n")
-    with pytest.raises(MigrationError, match=r"0003_amount.sql failed: division by zero. Nothing of this file"):
+    with pytest.raises(
+        MigrationError, match=r"0003_amount.sql failed: division by zero. Nothing of this file"
+    ):
         await migrate(empty_database, folder)
     assert await pending(empty_database, folder) == ["0003_amount"]
     connection = await asyncpg.connect(empty_database)
@@ -63,7 +67,9 @@ async def test_a_failing_file_leaves_nothing_of_itself(empty_database: str, fold
     await connection.close()
 
 
-async def test_a_held_table_is_not_waited_for_without_end(empty_database: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_held_table_is_not_waited_for_without_end(
+    empty_database: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (folder / "0003_amount.sql").rename(folder / "late.sql")
     await migrate(empty_database, folder)
     (folder / "late.sql").rename(folder / "0003_amount.sql")
@@ -77,7 +83,9 @@ async def test_a_held_table_is_not_waited_for_without_end(empty_database: str, f
     assert await migrate(empty_database, folder) == ["0003_amount"]
 
 
-async def test_a_hanging_migration_elsewhere_is_reported(empty_database: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_hanging_migration_elsewhere_is_reported(
+    empty_database: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(runner, "MIGRATION_LOCK_WAIT_S", 0.0)
     holder = await asyncpg.connect(empty_database)
     await holder.execute("SELECT pg_advisory_lock($1)", runner.LOCK_KEY)

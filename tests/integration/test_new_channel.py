@@ -1,4 +1,6 @@
-"""A new channel is two folders: what `adapters.new_channel` writes pays against the sandbox it writes, before anybody filled it in."""
+"""A new channel is two folders: what `adapters.new_channel` writes pays against the sandbox it
+writes, before anybody filled it in.
+"""
 
 import shutil
 import sys
@@ -33,7 +35,9 @@ def copy_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest_asyncio.fixture(name="acme", scope="module")
-async def make_acme(tree: Path) -> AsyncIterator[tuple[Channel, tests.sandbox_process.SandboxProcess]]:
+async def make_acme(
+    tree: Path,
+) -> AsyncIterator[tuple[Channel, tests.sandbox_process.SandboxProcess]]:
     """A channel nobody has filled in yet, and its own sandbox."""
     create("acme", tree)
     sandbox = tests.sandbox_process.SandboxProcess()
@@ -45,7 +49,9 @@ async def make_acme(tree: Path) -> AsyncIterator[tuple[Channel, tests.sandbox_pr
         await sandbox.settings("acme", query_lag_ms_max=0)
         enrolled = await sandbox.enroll("acme", "a1", profile="standard", callback_url=None)
         assert manifest.credentials is not None
-        credentials = msgspec.convert(enrolled["credentials"], manifest.credentials, dec_hook=decode_hook)
+        credentials = msgspec.convert(
+            enrolled["credentials"], manifest.credentials, dec_hook=decode_hook
+        )
         transport = AiohttpTransport(clock=CLOCK, signing_executor=InlineExecutor())
         yield manifest.build(credentials, transport, CLOCK), sandbox
         await transport.aclose()
@@ -74,18 +80,34 @@ def order(number: int, person: str) -> PayRequest:
 
 
 def named(call: str, paid: PayRequest) -> Any:
-    shared: dict[str, Any] = {"out_trade_no": paid.out_trade_no, "channel_trade_no": None, "currency": "CNY"}
+    shared: dict[str, Any] = {
+        "out_trade_no": paid.out_trade_no,
+        "channel_trade_no": None,
+        "currency": "CNY",
+    }
     shared["deadline"] = CLOCK.monotonic() + 5
     if call in {"query", "cancel"}:
         return TradeRef(amount=paid.amount, flow=Flow.CODE, sent_at=paid.sent_at, **shared)
-    return RefundRequest(out_refund_no="RF1", total_amount=paid.amount, refund_amount=100, reason="", notify_url=None, **shared)
+    return RefundRequest(
+        out_refund_no="RF1",
+        total_amount=paid.amount,
+        refund_amount=100,
+        reason="",
+        notify_url=None,
+        **shared,
+    )
 
 
 @pytest.mark.parametrize(
     ("number", "person", "calls", "outcomes"),
     [
         (1, "00", ["query", "cancel", "query"], ["Succeeded", "Succeeded", "Reversed", "Closed"]),
-        (2, "00", ["query_refund", "refund", "refund", "query_refund"], ["Succeeded", "RefundNotFound", *["RefundSucceeded"] * 3]),
+        (
+            2,
+            "00",
+            ["query_refund", "refund", "refund", "query_refund"],
+            ["Succeeded", "RefundNotFound", *["RefundSucceeded"] * 3],
+        ),
         (3, "01", ["query"], ["Declined", "NotFound"]),
         (4, "04", ["query", "cancel"], ["PayerActionNeeded", "PayerActionNeeded", "Reversed"]),
         (5, "05", ["query"], ["Unknown", "Succeeded"]),
@@ -93,27 +115,46 @@ def named(call: str, paid: PayRequest) -> Any:
         (7, "07", ["query"], ["Unknown", "NotFound"]),
     ],
 )
-async def test_an_unfilled_channel_pays(acme: tuple[Channel, Any], number: int, person: str, calls: list[str], outcomes: list[str]) -> None:
+async def test_an_unfilled_channel_pays(
+    acme: tuple[Channel, Any], number: int, person: str, calls: list[str], outcomes: list[str]
+) -> None:
     channel, _ = acme
     paid = order(number, person)
-    seen = [await channel.pay(paid), *[await getattr(channel, call)(named(call, paid)) for call in calls]]
+    seen = [
+        await channel.pay(paid),
+        *[await getattr(channel, call)(named(call, paid)) for call in calls],
+    ]
     assert [type(outcome).__name__ for outcome in seen] == outcomes
 
 
 @pytest.mark.parametrize(
-    ("number", "fault", "outcome"), [(11, "wrong_amount", "Mismatch"), (12, "wrong_order", "Mismatch"), (13, "bad_signature", "Unknown")]
+    ("number", "fault", "outcome"),
+    [
+        (11, "wrong_amount", "Mismatch"),
+        (12, "wrong_order", "Mismatch"),
+        (13, "bad_signature", "Unknown"),
+    ],
 )
-async def test_its_sandbox_obeys_faults(acme: tuple[Channel, Any], number: int, fault: str, outcome: str) -> None:
+async def test_its_sandbox_obeys_faults(
+    acme: tuple[Channel, Any], number: int, fault: str, outcome: str
+) -> None:
     channel, sandbox = acme
     await sandbox.arm("acme", "pay", fault, times=1)
     assert type(await channel.pay(order(number, "00"))).__name__ == outcome
 
 
 def test_the_copies_hold_no_word_of_the_template(tree: Path, acme: object) -> None:
-    written = [path for side in ("adapters", "sandbox") for path in (tree / side / "acme").rglob("*") if "__pycache__" not in path.parts]
+    written = [
+        path
+        for side in ("adapters", "sandbox")
+        for path in (tree / side / "acme").rglob("*")
+        if "__pycache__" not in path.parts
+    ]
     assert {"test_acme.py", "paid.json", "desk.py"} <= {path.name for path in written}
     assert not [path for path in written if "template" in str(path.relative_to(tree)).lower()]
-    assert not [path for path in written if path.is_file() and "template" in path.read_text().lower()]
+    assert not [
+        path for path in written if path.is_file() and "template" in path.read_text().lower()
+    ]
 
 
 def test_the_template_itself_is_not_a_channel() -> None:
@@ -133,9 +174,16 @@ def test_a_bad_name_is_refused_and_nothing_is_written(tree: Path, name: str) -> 
 
 
 def folders(tree: Path) -> list[Path]:
-    return sorted(path for side in ("adapters", "sandbox") for path in (tree / side).rglob("*") if "__pycache__" not in path.parts)
+    return sorted(
+        path
+        for side in ("adapters", "sandbox")
+        for path in (tree / side).rglob("*")
+        if "__pycache__" not in path.parts
+    )
 
 
-@pytest.mark.parametrize(("arguments", "status"), [([], 2), (["--help"], 2), (["a", "b"], 2), (["alipay"], 1)])
+@pytest.mark.parametrize(
+    ("arguments", "status"), [([], 2), (["--help"], 2), (["a", "b"], 2), (["alipay"], 1)]
+)
 def test_the_command_line_says_no_by_its_status(arguments: list[str], status: int) -> None:
     assert main(arguments) == status

@@ -1,4 +1,6 @@
-"""The outbox as couriers use it: leases, their fence, rotation, dead letters and how they come back."""
+"""The outbox as couriers use it: leases, their fence, rotation,
+dead letters and how they come back.
+"""
 
 import asyncio
 from datetime import UTC, datetime
@@ -29,7 +31,11 @@ async def test_a_delivery_carries_all_that_a_courier_needs(world: OutboxWorld):
     endpoint, secret = await world.issued()
     event = await world.paid("A1")
     delivery = await one(world)
-    assert (delivery.merchant_id, delivery.endpoint_id, delivery.event_id) == (MERCHANT, endpoint, event)
+    assert (delivery.merchant_id, delivery.endpoint_id, delivery.event_id) == (
+        MERCHANT,
+        endpoint,
+        event,
+    )
     assert (delivery.type, delivery.url, delivery.tries, delivery.created_at) == (
         "payment.succeeded",
         "https://shop.example/hook",
@@ -67,7 +73,10 @@ async def test_a_frozen_courier_cannot_undo_what_its_successor_noted(world: Outb
     assert await world.state(successor) == "dead"
     assert (await world.desk.endpoint(MERCHANT, endpoint)).enabled
     (delivery,), _ = await world.desk.deliveries(MERCHANT, endpoint, DeliveryFilter(limit=5))
-    assert [(each.number, each.status, each.words) for each in delivery.answers] == [(2, 500, "broken"), (1, 200, "woke up")]
+    assert [(each.number, each.status, each.words) for each in delivery.answers] == [
+        (2, 500, "broken"),
+        (1, 200, "woke up"),
+    ]
 
 
 async def test_the_fence_holds_after_a_resend_too(world: OutboxWorld):
@@ -95,7 +104,10 @@ async def test_postponed_is_due_when_the_database_says_so(world: OutboxWorld):
 
 async def test_a_slow_endpoint_takes_only_its_share(world: OutboxWorld):
     """Thirty wait for the slow one first; the other's single one is taken in the same breath."""
-    slow, narrow = await world.endpoint(concurrency=3), await world.endpoint("https://n.example/", concurrency=1)
+    slow, narrow = (
+        await world.endpoint(concurrency=3),
+        await world.endpoint("https://n.example/", concurrency=1),
+    )
     for n in range(30):
         await world.paid(f"A{n}")
     quick = await world.endpoint("https://q.example/", merchant=OTHER_MERCHANT)
@@ -103,7 +115,9 @@ async def test_a_slow_endpoint_takes_only_its_share(world: OutboxWorld):
 
     async def taken(limit: int = 50, per_endpoint: int = 9) -> dict[str, int]:
         found = await world.outbox.take(limit, LONG_MS, per_endpoint)
-        return {name: sum(each.endpoint_id == name for each in found) for name in (slow, narrow, quick)}
+        return {
+            name: sum(each.endpoint_id == name for each in found) for name in (slow, narrow, quick)
+        }
 
     assert await taken(per_endpoint=2) == {slow: 2, narrow: 1, quick: 1}
     assert await taken() == {slow: 1, narrow: 0, quick: 0}
@@ -141,11 +155,17 @@ async def test_a_rotation_signs_with_both_for_a_day(world: OutboxWorld):
         await world.paid(order_no)
         return [each.reveal() for each in (await one(world)).secrets]
 
-    assert await signing("A1") == [fourth.secret.reveal(), third.secret.reveal(), second.secret.reveal()]
+    assert await signing("A1") == [
+        fourth.secret.reveal(),
+        third.secret.reveal(),
+        second.secret.reveal(),
+    ]
     await world.rows("UPDATE webhook_secret SET ends_at = now() WHERE ends_at IS NOT NULL")
     assert await signing("A2") == [fourth.secret.reveal()]
     assert (await world.desk.endpoint(MERCHANT, endpoint)).rotating_until is None
-    stored = b"".join(row["sealed"] for row in await world.rows("SELECT sealed FROM webhook_secret"))
+    stored = b"".join(
+        row["sealed"] for row in await world.rows("SELECT sealed FROM webhook_secret")
+    )
     assert first.reveal().encode() not in stored
 
 
@@ -181,7 +201,9 @@ async def test_resend_by_event_by_time_and_never_twice_at_once(world: OutboxWorl
     endpoint = await world.endpoint(concurrency=9)
     events = [await world.paid(f"A{n}") for n in range(3)]
     for delivery in await world.outbox.take(9, LONG_MS, 9):
-        await (world.outbox.delivered if delivery.event_id == events[0] else world.outbox.given_up)(delivery, heard())
+        await (world.outbox.delivered if delivery.event_id == events[0] else world.outbox.given_up)(
+            delivery, heard()
+        )
     assert await world.desk.resend(MERCHANT, endpoint, events[0], None) == 1
     under_way = await one(world)
     assert (under_way.event_id, under_way.tries) == (events[0], 2)
@@ -201,12 +223,17 @@ async def test_deliveries_newest_first_in_pages(world: OutboxWorld):
     seen: list[str] = []
     more, after = True, None
     while more:
-        page, more = await world.desk.deliveries(MERCHANT, endpoint, DeliveryFilter(limit=2, starting_after=after))
+        page, more = await world.desk.deliveries(
+            MERCHANT, endpoint, DeliveryFilter(limit=2, starting_after=after)
+        )
         seen += [each.event_id for each in page]
         after = seen[-1]
     assert len(seen) == len(set(seen)) == 5
     assert seen == sorted(seen, reverse=True)  # all of one moment: then by id
-    for wanted, count in ((DeliveryFilter(limit=9, state="waiting"), 4), (DeliveryFilter(limit=9, event_id=first.event_id), 1)):
+    for wanted, count in (
+        (DeliveryFilter(limit=9, state="waiting"), 4),
+        (DeliveryFilter(limit=9, event_id=first.event_id), 1),
+    ):
         assert len((await world.desk.deliveries(MERCHANT, endpoint, wanted))[0]) == count
 
 

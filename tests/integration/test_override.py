@@ -1,6 +1,7 @@
 """A tender in doubt, and the supervisor who cannot wait: held against the sandbox's own books.
 
-Row 16 of the decision table. The sweeper runs only where a test lets it, and callbacks are held: what is in doubt stays so.
+Row 16 of the decision table. The sweeper runs only where a test lets it, and callbacks are held:
+what is in doubt stays so.
 """
 
 import asyncio
@@ -64,7 +65,14 @@ async def doubtful(at: Shop, channel: str, ending: str = "05", **body: Any) -> d
 
 
 async def cash(at: Shop, order: str, tender_no: int, key: str | None = None, **body: Any) -> Any:
-    return await at.pay(900, order_no=order, tender_no=tender_no, method="cash", key=key or f"{order}/{tender_no}", **body)
+    return await at.pay(
+        900,
+        order_no=order,
+        tender_no=tender_no,
+        method="cash",
+        key=key or f"{order}/{tender_no}",
+        **body,
+    )
 
 
 async def refunded(at: Shop, payment_id: str) -> dict[str, Any]:
@@ -83,7 +91,10 @@ async def test_no_other_tender_while_one_is_in_doubt(still: Shop, channel: str):
     for tender_no in (1, 3):
         answer = await cash(still, order, tender_no)
         assert (answer.status, answer.document["code"]) == (409, "order_in_doubt")
-        assert (answer.document["payment"]["id"], answer.document["verdict"]["code"]) == (first["id"], "do_not_charge_again")
+        assert (answer.document["payment"]["id"], answer.document["verdict"]["code"]) == (
+            first["id"],
+            "do_not_charge_again",
+        )
     same = await cash(still, order, 2, key=f"{order}/2b")
     assert (same.status, same.document["code"]) == (409, "order_tender_taken")
     again = await still.till.payment(first["id"])
@@ -91,28 +102,60 @@ async def test_no_other_tender_while_one_is_in_doubt(still: Shop, channel: str):
 
 
 @pytest.mark.parametrize("channel", REMOTE)
-async def test_row_16_cashier_insists_on_cash_now_is_an_override_with_automatic_refund(still: Shop, channel: str):
-    """The wallet had charged and its answer was lost; the customer pays cash; when the charge shows, the wallet money goes back."""
+async def test_row_16_cashier_insists_on_cash_now_is_an_override_with_automatic_refund(
+    still: Shop, channel: str
+):
+    """The wallet had charged and its answer was lost; the customer pays cash; when the charge
+    shows, the wallet money goes back.
+    """
     order = order_no()
     first = await doubtful(still, channel, order_no=order, order_amount=900)
     override = {"payment_id": first["id"], **SUPERVISOR}
     paid = await cash(still, order, 2, order_amount=900, override=override)
-    assert (paid.status, paid.document["status"], paid.document["verdict"]["code"]) == (201, "succeeded", "paid"), paid.document
-    risk = (await still.rows("SELECT * FROM override WHERE payment_id = $1", paid.document["id"]))[0]
-    assert (risk["named_id"], risk["amount"], risk["supervisor_id"], risk["reason"]) == (first["id"], 900, "ann", "the queue is long")
-    opened = await still.rows('SELECT evidence::text AS e FROM "case" WHERE object_id = $1 AND kind = $2', first["id"], "override")
+    assert (paid.status, paid.document["status"], paid.document["verdict"]["code"]) == (
+        201,
+        "succeeded",
+        "paid",
+    ), paid.document
+    risk = (await still.rows("SELECT * FROM override WHERE payment_id = $1", paid.document["id"]))[
+        0
+    ]
+    assert (risk["named_id"], risk["amount"], risk["supervisor_id"], risk["reason"]) == (
+        first["id"],
+        900,
+        "ann",
+        "the queue is long",
+    )
+    opened = await still.rows(
+        'SELECT evidence::text AS e FROM "case" WHERE object_id = $1 AND kind = $2',
+        first["id"],
+        "override",
+    )
     assert json.loads(opened[0]["e"])["words"] == "ann: the queue is long"
-    assert (await still.till.payment(first["id"])).document["verdict"]["code"] == "do_not_charge_again"
+    assert (await still.till.payment(first["id"])).document["verdict"][
+        "code"
+    ] == "do_not_charge_again"
 
     async with sweeping(still):
         late = await refunded(still, first["id"])
-    assert (late["status"], late["attempts"][0]["status"], late["amount_refunded"]) == ("paid_late", "returned", 900)
+    assert (late["status"], late["attempts"][0]["status"], late["amount_refunded"]) == (
+        "paid_late",
+        "returned",
+        900,
+    )
     truth = (await still.captured(channel))[first["out_trade_no"]]
     assert (truth["amount"], truth["refunded"]) == (900, 900)
-    refunds = (await still.office.call("GET", f"/v1/payments/{first['id']}/refunds")).document["data"]
-    assert [(refund["origin"], refund["refund_no"]) for refund in refunds] == [("late", f"late.{first['out_trade_no']}")]
+    refunds = (await still.office.call("GET", f"/v1/payments/{first['id']}/refunds")).document[
+        "data"
+    ]
+    assert [(refund["origin"], refund["refund_no"]) for refund in refunds] == [
+        ("late", f"late.{first['out_trade_no']}")
+    ]
     types = [
-        row["type"] for row in await still.rows("SELECT type FROM event WHERE object_id = $1 AND public ORDER BY version", first["id"])
+        row["type"]
+        for row in await still.rows(
+            "SELECT type FROM event WHERE object_id = $1 AND public ORDER BY version", first["id"]
+        )
     ]
     assert types == ["payment.in_doubt", "payment.paid_late"]
     again = await cash(still, order, 2, order_amount=900, override=override)
@@ -133,20 +176,26 @@ async def test_an_override_of_a_payment_that_never_charged_costs_nothing(still: 
 
 
 @pytest.mark.parametrize("channel", REMOTE)
-async def test_an_override_that_comes_after_the_answer_is_refused_with_it(still: Shop, channel: str):
+async def test_an_override_that_comes_after_the_answer_is_refused_with_it(
+    still: Shop, channel: str
+):
     order = order_no()
     first = await doubtful(still, channel, order_no=order)
     async with sweeping(still):
         assert (await still.settled(first["id"]))["status"] == "succeeded"
     late = await cash(still, order, 2, override={"payment_id": first["id"], **SUPERVISOR})
     assert (late.status, late.document["code"]) == (409, "override_refused")
-    assert (late.document["payment"]["id"], late.document["verdict"]["code"]) == (first["id"], "paid")
+    assert (late.document["payment"]["id"], late.document["verdict"]["code"]) == (
+        first["id"],
+        "paid",
+    )
     assert (await still.captured(channel))[first["out_trade_no"]]["refunded"] == 0
 
 
 @pytest.mark.parametrize("channel", REMOTE)
 async def test_an_override_that_races_the_answer_keeps_no_money_twice(still: Shop, channel: str):
-    """Whoever is first: either the override is refused and the wallet is paid, or the cash is kept and the wallet's money goes back.
+    """Whoever is first: either the override is refused and the wallet is paid, or the cash is kept
+    and the wallet's money goes back.
 
     It goes back by a refund, or, where the sweeper was too busy to ask in time, by the cancel.
     """
@@ -154,16 +203,27 @@ async def test_an_override_that_races_the_answer_keeps_no_money_twice(still: Sho
         order = order_no()
         first = await doubtful(still, channel, order_no=order, order_amount=900)
         async with sweeping(still):
-            answer = await cash(still, order, 2, order_amount=900, override={"payment_id": first["id"], **SUPERVISOR})
+            answer = await cash(
+                still,
+                order,
+                2,
+                order_amount=900,
+                override={"payment_id": first["id"], **SUPERVISOR},
+            )
             ended = await still.settled(first["id"])
             if answer.status == 201:
                 assert ended["status"] in ("paid_late", "failed"), ended
                 if ended["status"] == "paid_late":
                     await refunded(still, first["id"])
             else:
-                assert (answer.document["code"], ended["status"]) == ("override_refused", "succeeded"), (answer.document, ended)
+                assert (answer.document["code"], ended["status"]) == (
+                    "override_refused",
+                    "succeeded",
+                ), (answer.document, ended)
         truth = (await still.captured(channel))[first["out_trade_no"]]
-        held = truth["amount"] - truth["refunded"] if truth["state"] in ("charged", "refunded") else 0
+        held = (
+            truth["amount"] - truth["refunded"] if truth["state"] in ("charged", "refunded") else 0
+        )
         kept = held + (900 if answer.status == 201 else 0)
         assert kept == 900
 
@@ -173,4 +233,8 @@ async def test_an_override_names_a_payment_of_its_order(still: Shop):
     order = order_no()
     for named in (other["id"], "pay_nobody"):
         answer = await cash(still, order, 2, override={"payment_id": named, **SUPERVISOR})
-        assert (answer.status, answer.document["code"], answer.document["field"]) == (422, "field_invalid", "override.payment_id")
+        assert (answer.status, answer.document["code"], answer.document["field"]) == (
+            422,
+            "field_invalid",
+            "override.payment_id",
+        )

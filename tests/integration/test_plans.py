@@ -1,4 +1,6 @@
-"""The hot statements touch the rows they are about, however many others a merchant has, with plans made while the tables were new."""
+"""The hot statements touch the rows they are about, however many others a merchant has, with plans
+made while the tables were new.
+"""
 
 import asyncio
 import json
@@ -42,18 +44,30 @@ async def looked_at(shop: Shop, sql: str, *arguments: object, writing: bool = Fa
     """The most rows one node took from a table of ours, kept or filtered out."""
     connection = await connect(shop.books.dsn, writing=writing)
     try:
-        row = await connection.fetchrow(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {sql}", *arguments)
+        row = await connection.fetchrow(
+            f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {sql}", *arguments
+        )
     finally:
         await connection.close()
     assert row is not None
-    scans = [node for node in nodes(json.loads(row[0])[0]["Plan"]) if "Relation Name" in node and "Scan" in node["Node Type"]]
+    scans = [
+        node
+        for node in nodes(json.loads(row[0])[0]["Plan"])
+        if "Relation Name" in node and "Scan" in node["Node Type"]
+    ]
     assert scans, "the statement reads no table"
-    return max(int(node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))) for node in scans)
+    return max(
+        int(node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)))
+        for node in scans
+    )
 
 
 async def some(shop: Shop) -> list[Any]:
     page = await shop.office.payments(limit=TOUCHED)
-    found = [await shop.world.store.payment(shop.books.merchant_id, each["id"]) for each in page.document["data"]]
+    found = [
+        await shop.world.store.payment(shop.books.merchant_id, each["id"])
+        for each in page.document["data"]
+    ]
     assert len(found) == TOUCHED
     return found
 
@@ -61,11 +75,16 @@ async def some(shop: Shop) -> list[Any]:
 async def test_a_batch_of_changes_touches_its_rows_only(busy: Shop):
     now = busy.world.clock.now()
     after = [replace(payment, version=payment.version + 1) for payment in await some(busy)]
-    changes = [Change(payment=payment, events=(payment_event(payment, was="succeeded", at=now),)) for payment in after]
+    changes = [
+        Change(payment=payment, events=(payment_event(payment, was="succeeded", at=now),))
+        for payment in after
+    ]
     assert await looked_at(busy, APPLY, *apply_arguments(changes), writing=True) <= TOUCHED
 
 
-@pytest.mark.parametrize("sql", ["BY_ID", "BY_KEY", "BY_TRADE", "HOLDER", "HOLDERS", "VERSIONS", "REFUNDS_OF"])
+@pytest.mark.parametrize(
+    "sql", ["BY_ID", "BY_KEY", "BY_TRADE", "HOLDER", "HOLDERS", "VERSIONS", "REFUNDS_OF"]
+)
 async def test_a_read_touches_its_rows_only(busy: Shop, sql: str):
     payment = (await some(busy))[0]
     merchant = payment.merchant_id
@@ -83,11 +102,13 @@ async def test_a_read_touches_its_rows_only(busy: Shop, sql: str):
 
 @pytest.fixture
 async def told(busy: Shop):
-    """Two endpoints told of every payment, one with hundreds of rows behind it and one with none."""
+    """Two endpoints told of every payment, one with hundreds of rows behind it, one with none."""
     for n in range(2):
         if n:
             await asyncio.gather(*(busy.pay(500, method="cash") for _ in range(OTHERS)))
-        answer = await busy.office.call("POST", "/v1/webhook-endpoints", {"url": f"https://h{n}.example/"}, key=f"e{n}")
+        answer = await busy.office.call(
+            "POST", "/v1/webhook-endpoints", {"url": f"https://h{n}.example/"}, key=f"e{n}"
+        )
         assert answer.status == 201
     return busy
 
@@ -112,7 +133,8 @@ async def test_leasing_touches_what_it_leases_and_one_row_an_endpoint(told: Shop
         async with connection.transaction():
             taken = await connection.fetch(outbox.TAKE, TOUCHED, timedelta(seconds=60), TOUCHED)
             (looked,) = await connection.fetch(
-                "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int AS n, max(seq_scan) AS scans FROM pg_stat_xact_user_tables"
+                "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int AS n, "
+                "max(seq_scan) AS scans FROM pg_stat_xact_user_tables"
             )
     finally:
         await connection.close()
@@ -125,7 +147,14 @@ async def test_leasing_touches_what_it_leases_and_one_row_an_endpoint(told: Shop
 async def test_noting_an_answer_touches_one_row(told: Shop, sql: str):
     delivery = (await told.world.outbox.take(1, 60_000, 1))[0]
     more = (timedelta(seconds=9),) if sql == "POSTPONED" else ()
-    asked = (delivery.merchant_id, delivery.endpoint_id, delivery.event_id, delivery.tries, *LOGGED_TRY, *more)
+    asked = (
+        delivery.merchant_id,
+        delivery.endpoint_id,
+        delivery.event_id,
+        delivery.tries,
+        *LOGGED_TRY,
+        *more,
+    )
     assert await looked_at(told, getattr(outbox, sql), *asked) <= 1
 
 
@@ -137,14 +166,26 @@ async def test_a_page_of_deliveries_touches_its_rows_only(told: Shop):
 
 async def test_taking_due_work_reads_what_may_be_visited(busy: Shop):
     """However many of a hanging account are due, and with its places taken none of them."""
-    await busy.rows("UPDATE attempt SET due_at = now() - interval '1 hour' WHERE merchant_id = $1", busy.books.merchant_id)
+    await busy.rows(
+        "UPDATE attempt SET due_at = now() - interval '1 hour' WHERE merchant_id = $1",
+        busy.books.merchant_id,
+    )
     account = busy.books.accounts["cash"]
     more = (timedelta(seconds=2), timedelta(seconds=5))
     full = taking(Places(256, 16, {account: 16}), 15_000, None)
-    assert await looked_at(busy, due_work.TAKE_ATTEMPTS, *full, *more) <= 2  # the hops over the accounts
-    assert await looked_at(busy, due_work.TAKE_ATTEMPTS, *taking(Places(256, 16), 15_000, None), *more) <= 16
+    # The hops over the accounts.
+    assert await looked_at(busy, due_work.TAKE_ATTEMPTS, *full, *more) <= 2
+    assert (
+        await looked_at(busy, due_work.TAKE_ATTEMPTS, *taking(Places(256, 16), 15_000, None), *more)
+        <= 16
+    )
 
 
 async def test_a_look_touches_one_attempt(busy: Shop):
     payment = (await some(busy))[0]
-    assert await looked_at(busy, due_work.HASTEN, payment.merchant_id, payment.id, timedelta(seconds=15), None) <= 1
+    assert (
+        await looked_at(
+            busy, due_work.HASTEN, payment.merchant_id, payment.id, timedelta(seconds=15), None
+        )
+        <= 1
+    )

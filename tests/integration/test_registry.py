@@ -28,7 +28,9 @@ async def test_ids_are_given_or_made(database: str) -> None:
         assert made.id.startswith("mer_")
         assert [merchant.id for merchant in await world.people.merchants()] == ["mer_1", made.id]
         assert [store.name for store in await world.people.stores("mer_1")] == ["East Gate"]
-        assert [(till.store_id, till.id) for till in await world.people.terminals("mer_1")] == [("sto_1", "term_1")]
+        assert [(till.store_id, till.id) for till in await world.people.terminals("mer_1")] == [
+            ("sto_1", "term_1")
+        ]
 
 
 async def test_refusals_say_what_is_wrong(database: str) -> None:
@@ -56,7 +58,10 @@ async def test_two_keys_live_while_one_rotates_and_never_three(database: str) ->
         first = await world.people.issue_terminal_key("mer_1", "term_1", TEST)
         rotations = [world.people.rotate_key(first.id, TEST) for _ in range(4)]
         results = await asyncio.gather(*rotations, return_exceptions=True)
-        assert sum(not isinstance(result, BaseException) for result in results) == LIVE_TERMINAL_KEYS_MAX - 1
+        assert (
+            sum(not isinstance(result, BaseException) for result in results)
+            == LIVE_TERMINAL_KEYS_MAX - 1
+        )
         await world.people.revoke_key(first.id)
         with pytest.raises(RegistryError, match="revoked already"):
             await world.people.revoke_key(first.id)
@@ -101,23 +106,38 @@ async def test_credentials_that_could_not_be_used_are_refused_and_never_quoted(
         assert await world.accounts.accounts() == []
 
 
-async def test_an_account_is_created_listed_without_secrets_moved_and_rotated(database: str) -> None:
+async def test_an_account_is_created_listed_without_secrets_moved_and_rotated(
+    database: str,
+) -> None:
     async with registries(database) as world:
         await shop(world)
-        account_id = await world.accounts.create("mer_1", "paper", GOOD, store_id="sto_1", priority=7)
+        account_id = await world.accounts.create(
+            "mer_1", "paper", GOOD, store_id="sto_1", priority=7
+        )
         drawer = await world.accounts.create("mer_1", "drawer", account_id="acct_drawer")
         listed = {account.id: account for account in await world.accounts.accounts("mer_1")}
         assert listed.keys() == {account_id, drawer}
         assert account_id.startswith("acct_")
         paper = listed[account_id]
         assert paper.credentials["key"] == "***"
-        assert (paper.priority, paper.enabled, paper.store_id, paper.problem) == (7, True, "sto_1", "")
+        assert (paper.priority, paper.enabled, paper.store_id, paper.problem) == (
+            7,
+            True,
+            "sto_1",
+            "",
+        )
         await world.accounts.place(account_id, enabled=False)
         await world.accounts.place(account_id, priority=3)
         await world.accounts.rotate_credentials(account_id, GOOD.replace(b"a1", b"a2"))
-        await world.accounts.replace_address(account_id, "https://pay.example", "https://pay2.example")
+        await world.accounts.replace_address(
+            account_id, "https://pay.example", "https://pay2.example"
+        )
         changed: AccountListing = await world.accounts.account(account_id)
-        assert (changed.priority, changed.enabled, changed.credentials["app_id"]) == (3, False, "a2")
+        assert (changed.priority, changed.enabled, changed.credentials["app_id"]) == (
+            3,
+            False,
+            "a2",
+        )
         assert changed.credentials["base_url"] == "https://pay2.example"
         with pytest.raises(RegistryError, match="no account"):
             await world.accounts.place("acct_none", enabled=True)
@@ -133,4 +153,6 @@ async def test_everything_is_resealed_under_the_new_master_key_once(database: st
         assert await world.accounts.reseal_all() == (2, 0)
         assert await world.accounts.reseal_all() == (0, 2)
     async with registries(database, MasterKeys({2: rotated.key(2)})) as world:
-        assert [(account.key_version, account.problem) for account in await world.accounts.accounts()] == [(2, "")]
+        assert [
+            (account.key_version, account.problem) for account in await world.accounts.accounts()
+        ] == [(2, "")]

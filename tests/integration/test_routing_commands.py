@@ -26,9 +26,13 @@ async def test_rules_are_set_shown_and_kept(shell: Shell, tmp_path: Path) -> Non
     file = tmp_path / "rules.json"
     assert "no rules of merchant mer_1" in await shell.good("routing show mer_1")
     file.write_text(json.dumps(RULES))
-    assert (await shell.good(f"routing set mer_1 {file} --by mei")).startswith("version 1 of merchant mer_1")
+    assert (await shell.good(f"routing set mer_1 {file} --by mei")).startswith(
+        "version 1 of merchant mer_1"
+    )
     assert json.loads(await shell.good("routing show mer_1")) == RULES
-    assert (await shell.good(f"routing set mer_1 {file} --store sto_1")).startswith("version 1 of store sto_1")
+    assert (await shell.good(f"routing set mer_1 {file} --store sto_1")).startswith(
+        "version 1 of store sto_1"
+    )
     shadowed = {"rules": [*RULES["rules"], {"name": "never", "use": [{"account": "acct_a"}]}]}
     file.write_text(json.dumps(shadowed))
     code, out, err = await shell.run(f"routing set mer_1 {file}")
@@ -41,7 +45,9 @@ async def test_rules_are_set_shown_and_kept(shell: Shell, tmp_path: Path) -> Non
 
 async def test_rules_that_cannot_be_meant_are_refused_whole(shell: Shell, tmp_path: Path) -> None:
     file = tmp_path / "rules.json"
-    file.write_text(json.dumps({"rules": [{"name": "x", "use": [{"account": "acct_c", "weight": 0}]}]}))
+    file.write_text(
+        json.dumps({"rules": [{"name": "x", "use": [{"account": "acct_c", "weight": 0}]}]})
+    )
     for act in ("set", "try --from 2026-11-01 --to 2026-11-30"):
         word, _, rest = act.partition(" ")
         code, _, err = await shell.run(f"routing {word} mer_1 {file} {rest}")
@@ -59,7 +65,10 @@ async def test_rules_that_cannot_be_meant_are_refused_whole(shell: Shell, tmp_pa
 async def test_a_trial_without_payments_says_so(shell: Shell, tmp_path: Path) -> None:
     file = tmp_path / "rules.json"
     file.write_text(json.dumps(RULES))
-    assert await shell.good(f"routing try mer_1 {file} --from 2026-11-01 --to 2026-11-30T12:00") == "no payments in that time"
+    assert (
+        await shell.good(f"routing try mer_1 {file} --from 2026-11-01 --to 2026-11-30T12:00")
+        == "no payments in that time"
+    )
     code, _, err = await shell.run(f"routing try mer_1 {file} --from yesterday --to today")
     assert (code, "'yesterday' is no time" in err) == (2, True)
 

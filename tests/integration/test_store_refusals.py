@@ -1,4 +1,6 @@
-"""PostgreSQL is there and cannot write, or cannot be read at the wrong moment: an absence, told as one, never an accident."""
+"""PostgreSQL is there and cannot write, or cannot be read at the wrong moment: an absence, told as
+one, never an accident.
+"""
 
 from collections.abc import AsyncIterator
 
@@ -54,7 +56,7 @@ class Unreadable(PostgresStore):
 
 
 async def test_a_conflict_that_cannot_be_looked_at_is_no_safe_no(dsn: str):
-    """The rival may be the same tap, or our own first sending: "nothing was sent" would be a lie."""
+    """The rival may be the same tap, or our own first sending: "nothing was sent" may be a lie."""
     store = await Unreadable.connected(dsn)
     try:
         payment = drawn_payment()

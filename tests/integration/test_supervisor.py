@@ -1,4 +1,6 @@
-"""The supervisor with real processes: rolling restart under load, a killed worker, a killed parent, a clean end."""
+"""The supervisor with real processes: rolling restart under load, a killed worker, a killed parent,
+a clean end.
+"""
 
 import asyncio
 import contextlib
@@ -56,7 +58,8 @@ sys.exit(supervise(2, listening, worker))
 """
 
 
-REQUESTS_PER_CONNECTION = 47  # a connection stays with its worker: without new ones the first worker to accept keeps them all
+# A connection stays with its worker: without new ones the first worker to accept keeps them all.
+REQUESTS_PER_CONNECTION = 47
 
 
 class Supervised:
@@ -66,7 +69,9 @@ class Supervised:
         self.log = folder / "log"
         with self.log.open("wb") as log_file:
             command = [sys.executable, "-c", SERVER, str(folder)]
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log_file, text=True, start_new_session=True)
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log_file, text=True, start_new_session=True
+            )
         assert self.process.stdout
         self.port = int(self.process.stdout.readline())
 
@@ -87,7 +92,9 @@ def server(tmp_path: Path) -> Iterator[Supervised]:
     supervised.process.communicate()
 
 
-async def until(condition: Callable[[], Awaitable[bool]] | Callable[[], bool], wait_s: float = 60.0) -> None:
+async def until(
+    condition: Callable[[], Awaitable[bool]] | Callable[[], bool], wait_s: float = 60.0
+) -> None:
     """Returns when the condition holds; the deadline only ends a test that has already failed."""
     deadline = time.monotonic() + wait_s
     while True:
@@ -159,7 +166,11 @@ async def load_on(port: int, clients: int = 12) -> AsyncIterator[Load]:
 
 
 async def until_both_serve(server: Supervised) -> set[int]:
-    """Their pids. A process exists before it serves: until it has answered it has not looked at its folder, nor set up its signals."""
+    """Their pids.
+
+    A process exists before it serves: until it has answered it has not looked at its folder, nor
+    set up its signals.
+    """
     async with load_on(server.port, clients=4) as load:
         await until(lambda: len(set(load.answered)) == 2)
     assert server.workers() == set(load.answered)
@@ -187,7 +198,9 @@ async def test_a_killed_worker_is_replaced(server: Supervised) -> None:
     assert f"(pid {killed}) ended with -9" in server.log.read_text()
 
 
-async def test_a_broken_release_leaves_the_old_workers_serving(server: Supervised, tmp_path: Path) -> None:
+async def test_a_broken_release_leaves_the_old_workers_serving(
+    server: Supervised, tmp_path: Path
+) -> None:
     old = await until_both_serve(server)
     client = Client(server.port)
     await client.post()
@@ -208,14 +221,18 @@ async def test_workers_that_never_serve_end_the_parent_with_an_error(tmp_path: P
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_stop_signal_ends_everything_with_0_and_says_goodbye(server: Supervised, number: signal.Signals) -> None:
+async def test_a_stop_signal_ends_everything_with_0_and_says_goodbye(
+    server: Supervised, number: signal.Signals
+) -> None:
     workers = await until_both_serve(server)
     client = Client(server.port)
     await client.post()
     server.signal(number)
 
     async def goodbye() -> bool:
-        """Every request is answered; once its worker has heard the signal, with `Connection: close`."""
+        """Every request is answered; once its worker has heard the signal,
+        with `Connection: close`.
+        """
         assert await client.post() in workers
         return client.writer is None
 
@@ -237,7 +254,9 @@ async def test_a_second_signal_does_not_wait_for_workers_that_hang(tmp_path: Pat
     assert [pid for pid in workers if Path(f"/proc/{pid}").exists()] == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children that their parent died")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux tells children that their parent died"
+)
 async def test_workers_end_when_their_parent_is_killed(server: Supervised) -> None:
     workers = await until_both_serve(server)
     server.signal(signal.SIGKILL)
@@ -255,7 +274,15 @@ def _runs(pid: int) -> bool:
 
 @pytest.mark.parametrize(
     ("quick_deaths", "expected"),
-    [(0, 0.0), (1, 0.1), (2, 0.2), (3, 0.4), (6, 3.2), (7, WORKER_RESTART_WAIT_S_MAX), (1_000_000, WORKER_RESTART_WAIT_S_MAX)],
+    [
+        (0, 0.0),
+        (1, 0.1),
+        (2, 0.2),
+        (3, 0.4),
+        (6, 3.2),
+        (7, WORKER_RESTART_WAIT_S_MAX),
+        (1_000_000, WORKER_RESTART_WAIT_S_MAX),
+    ],
 )
 def test_restart_wait(quick_deaths: int, expected: float) -> None:
     assert restart_wait_s(quick_deaths) == pytest.approx(expected)

@@ -1,4 +1,6 @@
-"""What `AiohttpTransport` says about a broken exchange, against raw sockets: "not sent" is proof, so it may never be said too much."""
+"""What `AiohttpTransport` says about a broken exchange, against raw sockets: "not sent" is proof,
+so it may never be said too much.
+"""
 
 import asyncio
 import ssl
@@ -14,7 +16,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from adapters.transport import AiohttpTransport, AnswerLostError, HttpAnswer, HttpCall, InlineExecutor, NotSentError, TransportError
+from adapters.transport import (
+    AiohttpTransport,
+    AnswerLostError,
+    HttpAnswer,
+    HttpCall,
+    InlineExecutor,
+    NotSentError,
+    TransportError,
+)
 from gateway.clock import SystemClock
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Serial: 7\r\n\r\nok"
@@ -43,7 +53,9 @@ Answer = Callable[[Peer, asyncio.StreamWriter], Awaitable[None]]
 
 @asynccontextmanager
 async def peer_that(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
-    """Reads whole requests and lets `answer` do what it likes with each; a connection it closed stays closed."""
+    """Reads whole requests and lets `answer` do what it likes with each;
+    a connection it closed stays closed.
+    """
     peer = Peer()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -75,7 +87,9 @@ async def peer_that(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncI
 
 @asynccontextmanager
 async def transport(**changed: object) -> AsyncIterator[AiohttpTransport]:
-    made = AiohttpTransport(**{"clock": SystemClock(), "signing_executor": InlineExecutor(), **changed})  # type: ignore[arg-type]
+    made = AiohttpTransport(
+        **{"clock": SystemClock(), "signing_executor": InlineExecutor(), **changed}  # type: ignore[arg-type]
+    )
     try:
         yield made
     finally:
@@ -137,7 +151,9 @@ async def test_an_answer_comes_back_whole_and_the_url_leaves_as_given(method: st
     async with peer_that(say_ok) as peer, transport() as sender:
         answer = await sender.send(call(f"{peer.url}?a=%2f%7E&b=1|2", method))
         assert (answer.status, answer.body, answer.headers["x-serial"]) == (200, b"ok", "7")
-        assert bytes(peer.connections[0]).startswith(method.encode() + b" /gateway.do?a=%2f%7E&b=1|2 HTTP/1.1\r\n")
+        assert bytes(peer.connections[0]).startswith(
+            method.encode() + b" /gateway.do?a=%2f%7E&b=1|2 HTTP/1.1\r\n"
+        )
         assert b"\r\nAccept-Encoding: identity\r\n" in peer.connections[0]
 
 
@@ -160,7 +176,9 @@ async def test_refused_is_not_sent() -> None:
 
 async def test_an_unknown_host_is_not_sent() -> None:
     async with transport() as sender:
-        assert isinstance(await failure_of(sender, call("http://no-such-host.invalid/")), NotSentError)
+        assert isinstance(
+            await failure_of(sender, call("http://no-such-host.invalid/")), NotSentError
+        )
 
 
 async def test_an_address_that_is_none_is_not_sent() -> None:
@@ -176,13 +194,17 @@ async def test_a_certificate_nobody_vouches_for_is_not_sent(self_signed: ssl.SSL
 
 async def test_a_server_without_tls_is_not_sent() -> None:
     async with peer_that(say(b"what?")) as peer, transport(connect_timeout_ms=200) as sender:
-        assert isinstance(await failure_of(sender, call(peer.url.replace("http", "https"))), NotSentError)
+        assert isinstance(
+            await failure_of(sender, call(peer.url.replace("http", "https"))), NotSentError
+        )
         assert peer.requests == 0
 
 
 async def test_a_handshake_that_never_ends_is_not_sent() -> None:
     async with peer_that(say_nothing) as peer, transport(connect_timeout_ms=50) as sender:
-        assert_not_sent(await failure_of(sender, call(peer.url.replace("http", "https"))), "connect_timeout")
+        assert_not_sent(
+            await failure_of(sender, call(peer.url.replace("http", "https"))), "connect_timeout"
+        )
 
 
 async def test_a_deadline_that_has_passed_opens_no_connection() -> None:
@@ -200,7 +222,9 @@ async def test_a_deadline_that_has_passed_opens_no_connection() -> None:
     ],
     ids=["get at its head", "post at its head", "post at its body"],
 )
-async def test_a_deadline_that_passes_with_the_connection_in_hand_sends_no_byte(method: str, readings: tuple[float, ...]) -> None:
+async def test_a_deadline_that_passes_with_the_connection_in_hand_sends_no_byte(
+    method: str, readings: tuple[float, ...]
+) -> None:
     async with peer_that(say_ok) as peer, transport(clock=SteppedClock(*readings)) as sender:
         assert_not_sent(await failure_of(sender, call(peer.url, method, deadline=10.0)), "deadline")
         await peer.ended.wait()
@@ -236,13 +260,27 @@ async def test_a_closed_transport_sends_nothing() -> None:
         (say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"), "malformed_answer"),
         (say(b"+OK redis here\r\n\r\n"), "malformed_answer"),
         (say(b"HTTP/1.1 200 OK\r\nContent-Length: 65\r\n\r\n" + b"x" * 65), "answer_too_long"),
-        (say(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok"), "content_encoding"),
-        (say(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"), "redirect"),
-        (say(b"HTTP/1.1 307 Again\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"), "redirect"),
+        (
+            say(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok"),
+            "content_encoding",
+        ),
+        (
+            say(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"),
+            "redirect",
+        ),
+        (
+            say(b"HTTP/1.1 307 Again\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"),
+            "redirect",
+        ),
     ],
 )
-async def test_a_broken_answer_is_lost_and_asked_for_once(method: str, answer: Answer, reason: str) -> None:
-    async with peer_that(answer) as peer, transport(read_timeout_ms=100, answer_bytes_max=64) as sender:
+async def test_a_broken_answer_is_lost_and_asked_for_once(
+    method: str, answer: Answer, reason: str
+) -> None:
+    async with (
+        peer_that(answer) as peer,
+        transport(read_timeout_ms=100, answer_bytes_max=64) as sender,
+    ):
         failure = await failure_of(sender, call(peer.url, method))
         assert (type(failure), peer.requests, len(peer.connections)) == (AnswerLostError, 1, 1)
         assert failure.reason == reason or (answer is reset and failure.reason == "disconnected")
@@ -263,7 +301,9 @@ async def test_a_channel_that_drips_is_cut_off() -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("ending", [reset, say(b"")], ids=["reset", "closed"])
-async def test_a_kept_connection_that_breaks_at_its_second_request_is_never_tried_again(method: str, ending: Answer) -> None:
+async def test_a_kept_connection_that_breaks_at_its_second_request_is_never_tried_again(
+    method: str, ending: Answer
+) -> None:
     async def answer(peer: Peer, writer: asyncio.StreamWriter) -> None:
         await (say_ok if peer.requests == 1 else ending)(peer, writer)
 
@@ -293,14 +333,26 @@ async def test_a_server_that_closes_its_idle_connection_sees_no_request_twice(me
 # --- TLS is always verified
 
 
-async def test_a_private_authority_can_be_trusted(certificate: Path, self_signed: ssl.SSLContext) -> None:
-    async with peer_that(say_ok, self_signed) as peer, transport(tls=ssl.create_default_context(cafile=certificate)) as sender:
-        answer = await sender.send(call(peer.url.replace("http", "https").replace("127.0.0.1", "localhost")))
+async def test_a_private_authority_can_be_trusted(
+    certificate: Path, self_signed: ssl.SSLContext
+) -> None:
+    async with (
+        peer_that(say_ok, self_signed) as peer,
+        transport(tls=ssl.create_default_context(cafile=certificate)) as sender,
+    ):
+        answer = await sender.send(
+            call(peer.url.replace("http", "https").replace("127.0.0.1", "localhost"))
+        )
         assert answer.status == 200
 
 
-async def test_a_right_certificate_for_another_name_is_not_sent(certificate: Path, self_signed: ssl.SSLContext) -> None:
-    async with peer_that(say_ok, self_signed) as peer, transport(tls=ssl.create_default_context(cafile=certificate)) as sender:
+async def test_a_right_certificate_for_another_name_is_not_sent(
+    certificate: Path, self_signed: ssl.SSLContext
+) -> None:
+    async with (
+        peer_that(say_ok, self_signed) as peer,
+        transport(tls=ssl.create_default_context(cafile=certificate)) as sender,
+    ):
         assert_not_sent(await failure_of(sender, call(peer.url.replace("http", "https"))), "tls")
 
 
@@ -334,7 +386,9 @@ def make_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     path.write_bytes(pem + built.public_bytes(serialization.Encoding.PEM))
     return path
 

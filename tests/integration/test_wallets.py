@@ -1,4 +1,6 @@
-"""Wallet payments end to end: the gateway's books against the sandbox's, for every remote channel that takes payment codes."""
+"""Wallet payments end to end: the gateway's books against the sandbox's, for every remote channel
+that takes payment codes.
+"""
 
 import asyncio
 import itertools
@@ -23,7 +25,12 @@ async def test_code_is_paid(market: Shop, channel: str):
     answer = await market.pay(12850, auth_code=code(channel, "00"))
     assert answer.status == 201, answer.document
     paid = answer.document
-    assert (paid["status"], paid["method"], paid["amount_captured"], paid["verdict"]["code"]) == ("succeeded", channel, 12850, "paid")
+    assert (paid["status"], paid["method"], paid["amount_captured"], paid["verdict"]["code"]) == (
+        "succeeded",
+        channel,
+        12850,
+        "paid",
+    )
     assert paid["channel_trade_no"]
     truth = (await market.captured(channel))[paid["out_trade_no"]]
     assert (truth["state"], truth["amount"]) == ("charged", 12850)
@@ -37,9 +44,15 @@ async def test_code_is_paid(market: Shop, channel: str):
         ("02", "failed", None, "rescan"),
     ],
 )
-async def test_refusals(market: Shop, channel: str, ending: str, status: str, failure: str | None, retry: str):
+async def test_refusals(
+    market: Shop, channel: str, ending: str, status: str, failure: str | None, retry: str
+):
     paid = (await market.pay(700, auth_code=code(channel, ending))).document
-    assert (paid["status"], paid["failure"]["retry"], paid["verdict"]["code"]) == (status, retry, "safe_to_charge_again")
+    assert (paid["status"], paid["failure"]["retry"], paid["verdict"]["code"]) == (
+        status,
+        retry,
+        "safe_to_charge_again",
+    )
     assert failure is None or paid["failure"]["code"] == failure
     truth = (await market.captured(channel)).get(paid["out_trade_no"], {"state": "never seen"})
     assert truth["state"] != "charged"
@@ -59,20 +72,34 @@ async def test_payer_never_types_is_cancelled_and_expired(market: Shop, channel:
     answer = await market.pay(900, auth_code=code(channel, "04"))
     ended = await market.settled(answer.document["id"])
     assert (ended["status"], ended["failure"]["code"]) == ("expired", "payer_timeout"), ended
-    assert (await market.captured(channel))[ended["out_trade_no"]]["state"] in ("closed", "reversed")
+    assert (await market.captured(channel))[ended["out_trade_no"]]["state"] in (
+        "closed",
+        "reversed",
+    )
 
 
 async def test_lost_answers_are_resolved(market: Shop):
-    """Side by side, because proving that nothing will ever be charged takes as long as a request can still act."""
+    """Side by side, because proving that nothing will ever be charged takes as long as a request
+    can still act.
+    """
     fates = {"05": "succeeded", "06": "failed", "07": "failed"}
-    await asyncio.gather(*(lost_answer(market, channel, ending, fates[ending]) for channel in REMOTE for ending in fates))
+    await asyncio.gather(
+        *(
+            lost_answer(market, channel, ending, fates[ending])
+            for channel in REMOTE
+            for ending in fates
+        )
+    )
 
 
 async def lost_answer(market: Shop, channel: str, ending: str, status: str) -> None:
     answer = await market.pay(900, auth_code=code(channel, ending), wait_s=0)
     ended = await market.settled(answer.document["id"], within_s=60)
     assert ended["status"] == status, ended
-    assert [event["type"] for event in await events_of(market, ended["id"])] == ["payment.in_doubt", f"payment.{status}"]
+    assert [event["type"] for event in await events_of(market, ended["id"])] == [
+        "payment.in_doubt",
+        f"payment.{status}",
+    ]
     truth = (await market.captured(channel)).get(ended["out_trade_no"], {"state": "never seen"})
     assert (truth["state"] == "charged") == (status == "succeeded")
 
@@ -82,8 +109,14 @@ async def test_till_cancels(market: Shop, channel: str):
     waiting = (await market.pay(900, auth_code=code(channel, "04"), wait_s=1)).document
     answer = await market.till.cancel(waiting["id"], wait_s=20)
     assert answer.status == 200
-    assert (answer.document["status"], answer.document["failure"]["code"]) == ("canceled", "canceled"), answer.document
-    assert (await market.captured(channel))[waiting["out_trade_no"]]["state"] in ("closed", "reversed")
+    assert (answer.document["status"], answer.document["failure"]["code"]) == (
+        "canceled",
+        "canceled",
+    ), answer.document
+    assert (await market.captured(channel))[waiting["out_trade_no"]]["state"] in (
+        "closed",
+        "reversed",
+    )
     again = await market.till.cancel(waiting["id"])
     assert (again.status, again.document["version"]) == (200, answer.document["version"])
 
@@ -92,7 +125,11 @@ async def test_till_cancels(market: Shop, channel: str):
 async def test_cancel_of_a_paid_payment_sends_nothing(market: Shop, channel: str):
     paid = (await market.pay(900, auth_code=code(channel, "00"))).document
     answer = await market.till.cancel(paid["id"])
-    assert (answer.status, answer.document["code"], answer.document["verdict"]["code"]) == (409, "already_paid", "paid")
+    assert (answer.status, answer.document["code"], answer.document["verdict"]["code"]) == (
+        409,
+        "already_paid",
+        "paid",
+    )
     assert (await market.captured(channel))[paid["out_trade_no"]]["state"] == "charged"
 
 
@@ -118,12 +155,20 @@ async def test_qr_cancelled_unscanned(market: Shop, channel: str):
 async def test_refund_in_parts(market: Shop, channel: str):
     paid = (await market.pay(1000, auth_code=code(channel, "00"))).document
     answer = await market.till.refund(
-        paid["id"], {"refund_no": f"{channel}1", "amount": 300, "reason": "cold soup"}, f"{channel}-k1", wait_s=5
+        paid["id"],
+        {"refund_no": f"{channel}1", "amount": 300, "reason": "cold soup"},
+        f"{channel}-k1",
+        wait_s=5,
     )
     assert answer.status == 201, answer.document
     refund = await refunded(market, answer.document["id"])
     assert refund["status"] == "succeeded", refund
-    second = await market.till.refund(paid["id"], {"refund_no": f"{channel}2", "amount": 700, "reason": "all"}, f"{channel}-k2", wait_s=5)
+    second = await market.till.refund(
+        paid["id"],
+        {"refund_no": f"{channel}2", "amount": 700, "reason": "all"},
+        f"{channel}-k2",
+        wait_s=5,
+    )
     assert (await refunded(market, second.document["id"]))["status"] == "succeeded"
     truth = (await market.captured(channel))[paid["out_trade_no"]]
     assert (truth["state"], truth["refunded"]) == ("refunded", 1000)
@@ -134,15 +179,21 @@ async def test_refund_in_parts(market: Shop, channel: str):
 async def test_double_tap_charges_once(market: Shop, channel: str):
     order = order_no()
     scanned = code(channel, "00")
-    taps = [market.pay(660, order_no=order, key=f"tap-{channel}", auth_code=scanned) for _ in range(4)]
+    taps = [
+        market.pay(660, order_no=order, key=f"tap-{channel}", auth_code=scanned) for _ in range(4)
+    ]
     answers = await asyncio.gather(*taps)
     assert sorted(answer.status for answer in answers) == [200, 200, 200, 201]
     assert len({answer.document["id"] for answer in answers}) == 1
-    assert [row["amount"] for row in (await market.captured(channel)).values() if row["amount"] == 660] == [660]
+    assert [
+        row["amount"] for row in (await market.captured(channel)).values() if row["amount"] == 660
+    ] == [660]
 
 
 async def events_of(market: Shop, payment_id: str):
-    rows = await market.rows("SELECT type FROM event WHERE object_id = $1 AND public ORDER BY version", payment_id)
+    rows = await market.rows(
+        "SELECT type FROM event WHERE object_id = $1 AND public ORDER BY version", payment_id
+    )
     return [dict(row) for row in rows]
 
 

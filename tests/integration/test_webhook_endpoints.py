@@ -22,7 +22,9 @@ async def house(database):
         yield opened
 
 
-async def created(house: Shop, url: str = "https://shop.example/hook", key: str = "e1", **body: object) -> dict[str, Any]:
+async def created(
+    house: Shop, url: str = "https://shop.example/hook", key: str = "e1", **body: object
+) -> dict[str, Any]:
     answer = await house.office.call("POST", HERE, {"url": url, **body}, key=key)
     assert answer.status == 201, answer.document
     await house.world.directory.refresh()
@@ -31,7 +33,11 @@ async def created(house: Shop, url: str = "https://shop.example/hook", key: str 
 
 async def stranger(house: Shop) -> Client:
     """A client of another merchant."""
-    registry = Registry(house.world.store.pool, vault=Vault(MasterKeys.from_text(MASTER, source="test")), ids=SystemIds())
+    registry = Registry(
+        house.world.store.pool,
+        vault=Vault(MasterKeys.from_text(MASTER, source="test")),
+        ids=SystemIds(),
+    )
     merchant = await registry.create_merchant("Others")
     key = await registry.issue_merchant_key(merchant.id, Role.MERCHANT, KeyEnvironment.TEST)
     await house.world.directory.refresh()
@@ -40,7 +46,9 @@ async def stranger(house: Shop) -> Client:
 
 async def test_created_once_whatever_is_lost(house: Shop):
     made = await created(house, event_types=["payment.succeeded"])
-    again = await house.office.call("POST", HERE, {"url": made["url"], "event_types": ["payment.succeeded"]}, key="e1")
+    again = await house.office.call(
+        "POST", HERE, {"url": made["url"], "event_types": ["payment.succeeded"]}, key="e1"
+    )
     assert (again.status, again.replayed, again.document) == (200, True, made | {"secret": None})
     assert len((await house.office.call("GET", HERE)).document["data"]) == 1
     rotated = (await house.office.call("POST", f"{HERE}/{made['id']}/rotate-secret")).document
@@ -62,7 +70,8 @@ async def test_other_tenants_endpoints_do_not_exist(house: Shop):
             ("POST", "/resend", {"dead_since": "2026-01-01T00:00:00Z"}),
         ):
             assert (await other.call(method, f"{HERE}/{made['id']}{act}", body)).status == 404, act
-        mine = await other.call("POST", HERE, {"url": "https://shop.example/hook"}, key="e1")  # the same key is another's
+        # The same key is another's.
+        mine = await other.call("POST", HERE, {"url": "https://shop.example/hook"}, key="e1")
         assert mine.status == 201
         assert mine.document["id"] != made["id"]
     after = (await house.office.call("GET", f"{HERE}/{made['id']}")).document
@@ -71,16 +80,35 @@ async def test_other_tenants_endpoints_do_not_exist(house: Shop):
 
 async def test_notify_url_needs_an_enabled_endpoint_of_its_origin(house: Shop):
     order = order_no()
-    body: dict[str, Any] = {"order_no": order, "method": "cash", "notify_url": "https://shop.example/till/7"}
+    body: dict[str, Any] = {
+        "order_no": order,
+        "method": "cash",
+        "notify_url": "https://shop.example/till/7",
+    }
     refused = await house.pay(500, key="n1", **body)
-    assert (refused.status, refused.document["field"], refused.document["verdict"]["code"]) == (422, "notify_url", "try_again")
+    assert (refused.status, refused.document["field"], refused.document["verdict"]["code"]) == (
+        422,
+        "notify_url",
+        "try_again",
+    )
     made = await created(house, "https://shop.example:443/hook")
-    for address in ("https://shop.example:444/", "http://shop.example/", "https://shop.example.evil.example/", "https://a.shop.example/"):
-        assert (await house.pay(500, key="n2", **(body | {"notify_url": address}))).status == 422, address
+    for address in (
+        "https://shop.example:444/",
+        "http://shop.example/",
+        "https://shop.example.evil.example/",
+        "https://a.shop.example/",
+    ):
+        assert (await house.pay(500, key="n2", **(body | {"notify_url": address}))).status == 422, (
+            address
+        )
     paid = await house.pay(500, key="n1", **body)
     assert paid.status == 201, paid.document
     other = await house.pay(500, key="n1", **(body | {"notify_url": "https://shop.example/till/8"}))
-    assert (other.status, other.document["code"], other.document["field"]) == (422, "idempotency_key_reused", "notify_url")
+    assert (other.status, other.document["code"], other.document["field"]) == (
+        422,
+        "idempotency_key_reused",
+        "notify_url",
+    )
     await house.office.call("POST", f"{HERE}/{made['id']}/disable")
     await house.world.directory.refresh()
     assert (await house.pay(500, **(body | {"order_no": order_no()}))).status == 422
@@ -93,21 +121,40 @@ async def test_notify_url_needs_an_enabled_endpoint_of_its_origin(house: Shop):
 async def test_deliveries_and_resend(house: Shop):
     made = await created(house)
     paid = (await house.pay(500, method="cash")).document
-    page = (await house.office.call("GET", f"{HERE}/{made['id']}/deliveries?state=waiting&limit=5")).document
+    page = (
+        await house.office.call("GET", f"{HERE}/{made['id']}/deliveries?state=waiting&limit=5")
+    ).document
     (delivery,) = page["data"]
-    assert (delivery["type"], delivery["state"], delivery["tries"], delivery["answers"]) == ("payment.succeeded", "waiting", 0, [])
+    assert (delivery["type"], delivery["state"], delivery["tries"], delivery["answers"]) == (
+        "payment.succeeded",
+        "waiting",
+        0,
+        [],
+    )
     feed = (await house.office.call("GET", "/v1/events?limit=5")).document["data"]
-    assert [(event["id"], event["data"]["payment"]["id"]) for event in feed] == [(delivery["event_id"], paid["id"])]
+    assert [(event["id"], event["data"]["payment"]["id"]) for event in feed] == [
+        (delivery["event_id"], paid["id"])
+    ]
     disabled = (await house.office.call("POST", f"{HERE}/{made['id']}/disable", {})).document
     assert (disabled["status"], disabled["disabled_reason"]) == ("disabled", "by_hand")
-    dead = (await house.office.call("GET", f"{HERE}/{made['id']}/deliveries?event_id={delivery['event_id']}")).document["data"]
+    dead = (
+        await house.office.call(
+            "GET", f"{HERE}/{made['id']}/deliveries?event_id={delivery['event_id']}"
+        )
+    ).document["data"]
     assert [each["state"] for each in dead] == ["dead"]
-    refused = await house.office.call("POST", f"{HERE}/{made['id']}/resend", {"event_id": delivery["event_id"]})
+    refused = await house.office.call(
+        "POST", f"{HERE}/{made['id']}/resend", {"event_id": delivery["event_id"]}
+    )
     assert (refused.status, refused.document["code"]) == (409, "webhook_endpoint_disabled")
     await house.office.call("POST", f"{HERE}/{made['id']}/enable")
-    resent = await house.office.call("POST", f"{HERE}/{made['id']}/resend", {"dead_since": "2026-01-01T00:00:00Z"})
+    resent = await house.office.call(
+        "POST", f"{HERE}/{made['id']}/resend", {"dead_since": "2026-01-01T00:00:00Z"}
+    )
     assert resent.document == {"resent": 1}
-    assert (await house.office.call("POST", f"{HERE}/{made['id']}/resend", {"event_id": "evt_none"})).status == 404
+    assert (
+        await house.office.call("POST", f"{HERE}/{made['id']}/resend", {"event_id": "evt_none"})
+    ).status == 404
 
 
 async def test_twenty_and_no_more(house: Shop):
@@ -117,5 +164,9 @@ async def test_twenty_and_no_more(house: Shop):
     assert (full.status, full.document["code"]) == (409, "webhook_endpoints_full")
     first = (await house.office.call("GET", HERE)).document["data"][0]["id"]
     await house.office.call("POST", f"{HERE}/{first}/disable")
-    assert (await house.office.call("POST", HERE, {"url": "https://one.more.example/"}, key="e20")).status == 201
-    assert (await house.office.call("POST", f"{HERE}/{first}/enable")).document["code"] == "webhook_endpoints_full"
+    assert (
+        await house.office.call("POST", HERE, {"url": "https://one.more.example/"}, key="e20")
+    ).status == 201
+    assert (await house.office.call("POST", f"{HERE}/{first}/enable")).document[
+        "code"
+    ] == "webhook_endpoints_full"

@@ -50,17 +50,25 @@ async def test_a_rotation_loses_no_event(noodles: Shop):
         endpoint_id = await endpoint(noodles.office, behind, "hooks")
         await tap(noodles)
         await told(behind, 1)
-        rotated = accepted(await noodles.office.call("POST", f"/v1/webhook-endpoints/{endpoint_id}/rotate-secret"))
+        rotated = accepted(
+            await noodles.office.call("POST", f"/v1/webhook-endpoints/{endpoint_id}/rotate-secret")
+        )
         assert Secret(rotated["secret"]) != behind.secret
         await tap(noodles)
         await told(behind, 2)
         behind.secret = Secret(rotated["secret"])
         await tap(noodles)
         await told(behind, 3)
-        assert [len(each.headers["webhook-signature"].split(" ")) for each in behind.received] == [1, 2, 2]
+        assert [len(each.headers["webhook-signature"].split(" ")) for each in behind.received] == [
+            1,
+            2,
+            2,
+        ]
 
 
-async def test_gone_disables_the_endpoint_and_a_resend_brings_its_letters_back(noodles: Shop, receiver: WebhookReceiver):
+async def test_gone_disables_the_endpoint_and_a_resend_brings_its_letters_back(
+    noodles: Shop, receiver: WebhookReceiver
+):
     endpoint_id = await endpoint(noodles.office, receiver, "hooks")
     receiver.behaviour = answering(410)
     await tap(noodles)
@@ -83,13 +91,15 @@ async def test_gone_disables_the_endpoint_and_a_resend_brings_its_letters_back(n
 
 
 async def test_a_payment_of_its_own_address(noodles: Shop, receiver: WebhookReceiver):
-    """`notify_url` takes the endpoint's place for this payment, signed with the endpoint's secret."""
+    """`notify_url` takes the endpoint's place for this payment, signed with its secret."""
     await endpoint(noodles.office, receiver, "hooks")
     url = f"{receiver.base_url}/orders/42?table=8"
 
     async def taken() -> bool:
         """Once the directory's next refresh has shown the endpoint to this worker."""
-        return (await noodles.pay(1_200, method="cash", cash={"tendered": 2_000}, notify_url=url)).status == 201
+        return (
+            await noodles.pay(1_200, method="cash", cash={"tendered": 2_000}, notify_url=url)
+        ).status == 201
 
     await until(taken)
     await tap(noodles)

@@ -1,4 +1,6 @@
-"""The WeChat Pay adapter against the WeChat Pay sandbox: the answers that are WeChat Pay's own, and its keys while they change."""
+"""The WeChat Pay adapter against the WeChat Pay sandbox: the answers that are WeChat Pay's own, and
+its keys while they change.
+"""
 
 import json
 from collections.abc import AsyncIterator
@@ -33,7 +35,9 @@ async def postbox() -> AsyncIterator[Postbox]:
 
 
 @pytest.fixture(scope="module", params=MODES)
-async def account(request: pytest.FixtureRequest, sandbox: SandboxProcess, postbox: Postbox) -> AsyncIterator[Side]:
+async def account(
+    request: pytest.FixtureRequest, sandbox: SandboxProcess, postbox: Postbox
+) -> AsyncIterator[Side]:
     enrolled = await sandbox.enroll("wechat", request.param, mode=request.param, profile="short")
     side = Side(sandbox, MANIFEST, request.param, enrolled["credentials"], postbox)
     yield side
@@ -104,7 +108,10 @@ async def test_native_is_paid_told_and_closed_no_more(side: Side) -> None:
     asked = await side.query(request)
     assert isinstance(asked, out.Succeeded)
     assert isinstance(callback.learned, out.Succeeded)
-    assert (callback.learned.channel_trade_no, callback.learned.paid_at) == (asked.channel_trade_no, asked.paid_at)
+    assert (callback.learned.channel_trade_no, callback.learned.paid_at) == (
+        asked.channel_trade_no,
+        asked.paid_at,
+    )
     close = await side.cancel(request)
     assert isinstance(close, out.UseRefund)
     assert close.channel_code == "ORDER_PAID"
@@ -120,7 +127,9 @@ async def test_native_unpaid_is_closed_for_good(side: Side) -> None:
     assert asked.was_charged is False
 
 
-async def test_a_refund_is_accepted_told_and_then_the_query_of_its_order_proves_nothing(side: Side) -> None:
+async def test_a_refund_is_accepted_told_and_then_the_query_of_its_order_proves_nothing(
+    side: Side,
+) -> None:
     request = await shown(side, paid=True)
     refund = side.refund_request(request, 500)
     assert isinstance(await side.refund(refund), out.RefundPending)
@@ -165,7 +174,9 @@ async def test_a_reversal_while_the_payer_types_may_have_to_be_called_again(side
     assert isinstance(await side.cancel(request), out.Reversed)
 
 
-async def test_a_wrongly_signed_request_is_refused_and_the_unsigned_refusal_proves_nothing(side: Side) -> None:
+async def test_a_wrongly_signed_request_is_refused_and_the_unsigned_refusal_proves_nothing(
+    side: Side,
+) -> None:
     stranger = side.built(side.credentials | {"merchant_serial": "0" * 40})
     request = side.pay_request()
     outcome = await stranger.pay(request)
@@ -176,15 +187,21 @@ async def test_a_wrongly_signed_request_is_refused_and_the_unsigned_refusal_prov
 async def test_the_acceptance_probe_is_refused(side: Side) -> None:
     request = await shown(side, paid=True)
     await side.postbox.arrived(1)
-    answers = await side.sandbox.callbacks("wechat", side.account, request.out_trade_no, forged="signtest")
-    assert [(answer["status"], json.loads(answer["body"])["code"]) for answer in answers] == [(401, "FAIL")]
+    answers = await side.sandbox.callbacks(
+        "wechat", side.account, request.out_trade_no, forged="signtest"
+    )
+    assert [(answer["status"], json.loads(answer["body"])["code"]) for answer in answers] == [
+        (401, "FAIL")
+    ]
     assert side.postbox.refused() == ["bad_signature"]
 
 
 async def test_a_stale_callback_is_refused(side: Side) -> None:
     request = await shown(side, paid=True)
     await side.postbox.arrived(1)
-    await side.sandbox.callbacks("wechat", side.account, request.out_trade_no, forged="stale_timestamp")
+    await side.sandbox.callbacks(
+        "wechat", side.account, request.out_trade_no, forged="stale_timestamp"
+    )
     assert side.postbox.refused() == ["stale"]
 
 
@@ -208,11 +225,16 @@ async def test_the_sdk_reads_a_callback_as_we_do(side: Side) -> None:
     )
     theirs, [ours] = sdk.callback(received.headers, received.body), side.postbox.accepted()
     assert theirs["id"] == ours.event_key
-    assert (theirs["resource"]["out_trade_no"], theirs["resource"]["amount"]["total"]) == (ours.out_trade_no, ours.amount)
+    assert (theirs["resource"]["out_trade_no"], theirs["resource"]["amount"]["total"]) == (
+        ours.out_trade_no,
+        ours.amount,
+    )
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_while_a_key_changes_both_are_good(sandbox: SandboxProcess, postbox: Postbox, mode: str) -> None:
+async def test_while_a_key_changes_both_are_good(
+    sandbox: SandboxProcess, postbox: Postbox, mode: str
+) -> None:
     enrolled = await sandbox.enroll("wechat", f"rotates_{mode}", mode=mode, profile="short")
     old = Side(sandbox, MANIFEST, f"rotates_{mode}", enrolled["credentials"], postbox)
     request = old.pay_request()
@@ -232,7 +254,10 @@ async def both_keys(old: Side) -> AsyncIterator[Side]:
     """The same account with every key the channel has published so far."""
     rows: list[dict[str, Any]] = (await old.sandbox._call("GET", "accounts"))["data"]
     [facts] = [row["facts"] for row in rows if row["account"] == old.account]
-    keys = {"platform_keys": facts["platform_keys"], "platform_certificates": list(facts["platform_certificates"].values())}
+    keys = {
+        "platform_keys": facts["platform_keys"],
+        "platform_certificates": list(facts["platform_certificates"].values()),
+    }
     assert len(keys["platform_keys"]) + len(keys["platform_certificates"]) == 2
     new = Side(old.sandbox, MANIFEST, old.account, old.credentials | keys, old.postbox)
     try:

@@ -54,7 +54,9 @@ async def undisturbed(sandbox: SandboxProcess, merchants: dict[str, Any]) -> Asy
 
 
 @pytest.fixture(params=MERCHANTS)
-async def merchant(request: pytest.FixtureRequest, merchants: dict[str, Any], undisturbed: None) -> Any:
+async def merchant(
+    request: pytest.FixtureRequest, merchants: dict[str, Any], undisturbed: None
+) -> Any:
     """A merchant of each channel."""
     return merchants[request.param]
 
@@ -82,7 +84,9 @@ def number() -> str:
 
 @pytest.fixture
 def codes() -> Callable[..., str]:
-    """`codes(prefix, "05")`: a fresh payment code with these last digits, 18 digits like both wallets' codes."""
+    """`codes(prefix, "05")`: a fresh payment code with these last digits,
+    18 digits like both wallets' codes.
+    """
     return lambda prefix, last="00": f"{prefix}{next(_numbers):014d}{last}"
 
 
@@ -130,7 +134,9 @@ def data_dir(tmp_path: pathlib.Path) -> pathlib.Path:
 
 async def row_of(sandbox: SandboxProcess, channel: str, number: str) -> dict[str, Any] | None:
     """The ledger's row of this number, if any."""
-    return next((row for row in await sandbox.ledger(channel) if row["out_trade_no"] == number), None)
+    return next(
+        (row for row in await sandbox.ledger(channel) if row["out_trade_no"] == number), None
+    )
 
 
 async def state_of(sandbox: SandboxProcess, channel: str, number: str) -> str | None:

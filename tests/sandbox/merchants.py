@@ -1,6 +1,8 @@
-"""Merchants that talk to the sandbox with the public SDKs' own signing and verifying, over a socket the test can watch.
+"""Merchants that talk to the sandbox with the public SDKs' own signing and verifying, over a socket
+the test can watch.
 
-The SDKs sign and verify; only the sending is ours, because their blocking HTTP hides how a connection ended.
+The SDKs sign and verify; only the sending is ours, because their blocking HTTP hides how a
+connection ended.
 """
 
 import datetime as dt
@@ -20,7 +22,9 @@ LOST = "lost"
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call brought: `said` is one word for tables, `genuine` whether the SDK accepts the signature."""
+    """What a call brought: `said` is one word for tables,
+    `genuine` whether the SDK accepts the signature.
+    """
 
     said: str
     status: int = 0
@@ -53,7 +57,11 @@ class CertificateSdk(_ChinaTime, DCAliPay):  # type: ignore[misc]
 def alipay_sdk(credentials: dict[str, Any]) -> Any:
     keys = credentials
     if keys["mode"] == "certificate":
-        certificates = (keys["app_certificate"], keys["alipay_certificate"], keys["alipay_root_certificate"])
+        certificates = (
+            keys["app_certificate"],
+            keys["alipay_certificate"],
+            keys["alipay_root_certificate"],
+        )
         sdk = CertificateSdk(keys["app_id"], keys["app_private_key"], *certificates)
     else:
         sdk = KeySdk(keys["app_id"], None, keys["app_private_key"], keys["alipay_public_key"])
@@ -72,11 +80,20 @@ class AlipayMerchant:
         self.notify_url: str | None = None
 
     async def pay(self, number: str, code: str, fen: int = 100, **extra: Any) -> Answer:
-        biz = {"out_trade_no": number, "scene": "bar_code", "auth_code": code, "subject": "tea", "total_amount": yuan(fen)}
+        biz = {
+            "out_trade_no": number,
+            "scene": "bar_code",
+            "auth_code": code,
+            "subject": "tea",
+            "total_amount": yuan(fen),
+        }
         return await self.call("alipay.trade.pay", biz | extra)
 
     async def precreate(self, number: str, fen: int = 100) -> Answer:
-        return await self.call("alipay.trade.precreate", {"out_trade_no": number, "subject": "tea", "total_amount": yuan(fen)})
+        return await self.call(
+            "alipay.trade.precreate",
+            {"out_trade_no": number, "subject": "tea", "total_amount": yuan(fen)},
+        )
 
     async def query(self, number: str) -> Answer:
         return await self.call("alipay.trade.query", {"out_trade_no": number})
@@ -89,17 +106,27 @@ class AlipayMerchant:
 
     async def refund(self, number: str, refund_no: str, fen: int, total: int = 100) -> Answer:
         del total
-        return await self.call("alipay.trade.refund", {"out_trade_no": number, "out_request_no": refund_no, "refund_amount": yuan(fen)})
+        return await self.call(
+            "alipay.trade.refund",
+            {"out_trade_no": number, "out_request_no": refund_no, "refund_amount": yuan(fen)},
+        )
 
     async def refund_query(self, number: str, refund_no: str) -> Answer:
-        return await self.call("alipay.trade.fastpay.refund.query", {"out_trade_no": number, "out_request_no": refund_no})
+        return await self.call(
+            "alipay.trade.fastpay.refund.query",
+            {"out_trade_no": number, "out_request_no": refund_no},
+        )
 
-    async def call(self, method: str, biz: dict[str, Any], *, tamper: str = "", **parameters: Any) -> Answer:
+    async def call(
+        self, method: str, biz: dict[str, Any], *, tamper: str = "", **parameters: Any
+    ) -> Answer:
         extra = {"notify_url": self.notify_url} if self.notify_url else {}
         body = self.sdk.sign_data(self.sdk.build_body(method, biz, **(extra | parameters)))
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         try:
-            async with self.session.post(self.credentials["gateway_url"], data=body + tamper, headers=headers) as answer:
+            async with self.session.post(
+                self.credentials["gateway_url"], data=body + tamper, headers=headers
+            ) as answer:
                 status, text = answer.status, (await answer.read()).decode()
         except aiohttp.ClientError:
             return Answer(LOST)
@@ -107,7 +134,9 @@ class AlipayMerchant:
             return Answer(f"http_{status}", status)
         envelope = json.loads(text)
         document = next(iter(envelope.values()))
-        genuine = "sign" in envelope and self.sdk._verify(_inner(self.sdk, text, method), envelope["sign"])
+        genuine = "sign" in envelope and self.sdk._verify(
+            _inner(self.sdk, text, method), envelope["sign"]
+        )
         return Answer(self._word(document), status, document, genuine)
 
     @staticmethod
@@ -141,21 +170,35 @@ class WeChatMerchant:
         self.notify_url: str | None = None
 
     async def pay(self, number: str, code: str, fen: int = 100, **extra: Any) -> Answer:
-        body = self._order(number, fen) | {"payer": {"auth_code": code}, "scene_info": {"store_info": {"id": "s1"}}} | extra
+        body = (
+            self._order(number, fen)
+            | {"payer": {"auth_code": code}, "scene_info": {"store_info": {"id": "s1"}}}
+            | extra
+        )
         return await self.call("POST", "/v3/pay/transactions/codepay", body)
 
     async def precreate(self, number: str, fen: int = 100) -> Answer:
-        body = self._order(number, fen) | {"notify_url": self.notify_url or "http://127.0.0.1:9/none"}
+        body = self._order(number, fen) | {
+            "notify_url": self.notify_url or "http://127.0.0.1:9/none"
+        }
         return await self.call("POST", "/v3/pay/transactions/native", body)
 
     async def query(self, number: str) -> Answer:
-        return await self.call("GET", f"/v3/pay/transactions/out-trade-no/{number}?mchid={self.credentials['mchid']}")
+        return await self.call(
+            "GET", f"/v3/pay/transactions/out-trade-no/{number}?mchid={self.credentials['mchid']}"
+        )
 
     async def cancel(self, number: str) -> Answer:
-        return await self.call("POST", f"/v3/pay/transactions/out-trade-no/{number}/reverse", self._merchant())
+        return await self.call(
+            "POST", f"/v3/pay/transactions/out-trade-no/{number}/reverse", self._merchant()
+        )
 
     async def close(self, number: str) -> Answer:
-        return await self.call("POST", f"/v3/pay/transactions/out-trade-no/{number}/close", {"mchid": self.credentials["mchid"]})
+        return await self.call(
+            "POST",
+            f"/v3/pay/transactions/out-trade-no/{number}/close",
+            {"mchid": self.credentials["mchid"]},
+        )
 
     async def refund(self, number: str, refund_no: str, fen: int, total: int = 100) -> Answer:
         body: dict[str, Any] = {"out_trade_no": number, "out_refund_no": refund_no}
@@ -168,22 +211,43 @@ class WeChatMerchant:
         del number
         return await self.call("GET", f"/v3/refund/domestic/refunds/{refund_no}")
 
-    async def call(self, method: str, target: str, body: dict[str, Any] | None = None, **overrides: Any) -> Answer:
-        """Overrides: `sent` (other bytes than the signed ones), `serial`, `nonce`, `headers` added or (None) left out."""
+    async def call(
+        self, method: str, target: str, body: dict[str, Any] | None = None, **overrides: Any
+    ) -> Answer:
+        """Overrides: `sent` (other bytes than the signed ones), `serial`, `nonce`, `headers` added
+        or (None) left out.
+        """
         text = json.dumps(body) if body is not None else ""
         nonce = overrides.get("nonce") or uuid.uuid4().hex
         serial = overrides.get("serial", self.credentials["merchant_serial"])
         signed = (target, method, self.credentials["mchid"], serial, self.private_key, text, nonce)
-        headers = {"Authorization": utils.build_authorization(*signed), "Accept": "application/json", "User-Agent": "tests"}
-        headers |= {"Content-Type": "application/json", "Wechatpay-Serial": next(iter(self.credentials["platform_keys"]), "")}
-        headers = {name: value for name, value in (headers | overrides.get("headers", {})).items() if value is not None}
+        headers = {
+            "Authorization": utils.build_authorization(*signed),
+            "Accept": "application/json",
+            "User-Agent": "tests",
+        }
+        headers |= {
+            "Content-Type": "application/json",
+            "Wechatpay-Serial": next(iter(self.credentials["platform_keys"]), ""),
+        }
+        headers = {
+            name: value
+            for name, value in (headers | overrides.get("headers", {})).items()
+            if value is not None
+        }
         skip = {"User-Agent"} if "User-Agent" not in headers else None
         url = self.credentials["base_url"] + target
         try:
             sent = overrides.get("sent", text.encode())
-            async with self.session.request(method, url, data=sent, headers=headers, skip_auto_headers=skip) as answer:
+            async with self.session.request(
+                method, url, data=sent, headers=headers, skip_auto_headers=skip
+            ) as answer:
                 raw = await answer.read()
-                return self._answer(answer.status, raw, {name.lower(): value for name, value in answer.headers.items()})
+                return self._answer(
+                    answer.status,
+                    raw,
+                    {name.lower(): value for name, value in answer.headers.items()},
+                )
         except aiohttp.ClientError:
             return Answer(LOST)
 
@@ -202,10 +266,20 @@ class WeChatMerchant:
         document = json.loads(raw) if raw else {}
         said = document.get("trade_state") or document.get("status") or document.get("code") or "ok"
         names = ("wechatpay-timestamp", "wechatpay-nonce")
-        genuine = "wechatpay-signature" in headers and headers["wechatpay-serial"] in self.credentials["platform_keys"]
+        genuine = (
+            "wechatpay-signature" in headers
+            and headers["wechatpay-serial"] in self.credentials["platform_keys"]
+        )
         if genuine:
-            key = utils.load_public_key(self.credentials["platform_keys"][headers["wechatpay-serial"]])
-            facts = (*(headers[name] for name in names), raw.decode(), headers["wechatpay-signature"], key)
+            key = utils.load_public_key(
+                self.credentials["platform_keys"][headers["wechatpay-serial"]]
+            )
+            facts = (
+                *(headers[name] for name in names),
+                raw.decode(),
+                headers["wechatpay-signature"],
+                key,
+            )
             age = abs(dt.datetime.now(dt.UTC).timestamp() - int(headers["wechatpay-timestamp"]))
             genuine = utils.rsa_verify(*facts) and age <= 300
         return Answer("typing" if said == "USERPAYING" else said, status, document, genuine)
@@ -214,11 +288,17 @@ class WeChatMerchant:
         return {"appid": self.credentials["appid"], "mchid": self.credentials["mchid"]}
 
     def _order(self, number: str, fen: int) -> dict[str, Any]:
-        return self._merchant() | {"description": "tea", "out_trade_no": number, "amount": {"total": fen, "currency": "CNY"}}
+        return self._merchant() | {
+            "description": "tea",
+            "out_trade_no": number,
+            "amount": {"total": fen, "currency": "CNY"},
+        }
 
 
 def wechat_sdk(credentials: dict[str, Any], notify_url: str = "http://127.0.0.1:9/none") -> Any:
-    """The real SDK, sent to the sandbox: its host is hard-coded, so the constructor's first call needs it patched before."""
+    """The real SDK, sent to the sandbox: its host is hard-coded, so the constructor's first call
+    needs it patched before.
+    """
 
     class Here(core.Core):  # type: ignore[misc]
         _gate_way = property(lambda _: credentials["base_url"], lambda _, __: None)
@@ -227,10 +307,21 @@ def wechat_sdk(credentials: dict[str, Any], notify_url: str = "http://127.0.0.1:
     if credentials["mode"] == "public_key":
         serial, pem = next(iter(credentials["platform_keys"].items()))
         keys = {"public_key": pem, "public_key_id": serial}
-    ours = (credentials["mchid"], credentials["merchant_private_key"], credentials["merchant_serial"])
+    ours = (
+        credentials["mchid"],
+        credentials["merchant_private_key"],
+        credentials["merchant_serial"],
+    )
     usual, core.Core = core.Core, Here
     try:
-        return WeChatPay(WeChatPayType.NATIVE, *ours, credentials["appid"], credentials["api_v3_key"], notify_url=notify_url, **keys)
+        return WeChatPay(
+            WeChatPayType.NATIVE,
+            *ours,
+            credentials["appid"],
+            credentials["api_v3_key"],
+            notify_url=notify_url,
+            **keys,
+        )
     finally:
         core.Core = usual
 

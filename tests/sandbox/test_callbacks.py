@@ -1,4 +1,7 @@
-"""Callbacks: who gets one, how it is resent, and how each fault bends it. The SDKs judge the signatures."""
+"""Callbacks: who gets one, how it is resent, and how each fault bends it.
+
+The SDKs judge the signatures.
+"""
 
 import time
 from typing import Any
@@ -20,7 +23,9 @@ async def paid_by_qr(sandbox: SandboxProcess, merchant: Any, inbox: Inbox, numbe
     await sandbox.pay(number, channel=merchant.channel)
 
 
-async def test_a_paid_qr_is_told(sandbox: SandboxProcess, merchant: Any, inbox: Inbox, number: str) -> None:
+async def test_a_paid_qr_is_told(
+    sandbox: SandboxProcess, merchant: Any, inbox: Inbox, number: str
+) -> None:
     await paid_by_qr(sandbox, merchant, inbox, number)
     await inbox.wait_for(1)
     fields = read(merchant, inbox)[0]
@@ -29,7 +34,9 @@ async def test_a_paid_qr_is_told(sandbox: SandboxProcess, merchant: Any, inbox: 
     assert fields.get("trade_status", fields.get("trade_state")) in {"TRADE_SUCCESS", "SUCCESS"}
 
 
-async def test_alipay_tells_a_barcode_payment_and_its_refund(alipay: Any, inbox: Inbox, codes: Any, number: str) -> None:
+async def test_alipay_tells_a_barcode_payment_and_its_refund(
+    alipay: Any, inbox: Inbox, codes: Any, number: str
+) -> None:
     alipay.notify_url = inbox.url
     await alipay.pay(number, codes("28"), 250)
     await inbox.wait_for(1)
@@ -39,17 +46,25 @@ async def test_alipay_tells_a_barcode_payment_and_its_refund(alipay: Any, inbox:
     assert paid
     assert refunded
     assert (paid["total_amount"], paid["body"], "refund_fee" in paid) == ("2.50", "", False)
-    assert (refunded["trade_status"], refunded["refund_fee"], refunded["out_biz_no"]) == ("TRADE_SUCCESS", "1.00", "r1")
+    assert (refunded["trade_status"], refunded["refund_fee"], refunded["out_biz_no"]) == (
+        "TRADE_SUCCESS",
+        "1.00",
+        "r1",
+    )
 
 
-async def test_wechat_tells_no_barcode_payment(sandbox: SandboxProcess, wechat: Any, codes: Any, number: str) -> None:
+async def test_wechat_tells_no_barcode_payment(
+    sandbox: SandboxProcess, wechat: Any, codes: Any, number: str
+) -> None:
     await wechat.pay(number, codes("13"))
     with pytest.raises(SandboxRefusedError, match="no notify_url"):
         await sandbox.callbacks("wechat", "shop", number)
 
 
 @pytest.mark.parametrize("bad", [(500, b""), (200, b"SUCCESS"), (302, b"success")])
-async def test_resent_until_acknowledged(sandbox: SandboxProcess, merchant: Any, inbox: Inbox, number: str, bad: tuple[int, bytes]) -> None:
+async def test_resent_until_acknowledged(
+    sandbox: SandboxProcess, merchant: Any, inbox: Inbox, number: str, bad: tuple[int, bytes]
+) -> None:
     if merchant.channel == "wechat" and bad[0] == 200:
         bad = (404, b"")
     inbox.answers = [bad, bad]
@@ -58,14 +73,18 @@ async def test_resent_until_acknowledged(sandbox: SandboxProcess, merchant: Any,
     assert all(read(merchant, inbox))
 
 
-async def test_duplicates(sandbox: SandboxProcess, merchant: Any, inbox: Inbox, number: str) -> None:
+async def test_duplicates(
+    sandbox: SandboxProcess, merchant: Any, inbox: Inbox, number: str
+) -> None:
     await sandbox.arm(merchant.channel, "precreate", "callback_duplicate", times=1)
     await paid_by_qr(sandbox, merchant, inbox, number)
     await inbox.wait_for(3)
     assert all(read(merchant, inbox))
 
 
-async def test_held_until_disarmed(sandbox: SandboxProcess, merchant: Any, inbox: Inbox, number: str) -> None:
+async def test_held_until_disarmed(
+    sandbox: SandboxProcess, merchant: Any, inbox: Inbox, number: str
+) -> None:
     await sandbox.arm(merchant.channel, "callback", "callback_hold", times=1)
     await paid_by_qr(sandbox, merchant, inbox, number)
     await sandbox.ledger()
@@ -79,17 +98,24 @@ async def test_late(sandbox: SandboxProcess, merchant: Any, inbox: Inbox, number
     await paid_by_qr(sandbox, merchant, inbox, number)
     await paid_by_qr(sandbox, merchant, inbox, f"X{number}")
     await inbox.wait_for(2)
-    assert [(fields or {})["out_trade_no"] for fields in read(merchant, inbox)] == [f"X{number}", number]
+    assert [(fields or {})["out_trade_no"] for fields in read(merchant, inbox)] == [
+        f"X{number}",
+        number,
+    ]
 
 
-async def test_before_the_reply(sandbox: SandboxProcess, alipay: Any, inbox: Inbox, codes: Any, number: str) -> None:
+async def test_before_the_reply(
+    sandbox: SandboxProcess, alipay: Any, inbox: Inbox, codes: Any, number: str
+) -> None:
     await sandbox.arm("alipay", "pay", "callback_before_reply", times=1)
     alipay.notify_url = inbox.url
     answer = await alipay.pay(number, codes("28"))
     assert (answer.said, len(inbox.arrived)) == ("ok", 1)
 
 
-async def test_refund_callback_before_the_refunds_reply(*, sandbox: SandboxProcess, merchant: Any, inbox: Inbox, number: str) -> None:
+async def test_refund_callback_before_the_refunds_reply(
+    *, sandbox: SandboxProcess, merchant: Any, inbox: Inbox, number: str
+) -> None:
     await paid_by_qr(sandbox, merchant, inbox, number)
     await inbox.wait_for(1)
     await sandbox.arm(merchant.channel, "refund", "callback_before_reply", times=1)
@@ -98,7 +124,9 @@ async def test_refund_callback_before_the_refunds_reply(*, sandbox: SandboxProce
     assert (await sandbox.faults())[0]["fired"] == 1
 
 
-async def test_after_cancel(sandbox: SandboxProcess, alipay: Any, inbox: Inbox, codes: Any, number: str) -> None:
+async def test_after_cancel(
+    sandbox: SandboxProcess, alipay: Any, inbox: Inbox, codes: Any, number: str
+) -> None:
     await sandbox.arm("alipay", "pay", "callback_after_cancel", times=1)
     alipay.notify_url = inbox.url
     await alipay.pay(number, codes("28"))
@@ -117,7 +145,13 @@ async def test_after_cancel(sandbox: SandboxProcess, alipay: Any, inbox: Inbox, 
     ("wrong_order", [True]),
 ])  # fmt: skip
 async def test_bent_callbacks(
-    *, sandbox: SandboxProcess, merchant: Any, inbox: Inbox, number: str, fault: str, genuine: list[bool]
+    *,
+    sandbox: SandboxProcess,
+    merchant: Any,
+    inbox: Inbox,
+    number: str,
+    fault: str,
+    genuine: list[bool],
 ) -> None:
     if fault == "signtest_probe" and merchant.channel == "alipay":
         pytest.skip("the probe is WeChat Pay's")
@@ -132,7 +166,9 @@ async def test_bent_callbacks(
         assert "1.01" in str(heard[0]) or "101" in str(heard[0])
 
 
-async def test_lost_callback_is_counted(sandbox: SandboxProcess, merchant: Any, inbox: Inbox, number: str) -> None:
+async def test_lost_callback_is_counted(
+    sandbox: SandboxProcess, merchant: Any, inbox: Inbox, number: str
+) -> None:
     await sandbox.arm(merchant.channel, "callback", "drop_before", times=1)
     await paid_by_qr(sandbox, merchant, inbox, number)
     await until(lambda: _fired(sandbox), 1)
@@ -148,7 +184,14 @@ async def test_lost_callback_is_counted(sandbox: SandboxProcess, merchant: Any, 
     ("order", True, "out_trade_no"),
 ])  # fmt: skip
 async def test_sent_by_hand(
-    *, sandbox: SandboxProcess, merchant: Any, inbox: Inbox, number: str, forged: str | None, genuine: bool, field: str
+    *,
+    sandbox: SandboxProcess,
+    merchant: Any,
+    inbox: Inbox,
+    number: str,
+    forged: str | None,
+    genuine: bool,
+    field: str,
 ) -> None:
     await paid_by_qr(sandbox, merchant, inbox, number)
     await inbox.wait_for(1)
@@ -161,7 +204,9 @@ async def test_sent_by_hand(
             assert name not in (honest or {}) or (fields or {})[name] != (honest or {})[name]
 
 
-async def test_signtest_and_stale_timestamp_by_hand(sandbox: SandboxProcess, wechat: Any, inbox: Inbox, number: str) -> None:
+async def test_signtest_and_stale_timestamp_by_hand(
+    sandbox: SandboxProcess, wechat: Any, inbox: Inbox, number: str
+) -> None:
     await paid_by_qr(sandbox, wechat, inbox, number)
     await inbox.wait_for(1)
     await sandbox.callbacks("wechat", "shop", number, forged="signtest")
@@ -171,7 +216,9 @@ async def test_signtest_and_stale_timestamp_by_hand(sandbox: SandboxProcess, wec
     assert read(wechat, inbox)[1] is None
 
 
-async def test_refund_callbacks_name_the_refund(sandbox: SandboxProcess, merchant: Any, inbox: Inbox, codes: Any, number: str) -> None:
+async def test_refund_callbacks_name_the_refund(
+    sandbox: SandboxProcess, merchant: Any, inbox: Inbox, codes: Any, number: str
+) -> None:
     merchant.notify_url = inbox.url
     await paid_by_qr(sandbox, merchant, inbox, number)
     await inbox.wait_for(1)
@@ -183,10 +230,14 @@ async def test_refund_callbacks_name_the_refund(sandbox: SandboxProcess, merchan
     assert fields.get("trade_status", fields.get("refund_status")) in {"TRADE_CLOSED", "SUCCESS"}
 
 
-async def test_a_merchant_that_does_not_answer_is_reported(sandbox: SandboxProcess, merchant: Any, inbox: Inbox, number: str) -> None:
+async def test_a_merchant_that_does_not_answer_is_reported(
+    sandbox: SandboxProcess, merchant: Any, inbox: Inbox, number: str
+) -> None:
     await paid_by_qr(sandbox, merchant, inbox, number)
     await inbox.wait_for(1)
-    answers = await sandbox.callbacks(merchant.channel, "shop", number, notify_url="http://127.0.0.1:1/none")
+    answers = await sandbox.callbacks(
+        merchant.channel, "shop", number, notify_url="http://127.0.0.1:1/none"
+    )
     assert answers[0]["status"] == 0
 
 

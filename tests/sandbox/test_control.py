@@ -9,7 +9,11 @@ from tests.sandbox.conftest import MERCHANTS
 from tests.sandbox_process import SandboxProcess, SandboxRefusedError
 
 
-async def test_enrolment(sandbox: SandboxProcess, enrolled: dict[str, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_enrolment(
+    sandbox: SandboxProcess,
+    enrolled: dict[str, dict[str, Any]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     with pytest.raises(SandboxRefusedError, match="enrolled") as refused:
         await sandbox.enroll("alipay", "shop")
     assert refused.value.status == 409
@@ -18,7 +22,11 @@ async def test_enrolment(sandbox: SandboxProcess, enrolled: dict[str, dict[str, 
         for name in ("app_private_key", "merchant_private_key", "api_v3_key"):
             assert credentials.get(name, "-----BEGIN PRIVATE") not in listed
     assert "PRIVATE" not in listed
-    for terms, words in (({"mode": "sm2"}, "mode"), ({"profile": "fast"}, "profile"), ({"colour": "red"}, "colour")):
+    for terms, words in (
+        ({"mode": "sm2"}, "mode"),
+        ({"profile": "fast"}, "profile"),
+        ({"colour": "red"}, "colour"),
+    ):
         with pytest.raises(SandboxRefusedError, match=words):
             await sandbox.enroll("wechat", "other", **terms)
 
@@ -37,29 +45,84 @@ async def test_the_ledger_is_paged(sandbox: SandboxProcess, enrolled: Any) -> No
 REFUSALS = [
     ("pay", {"out_trade_no": "nobody"}, 404, "no channel account"),
     ("pay", {}, 422, "out_trade_no"),
-    ("callbacks", {"channel": "alipay", "account": "shop", "out_trade_no": "nobody"}, 404, "knows no out_trade_no"),
-    ("callbacks", {"channel": "alipay", "account": "shop", "out_trade_no": "x", "forged": "name"}, 422, "seller_or_mchid"),
-    ("callbacks", {"channel": "alipay", "account": "shop", "out_trade_no": "x", "forged": "signtest"}, 422, "Alipay sends none"),
-    ("callbacks", {"channel": "alipay", "account": "shop", "out_trade_no": "x", "times": 0}, 422, "times"),
+    (
+        "callbacks",
+        {"channel": "alipay", "account": "shop", "out_trade_no": "nobody"},
+        404,
+        "knows no out_trade_no",
+    ),
+    (
+        "callbacks",
+        {"channel": "alipay", "account": "shop", "out_trade_no": "x", "forged": "name"},
+        422,
+        "seller_or_mchid",
+    ),
+    (
+        "callbacks",
+        {"channel": "alipay", "account": "shop", "out_trade_no": "x", "forged": "signtest"},
+        422,
+        "Alipay sends none",
+    ),
+    (
+        "callbacks",
+        {"channel": "alipay", "account": "shop", "out_trade_no": "x", "times": 0},
+        422,
+        "times",
+    ),
     ("settings", {"channel": "alipay", "colour": 1}, 422, "colour"),
     ("settings", {"channel": "alipay", "query_lag_ms_max": -1}, 422, "query_lag_ms_max"),
-    ("faults", {"channel": "alipay", "operation": "pay", "fault": "drop_before", "account": "nobody"}, 404, "not enrolled"),
-    ("faults", {"channel": "alipay", "operation": "pay", "fault": "drop_before", "probability": 2}, 422, "probability"),
-    ("faults", {"channel": "alipay", "operation": "pay", "fault": "drop_before", "host": "third"}, 422, "host"),
-    ("faults", {"channel": "alipay", "operation": "callback", "fault": "drop_before", "host": "main"}, 422, "none of its hosts"),
-    ("faults", {"channel": "wechat", "operation": "refund", "fault": "callback_late", "host": "main"}, 422, "none of its hosts"),
+    (
+        "faults",
+        {"channel": "alipay", "operation": "pay", "fault": "drop_before", "account": "nobody"},
+        404,
+        "not enrolled",
+    ),
+    (
+        "faults",
+        {"channel": "alipay", "operation": "pay", "fault": "drop_before", "probability": 2},
+        422,
+        "probability",
+    ),
+    (
+        "faults",
+        {"channel": "alipay", "operation": "pay", "fault": "drop_before", "host": "third"},
+        422,
+        "host",
+    ),
+    (
+        "faults",
+        {"channel": "alipay", "operation": "callback", "fault": "drop_before", "host": "main"},
+        422,
+        "none of its hosts",
+    ),
+    (
+        "faults",
+        {"channel": "wechat", "operation": "refund", "fault": "callback_late", "host": "main"},
+        422,
+        "none of its hosts",
+    ),
     ("nothing", {}, 404, "nothing"),
 ]
 
 
 @pytest.mark.parametrize(("path", "body", "status", "words"), REFUSALS)
-async def test_refusals(*, sandbox: SandboxProcess, enrolled: Any, path: str, body: dict[str, Any], status: int, words: str) -> None:
+async def test_refusals(
+    *,
+    sandbox: SandboxProcess,
+    enrolled: Any,
+    path: str,
+    body: dict[str, Any],
+    status: int,
+    words: str,
+) -> None:
     with pytest.raises(SandboxRefusedError, match=words) as refused:
         await sandbox._call("POST", path, body)
     assert refused.value.status == status
 
 
-async def test_a_number_at_two_accounts_has_to_be_told_apart(sandbox: SandboxProcess, merchants: dict[str, Any], number: str) -> None:
+async def test_a_number_at_two_accounts_has_to_be_told_apart(
+    sandbox: SandboxProcess, merchants: dict[str, Any], number: str
+) -> None:
     for merchant in merchants.values():
         await merchant.precreate(number)
     with pytest.raises(SandboxRefusedError, match="name channel and account"):
@@ -67,11 +130,20 @@ async def test_a_number_at_two_accounts_has_to_be_told_apart(sandbox: SandboxPro
     assert (await sandbox.pay(number, channel="wechat"))["state"] == "charged"
 
 
-async def test_a_callback_of_an_unpaid_trade_can_only_be_forged(sandbox: SandboxProcess, merchants: dict[str, Any], number: str) -> None:
+async def test_a_callback_of_an_unpaid_trade_can_only_be_forged(
+    sandbox: SandboxProcess, merchants: dict[str, Any], number: str
+) -> None:
     await merchants["wechat"].precreate(number)
     with pytest.raises(SandboxRefusedError, match="never paid"):
         await sandbox.callbacks("wechat", "shop", number)
-    assert len(await sandbox.callbacks("wechat", "shop", number, forged="signature", notify_url="http://127.0.0.1:1/")) == 1
+    assert (
+        len(
+            await sandbox.callbacks(
+                "wechat", "shop", number, forged="signature", notify_url="http://127.0.0.1:1/"
+            )
+        )
+        == 1
+    )
 
 
 async def test_health_names_the_channels(sandbox: SandboxProcess) -> None:

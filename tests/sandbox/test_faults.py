@@ -36,9 +36,21 @@ PAY_FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("fault", "said", "genuine", "state"), PAY_FAULTS, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("fault", "said", "genuine", "state"),
+    PAY_FAULTS,
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 async def test_fault_on_pay(
-    *, sandbox: SandboxProcess, merchant: Any, number: str, codes: Any, fault: str, said: Any, genuine: bool, state: str | None
+    *,
+    sandbox: SandboxProcess,
+    merchant: Any,
+    number: str,
+    codes: Any,
+    fault: str,
+    said: Any,
+    genuine: bool,
+    state: str | None,
 ) -> None:
     await sandbox.arm(merchant.channel, "pay", fault, account="shop", times=1, delay_ms=50)
     answer = await merchant.pay(number, codes(merchant.code_prefix))
@@ -48,7 +60,9 @@ async def test_fault_on_pay(
     assert [row["fired"] for row in await sandbox.faults()] == [1]
 
 
-async def test_times_probability_and_account_choose_who_is_struck(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
+async def test_times_probability_and_account_choose_who_is_struck(
+    sandbox: SandboxProcess, merchant: Any, codes: Any, number: str
+) -> None:
     await sandbox.arm(merchant.channel, "query", "http_500_before", times=2)
     heard = [(await merchant.query(number)).said for _ in range(4)]
     assert heard == ["http_500"] * 2 + [NOT_FOUND[merchant.channel]] * 2
@@ -73,7 +87,9 @@ async def test_a_request_that_was_held_is_executed_though_its_caller_left(
     await until(lambda: state_of(sandbox, merchant.channel, number), "charged")
 
 
-async def test_a_held_request_is_refused_when_its_own_time_is_over(sandbox: SandboxProcess, alipay: Any, codes: Any, number: str) -> None:
+async def test_a_held_request_is_refused_when_its_own_time_is_over(
+    sandbox: SandboxProcess, alipay: Any, codes: Any, number: str
+) -> None:
     await sandbox.arm("alipay", "pay", "delay_before", times=1, delay_ms=1_100)
     soon = _china_time_in(1)
     answer = await alipay.pay(number, codes("28"), time_expire=soon)
@@ -95,7 +111,9 @@ async def test_a_held_request_is_refused_when_its_signature_is_too_old_by_then(
     assert await state_of(sandbox, merchant.channel, number) is None
 
 
-async def test_wrong_amount_and_wrong_order_are_genuinely_signed(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
+async def test_wrong_amount_and_wrong_order_are_genuinely_signed(
+    sandbox: SandboxProcess, merchant: Any, codes: Any, number: str
+) -> None:
     await sandbox.arm(merchant.channel, "pay", "wrong_amount", times=1)
     answer = await merchant.pay(number, codes(merchant.code_prefix), 250)
     assert (answer.genuine, merchant.amount_of(answer)) == (True, 251)
@@ -108,20 +126,26 @@ async def test_wrong_amount_and_wrong_order_are_genuinely_signed(sandbox: Sandbo
     assert (row["amount"], row["state"]) == (250, "charged")
 
 
-async def test_a_fault_that_could_do_nothing_has_not_fired(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
+async def test_a_fault_that_could_do_nothing_has_not_fired(
+    sandbox: SandboxProcess, merchant: Any, codes: Any, number: str
+) -> None:
     await sandbox.arm(merchant.channel, "pay", "wrong_amount", times=1)
     await merchant.pay(number, codes(merchant.code_prefix, "01"))
     assert (await sandbox.faults())[0]["fired"] == 0
 
 
-async def test_typing_customer_pays_by_himself(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
+async def test_typing_customer_pays_by_himself(
+    sandbox: SandboxProcess, merchant: Any, codes: Any, number: str
+) -> None:
     await sandbox.arm(merchant.channel, "pay", "user_paying_then_success", times=1)
     assert (await merchant.pay(number, codes(merchant.code_prefix))).said == "typing"
     await until(lambda: state_of(sandbox, merchant.channel, number), "charged")
     assert (await merchant.query(number)).said == QUERY_PAID[merchant.channel]
 
 
-async def test_not_found_for_ms_hides_a_charged_trade(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
+async def test_not_found_for_ms_hides_a_charged_trade(
+    sandbox: SandboxProcess, merchant: Any, codes: Any, number: str
+) -> None:
     await sandbox.arm(merchant.channel, "pay", "not_found_for_ms", times=1, delay_ms=400)
     await merchant.pay(number, codes(merchant.code_prefix))
     assert await state_of(sandbox, merchant.channel, number) == "charged"
@@ -129,7 +153,9 @@ async def test_not_found_for_ms_hides_a_charged_trade(sandbox: SandboxProcess, m
     await until(lambda: _said(merchant.query(number)), QUERY_PAID[merchant.channel])
 
 
-async def test_not_found_for_ms_on_query_counts_only_young_trades(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
+async def test_not_found_for_ms_on_query_counts_only_young_trades(
+    sandbox: SandboxProcess, merchant: Any, codes: Any, number: str
+) -> None:
     await merchant.pay(number, codes(merchant.code_prefix))
     await sandbox.arm(merchant.channel, "query", "not_found_for_ms", delay_ms=60_000)
     assert (await merchant.query(number)).said == NOT_FOUND[merchant.channel]
@@ -139,7 +165,9 @@ async def test_not_found_for_ms_on_query_counts_only_young_trades(sandbox: Sandb
     assert (await sandbox.faults())[0]["fired"] == 0
 
 
-async def test_cancel_retry_does_nothing_yet(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
+async def test_cancel_retry_does_nothing_yet(
+    sandbox: SandboxProcess, merchant: Any, codes: Any, number: str
+) -> None:
     await merchant.pay(number, codes(merchant.code_prefix))
     await sandbox.arm(merchant.channel, merchant.cancel_operation, "cancel_retry", times=1)
     answer = await merchant.cancel(number)
@@ -156,7 +184,15 @@ async def test_cancel_retry_does_nothing_yet(sandbox: SandboxProcess, merchant: 
     ("drop_after_charge", LOST, LOST, 40),
 ])  # fmt: skip
 async def test_fault_on_refund(
-    *, sandbox: SandboxProcess, merchant: Any, codes: Any, number: str, fault: str, alipay_says: str, wechat_says: str, refunded: int
+    *,
+    sandbox: SandboxProcess,
+    merchant: Any,
+    codes: Any,
+    number: str,
+    fault: str,
+    alipay_says: str,
+    wechat_says: str,
+    refunded: int,
 ) -> None:
     await merchant.pay(number, codes(merchant.code_prefix))
     await sandbox.arm(merchant.channel, "refund", fault, times=1, delay_ms=200)
@@ -169,7 +205,9 @@ async def test_fault_on_refund(
         await until(lambda: _said(merchant.refund_query(number, f"R{number}")), "ABNORMAL")
 
 
-async def test_refused_connection_is_the_whole_account(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
+async def test_refused_connection_is_the_whole_account(
+    sandbox: SandboxProcess, merchant: Any, codes: Any, number: str
+) -> None:
     await merchant.pay(number, codes(merchant.code_prefix))
     await sandbox.arm(merchant.channel, "pay", "refuse_connection", account="shop", times=1)
     assert [(await merchant.query(number)).said for _ in range(3)] == [LOST] * 3
@@ -183,11 +221,17 @@ SECOND_URLS = {"gateway_url": "second_gateway_url", "base_url": "second_base_url
 
 def at_second_host(merchant: Any) -> Any:
     """The same merchant, calling at the other host."""
-    turned = {name: merchant.credentials[second] for name, second in SECOND_URLS.items() if name in merchant.credentials}
+    turned = {
+        name: merchant.credentials[second]
+        for name, second in SECOND_URLS.items()
+        if name in merchant.credentials
+    }
     return type(merchant)(merchant.session, merchant.credentials | turned)
 
 
-async def test_both_hosts_serve_one_ledger_and_can_be_shut_apart(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
+async def test_both_hosts_serve_one_ledger_and_can_be_shut_apart(
+    sandbox: SandboxProcess, merchant: Any, codes: Any, number: str
+) -> None:
     second = at_second_host(merchant)
     await sandbox.arm(merchant.channel, "pay", "refuse_connection", account="shop", host="main")
     assert (await merchant.query(number)).said == LOST
@@ -201,7 +245,9 @@ async def test_both_hosts_serve_one_ledger_and_can_be_shut_apart(sandbox: Sandbo
     assert (await merchant.query(number)).said == LOST
 
 
-async def test_a_fault_can_be_armed_at_one_host(sandbox: SandboxProcess, merchant: Any, number: str) -> None:
+async def test_a_fault_can_be_armed_at_one_host(
+    sandbox: SandboxProcess, merchant: Any, number: str
+) -> None:
     armed = await sandbox.arm(merchant.channel, "query", "http_500_before", host="main")
     assert armed["host"] == "main"
     assert (await at_second_host(merchant).query(number)).said == NOT_FOUND[merchant.channel]
@@ -210,21 +256,33 @@ async def test_a_fault_can_be_armed_at_one_host(sandbox: SandboxProcess, merchan
     assert (await sandbox.faults())[0]["fired"] == 1
 
 
-async def test_stale_timestamp(sandbox: SandboxProcess, wechat: Any, codes: Any, number: str) -> None:
+async def test_stale_timestamp(
+    sandbox: SandboxProcess, wechat: Any, codes: Any, number: str
+) -> None:
     await sandbox.arm("wechat", "pay", "stale_timestamp", times=1)
     answer = await wechat.pay(number, codes("13"))
     assert (answer.said, answer.genuine) == ("SUCCESS", False)
 
 
-async def test_rotated_key_stays_and_is_published(sandbox: SandboxProcess, session: Any, codes: Any) -> None:
+async def test_rotated_key_stays_and_is_published(
+    sandbox: SandboxProcess, session: Any, codes: Any
+) -> None:
     for channel, merchants in MERCHANTS.items():
         enrolled = await sandbox.enroll(channel, "rotating", profile="short")
         merchant = merchants(session, enrolled["credentials"])
         await sandbox.arm(channel, "query", "rotate_key", account="rotating", times=1)
         assert [(await merchant.query("T000000")).genuine for _ in range(2)] == [False, False]
-        facts = next(row for row in await sandbox.accounts() if (row["channel"], row["account"]) == (channel, "rotating"))["facts"]
-        renewed = {name: facts[name] for name in ("alipay_public_key", "platform_keys") if name in facts}
-        assert (await merchants(session, enrolled["credentials"] | renewed).query("T000000")).genuine
+        facts = next(
+            row
+            for row in await sandbox.accounts()
+            if (row["channel"], row["account"]) == (channel, "rotating")
+        )["facts"]
+        renewed = {
+            name: facts[name] for name in ("alipay_public_key", "platform_keys") if name in facts
+        }
+        assert (
+            await merchants(session, enrolled["credentials"] | renewed).query("T000000")
+        ).genuine
 
 
 @pytest.mark.parametrize(("channel", "operation", "fault", "status", "words"), [
@@ -242,7 +300,14 @@ async def test_rotated_key_stays_and_is_published(sandbox: SandboxProcess, sessi
     ("cheques", "pay", "drop_before", 422, "alipay, wechat"),
 ])  # fmt: skip
 async def test_what_cannot_be_armed(
-    *, sandbox: SandboxProcess, enrolled: Any, channel: str, operation: str, fault: str, status: int, words: str
+    *,
+    sandbox: SandboxProcess,
+    enrolled: Any,
+    channel: str,
+    operation: str,
+    fault: str,
+    status: int,
+    words: str,
 ) -> None:
     with pytest.raises(SandboxRefusedError, match=words) as refused:
         await sandbox.arm(channel, operation, fault)

@@ -1,4 +1,4 @@
-"""Who is not let in, and in which words: gateway refusals are unsigned, business refusals signed."""
+"""Who is not let in, in which words: gateway refusals are unsigned, business refusals signed."""
 
 from typing import Any
 
@@ -23,16 +23,24 @@ ALIPAY_REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("parameters", "said"), ALIPAY_REFUSALS, ids=[said for _, said in ALIPAY_REFUSALS])
-async def test_alipay_gateway_refuses(alipay: Any, monkeypatch: pytest.MonkeyPatch, parameters: dict[str, str], said: str) -> None:
+@pytest.mark.parametrize(
+    ("parameters", "said"), ALIPAY_REFUSALS, ids=[said for _, said in ALIPAY_REFUSALS]
+)
+async def test_alipay_gateway_refuses(
+    alipay: Any, monkeypatch: pytest.MonkeyPatch, parameters: dict[str, str], said: str
+) -> None:
     usual = alipay.sdk.build_body
-    monkeypatch.setattr(alipay.sdk, "build_body", lambda *args, **kwargs: usual(*args, **kwargs) | parameters)
+    monkeypatch.setattr(
+        alipay.sdk, "build_body", lambda *args, **kwargs: usual(*args, **kwargs) | parameters
+    )
     answer = await alipay.call(parameters.get("method", QUERY), {"out_trade_no": "T1"})
     assert (answer.said, answer.status, answer.genuine) == (said, 200, False)
     assert answer["code"] in {"40001", "40002"}
 
 
-@pytest.mark.parametrize("tamper", ["&return_url=http%3A%2F%2Fevil", "&app_id=2021000000000000", "&sign=x"])
+@pytest.mark.parametrize(
+    "tamper", ["&return_url=http%3A%2F%2Fevil", "&app_id=2021000000000000", "&sign=x"]
+)
 async def test_alipay_signature_covers_every_parameter(alipay: Any, tamper: str) -> None:
     answer = await alipay.call(QUERY, {"out_trade_no": "T1"}, tamper=tamper)
     assert (answer.said.startswith("isv.invalid-"), answer.genuine) == (True, False)
@@ -43,7 +51,9 @@ async def test_alipay_ignores_an_empty_parameter_as_the_protocol_says(alipay: An
     assert (answer.said, answer.genuine) == ("ACQ.TRADE_NOT_EXIST", True)
 
 
-async def test_alipay_certificate_numbers_are_checked(sandbox: SandboxProcess, session: Any) -> None:
+async def test_alipay_certificate_numbers_are_checked(
+    sandbox: SandboxProcess, session: Any
+) -> None:
     credentials = (await sandbox.enroll("alipay", "serials", mode="certificate"))["credentials"]
     merchant = AlipayMerchant(session, credentials)
     assert (await merchant.query("T1")).said == "ACQ.TRADE_NOT_EXIST"
@@ -65,24 +75,41 @@ WECHAT_REFUSALS = [
 
 
 @pytest.mark.parametrize(("overrides", "status", "code"), WECHAT_REFUSALS)
-async def test_wechat_authentication_refuses_unsigned(wechat: Any, overrides: dict[str, Any], status: int, code: str) -> None:
-    answer = await wechat.call("POST", f"{TARGET}/close", {"mchid": wechat.credentials["mchid"]}, **overrides)
+async def test_wechat_authentication_refuses_unsigned(
+    wechat: Any, overrides: dict[str, Any], status: int, code: str
+) -> None:
+    answer = await wechat.call(
+        "POST", f"{TARGET}/close", {"mchid": wechat.credentials["mchid"]}, **overrides
+    )
     assert (answer.status, answer.said, answer.genuine) == (status, code, False)
 
 
 async def test_wechat_signature_covers_the_query_string(wechat: Any, session: Any) -> None:
     ours = (wechat.credentials["mchid"], wechat.credentials["merchant_serial"], wechat.private_key)
-    headers = {"Authorization": utils.build_authorization(TARGET, "GET", *ours), "Accept": "application/json", "User-Agent": "tests"}
-    async with session.get(f"{wechat.credentials['base_url']}{TARGET}?mchid=1", headers=headers) as answer:
+    headers = {
+        "Authorization": utils.build_authorization(TARGET, "GET", *ours),
+        "Accept": "application/json",
+        "User-Agent": "tests",
+    }
+    async with session.get(
+        f"{wechat.credentials['base_url']}{TARGET}?mchid=1", headers=headers
+    ) as answer:
         assert (answer.status, (await answer.json())["code"]) == (401, "SIGN_ERROR")
 
 
 async def test_wechat_nonce_works_once(wechat: Any) -> None:
-    heard = [(await wechat.call("GET", f"{TARGET}?mchid={wechat.credentials['mchid']}", nonce="once")).status for _ in range(2)]
+    heard = [
+        (
+            await wechat.call("GET", f"{TARGET}?mchid={wechat.credentials['mchid']}", nonce="once")
+        ).status
+        for _ in range(2)
+    ]
     assert heard == [404, 401]
 
 
-async def test_clock_offset_makes_honest_requests_too_old(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
+async def test_clock_offset_makes_honest_requests_too_old(
+    sandbox: SandboxProcess, merchant: Any, codes: Any, number: str
+) -> None:
     try:
         await sandbox.settings(merchant.channel, clock_offset_ms=700_000)
         answer = await merchant.pay(number, codes(merchant.code_prefix))
@@ -128,6 +155,8 @@ ALIPAY_BUSINESS = [
 
 
 @pytest.mark.parametrize(("changes", "said"), ALIPAY_BUSINESS)
-async def test_alipay_business_refusals_are_signed(alipay: Any, codes: Any, number: str, changes: dict[str, Any], said: str) -> None:
+async def test_alipay_business_refusals_are_signed(
+    alipay: Any, codes: Any, number: str, changes: dict[str, Any], said: str
+) -> None:
     answer = await alipay.pay(number, codes("28"), **changes)
     assert (answer.said, answer.genuine) == (said, True)

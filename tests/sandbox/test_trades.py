@@ -27,14 +27,23 @@ MAGIC = [
 
 @pytest.mark.parametrize(("last", "alipay_says", "wechat_says", "state"), MAGIC)
 async def test_magic_codes(
-    *, sandbox: SandboxProcess, merchant: Any, codes: Any, number: str, last: str, alipay_says: str, wechat_says: str, state: str | None
+    *,
+    sandbox: SandboxProcess,
+    merchant: Any,
+    codes: Any,
+    number: str,
+    last: str,
+    alipay_says: str,
+    wechat_says: str,
+    state: str | None,
 ) -> None:
     answer = await merchant.pay(number, codes(merchant.code_prefix, last))
     assert answer.said == {"alipay": alipay_says, "wechat": wechat_says}[merchant.channel]
     assert await state_of(sandbox, merchant.channel, number) == state
 
 
-# what happened to the number before; what a second pay hears with the same content, with another amount; at (alipay, wechat)
+# What happened to the number before; what a second pay hears with the same content, and with
+# another amount; each at Alipay and at WeChat Pay.
 PAYS = ("ok", "SUCCESS")
 GONE = ("ACQ.TRADE_HAS_CLOSE", "ORDERREVERSED")
 DIFFERS = ("ACQ.CONTEXT_INCONSISTENT", "OUT_TRADE_NO_USED")
@@ -51,7 +60,14 @@ AGAIN = [
 @pytest.mark.parametrize("other_amount", [False, True])
 @pytest.mark.parametrize(("before", "same", "other"), AGAIN, ids=[row[0] for row in AGAIN])
 async def test_the_same_number_again(
-    *, merchant: Any, codes: Any, number: str, before: str, same: Any, other: Any, other_amount: bool
+    *,
+    merchant: Any,
+    codes: Any,
+    number: str,
+    before: str,
+    same: Any,
+    other: Any,
+    other_amount: bool,
 ) -> None:
     last = {"typing": "04", "cancelled": "04", "declined": "01"}.get(before, "00")
     if before != "never":
@@ -74,25 +90,40 @@ async def test_a_code_works_once_even_when_the_payment_failed(
     assert await state_of(sandbox, merchant.channel, f"X{number}") is None
 
 
-async def test_cancel_of_a_number_never_seen_is_no_tombstone(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
+async def test_cancel_of_a_number_never_seen_is_no_tombstone(
+    sandbox: SandboxProcess, merchant: Any, codes: Any, number: str
+) -> None:
     answer = await merchant.cancel(number)
     if merchant.channel == "alipay":
-        assert (answer.said, answer["retry_flag"], "action" in (answer.document or {})) == ("ok", "N", False)
+        assert (answer.said, answer["retry_flag"], "action" in (answer.document or {})) == (
+            "ok",
+            "N",
+            False,
+        )
     else:
         assert (answer.status, answer.said) == (404, "ORDER_NOT_EXIST")
     assert (await merchant.pay(number, codes(merchant.code_prefix))).said in {"ok", "SUCCESS"}
 
 
-async def test_cancel_is_a_tombstone_when_the_setting_says_so(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
+async def test_cancel_is_a_tombstone_when_the_setting_says_so(
+    sandbox: SandboxProcess, merchant: Any, codes: Any, number: str
+) -> None:
     try:
-        assert (await sandbox.settings(merchant.channel, cancel_is_tombstone=True))["cancel_is_tombstone"] is True
+        assert (await sandbox.settings(merchant.channel, cancel_is_tombstone=True))[
+            "cancel_is_tombstone"
+        ] is True
         assert [(await merchant.cancel(number)).said for _ in range(2)] == ["ok", "ok"]
     finally:
         await sandbox.settings(merchant.channel, cancel_is_tombstone=False)
-    assert (await merchant.pay(number, codes(merchant.code_prefix))).said in {"ACQ.TRADE_HAS_CLOSE", "ORDERREVERSED"}
+    assert (await merchant.pay(number, codes(merchant.code_prefix))).said in {
+        "ACQ.TRADE_HAS_CLOSE",
+        "ORDERREVERSED",
+    }
 
 
-async def test_cancel_gives_back_once_and_repeats_its_answer(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
+async def test_cancel_gives_back_once_and_repeats_its_answer(
+    sandbox: SandboxProcess, merchant: Any, codes: Any, number: str
+) -> None:
     await merchant.pay(number, codes(merchant.code_prefix))
     first, second = await asyncio.gather(merchant.cancel(number), merchant.cancel(number))
     assert first.document == second.document
@@ -101,31 +132,54 @@ async def test_cancel_gives_back_once_and_repeats_its_answer(sandbox: SandboxPro
     assert (await merchant.query(number)).said in {"TRADE_CLOSED", "REVOKED"}
 
 
-async def test_fifty_tills_charge_one_number_once(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
-    answers = await asyncio.gather(*(merchant.pay(number, codes(merchant.code_prefix)) for _ in range(50)))
+async def test_fifty_tills_charge_one_number_once(
+    sandbox: SandboxProcess, merchant: Any, codes: Any, number: str
+) -> None:
+    answers = await asyncio.gather(
+        *(merchant.pay(number, codes(merchant.code_prefix)) for _ in range(50))
+    )
     assert sum(answer.said in {"ok", "SUCCESS"} for answer in answers) == 1
     row = await row_of(sandbox, merchant.channel, number)
     assert [entry["act"] for entry in (row or {})["history"]] == ["charged"]
 
 
-async def test_refunds_add_up_and_happen_once(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
+async def test_refunds_add_up_and_happen_once(
+    sandbox: SandboxProcess, merchant: Any, codes: Any, number: str
+) -> None:
     await merchant.pay(number, codes(merchant.code_prefix), 100)
     await asyncio.gather(*(merchant.refund(number, f"a{number}", 60) for _ in range(5)))
-    assert (await merchant.refund(number, f"a{number}", 59)).said in {"ACQ.DISCORDANT_REPEAT_REQUEST", "PARAM_ERROR"}
-    assert (await merchant.refund(number, f"b{number}", 41)).said in {"ACQ.REFUND_AMT_NOT_EQUAL_TOTAL", "INVALID_REQUEST"}
+    assert (await merchant.refund(number, f"a{number}", 59)).said in {
+        "ACQ.DISCORDANT_REPEAT_REQUEST",
+        "PARAM_ERROR",
+    }
+    assert (await merchant.refund(number, f"b{number}", 41)).said in {
+        "ACQ.REFUND_AMT_NOT_EQUAL_TOTAL",
+        "INVALID_REQUEST",
+    }
     assert (await merchant.refund(number, f"b{number}", 40)).said in {"ok", "PROCESSING"}
-    assert (await merchant.refund(f"X{number}", "c", 1)).said in {"ACQ.TRADE_NOT_EXIST", "RESOURCE_NOT_EXISTS"}
+    assert (await merchant.refund(f"X{number}", "c", 1)).said in {
+        "ACQ.TRADE_NOT_EXIST",
+        "RESOURCE_NOT_EXISTS",
+    }
     await until(lambda: _refunded(sandbox, merchant.channel, number), 100)
     assert (await merchant.query(number)).said in {"TRADE_CLOSED", "REFUND"}
     assert (await merchant.refund_query(number, f"b{number}")).said in {"REFUND_SUCCESS", "SUCCESS"}
     assert (await merchant.cancel(number)).said in {"ACQ.CANCEL_NOT_ALLOWED", "TRADE_ERROR"}
 
 
-async def test_qr_before_and_after_the_scan(sandbox: SandboxProcess, merchant: Any, number: str) -> None:
+async def test_qr_before_and_after_the_scan(
+    sandbox: SandboxProcess, merchant: Any, number: str
+) -> None:
     shown, again = await merchant.precreate(number), await merchant.precreate(number)
     assert shown.document == again.document
-    assert (await merchant.precreate(number, 101)).said in {"ACQ.CONTEXT_INCONSISTENT", "OUT_TRADE_NO_USED"}
-    assert (await merchant.query(number)).said == {"alipay": "ACQ.TRADE_NOT_EXIST", "wechat": "NOTPAY"}[merchant.channel]
+    assert (await merchant.precreate(number, 101)).said in {
+        "ACQ.CONTEXT_INCONSISTENT",
+        "OUT_TRADE_NO_USED",
+    }
+    assert (await merchant.query(number)).said == {
+        "alipay": "ACQ.TRADE_NOT_EXIST",
+        "wechat": "NOTPAY",
+    }[merchant.channel]
     if merchant.channel == "alipay":
         assert "action" not in ((await merchant.cancel(number)).document or {})
         assert (await merchant.close(number)).said == "ACQ.TRADE_NOT_EXIST"
@@ -137,7 +191,9 @@ async def test_qr_before_and_after_the_scan(sandbox: SandboxProcess, merchant: A
         await sandbox.pay(number, channel=merchant.channel)
 
 
-async def test_a_closed_qr_cannot_be_paid(sandbox: SandboxProcess, merchant: Any, number: str) -> None:
+async def test_a_closed_qr_cannot_be_paid(
+    sandbox: SandboxProcess, merchant: Any, number: str
+) -> None:
     await merchant.precreate(number)
     if merchant.channel == "alipay":
         await sandbox.pay(number, channel="alipay", only_scan=True)
@@ -158,27 +214,35 @@ async def test_an_expired_qr_is_dead(sandbox: SandboxProcess, alipay: Any, numbe
         await sandbox.pay(number)
 
 
-async def test_an_unpaid_barcode_order_closes_by_itself_at_wechat(sandbox: SandboxProcess, wechat: Any, codes: Any, number: str) -> None:
+async def test_an_unpaid_barcode_order_closes_by_itself_at_wechat(
+    sandbox: SandboxProcess, wechat: Any, codes: Any, number: str
+) -> None:
     await wechat.pay(number, codes("13", "04"))
     await until(functools.partial(state_of, sandbox, "wechat", number), "closed")
     assert (await wechat.query(number)).said == "CLOSED"
 
 
-async def test_closing_a_barcode_order_is_refused_at_wechat(wechat: Any, codes: Any, number: str) -> None:
+async def test_closing_a_barcode_order_is_refused_at_wechat(
+    wechat: Any, codes: Any, number: str
+) -> None:
     await wechat.pay(number, codes("13", "04"))
     assert (await wechat.close(number)).said == "INVALID_REQUEST"
     assert (await wechat.precreate(f"Q{number}")).said == "ok"
     assert (await wechat.cancel(f"Q{number}")).said == "INVALID_REQUEST"
 
 
-async def test_the_customer_finishes_typing(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
+async def test_the_customer_finishes_typing(
+    sandbox: SandboxProcess, merchant: Any, codes: Any, number: str
+) -> None:
     await merchant.pay(number, codes(merchant.code_prefix, "04"))
     assert (await merchant.query(number)).said in {"WAIT_BUYER_PAY", "typing"}
     await sandbox.pay(number, channel=merchant.channel, account="shop")
     assert (await merchant.query(number)).said in {"TRADE_SUCCESS", "SUCCESS"}
 
 
-async def test_a_lost_answer_may_be_found_only_later(sandbox: SandboxProcess, merchant: Any, codes: Any, number: str) -> None:
+async def test_a_lost_answer_may_be_found_only_later(
+    sandbox: SandboxProcess, merchant: Any, codes: Any, number: str
+) -> None:
     await sandbox.settings(merchant.channel, query_lag_ms_max=0)
     await merchant.pay(number, codes(merchant.code_prefix, "05"))
     assert (await merchant.query(number)).said in {"TRADE_SUCCESS", "SUCCESS"}

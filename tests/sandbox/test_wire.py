@@ -64,7 +64,9 @@ def test_parse_form(sources: tuple[str, ...], parsed: dict[str, str] | None) -> 
         assert alipay.parse_form(*sources) == parsed
 
 
-AUTHORIZATION = 'WECHATPAY2-SHA256-RSA2048 mchid="1",nonce_str="n",signature="s=",timestamp="1",serial_no="A"'
+AUTHORIZATION = (
+    'WECHATPAY2-SHA256-RSA2048 mchid="1",nonce_str="n",signature="s=",timestamp="1",serial_no="A"'
+)
 
 
 @pytest.mark.parametrize(("header", "is_right"), [
@@ -89,4 +91,7 @@ def test_parse_authorization(header: str, is_right: bool) -> None:
 def test_resources_are_read_by_the_sdk() -> None:
     key = "a7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb"
     sealed = wechat.encrypt(key, "message 中".encode(), "transaction")
-    assert utils.aes_decrypt(sealed["nonce"], sealed["ciphertext"], sealed["associated_data"], key) == "message 中"
+    assert (
+        utils.aes_decrypt(sealed["nonce"], sealed["ciphertext"], sealed["associated_data"], key)
+        == "message 中"
+    )

@@ -1,7 +1,9 @@
-"""A remote channel of a simulated world: it keeps its own ledger, and is honest, slow, forgetful of answers, or late, as its nature says.
+"""A remote channel of a simulated world: it keeps its own ledger, and is honest, slow, forgetful of
+answers, or late, as its nature says.
 
-It keeps the contract that the proofs rest on, unless its nature is to break it: a number is used once, a request acts no later than its
-`not_after`, a confirmed cancel is final, a trade that says "use a refund" is never cancelled. It never touches the gateway's books.
+It keeps the contract that the proofs rest on, unless its nature is to break it: a number is used
+once, a request acts no later than its `not_after`, a confirmed cancel is final, a trade that says
+"use a refund" is never cancelled. It never touches the gateway's books.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ class Nature:
     late: float = 0.0  # it acts much later than anybody waits
     slow: float = 0.0  # it takes seconds
     declines: float = 0.1
-    blocked: float = 0.0  # the account may not: a refusal that is nobody's fault who stands at the till
+    # The account may not: a refusal that is nobody's fault who stands at the till.
+    blocked: float = 0.0
     types: float = 0.2  # the payer has to type a password first ...
     never_types: float = 0.3  # ... and may never do it
     again: float = 0.0  # a cancel asks to be called again
@@ -75,15 +78,26 @@ class Trade:
 
 
 class SimChannel:
-    """One channel account. `deliver(body)` brings a callback to the gateway and says whether it was accepted."""
+    """One channel account.
 
-    def __init__(self, nature: Nature, chance: random.Random, clock: SimClock, deliver: Callable[[bytes], Awaitable[bool]]) -> None:
+    `deliver(body)` brings a callback to the gateway and says whether it was accepted.
+    """
+
+    def __init__(
+        self,
+        nature: Nature,
+        chance: random.Random,
+        clock: SimClock,
+        deliver: Callable[[bytes], Awaitable[bool]],
+    ) -> None:
         self.nature, self.calm = nature, False
         self.ledger: dict[str, Trade] = {}
         self.counts: dict[str, int] = {}
-        self.codes_seen: list[tuple[str, str]] = []  # (payment code, number): what reached the wallet
+        # (payment code, number): what reached the wallet.
+        self.codes_seen: list[tuple[str, str]] = []
         self._chance, self._clock, self._deliver = chance, clock, deliver
-        self._own = contextvars.Context()  # what the channel does belongs to no worker: no crash of ours stops it
+        # What the channel does belongs to no worker: no crash of ours stops it.
+        self._own = contextvars.Context()
         self._tasks: dict[asyncio.Task[None], None] = {}
 
     @property
@@ -100,7 +114,11 @@ class SimChannel:
         await self._pause(0.3)
         if self._hit("unreachable") or self._clock.monotonic() > request.deadline:
             return o.NotSent(reason="no connection")
-        return await self._asked(lambda: self._act_pay(request), o.Unknown(reason="timeout"), late_s=self._lateness(request))
+        return await self._asked(
+            lambda: self._act_pay(request),
+            o.Unknown(reason="timeout"),
+            late_s=self._lateness(request),
+        )
 
     async def query(self, trade: TradeRef) -> o.QueryOutcome:
         """What the ledger says now."""
@@ -109,7 +127,9 @@ class SimChannel:
     async def cancel(self, trade: TradeRef) -> o.CancelOutcome:
         """Takes the money back, or says why not."""
         late_s = self._chance.uniform(4, 9) if self._hit("late") else 0.0
-        return await self._asked(lambda: self._act_cancel(trade), o.Unknown(reason="timeout"), late_s=late_s)
+        return await self._asked(
+            lambda: self._act_cancel(trade), o.Unknown(reason="timeout"), late_s=late_s
+        )
 
     async def refund(self, request: RefundRequest) -> o.RefundOutcome:
         """Once per refund number."""
@@ -117,17 +137,27 @@ class SimChannel:
 
     async def query_refund(self, request: RefundRequest) -> o.RefundQueryOutcome:
         """What the ledger says now."""
-        return await self._asked(lambda: self._act_query_refund(request), o.Unknown(reason="timeout"))
+        return await self._asked(
+            lambda: self._act_query_refund(request), o.Unknown(reason="timeout")
+        )
 
     def read_callback(self, headers: Mapping[str, str], body: bytes) -> Callback:
         """Our own words come back; nobody forges them in here."""
         del headers
         told = json.loads(body)
-        learned: o.Succeeded | o.Closed = o.Succeeded(amount=told["amount"], channel_trade_no="C" + told["number"])
+        learned: o.Succeeded | o.Closed = o.Succeeded(
+            amount=told["amount"], channel_trade_no="C" + told["number"]
+        )
         if told["event"] == "closed":
             learned = o.Closed(was_charged=True)
         key = f"{told['event']}:{told['number']}"
-        return Callback(event_key=key, kind="pay", out_trade_no=told["number"], amount=told["amount"], learned=learned)
+        return Callback(
+            event_key=key,
+            kind="pay",
+            out_trade_no=told["number"],
+            amount=told["amount"],
+            learned=learned,
+        )
 
     def callback_accepted(self) -> CallbackAnswer:
         """Do not send it again."""
@@ -147,11 +177,19 @@ class SimChannel:
         if request.auth_code is not None:
             self.codes_seen.append((request.auth_code.reveal(), request.out_trade_no))
         if self._hit("blocked"):
-            return o.Declined(code=o.FailureCode.MERCHANT_RESTRICTED, retry=o.Retry.OTHER_METHOD, failover_useful=True)
+            return o.Declined(
+                code=o.FailureCode.MERCHANT_RESTRICTED,
+                retry=o.Retry.OTHER_METHOD,
+                failover_useful=True,
+            )
         if request.flow is Flow.QR:
             return self._shown(request)
         if self._hit("declines"):
-            return o.Declined(code=o.FailureCode.INSUFFICIENT_BALANCE, retry=o.Retry.OTHER_METHOD, failover_useful=False)
+            return o.Declined(
+                code=o.FailureCode.INSUFFICIENT_BALANCE,
+                retry=o.Retry.OTHER_METHOD,
+                failover_useful=False,
+            )
         trade = self._entered(request)
         if not self._hit("types"):
             return self._charged(trade)
@@ -160,7 +198,9 @@ class SimChannel:
         return o.PayerActionNeeded(channel_code="USERPAYING")
 
     def _shown(self, request: PayRequest) -> o.PayOutcome:
-        """Nothing exists over there until somebody scans, which they may do until the code's death, whatever was cancelled before."""
+        """Nothing exists over there until somebody scans, which they may do until the code's death,
+        whatever was cancelled before.
+        """
         if not self._hit("never_types"):
             self._spawn(self._scans(request))
         return o.PayerActionNeeded(qr_code=f"qr:{request.out_trade_no}")
@@ -176,8 +216,18 @@ class SimChannel:
             self._charged(trade)
 
     def _entered(self, request: PayRequest) -> Trade:
-        lag = 0.0 if self.calm else self._chance.uniform(0, LAG_S_MAX) * (self._chance.random() < self.nature.slow)
-        trade = Trade(request.out_trade_no, request.amount, "pending", self._clock.monotonic() + lag, final=self._hit("too_late"))
+        lag = (
+            0.0
+            if self.calm
+            else self._chance.uniform(0, LAG_S_MAX) * (self._chance.random() < self.nature.slow)
+        )
+        trade = Trade(
+            request.out_trade_no,
+            request.amount,
+            "pending",
+            self._clock.monotonic() + lag,
+            final=self._hit("too_late"),
+        )
         self.ledger[trade.number] = trade
         return trade
 
@@ -230,7 +280,10 @@ class SimChannel:
         if trade is None or trade.state != "charged":
             return o.RefundDeclined(code="trade_closed", needs_action=False)
         if asked.out_refund_no not in trade.refunds:
-            if sum(amount for amount, _ in trade.refunds.values()) + asked.refund_amount > trade.amount:
+            if (
+                sum(amount for amount, _ in trade.refunds.values()) + asked.refund_amount
+                > trade.amount
+            ):
                 return o.RefundDeclined(code="too_much", needs_action=False)
             trade.refunds[asked.out_refund_no] = (asked.refund_amount, False)
             if self._hit("refund_waits"):
@@ -257,17 +310,27 @@ class SimChannel:
 
     def _refund_state(self, trade: Trade, number: str) -> o.RefundSucceeded | o.RefundPending:
         amount, done = trade.refunds[number]
-        return o.RefundSucceeded(amount=amount, channel_refund_no="R" + number) if done else o.RefundPending()
+        return (
+            o.RefundSucceeded(amount=amount, channel_refund_no="R" + number)
+            if done
+            else o.RefundPending()
+        )
 
     # --- the line between
 
     async def _asked(self, act: Callable[[], Any], nothing: Any, late_s: float = 0.0) -> Any:
-        """Over there `act` happens once, or never; here its answer arrives in time, or `nothing` does."""
+        """Over there `act` happens once, or never;
+        here its answer arrives in time, or `nothing` does.
+        """
         if self._hit("lost_before"):
             await asyncio.sleep(CALL_S)
             return nothing
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._spawn(self._arrives(act, answer, late_s + self._chance.uniform(0.01, 0.2) + self._seconds("slow", 6.0)))
+        self._spawn(
+            self._arrives(
+                act, answer, late_s + self._chance.uniform(0.01, 0.2) + self._seconds("slow", 6.0)
+            )
+        )
         try:
             async with asyncio.timeout(CALL_S):
                 found = await asyncio.shield(answer)
@@ -276,7 +339,9 @@ class SimChannel:
             return nothing
         return nothing if found is None or self._hit("lost_after") else found
 
-    async def _arrives(self, act: Callable[[], Any], answer: asyncio.Future[Any], after_s: float) -> None:
+    async def _arrives(
+        self, act: Callable[[], Any], answer: asyncio.Future[Any], after_s: float
+    ) -> None:
         await asyncio.sleep(after_s)
         found = act()
         if not answer.done():
@@ -287,7 +352,9 @@ class SimChannel:
         if not self._hit("late"):
             return 0.0
         life = (request.not_after - self._clock.now()).total_seconds()
-        return self._chance.choice((self._chance.uniform(1, 40), self._chance.uniform(0.5, 1.05) * life))
+        return self._chance.choice(
+            (self._chance.uniform(1, 40), self._chance.uniform(0.5, 1.05) * life)
+        )
 
     def _tell(self, trade: Trade, event: str) -> None:
         body = json.dumps({"event": event, "number": trade.number, "amount": trade.amount}).encode()
@@ -296,7 +363,9 @@ class SimChannel:
                 self._spawn(self._tells(body))
 
     async def _tells(self, body: bytes) -> None:
-        await asyncio.sleep(self._chance.uniform(0.0, 20.0) if self._chance.random() < 0.5 else 0.05)
+        await asyncio.sleep(
+            self._chance.uniform(0.0, 20.0) if self._chance.random() < 0.5 else 0.05
+        )
         for pause in (*CALLBACK_PAUSES_S, *[CALLBACK_PAUSES_S[-1]] * 30):
             if await self._deliver(body):
                 return
@@ -309,8 +378,17 @@ class SimChannel:
         return self._chance.uniform(0, seconds_max) if self._hit(what) else 0.0
 
     def _hit(self, what: str) -> bool:
-        """Whether this call meets that fate. A calm channel does what it says; its customers stay as they are."""
-        if self.calm and what not in ("declines", "types", "never_types", "callback", "breaks_contract"):
+        """Whether this call meets that fate.
+
+        A calm channel does what it says; its customers stay as they are.
+        """
+        if self.calm and what not in (
+            "declines",
+            "types",
+            "never_types",
+            "callback",
+            "breaks_contract",
+        ):
             return False
         hit = self._chance.random() < getattr(self.nature, what)
         if hit:

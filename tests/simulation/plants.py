@@ -1,4 +1,7 @@
-"""Bugs on purpose, each the kind of shortcut a tired programmer takes. The judge has to find every one of them."""
+"""Bugs on purpose, each the kind of shortcut a tired programmer takes.
+
+The judge has to find every one of them.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,9 @@ class TimeoutIsNo(SimChannel):
     async def pay(self, request: PayRequest) -> o.PayOutcome:
         outcome = await super().pay(request)
         if isinstance(outcome, o.Unknown):
-            return o.Declined(code=o.FailureCode.CHANNEL_BUSY, retry=o.Retry.SAME_METHOD, failover_useful=True)
+            return o.Declined(
+                code=o.FailureCode.CHANNEL_BUSY, retry=o.Retry.SAME_METHOD, failover_useful=True
+            )
         return outcome
 
 
@@ -58,15 +63,21 @@ class FreshRefundNumbers(SimChannel):
 
     async def refund(self, request: RefundRequest) -> o.RefundOutcome:
         self._tries += 1
-        return await super().refund(structs.replace(request, out_refund_no=f"{request.out_refund_no}{self._tries}"))
+        return await super().refund(
+            structs.replace(request, out_refund_no=f"{request.out_refund_no}{self._tries}")
+        )
 
 
 class CancelNotDurable(InDoubt):
     """The cancel leaves first, and is written down afterwards."""
 
-    async def _cancel(self, payment: Payment, out_trade_no: str, account: Account, until: float) -> None:
+    async def _cancel(
+        self, payment: Payment, out_trade_no: str, account: Account, until: float
+    ) -> None:
         outcome = await self.calls.cancel(account, payment, out_trade_no, until)
-        payment = await self.transitions.step(payment, lambda now: self._cancel_sent(now, out_trade_no))
+        payment = await self.transitions.step(
+            payment, lambda now: self._cancel_sent(now, out_trade_no)
+        )
         await self.transitions.learn(payment, out_trade_no, outcome, "cancel")
 
 
@@ -76,7 +87,9 @@ class LostUpdates(MemoryStore):
     async def apply(self, change: Change) -> Applied | Stale | RefundTaken:
         known = self.payment_rows[change.payment.merchant_id, change.payment.id]
         if known.version != change.payment.version - 1:
-            self.payment_rows[known.merchant_id, known.id] = structs.replace(known, version=change.payment.version - 1)
+            self.payment_rows[known.merchant_id, known.id] = structs.replace(
+                known, version=change.payment.version - 1
+            )
         return await super().apply(change)
 
 
@@ -85,7 +98,8 @@ class TenderNotHeld(MemoryStore):
 
     def _collides(self, wanted: KeptClaim, merchant_id: str, key: str) -> bool:
         return (merchant_id, key) in self.claims or any(
-            kept.tender == wanted.tender and kept.first_n == wanted.first_n for kept in self.claims.values()
+            kept.tender == wanted.tender and kept.first_n == wanted.first_n
+            for kept in self.claims.values()
         )
 
     def why_lost(self, opening: Opening) -> Any:
@@ -109,7 +123,12 @@ class DeadAreForgotten(MemoryStore):
 
     async def take_due_attempts(self, *arguments: Any) -> Any:
         found = await super().take_due_attempts(*arguments)
-        return [due for due in found if self.payment_rows[due.merchant_id, due.payment_id].attempt(due.out_trade_no).status != "sent"]
+        return [
+            due
+            for due in found
+            if self.payment_rows[due.merchant_id, due.payment_id].attempt(due.out_trade_no).status
+            != "sent"
+        ]
 
 
 def books_any_yes(payment: Payment, attempt: Any, outcome: o.Succeeded, occasion: Any) -> Any:
@@ -145,7 +164,9 @@ def resends_a_spent_code(outcome: Any, proof: Any, flow: Any) -> Move:
 def forgets_the_override(payment: Payment, *, by: str, words: str, occasion: Any) -> Change:
     """The other tender is let in, and the payment in doubt may succeed as if nothing had been."""
     change = _overridden(payment, by=by, words=words, occasion=occasion)
-    return structs.replace(change, payment=structs.replace(change.payment, overridden_at=None, overridden_by=None))
+    return structs.replace(
+        change, payment=structs.replace(change.payment, overridden_at=None, overridden_by=None)
+    )
 
 
 _overridden = learning.overridden
@@ -188,12 +209,51 @@ PLANTED = [
     Planted("lost updates", "slow", ("INV4", "THROWN"), Plant(store=LostUpdates)),
     Planted("tender not held", "honest", ("INV1", "INV9"), Plant(store=TenderNotHeld)),
     Planted("the dead are forgotten", "honest", ("INV8",), Plant(store=DeadAreForgotten)),
-    Planted("a split order is overlooked", "honest", ("BILL",), Plant(till=SplitTill, store=SplitIsOverlooked)),
-    Planted("tenders are not summed", "honest", ("BILL",), Plant(till=SplitTill), patched=(order, "counts", lambda _: 0)),
-    Planted("an override is forgotten", "forgetful", ("BILL",), Plant(till=SplitTill), (order_desk, "overridden", forgets_the_override)),
-    Planted("any yes is booked", "late", ("INV3",), patched=(learning, "_confirmed", books_any_yes)),
-    Planted("silence is proof", "forgetful", ("INV1", "INV2", "CODE"), patched=(learning, "_silence", proves_by_silence)),
-    Planted("a spent code is sent again", "torn", ("CODE",), patched=(failover, "ruling", resends_a_spent_code)),
-    Planted("late money is dropped", "breaks its word", ("INV2",), patched=(learning, "_captured_late", drops_late_money)),
-    Planted("acknowledged before applied", "breaks its word", ("INV2",), patched=(CallbackDesk, "_apply", acknowledges_first)),
+    Planted(
+        "a split order is overlooked",
+        "honest",
+        ("BILL",),
+        Plant(till=SplitTill, store=SplitIsOverlooked),
+    ),
+    Planted(
+        "tenders are not summed",
+        "honest",
+        ("BILL",),
+        Plant(till=SplitTill),
+        patched=(order, "counts", lambda _: 0),
+    ),
+    Planted(
+        "an override is forgotten",
+        "forgetful",
+        ("BILL",),
+        Plant(till=SplitTill),
+        (order_desk, "overridden", forgets_the_override),
+    ),
+    Planted(
+        "any yes is booked", "late", ("INV3",), patched=(learning, "_confirmed", books_any_yes)
+    ),
+    Planted(
+        "silence is proof",
+        "forgetful",
+        ("INV1", "INV2", "CODE"),
+        patched=(learning, "_silence", proves_by_silence),
+    ),
+    Planted(
+        "a spent code is sent again",
+        "torn",
+        ("CODE",),
+        patched=(failover, "ruling", resends_a_spent_code),
+    ),
+    Planted(
+        "late money is dropped",
+        "breaks its word",
+        ("INV2",),
+        patched=(learning, "_captured_late", drops_late_money),
+    ),
+    Planted(
+        "acknowledged before applied",
+        "breaks its word",
+        ("INV2",),
+        patched=(CallbackDesk, "_apply", acknowledges_first),
+    ),
 ]

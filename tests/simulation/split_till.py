@@ -1,4 +1,6 @@
-"""Tills that share a bill: several people pay a part each, or a supervisor does not wait for a wallet that is in doubt."""
+"""Tills that share a bill: several people pay a part each, or a supervisor does not wait for a
+wallet that is in doubt.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ class SplitTill(Till):
             await asyncio.sleep(self._chance.uniform(0.1, 20))
 
     async def _insists(self) -> None:
-        """The whole bill by wallet; while that is in doubt, a supervisor lets the customer pay the whole bill another way."""
+        """The whole bill by wallet; while that is in doubt, a supervisor lets the customer pay the
+        whole bill another way.
+        """
         first = await self._opened(1, self._total)
         if first is None:
             return
@@ -55,12 +59,21 @@ class SplitTill(Till):
             if payment is not None:
                 await self._followed(payment)
 
-    async def _opened(self, number: int, amount: int, override: OverrideCommand | None = None) -> Payment | None:
+    async def _opened(
+        self, number: int, amount: int, override: OverrideCommand | None = None
+    ) -> Payment | None:
         """The tender once it is taken; None when the customer need not or will not pay it."""
-        says_total = number == 2 or override is not None or self._chance.random() < 0.7  # somebody has to say it
+        # Somebody has to say it.
+        says_total = number == 2 or override is not None or self._chance.random() < 0.7
         for _ in range(PATIENCE):
             total = self._total if says_total else None
-            command = structs.replace(self._command(), tender_no=number, amount=amount, order_amount=total, override=override)
+            command = structs.replace(
+                self._command(),
+                tender_no=number,
+                amount=amount,
+                order_amount=total,
+                override=override,
+            )
             try:
                 return await self._pay(command, f"{self._order_no}/{number}/{next(self._asked)}")
             except OrderOverpaid:
@@ -76,4 +89,6 @@ class SplitTill(Till):
         return None
 
     def _override(self, payment: Payment) -> OverrideCommand:
-        return OverrideCommand(payment_id=payment.id, supervisor_id="ann", reason="the queue is long")
+        return OverrideCommand(
+            payment_id=payment.id, supervisor_id="ann", reason="the queue is long"
+        )

@@ -1,6 +1,8 @@
-"""Worlds in a storm: whatever the seed, the three books tell one story; and a judge who has to notice what a bug does to them.
+"""Worlds in a storm: whatever the seed, the three books tell one story; and a judge who has to
+notice what a bug does to them.
 
-A failure prints its seed: TILLGATE_SEEDS=1 TILLGATE_FIRST_SEED=<seed> plays it again, exactly. More worlds: TILLGATE_SEEDS=10000.
+A failure prints its seed: TILLGATE_SEEDS=1 TILLGATE_FIRST_SEED=<seed> plays it again, exactly. More
+worlds: TILLGATE_SEEDS=10000.
 """
 
 import os
@@ -27,7 +29,9 @@ def test_the_books_agree(share: int):
 
 @pytest.mark.parametrize("share", range(SHARES))
 def test_bills_that_are_shared_are_never_overpaid(share: int):
-    reports = [run_world(seed, SPLIT) for seed in range(FIRST_SEED + share, FIRST_SEED + SEEDS, SHARES)]
+    reports = [
+        run_world(seed, SPLIT) for seed in range(FIRST_SEED + share, FIRST_SEED + SEEDS, SHARES)
+    ]
     bad = [str(report) for report in reports if report.violations]
     assert not bad, "\n".join(bad)
 
@@ -45,8 +49,11 @@ def test_overrides_happen_and_some_of_the_overridden_had_charged():
 @pytest.mark.parametrize(
     "seed",
     [
-        *(1013, 1127, 1371),  # an old yes, read after our cancel had given the money back, was taken for late money
-        *(1664, 2915),  # the two silences of one visit were counted twice: a minute of outage became an hour of doubt
+        # An old yes, read after our cancel had given the money back, was taken for late money.
+        *(1013, 1127, 1371),
+        # The two silences of one visit were counted twice: a minute of outage became an hour of
+        # doubt.
+        *(1664, 2915),
     ],
 )
 def test_seeds_that_found_something(seed: int):
@@ -69,7 +76,12 @@ def test_every_fault_happens_and_every_ending_is_reached():
         assert not report.violations, str(report)
         struck |= {name for name, times in report.counts.items() if times}
         ended |= set(report.ended)
-    fields = {name for nature, _ in NATURES.values() for name in nature.__dataclass_fields__ if name != "tombstone"}
+    fields = {
+        name
+        for nature, _ in NATURES.values()
+        for name in nature.__dataclass_fields__
+        if name != "tombstone"
+    }
     assert fields | {"killed", "frozen", "late money"} <= struck
     assert ended == {"succeeded", "failed", "expired", "canceled", "paid_late"}
     assert len(WEATHERS) == len(set(WEATHERS))

@@ -1,4 +1,6 @@
-"""Tills of a simulated world: they tap twice, retry, ask another worker, cancel, refund, and write down what they were told."""
+"""Tills of a simulated world: they tap twice, retry, ask another worker, cancel, refund, and write
+down what they were told.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ from gateway.flow.commands import Caller, PayCommand, RefundCommand
 from security.secret import Secret
 from tests.simulation.worker import MERCHANT, STORE, Worker
 
-CALLER = Caller(key_id="key", merchant_id=MERCHANT, store_id=STORE, terminal_id="t1", role="terminal")
+CALLER = Caller(
+    key_id="key", merchant_id=MERCHANT, store_id=STORE, terminal_id="t1", role="terminal"
+)
 STEMS = {"alipay": "28", "wechat": "13"}
 
 
@@ -32,7 +36,8 @@ STEMS = {"alipay": "28", "wechat": "13"}
 class Journal:
     """What the tills were told, to be held against the books."""
 
-    keys: dict[str, set[str]] = field(default_factory=dict)  # idempotency key -> payments it was answered with
+    # Idempotency key -> payments it was answered with.
+    keys: dict[str, set[str]] = field(default_factory=dict)
     finals: list[tuple[str, str]] = field(default_factory=list)  # (payment, final status)
     other_bodies_taken: list[str] = field(default_factory=list)
     refunds: dict[str, set[str]] = field(default_factory=dict)
@@ -41,18 +46,40 @@ class Journal:
 class Till:
     """One bill from the first tap to the end of its story."""
 
-    def __init__(self, order_no: str, chance: random.Random, workers: Callable[[], list[Worker]], journal: Journal, codes: Any) -> None:
-        self._order_no, self._chance, self._workers, self._journal, self._codes = order_no, chance, workers, journal, codes
+    def __init__(
+        self,
+        order_no: str,
+        chance: random.Random,
+        workers: Callable[[], list[Worker]],
+        journal: Journal,
+        codes: Any,
+    ) -> None:
+        self._order_no, self._chance, self._workers, self._journal, self._codes = (
+            order_no,
+            chance,
+            workers,
+            journal,
+            codes,
+        )
 
     async def sell(self) -> None:
-        """Up to three payments under keys of their own, each only after the one before was proven not charged."""
+        """Up to three payments under keys of their own,
+        each only after the one before was proven not charged.
+        """
         await asyncio.sleep(self._chance.uniform(0, 40))
         for round_no in range(3):
             command = self._command()
-            taps = [self._pay(command, f"{self._order_no}/{round_no}") for _ in range(self._chance.choice((1, 1, 2)))]
+            taps = [
+                self._pay(command, f"{self._order_no}/{round_no}")
+                for _ in range(self._chance.choice((1, 1, 2)))
+            ]
             if self._chance.random() < 0.2:  # another till takes the same bill
                 taps.append(self._pay(self._command(), f"{self._order_no}/{round_no}/other"))
-            found = {payment.id: payment for payment in await asyncio.gather(*taps) if payment is not None}
+            found = {
+                payment.id: payment
+                for payment in await asyncio.gather(*taps)
+                if payment is not None
+            }
             ended = [await self._followed(payment) for payment in found.values()]
             if not ended or any(payment.status not in PAYMENT_UNCHARGED for payment in ended):
                 return
@@ -63,7 +90,9 @@ class Till:
         await asyncio.sleep(self._chance.choice((0.0, 0.01, 0.5)))
         while True:
             try:
-                paid = await self._anybody(lambda worker: worker.checkout.pay(command, CALLER, key, 2.0))
+                paid = await self._anybody(
+                    lambda worker: worker.checkout.pay(command, CALLER, key, 2.0)
+                )
             except OrderTenderTaken as taken:
                 return taken.payment
             payment: Payment = paid.payment
@@ -90,7 +119,9 @@ class Till:
             if cancel and self._chance.random() < 0.3:
                 cancel = False
                 try:
-                    payment = await self._anybody(lambda worker: worker.cancellation.cancel(wanted, CALLER, 1.0))
+                    payment = await self._anybody(
+                        lambda worker: worker.cancellation.cancel(wanted, CALLER, 1.0)
+                    )
                 except AlreadyPaid as paid:
                     payment = paid.payment or payment
             else:
@@ -103,17 +134,24 @@ class Till:
     async def _refund(self, payment: Payment) -> None:
         for number in range(self._chance.choice((1, 2))):
             amount = self._chance.choice((payment.amount, (payment.amount + 1) // 2, 1))
-            command = RefundCommand(refund_no=f"{payment.order_no}-{number}", amount=amount, reason="", operator_id=None)
+            command = RefundCommand(
+                refund_no=f"{payment.order_no}-{number}", amount=amount, reason="", operator_id=None
+            )
             key = f"refund {payment.id} {number}"
             try:
                 for _ in range(self._chance.choice((1, 2))):
-                    answer = await self._anybody(lambda worker: worker.refunds.refund(payment.id, command, CALLER, key, 1.0))  # noqa: B023
+                    answer = await self._anybody(
+                        lambda worker: worker.refunds.refund(payment.id, command, CALLER, key, 1.0)  # noqa: B023
+                    )
                     self._journal.refunds.setdefault(key, set()).add(answer.refund.id)
             except Conflict:
                 return
 
     async def _anybody(self, request: Callable[[Worker], Any]) -> Any:
-        """From any living worker; a broken connection and a 503 are tried again. Raises what is an answer."""
+        """From any living worker; a broken connection and a 503 are tried again.
+
+        Raises what is an answer.
+        """
         while True:
             living = self._workers()
             with contextlib.suppress(ConnectionError, Unavailable):

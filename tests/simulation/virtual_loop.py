@@ -1,6 +1,8 @@
-"""An asyncio loop whose time is a number: when nothing is ready it leaps to the next timer, so an hour passes in a millisecond.
+"""An asyncio loop whose time is a number: when nothing is ready it leaps to the next timer, so an
+hour passes in a millisecond.
 
-No sockets, no threads, no signals. The order of everything follows from the program alone, so a seed replays a run exactly.
+No sockets, no threads, no signals. The order of everything follows from the program alone, so a
+seed replays a run exactly.
 """
 
 from __future__ import annotations

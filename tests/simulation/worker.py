@@ -1,7 +1,9 @@
-"""A worker of a simulated world: the real flow, on lines to the store, to Redis and to the channels that fail as real ones do.
+"""A worker of a simulated world: the real flow, on lines to the store, to Redis and to the channels
+that fail as real ones do.
 
-Killing it cancels its tasks wherever they stand; what had left (a write handed over, a request on its way) happens all the same.
-A frozen worker goes on later as if nothing had been, with everything it believed.
+Killing it cancels its tasks wherever they stand; what had left (a write handed over, a request on
+its way) happens all the same. A frozen worker goes on later as if nothing had been, with everything
+it believed.
 """
 
 from __future__ import annotations
@@ -60,7 +62,10 @@ class Weather:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What all workers of a world share. `flow` names the classes under test, so that a test may plant a bug in one of them."""
+    """What all workers of a world share.
+
+    `flow` names the classes under test, so that a test may plant a bug in one of them.
+    """
 
     clock: SimClock
     ids: SimIds
@@ -86,30 +91,72 @@ class Worker:
         self._context = contextvars.copy_context()
         self._context.run(OWNER.set, self)
         store: Any = StoreLine(self)
-        accounts = [dataclasses.replace(account, channel=ChannelLine(self, channel)) for account, channel in around.accounts]
-        directory = Shelf(MERCHANT, (STORE,), accounts, {account.manifest.channel: account.manifest for account in accounts})
+        accounts = [
+            dataclasses.replace(account, channel=ChannelLine(self, channel))
+            for account, channel in around.accounts
+        ]
+        directory = Shelf(
+            MERCHANT,
+            (STORE,),
+            accounts,
+            {account.manifest.channel: account.manifest for account in accounts},
+        )
         clock, ids = around.clock, around.ids
         self.in_flight = InFlight(store)
         shared: dict[str, Any] = {"store": store, "directory": directory, "clock": clock}
         health = ChannelHealth(clock, worker_id=self.id)
         calls = ChannelCalls(clock, health)
         lost = LostAttempts(**shared, calls=calls, ids=ids, environment=ENVIRONMENT)
-        transitions = Transitions(**shared, lost=lost, ids=ids, in_flight=self.in_flight, environment=ENVIRONMENT)
-        on_read = OnRead(store=store, in_flight=self.in_flight, transitions=transitions, clock=clock)
+        transitions = Transitions(
+            **shared, lost=lost, ids=ids, in_flight=self.in_flight, environment=ENVIRONMENT
+        )
+        on_read = OnRead(
+            store=store, in_flight=self.in_flight, transitions=transitions, clock=clock
+        )
         self.lookup = Lookup(store, self.in_flight, on_read)
-        failover = Failover(directory=directory, health=health, clock=clock, ids=ids, environment=ENVIRONMENT, worker_id=self.id)
-        sender = Sender(directory=directory, transitions=transitions, calls=calls, health=health, failover=failover)
+        failover = Failover(
+            directory=directory,
+            health=health,
+            clock=clock,
+            ids=ids,
+            environment=ENVIRONMENT,
+            worker_id=self.id,
+        )
+        sender = Sender(
+            directory=directory,
+            transitions=transitions,
+            calls=calls,
+            health=health,
+            failover=failover,
+        )
         flow: dict[str, Any] = {**shared, "transitions": transitions, "calls": calls}
-        in_flight: dict[str, Any] = {"in_flight": self.in_flight, "ids": ids, "environment": ENVIRONMENT}
+        in_flight: dict[str, Any] = {
+            "in_flight": self.in_flight,
+            "ids": ids,
+            "environment": ENVIRONMENT,
+        }
         self.refunds = Refunds(**flow, **in_flight, lookup=self.lookup)
         keys = KeyDesk(store, ClaimsLine(self), ids)
         orders = OrderDesk(store=store, transitions=transitions, in_flight=self.in_flight)
-        paying: dict[str, Any] = {**shared, **in_flight, "sender": sender, "health": health, "keys": keys, "orders": orders}
-        paying["restored"] = Restored(**shared, transitions=transitions, lost=lost, orders=orders, ids=ids)
-        self.checkout = Checkout(**paying, on_read=on_read, digest=lambda _, text: f"digest of {text}", worker_id=self.id)
+        paying: dict[str, Any] = {
+            **shared,
+            **in_flight,
+            "sender": sender,
+            "health": health,
+            "keys": keys,
+            "orders": orders,
+        }
+        paying["restored"] = Restored(
+            **shared, transitions=transitions, lost=lost, orders=orders, ids=ids
+        )
+        self.checkout = Checkout(
+            **paying, on_read=on_read, digest=lambda _, text: f"digest of {text}", worker_id=self.id
+        )
         self.cancellation = Cancellation(self.lookup, transitions, self.in_flight)
         self.callbacks = CallbackDesk(**flow, ids=ids)
-        self.in_doubt = around.in_doubt(**flow, refunds=self.refunds, sender=sender, in_flight=self.in_flight)
+        self.in_doubt = around.in_doubt(
+            **flow, refunds=self.refunds, sender=sender, in_flight=self.in_flight
+        )
         self.sweeper = Visits(store, self.in_doubt, clock)
 
     def start(self) -> None:
@@ -135,7 +182,11 @@ class Worker:
     def ended(self, task: asyncio.Task[Any]) -> None:
         """A refusal is an answer; anything else that a task throws is a fault of the program."""
         self.tasks.pop(task, None)
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, GatewayError):
+        if (
+            not task.cancelled()
+            and (error := task.exception()) is not None
+            and not isinstance(error, GatewayError)
+        ):
             self.around.faults.append(f"{task.get_name()}: {error!r}")
 
     def kill(self) -> None:
@@ -152,7 +203,10 @@ class Worker:
         self._awake.set()
 
     async def running(self) -> None:
-        """Passed by whatever the worker does to the world. The dead do nothing, not even on their way out."""
+        """Passed by whatever the worker does to the world.
+
+        The dead do nothing, not even on their way out.
+        """
         await self._awake.wait()
         if self.dead:
             raise asyncio.CancelledError
@@ -164,7 +218,9 @@ class Worker:
             await asyncio.sleep(BEAT_S)
 
     async def _sweep(self) -> None:
-        """The real sweeper's look, whenever there may be something to see: looking every moment would only cost time."""
+        """The real sweeper's look, whenever there may be something to see: looking every moment
+        would only cost time.
+        """
         while True:
             await asyncio.sleep(self._next_look_s())
             with contextlib.suppress(GatewayError):
@@ -172,9 +228,16 @@ class Worker:
 
     def _next_look_s(self) -> float:
         store, now = self.around.store, self.around.clock.now()
-        due = [a.due_at for p in store.payment_rows.values() for a in p.attempts if a.due_at is not None and a.status != "sent"]
+        due = [
+            a.due_at
+            for p in store.payment_rows.values()
+            for a in p.attempts
+            if a.due_at is not None and a.status != "sent"
+        ]
         due += [r.due_at for r in store.refund_rows.values() if r.due_at is not None]
-        return max(0.4, min(3.0, *((moment - now).total_seconds() for moment in due))) if due else 3.0
+        return (
+            max(0.4, min(3.0, *((moment - now).total_seconds() for moment in due))) if due else 3.0
+        )
 
 
 class Visits(Sweeper):
@@ -256,7 +319,9 @@ class ChannelLine:
 
 
 def owned_task(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
-    """The loop's task factory: every task is known to the worker it belongs to, and what it throws is known to the world."""
+    """The loop's task factory: every task is known to the worker it belongs to, and what it throws
+    is known to the world.
+    """
     task: asyncio.Task[Any] = asyncio.Task(coro, loop=loop, **options)
     context = options.get("context")
     owner = context.get(OWNER) if context is not None else OWNER.get()

@@ -1,6 +1,9 @@
-"""One simulated lunch: some tills, some workers, two wallets, and a storm. Then the storm ends, and the books are judged.
+"""One simulated lunch: some tills, some workers, two wallets, and a storm.
 
-Everything follows from the seed, the weather included; `run_world(seed)` says what happened and what does not fit.
+Then the storm ends, and the books are judged.
+
+Everything follows from the seed, the weather included; `run_world(seed)` says what happened and
+what does not fit.
 """
 
 from __future__ import annotations
@@ -34,12 +37,34 @@ ORDERS = 6
 ACCOUNTS = 2  # of each wallet
 CALM = Weather()
 
-# How a world's channels and surroundings may be. The last number of a line is how often such a world comes.
+# How a world's channels and surroundings may be. The last number of a line is how often such a
+# world comes.
 NATURES: dict[str, tuple[Nature, int]] = {
     "honest": (Nature(), 2),
     "slow": (Nature(slow=0.4, callbacks_twice=0.3), 2),
-    "forgetful": (Nature(unreachable=0.1, lost_before=0.25, lost_after=0.25, again=0.3, refund_waits=0.5, too_late=0.2), 3),
-    "late": (Nature(late=0.5, lost_after=0.2, slow=0.3, again=0.2, tombstone=False, callbacks_twice=0.3, too_late=0.1), 4),
+    "forgetful": (
+        Nature(
+            unreachable=0.1,
+            lost_before=0.25,
+            lost_after=0.25,
+            again=0.3,
+            refund_waits=0.5,
+            too_late=0.2,
+        ),
+        3,
+    ),
+    "late": (
+        Nature(
+            late=0.5,
+            lost_after=0.2,
+            slow=0.3,
+            again=0.2,
+            tombstone=False,
+            callbacks_twice=0.3,
+            too_late=0.1,
+        ),
+        4,
+    ),
     "torn": (Nature(unreachable=0.4, blocked=0.3, lost_before=0.1, lost_after=0.1, slow=0.2), 3),
     "silent": (Nature(late=0.3, lost_before=0.3, lost_after=0.3, callback=0.0, tombstone=False), 2),
     "breaks its word": (Nature(lost_after=0.3, breaks_contract=0.6, never_types=0.8, types=0.6), 2),
@@ -84,13 +109,17 @@ def run_world(seed: int, plant: Plant | None = None, nature: str | None = None) 
     chance = random.Random(seed)
     weights = [weight for _, weight in NATURES.values()]
     drawn = chance.choices(list(NATURES), weights)[0]
-    return on_virtual_time(lambda loop: World(loop, seed, chance, nature or drawn, plant or Plant()).live())
+    return on_virtual_time(
+        lambda loop: World(loop, seed, chance, nature or drawn, plant or Plant()).live()
+    )
 
 
 class World:
     """One storm."""
 
-    def __init__(self, loop: VirtualLoop, seed: int, chance: random.Random, nature: str, plant: Plant) -> None:
+    def __init__(
+        self, loop: VirtualLoop, seed: int, chance: random.Random, nature: str, plant: Plant
+    ) -> None:
         self._loop, self._chance, self._plant = loop, chance, plant
         loop.set_task_factory(owned_task)
         self.report = Report(seed, nature)
@@ -99,7 +128,11 @@ class World:
         self._weather = chance.choice(WEATHERS)
         self._calm = False
         self._workers: list[Worker] = []
-        self._channels = [self._opened(manifest, place) for manifest in (ALIPAY, WECHAT) for place in range(1, ACCOUNTS + 1)]
+        self._channels = [
+            self._opened(manifest, place)
+            for manifest in (ALIPAY, WECHAT)
+            for place in range(1, ACCOUNTS + 1)
+        ]
         self._around = Surroundings(
             clock=self._clock,
             ids=SimIds(),
@@ -117,7 +150,10 @@ class World:
         for _ in range(WORKERS):
             self._hire()
         codes = itertools.count(1)
-        tills = [self._plant.till(f"O{n}", self._chance, self._living, self._journal, codes) for n in range(ORDERS)]
+        tills = [
+            self._plant.till(f"O{n}", self._chance, self._living, self._journal, codes)
+            for n in range(ORDERS)
+        ]
         selling = [self._loop.create_task(till.sell()) for till in tills]
         storm = self._loop.create_task(self._storm())
         await asyncio.sleep(STORM_S)
@@ -126,13 +162,22 @@ class World:
         self._heal()
         stories = asyncio.gather(*selling, return_exceptions=True)
         done, _ = await asyncio.wait((stories,), timeout=DRAIN_S_MAX)
-        broken = [repr(story) for story in stories.result() if isinstance(story, Exception)] if done else ["INV8 a till still waits"]
+        broken = (
+            [repr(story) for story in stories.result() if isinstance(story, Exception)]
+            if done
+            else ["INV8 a till still waits"]
+        )
         await self._drained()
         return self._judged(broken)
 
     def _opened(self, manifest: Any, place: int) -> tuple[Account, SimChannel]:
         account_id = f"acct_{manifest.channel}_{place}"
-        channel = self._plant.channel(NATURES[self.report.nature][0], self._chance, self._clock, partial(self._delivered, account_id))
+        channel = self._plant.channel(
+            NATURES[self.report.nature][0],
+            self._chance,
+            self._clock,
+            partial(self._delivered, account_id),
+        )
         account = Account(
             id=account_id,
             merchant_id=MERCHANT,
@@ -188,13 +233,19 @@ class World:
             self._hire()
 
     async def _drained(self) -> None:
-        """Until nothing has a next visit any more, and the channels have told what they had to tell."""
+        """Until nothing has a next visit any more,
+        and the channels have told what they had to tell.
+        """
         until = self._loop.seconds + DRAIN_S_MAX
-        while self._loop.seconds < until and (self._owed() or any(channel.busy for _, channel in self._channels)):  # noqa: ASYNC110 - nobody says when
+        while self._loop.seconds < until and (  # noqa: ASYNC110 - nobody says when
+            self._owed() or any(channel.busy for _, channel in self._channels)
+        ):
             await asyncio.sleep(5)
 
     def _owed(self) -> bool:
-        attempts = any(a.due_at is not None for p in self._store.payment_rows.values() for a in p.attempts)
+        attempts = any(
+            a.due_at is not None for p in self._store.payment_rows.values() for a in p.attempts
+        )
         return attempts or any(r.due_at is not None for r in self._store.refund_rows.values())
 
     def _judged(self, broken: list[str]) -> Report:
@@ -206,14 +257,19 @@ class World:
         kept = not NATURES[self.report.nature][0].breaks_contract
         codes = [seen for _, channel in self._channels for seen in channel.codes_seen]
         found = violations(self._store, ledger, self._journal, codes, contract_kept=kept)
-        thrown = [f"THROWN {fault}" for fault in (*self._around.faults, *self._loop.errors, *broken)]
+        thrown = [
+            f"THROWN {fault}" for fault in (*self._around.faults, *self._loop.errors, *broken)
+        ]
         self.report.violations = [*found, *thrown]
         for payment in self._store.payment_rows.values():
             self.report.ended[payment.status] = self.report.ended.get(payment.status, 0) + 1
         for case in self._store.cases:
             self.report.cases[case.case.kind] = self.report.cases.get(case.case.kind, 0) + 1
         events = (kept_event.event for kept_event in self._store.log)
-        self.report.trace = [((e.at - self._store.log[0].event.at).total_seconds(), e.object_id, e.version, e.type) for e in events]
+        self.report.trace = [
+            ((e.at - self._store.log[0].event.at).total_seconds(), e.object_id, e.version, e.type)
+            for e in events
+        ]
         return self.report
 
     def _hire(self) -> None:

@@ -18,7 +18,11 @@ PROGRAMS = {"tillgate", ".venv/bin/tillgate"}
 
 def pages(*, but: tuple[str, ...] = ()) -> list[Path]:
     """Every Markdown file of the tree."""
-    return [path for path in files() if path.suffix == ".md" and not any(path.is_relative_to(folder) for folder in but)]
+    return [
+        path
+        for path in files()
+        if path.suffix == ".md" and not any(path.is_relative_to(folder) for folder in but)
+    ]
 
 
 def blocks(text: str, language: str | None = None) -> list[str]:
@@ -50,7 +54,9 @@ def typed_commands(text: str) -> Iterator[list[str]]:
     """The arguments of each `tillgate …` line in a block that is to be typed."""
     for block in blocks(text):
         for line in block.splitlines():
-            words = shlex.split(line, comments=True) if line.strip().startswith(tuple(PROGRAMS)) else []
+            words = (
+                shlex.split(line, comments=True) if line.strip().startswith(tuple(PROGRAMS)) else []
+            )
             if len(words) > 1 and words[0] in PROGRAMS:
                 yield words[1:]
 
@@ -68,7 +74,9 @@ def mentioned_commands(text: str) -> Iterator[list[str]]:
 def links(text: str) -> list[str]:
     """Relative targets of links."""
     return [
-        target for target in LINK.findall(SPAN.sub("", FENCE.sub("", text))) if "://" not in target and not target.startswith("mailto:")
+        target
+        for target in LINK.findall(SPAN.sub("", FENCE.sub("", text)))
+        if "://" not in target and not target.startswith("mailto:")
     ]
 
 

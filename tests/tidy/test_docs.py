@@ -1,4 +1,6 @@
-"""The documentation says what the code says: settings, calls, metrics, errors, states, commands, links, examples."""
+"""The documentation says what the code says:
+settings, calls, metrics, errors, states, commands, links, examples.
+"""
 
 import argparse
 import importlib.util
@@ -39,7 +41,10 @@ def page(name: str) -> str:
 
 def metric_names() -> set[str]:
     found = (value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase))
-    return {next(iter(each.describe())).name + ("_total" if isinstance(each, Counter) else "") for each in found}
+    return {
+        next(iter(each.describe())).name + ("_total" if isinstance(each, Counter) else "")
+        for each in found
+    }
 
 
 def parsed(words: list[str]) -> bool:
@@ -52,13 +57,22 @@ def parsed(words: list[str]) -> bool:
 
 
 def known(words: list[str]) -> bool:
-    """Whether the command exists, and its act, where it has acts; a word after a command without acts is prose."""
+    """Whether the command exists, and its act, where it has acts; a word after a command without
+    acts is prose.
+    """
     command = next((each for each in COMMANDS if each.name == words[0]), None)
     if command is None:
         return False
     parser = argparse.ArgumentParser()
     import_module(f"gateway.cli.{command.module}").add_arguments(parser)
-    acts = next((action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)), None)
+    acts = next(
+        (
+            action.choices
+            for action in parser._actions
+            if isinstance(action, argparse._SubParsersAction)
+        ),
+        None,
+    )
     return acts is None or len(words) == 1 or words[1] in acts
 
 
@@ -67,7 +81,9 @@ def broken_links(name: str, text: str) -> list[str]:
     for link in markdown.links(text):
         target, _, anchor = link.partition("#")
         path = (ROOT / name).parent / target if target else ROOT / name
-        if not path.exists() or (anchor and anchor not in markdown.anchors(path.read_text(encoding="utf-8"))):
+        if not path.exists() or (
+            anchor and anchor not in markdown.anchors(path.read_text(encoding="utf-8"))
+        ):
             broken.append(f"{name}: {link}")
     return broken
 
@@ -78,20 +94,35 @@ def test_every_setting_is_described_and_no_other() -> None:
 
 
 def test_pages_name_settings_that_exist() -> None:
-    named = {name for path in PAGES for name in re.findall(r"\bTILLGATE_[A-Z_]+\b", page(str(path)))}
+    named = {
+        name for path in PAGES for name in re.findall(r"\bTILLGATE_[A-Z_]+\b", page(str(path)))
+    }
     assert named <= VARIABLES
 
 
 def test_every_route_is_described_with_its_roles_and_no_other() -> None:
     rows = re.findall(r"^\| `([A-Z]+ /\S+)` \| ([^|]+) \|", page("docs/api.md"), re.MULTILINE)
-    described = {call: ROLES_OF.get(roles) or {*roles.split(", ")} for call, roles in rows if call.split()[1].startswith("/v1/")}
-    signed = {f"{r.method} {r.path}": {role for role in Role if r.permission in PERMISSIONS[role]} for r in ROUTES}
+    described = {
+        call: ROLES_OF.get(roles) or {*roles.split(", ")}
+        for call, roles in rows
+        if call.split()[1].startswith("/v1/")
+    }
+    signed = {
+        f"{r.method} {r.path}": {role for role in Role if r.permission in PERMISSIONS[role]}
+        for r in ROUTES
+    }
     assert described == signed
-    assert {call for call, _ in rows} - signed.keys() == {f"{r.method} {r.path}" for r in OPEN_ROUTES}
+    assert {call for call, _ in rows} - signed.keys() == {
+        f"{r.method} {r.path}" for r in OPEN_ROUTES
+    }
 
 
 def test_every_metric_is_described_and_no_other() -> None:
-    described = re.findall(r"^\| `(tillgate_\w+)` \| (?:counter|gauge|histogram)", page("docs/metrics.md"), re.MULTILINE)
+    described = re.findall(
+        r"^\| `(tillgate_\w+)` \| (?:counter|gauge|histogram)",
+        page("docs/metrics.md"),
+        re.MULTILINE,
+    )
     assert sorted(described) == sorted(metric_names())
 
 
@@ -108,9 +139,17 @@ def test_errors_are_the_error_trees() -> None:
 def test_every_state_has_its_meaning_and_no_other() -> None:
     wanted = {"Payment": PAYMENT_STATES, "Attempt": ATTEMPT_STATES, "Refund": REFUND_STATES}
     text = page("docs/states.md")
-    sections = {title: re.split(rf"^## {title}$", text, flags=re.MULTILINE)[1].split("\n## ")[0] for title in wanted}
-    described = {title: re.findall(r"^\| `(\w+)` \| [^|`]", section, re.MULTILINE) for title, section in sections.items()}
-    assert {title: set(names) for title, names in described.items()} == {title: set(names) for title, names in wanted.items()}
+    sections = {
+        title: re.split(rf"^## {title}$", text, flags=re.MULTILINE)[1].split("\n## ")[0]
+        for title in wanted
+    }
+    described = {
+        title: re.findall(r"^\| `(\w+)` \| [^|`]", section, re.MULTILINE)
+        for title, section in sections.items()
+    }
+    assert {title: set(names) for title, names in described.items()} == {
+        title: set(names) for title, names in wanted.items()
+    }
 
 
 def test_every_kind_of_case_is_in_its_runbook() -> None:
@@ -141,26 +180,48 @@ def test_links_lead_somewhere(path: object) -> None:
 
 
 def test_files_that_pages_name_exist() -> None:
-    named = {(path, span) for path in PAGES if path.parts[0] in {"docs", "CONTRIBUTING.md"} for span in markdown.spans(page(str(path)))}
-    files = [(path, span) for path, span in named if re.fullmatch(r"\.?[\w-]+(/[\w.-]+)*/[\w-]+\.(py|sql|yaml|lock|toml)", span)]
+    named = {
+        (path, span)
+        for path in PAGES
+        if path.parts[0] in {"docs", "CONTRIBUTING.md"}
+        for span in markdown.spans(page(str(path)))
+    }
+    files = [
+        (path, span)
+        for path, span in named
+        if re.fullmatch(r"\.?[\w-]+(/[\w.-]+)*/[\w-]+\.(py|sql|yaml|lock|toml)", span)
+    ]
     assert len(files) > 20
-    assert [f"{path}: {span}" for path, span in files if not any((ROOT / base / span).is_file() for base in ("", "gateway"))] == []
+    assert [
+        f"{path}: {span}"
+        for path, span in files
+        if not any((ROOT / base / span).is_file() for base in ("", "gateway"))
+    ] == []
 
 
 def test_both_readmes_have_the_same_parts() -> None:
     english, chinese = (page(name) for name in READMES)
-    assert [level for level, _ in markdown.headings(english)] == [level for level, _ in markdown.headings(chinese)]
+    assert [level for level, _ in markdown.headings(english)] == [
+        level for level, _ in markdown.headings(chinese)
+    ]
     assert english.count("\n|") == chinese.count("\n|")
     assert english.count("\n- **") == chinese.count("\n- **")
     assert list(markdown.typed_commands(english)) != []
-    assert [w[:2] for w in markdown.typed_commands(english)] == [w[:2] for w in markdown.typed_commands(chinese)]
+    assert [w[:2] for w in markdown.typed_commands(english)] == [
+        w[:2] for w in markdown.typed_commands(chinese)
+    ]
     for text in (english, chinese):
-        assert [line.split()[:2] for line in text.splitlines()[1:3]] == [["make", "run"], ["make", "test"]]
+        assert [line.split()[:2] for line in text.splitlines()[1:3]] == [
+            ["make", "run"],
+            ["make", "test"],
+        ]
 
 
 def test_the_site_lists_every_page() -> None:
     listed = re.findall(r": ([\w/.-]+\.md)$", page("mkdocs.yml"), re.MULTILINE)
-    assert sorted(listed) == sorted(str(path.relative_to("docs")) for path in PAGES if path.is_relative_to("docs"))
+    assert sorted(listed) == sorted(
+        str(path.relative_to("docs")) for path in PAGES if path.is_relative_to("docs")
+    )
 
 
 def test_the_image_holds_every_package() -> None:
@@ -172,9 +233,21 @@ def test_the_image_holds_every_package() -> None:
 
 
 def test_the_vector_is_ours() -> None:
-    body = b'{"order_no":"T08-0042","amount":12850,"currency":"CNY","auth_code":"280000000000000000"}'
+    body = (
+        b'{"order_no":"T08-0042","amount":12850,"currency":"CNY","auth_code":"280000000000000000"}'
+    )
     secret = Secret("sk_test_0123456789abcdef")
-    assert sign(secret, method="POST", path_qs="/v1/payments", ts=1795219200, idempotency_key="idem-0001", body=body) == VECTOR
+    assert (
+        sign(
+            secret,
+            method="POST",
+            path_qs="/v1/payments",
+            ts=1795219200,
+            idempotency_key="idem-0001",
+            body=body,
+        )
+        == VECTOR
+    )
     assert f"| sig | `{VECTOR}` |" in page("docs/signing.md")
 
 
@@ -187,7 +260,13 @@ def test_signing_examples_give_the_vector(language: str, programs: list[str]) ->
     if missing:
         pytest.skip(f"{' and '.join(missing)} is not installed here")
     (example,) = markdown.blocks(page("docs/signing.md"), language)
-    done = subprocess.run([programs[0], "-"] if language != "sh" else ["sh"], input=example, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [programs[0], "-"] if language != "sh" else ["sh"],
+        input=example,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.strip() == VECTOR
     assert len(example.strip().splitlines()) <= 15
 
@@ -195,15 +274,39 @@ def test_signing_examples_give_the_vector(language: str, programs: list[str]) ->
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        (markdown.make_targets("`make run` and make up\n```\nmake nothing  # x\n```\n"), {"run", "nothing"}),
+        (
+            markdown.make_targets("`make run` and make up\n```\nmake nothing  # x\n```\n"),
+            {"run", "nothing"},
+        ),
         (markdown.modules("`python -m gateway.nowhere`"), {"gateway.nowhere"}),
-        (list(markdown.typed_commands('```\ntillgate pay "a b" --x # y\nserve tillgate\n```\n')), [["pay", "a b", "--x"]]),
-        (list(markdown.mentioned_commands("`tillgate case\nlist` `tillgate pay …` `tillgate`")), [["case", "list"], ["pay"]]),
+        (
+            list(markdown.typed_commands('```\ntillgate pay "a b" --x # y\nserve tillgate\n```\n')),
+            [["pay", "a b", "--x"]],
+        ),
+        (
+            list(markdown.mentioned_commands("`tillgate case\nlist` `tillgate pay …` `tillgate`")),
+            [["case", "list"], ["pay"]],
+        ),
         (markdown.links("[a](b.md#c) [d](https://e) `[f](g)` [h](i)"), ["b.md#c", "i"]),
         (markdown.anchors("# The group writer\n## `a`, b\n"), {"the-group-writer", "a-b"}),
-        (broken_links("README.md", "[a](nowhere.md) [b](LICENSE) [c](#nothing)"), ["README.md: nowhere.md", "README.md: #nothing"]),
-        ([parsed(words) for words in (["pay", "1", "--code", "2"], ["pay", "--nothing"], ["fly"])], [True, False, False]),
-        ([known(words) for words in (["case", "list"], ["case", "burn"], ["fly"], ["doctor", "says"])], [True, False, False, True]),
+        (
+            broken_links("README.md", "[a](nowhere.md) [b](LICENSE) [c](#nothing)"),
+            ["README.md: nowhere.md", "README.md: #nothing"],
+        ),
+        (
+            [
+                parsed(words)
+                for words in (["pay", "1", "--code", "2"], ["pay", "--nothing"], ["fly"])
+            ],
+            [True, False, False],
+        ),
+        (
+            [
+                known(words)
+                for words in (["case", "list"], ["case", "burn"], ["fly"], ["doctor", "says"])
+            ],
+            [True, False, False, True],
+        ),
     ],
 )
 def test_each_rule_can_fail(found: object, expected: object) -> None:

@@ -1,7 +1,9 @@
-"""Every fault the gateway is built for, and every row of the failover decision, has a test that says so in its name.
+"""Every fault the gateway is built for, and every row of the failover decision, has a test that
+says so in its name.
 
-`test_fault_07_…` shows what happens under fault 7, `test_row_06_…` what row 6 of the decision decides. Names are read from the sources,
-so the check is quick, and a test that is skipped names nothing.
+`test_fault_07_…` shows what happens under fault 7, `test_row_06_…` what row 6 of the decision
+decides. Names are read from the sources, so the check is quick, and a test that is skipped names
+nothing.
 """
 
 import ast
@@ -45,12 +47,17 @@ FAULTS = {
     26: "a host's clock is wrong, or jumps",
     27: "a network that swallows one direction or both, and tells nobody",
     28: "a refund whose outcome is unknown, told early, or racing others",
-    35: "a merchant whose server is slow, broken or away for days; a courier that dies after sending",
+    35: (
+        "a merchant whose server is slow, broken or away for days; "
+        "a courier that dies after sending"
+    ),
     36: "the database is restored to a moment ago, the channels are not",
     37: "two sweepers, two schedulers",
     38: "everybody tries again at once after an outage",
 }
-"""Numbered as in the fault model; 29 to 34 belong to tenders, bills and terminals that are built later."""
+"""Numbered as in the fault model; 29 to 34 belong to tenders,
+bills and terminals that are built later.
+"""
 
 ROWS = {
     1: "breaker_open_before_sending",
@@ -86,13 +93,20 @@ def test_every_row_of_the_decision_has_a_test_named_after_it() -> None:
 
 def test_no_test_is_named_after_a_fault_or_row_that_is_not_listed() -> None:
     listed = {"fault": set(FAULTS), "row": set(ROWS)}
-    strays = [name for (kind, number), names in by_number(names_of_tests()).items() if number not in listed[kind] for name in names]
+    strays = [
+        name
+        for (kind, number), names in by_number(names_of_tests()).items()
+        if number not in listed[kind]
+        for name in names
+    ]
     assert strays == []
 
 
 def absent(kind: str, listed: dict[int, str]) -> list[str]:
     there = by_number(names_of_tests())
-    return [f"{number:02d} {words}" for number, words in listed.items() if (kind, number) not in there]
+    return [
+        f"{number:02d} {words}" for number, words in listed.items() if (kind, number) not in there
+    ]
 
 
 def names_of_tests() -> Iterator[str]:
@@ -104,15 +118,25 @@ def names_of_tests() -> Iterator[str]:
 
 def collected(source: str) -> Iterator[str]:
     module = ast.parse(source)
-    if any("pytestmark" in ast.unparse(node).split("=")[0] and skips(node) for node in module.body if isinstance(node, ast.Assign)):
+    if any(
+        "pytestmark" in ast.unparse(node).split("=")[0] and skips(node)
+        for node in module.body
+        if isinstance(node, ast.Assign)
+    ):
         return
     for node in module.body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not any(skips(mark) for mark in node.decorator_list):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not any(
+            skips(mark) for mark in node.decorator_list
+        ):
             yield node.name
 
 
 def skips(mark: ast.AST) -> bool:
-    return any(dotted(node).split(".")[-1] in SKIPS for node in ast.walk(mark) if isinstance(node, ast.Attribute))
+    return any(
+        dotted(node).split(".")[-1] in SKIPS
+        for node in ast.walk(mark)
+        if isinstance(node, ast.Attribute)
+    )
 
 
 def by_number(names: Iterable[str]) -> dict[tuple[str, int], list[str]]:
@@ -140,7 +164,9 @@ def by_number(names: Iterable[str]) -> dict[tuple[str, int], list[str]]:
         ("pytestmark = pytest.mark.skip\ndef test_fault_07_x(): ...", []),
     ],
 )
-def test_only_what_is_collected_names_something(source: str, numbers: list[tuple[str, int]]) -> None:
+def test_only_what_is_collected_names_something(
+    source: str, numbers: list[tuple[str, int]]
+) -> None:
     assert list(by_number(collected(source))) == numbers
 
 

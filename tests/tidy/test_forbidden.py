@@ -1,4 +1,6 @@
-"""What must not be written, found in syntax trees; every rule is first shown a sample it has to catch."""
+"""What must not be written, found in syntax trees;
+every rule is first shown a sample it has to catch.
+"""
 
 import ast
 import re
@@ -12,7 +14,16 @@ from tests.tidy.tree import dotted, files, imported, is_test, python_files, sour
 Rule = Callable[[str], list[str]]
 
 WORLD_MODULES = {
-    *("time", "random", "uuid", "secrets", "threading", "concurrent", "multiprocessing", "subprocess"),
+    *(
+        "time",
+        "random",
+        "uuid",
+        "secrets",
+        "threading",
+        "concurrent",
+        "multiprocessing",
+        "subprocess",
+    ),
     *("socket", "select", "ssl", "queue", "socketserver"),
 }
 WALL_CLOCKS = {"now", "utcnow", "today"}
@@ -20,9 +31,17 @@ WALL_TIME = {"time.time", "time.time_ns"}
 TLS_CHECKS = {"verify", "ssl", "verify_ssl", "check_hostname"}
 ENCODINGS = {"reveal", "encode", "hexdigest", "digest"}
 THREAD_CALLS = {"to_thread", "run_in_executor"}
-ENTRY_POINTS = ("gateway/__main__.py", "gateway/composition.py", "gateway/cli", "sandbox/__main__.py", "sandbox/cli.py", "loadtests")
+ENTRY_POINTS = (
+    "gateway/__main__.py",
+    "gateway/composition.py",
+    "gateway/cli",
+    "sandbox/__main__.py",
+    "sandbox/cli.py",
+    "loadtests",
+)
 COMPARISONS_OF_PUBLIC_TEXT = {
-    "base64.b64encode(signature).decode('ascii') != signature_b64",  # rsa_signing: is the text canonical? Both sides are the sender's own
+    # rsa_signing: is the text canonical? Both sides are the sender's own
+    "base64.b64encode(signature).decode('ascii') != signature_b64",
 }
 SECRET_NAME = re.compile(r"(^|_)(secret|signature|sig|hmac)($|_)")
 MACHINE_PATH = re.compile(r"(?<![\w.*-])/(?:[w]ork|[r]oot|[h]ome/\w+|[U]sers/\w+)/")
@@ -44,10 +63,19 @@ def world_in_domain(source: str) -> list[str]:
 
 
 def clock_or_chance_in_adapter(source: str) -> list[str]:
-    """adapters: wall time and chance are injected; durations and everything else are the transport's business."""
+    """adapters: wall time and chance are injected;
+    durations and everything else are the transport's business.
+    """
     problems = [*_imports_of(source, {"random", "uuid"}), *_wall_clock_calls(source)]
     attributes = (node for node in walk(source) if isinstance(node, ast.Attribute))
-    return [*problems, *(f"line {node.lineno}: {dotted(node)}" for node in attributes if dotted(node) in WALL_TIME)]
+    return [
+        *problems,
+        *(
+            f"line {node.lineno}: {dotted(node)}"
+            for node in attributes
+            if dotted(node) in WALL_TIME
+        ),
+    ]
 
 
 def uvloop_import(source: str) -> list[str]:
@@ -59,9 +87,13 @@ def plain_comparison_of_secret(source: str) -> list[str]:
     """`==` on a secret or a signature leaks where it differs; hmac.compare_digest does not."""
     problems = []
     for node in walk(source):
-        if isinstance(node, ast.Compare) and any(isinstance(operator, ast.Eq | ast.NotEq) for operator in node.ops):
+        if isinstance(node, ast.Compare) and any(
+            isinstance(operator, ast.Eq | ast.NotEq) for operator in node.ops
+        ):
             sides = [node.left, *node.comparators]
-            trivial = any(isinstance(side, ast.Constant) and side.value in {None, "", b""} for side in sides)
+            trivial = any(
+                isinstance(side, ast.Constant) and side.value in {None, "", b""} for side in sides
+            )
             if (
                 not trivial
                 and ast.unparse(node) not in COMPARISONS_OF_PUBLIC_TEXT
@@ -76,13 +108,20 @@ def tls_switched_off(source: str) -> list[str]:
     problems = []
     for node in walk(source):
         switched_off = (
-            (isinstance(node, ast.keyword) and node.arg in {"verify", "ssl", "verify_ssl", "check_hostname"} and _is_false(node.value))
+            (
+                isinstance(node, ast.keyword)
+                and node.arg in {"verify", "ssl", "verify_ssl", "check_hostname"}
+                and _is_false(node.value)
+            )
             or (
                 isinstance(node, ast.Assign)
                 and _is_false(node.value)
                 and any(_last_name(target) == "check_hostname" for target in node.targets)
             )
-            or (isinstance(node, ast.Attribute | ast.Name) and _last_name(node) in {"CERT_NONE", "_create_unverified_context"})
+            or (
+                isinstance(node, ast.Attribute | ast.Name)
+                and _last_name(node) in {"CERT_NONE", "_create_unverified_context"}
+            )
         )
         if switched_off:
             problems.append(ast.unparse(node))
@@ -91,7 +130,11 @@ def tls_switched_off(source: str) -> list[str]:
 
 def machine_words(text: str) -> list[str]:
     """A path of somebody's machine, or the address of a package index."""
-    return [match.group() for pattern in (MACHINE_PATH, PACKAGE_ADDRESS) for match in pattern.finditer(text)]
+    return [
+        match.group()
+        for pattern in (MACHINE_PATH, PACKAGE_ADDRESS)
+        for match in pattern.finditer(text)
+    ]
 
 
 def _world(source: str) -> Iterable[str]:
@@ -111,12 +154,18 @@ def _imports_of(source: str, modules: set[str]) -> Iterable[str]:
 
 def _wall_clock_calls(source: str) -> Iterable[str]:
     for node in walk(source):
-        if isinstance(node, ast.Attribute) and node.attr in WALL_CLOCKS and dotted(node.value).split(".")[-1] in {"datetime", "date"}:
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr in WALL_CLOCKS
+            and dotted(node.value).split(".")[-1] in {"datetime", "date"}
+        ):
             yield f"line {node.lineno}: {dotted(node)}"
 
 
 def _last_name(node: ast.AST) -> str:
-    """The name a person reads last: `sig`, `request.signature`, `headers["sig"]`, `secret.reveal()`."""
+    """The name a person reads last: `sig`, `request.signature`, `headers["sig"]`,
+    `secret.reveal()`.
+    """
     if (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
@@ -137,7 +186,11 @@ def _found(rule: Rule, paths: Iterable[Path]) -> str:
 
 
 def _shipped(*folders: str, but: tuple[str, ...] = ()) -> list[Path]:
-    return [path for path in python_files(*folders) if not is_test(path) and not any(path.is_relative_to(other) for other in but)]
+    return [
+        path
+        for path in python_files(*folders)
+        if not is_test(path) and not any(path.is_relative_to(other) for other in but)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +200,10 @@ def _shipped(*folders: str, but: tuple[str, ...] = ()) -> list[Path]:
         (world_in_domain, _shipped("gateway/domain")),
         (clock_or_chance_in_adapter, _shipped("adapters", but=("adapters/transport.py",))),
         (uvloop_import, _shipped(but=ENTRY_POINTS)),
-        (plain_comparison_of_secret, _shipped("gateway", "adapters", "security", "sandbox", "reconciliation")),
+        (
+            plain_comparison_of_secret,
+            _shipped("gateway", "adapters", "security", "sandbox", "reconciliation"),
+        ),
         (tls_switched_off, _shipped("gateway", "adapters", "security", "reconciliation")),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -157,7 +213,11 @@ def test_nothing_forbidden_is_in_the_tree(rule: Rule, paths: list[Path]) -> None
 
 
 def test_no_machine_path_and_no_package_address_is_in_the_tree() -> None:
-    found = [f"{path}: {words}" for path in files() if (text := text_of(path)) and (words := machine_words(text))]
+    found = [
+        f"{path}: {words}"
+        for path in files()
+        if (text := text_of(path)) and (words := machine_words(text))
+    ]
     assert found == []
 
 

@@ -9,7 +9,17 @@ from tests.tidy.tree import python_files, source_of, walk
 
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 400
-BANNED_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "common", "base", "misc"}
+BANNED_NAMES = {
+    "utils",
+    "util",
+    "helpers",
+    "helper",
+    "manager",
+    "managers",
+    "common",
+    "base",
+    "misc",
+}
 
 
 def too_long(source: str) -> list[str]:
@@ -21,7 +31,10 @@ def too_long(source: str) -> list[str]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             if length > FUNCTION_LINES_MAX:
-                problems.append(f"line {node.lineno}: {node.name} has {length} lines, at most {FUNCTION_LINES_MAX}")
+                problems.append(
+                    f"line {node.lineno}: {node.name} has {length} lines, "
+                    f"at most {FUNCTION_LINES_MAX}"
+                )
     return problems
 
 
@@ -30,7 +43,9 @@ def badly_named(path: Path) -> bool:
 
 
 def test_functions_and_files_are_small() -> None:
-    problems = [f"{path}: {problem}" for path in python_files() for problem in too_long(source_of(path))]
+    problems = [
+        f"{path}: {problem}" for path in python_files() for problem in too_long(source_of(path))
+    ]
     assert problems == [], "\n".join(problems)
 
 
@@ -56,7 +71,12 @@ def test_the_size_rule_can_fail(source: str, problems: int) -> None:
 
 @pytest.mark.parametrize(
     ("path", "bad"),
-    [("gateway/utils.py", True), ("gateway/common/money.py", True), ("gateway/domain/money.py", False), ("gateway/database.py", False)],
+    [
+        ("gateway/utils.py", True),
+        ("gateway/common/money.py", True),
+        ("gateway/domain/money.py", False),
+        ("gateway/database.py", False),
+    ],
 )
 def test_the_name_rule_can_fail(path: str, bad: bool) -> None:
     assert badly_named(Path(path)) is bad

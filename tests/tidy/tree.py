@@ -11,16 +11,24 @@ ROOT = Path(__file__).parents[2]
 
 @cache
 def files() -> tuple[Path, ...]:
-    """What git knows or would add, relative to the root; a file that is listed and gone is left out."""
+    """What git knows or would add, relative to the root;
+    a file that is listed and gone is left out.
+    """
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return tuple(sorted({Path(name) for name in listed.split("\0") if name and (ROOT / name).is_file()}))
+    return tuple(
+        sorted({Path(name) for name in listed.split("\0") if name and (ROOT / name).is_file()})
+    )
 
 
 def python_files(*folders: str) -> Iterator[Path]:
-    """Python files under the folders (all of them without any); a folder that does not exist yet has none."""
+    """Python files under the folders (all of them without any);
+    a folder that does not exist yet has none.
+    """
     for path in files():
-        if path.suffix == ".py" and (not folders or any(path.is_relative_to(folder) for folder in folders)):
+        if path.suffix == ".py" and (
+            not folders or any(path.is_relative_to(folder) for folder in folders)
+        ):
             yield path
 
 
@@ -56,7 +64,7 @@ def dotted(node: ast.AST) -> str:
 
 
 def imported(node: ast.AST) -> list[str]:
-    """The dotted names an import statement brings in: `import a.b` → a.b, `from a import b` → a.b."""
+    """The dotted names an import brings in: `import a.b` → a.b, `from a import b` → a.b."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:

@@ -1,4 +1,6 @@
-"""Payments and attempts as the pure tests need them: in any state, with the few fields a case names."""
+"""Payments and attempts as the pure tests need them:
+in any state, with the few fields a case names.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ def later(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def occasion(source: str = "query", *, proof_passed: bool = False, asked_after_end: bool = False) -> Occasion:
+def occasion(
+    source: str = "query", *, proof_passed: bool = False, asked_after_end: bool = False
+) -> Occasion:
     return Occasion(
         now=NOW,
         source=source,
@@ -69,7 +73,9 @@ def payment(status: str = "processing", *attempts: Attempt, **fields: Any) -> Pa
         "business_date": "2026-11-21",
         "created_at": NOW,
         "version": 3,
-        "failure": Failure(code="not_charged", retry="rescan") if status in PAYMENT_UNCHARGED else None,
+        "failure": Failure(code="not_charged", retry="rescan")
+        if status in PAYMENT_UNCHARGED
+        else None,
         "paid_at": NOW if status in ("succeeded", "paid_late") else None,
         "attempts": attempts or (attempt(),),
     }

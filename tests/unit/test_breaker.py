@@ -1,4 +1,6 @@
-"""One breaker, told one thing after another: a line is a story, its last column what the breaker says then."""
+"""One breaker, told one thing after another:
+a line is a story, its last column what the breaker says then.
+"""
 
 from typing import Any
 
@@ -17,10 +19,12 @@ from gateway.limits import (
     SCORE_STEP,
 )
 
-# Words: y a call is answered · n a call fails · N fails while the account is silent in everything · s a call says nothing in time ·
-# S as s, and the account is silent · a the silent call answers after all · d it never does · r refused by the account · p a probe is
-# answered · x a probe fails · t a payment goes · e it ends without a word · o c w another worker says open, closed, resting ·
-# digits: so many seconds pass · + twenty answers. A call begins when it is told of, unless - stands before it: then long ago.
+# Words: y a call is answered · n a call fails · N fails while the account is silent in everything ·
+# s a call says nothing in time · S as s, and the account is silent · a the silent call answers
+# after all · d it never does · r refused by the account · p a probe is answered · x a probe fails ·
+# t a payment goes · e it ends without a word · o c w another worker says open, closed, resting ·
+# digits: so many seconds pass · + twenty answers. A call begins when it is told of, unless - stands
+# before it: then long ago.
 STORIES = """
 nothing known            |                    | closed    YES
 a failure or two         | n n                | closed    YES
@@ -30,7 +34,7 @@ not lonely               | + n N              | closed    YES
 five in a row            | n n n n n          | open      NO
 four and an answer       | n n n n y n        | closed    YES
 old calls say nothing    | n n n n n 2 p -n   | half_open YES
-half of many             | + n n n n y n n n n y n n n n y n n n n y n n n n y n n n n y n n n n | open NO
+half of many | + n n n n y n n n n y n n n n y n n n n y n n n n y n n n n y n n n n | open NO
 silence counts at once   | s s s s s          | open      NO
 a lonely silence         | s S                | open      NO
 taken back before        | s s s s a s        | closed    YES
@@ -77,7 +81,12 @@ def told(breaker: Breaker, words: str) -> float:
     for given in words.split():
         began = now - 900 if given.startswith("-") else now
         word = given.removeprefix("-")
-        failure: Any = {"reason": "timeout", "silent": word in "sS", "counted": word == "d", "alone": word in "NS"}
+        failure: Any = {
+            "reason": "timeout",
+            "silent": word in "sS",
+            "counted": word == "d",
+            "alone": word in "NS",
+        }
         match word:
             case "y" | "a":
                 breaker.answered(now, began - (1.2 if word == "a" else 0), counted=word == "a")
@@ -96,7 +105,12 @@ def told(breaker: Breaker, words: str) -> float:
                 assert trial is not None
                 breaker.end(trial)
             case "o" | "c" | "w":
-                breaker.hear(now, {"o": State.OPEN, "c": State.CLOSED, "w": State.RESTING}[word], 0.0, "five in a row")
+                breaker.hear(
+                    now,
+                    {"o": State.OPEN, "c": State.CLOSED, "w": State.RESTING}[word],
+                    0.0,
+                    "five in a row",
+                )
             case _:
                 now += int(word)
         now += 0.001
@@ -123,7 +137,9 @@ def test_open_times_grow_are_bounded_and_differ_between_workers() -> None:
             each.probed(now, is_alive=False)
     ours = waits[:6]
     assert ours == sorted(ours[:4]) + ours[4:]
-    assert all(BREAKER_OPEN_MS_MIN / 1000 <= wait <= BREAKER_OPEN_MS_MAX * 1.25 / 1000 for wait in waits)
+    assert all(
+        BREAKER_OPEN_MS_MIN / 1000 <= wait <= BREAKER_OPEN_MS_MAX * 1.25 / 1000 for wait in waits
+    )
     assert ours[3] >= BREAKER_OPEN_MS_MAX / 1000
     assert waits[6:] != ours
 

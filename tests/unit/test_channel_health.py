@@ -1,4 +1,6 @@
-"""What payments hear of a channel's health, on a clock of our own: who is admitted, where, and what the calls made of it."""
+"""What payments hear of a channel's health, on a clock of our own: who is admitted, where, and what
+the calls made of it.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,8 +21,15 @@ from tests.simulation.virtual_loop import on_virtual_time
 
 SUCCESS = o.Succeeded(amount=1, channel_trade_no="t")
 DARK, REFUSED_CONNECTION = o.Unknown(reason="timeout"), o.NotSent(reason="connect_refused")
-LIMIT = o.Declined(code=o.FailureCode.MERCHANT_LIMIT_EXCEEDED, retry=o.Retry.OTHER_METHOD, failover_useful=True, channel_code="LIMIT")
-POOR = o.Declined(code=o.FailureCode.INSUFFICIENT_BALANCE, retry=o.Retry.OTHER_METHOD, failover_useful=False)
+LIMIT = o.Declined(
+    code=o.FailureCode.MERCHANT_LIMIT_EXCEEDED,
+    retry=o.Retry.OTHER_METHOD,
+    failover_useful=True,
+    channel_code="LIMIT",
+)
+POOR = o.Declined(
+    code=o.FailureCode.INSUFFICIENT_BALANCE, retry=o.Retry.OTHER_METHOD, failover_useful=False
+)
 
 
 def account(name: str) -> Account:
@@ -37,7 +46,10 @@ def account(name: str) -> Account:
     )
 
 
-A, B, C = (Choice(account=account(name), why=f"number {n} by priority of: a b c") for n, name in enumerate("abc", 1))
+A, B, C = (
+    Choice(account=account(name), why=f"number {n} by priority of: a b c")
+    for n, name in enumerate("abc", 1)
+)
 
 
 class Day:
@@ -48,7 +60,9 @@ class Day:
         self.changes: list[HealthChange] = []
         self.health = ChannelHealth(self.clock, self.changes.append, "w1")
 
-    async def call(self, choice: Choice, outcome: object, *, took_s: float = 0.1, operation: str = "pay") -> None:
+    async def call(
+        self, choice: Choice, outcome: object, *, took_s: float = 0.1, operation: str = "pay"
+    ) -> None:
         with self.health.watching(choice.account, operation) as watch:
             await asyncio.sleep(took_s)
             watch.saw(outcome)
@@ -110,7 +124,11 @@ def test_a_hanging_channel_is_noticed_within_little_more_than_a_second() -> None
         assert 1.0 < day.clock.monotonic() - began <= 1.3
         assert sent <= 26
         await asyncio.gather(*hanging)
-        assert [change.to for change in day.changes if (change.what, change.operation) == ("breaker", "pay")] == ["open"]
+        assert [
+            change.to
+            for change in day.changes
+            if (change.what, change.operation) == ("breaker", "pay")
+        ] == ["open"]
 
     on_a_day(story)
 
@@ -123,7 +141,10 @@ def test_a_channel_that_was_only_slow_is_taken_back_at_once() -> None:
         await asyncio.gather(*calls)
         assert day.admitted(A, B) == "a"
         await asyncio.gather(*[day.call(A, SUCCESS, took_s=1.4) for _ in range(6)])
-        assert [change.to for change in day.changes if change.what == "breaker"] == ["open", "closed"]
+        assert [change.to for change in day.changes if change.what == "breaker"] == [
+            "open",
+            "closed",
+        ]
 
     on_a_day(story)
 
@@ -201,7 +222,9 @@ def test_cancels_and_refunds_never_keep_payments_away() -> None:
 def test_a_full_share_leaves_the_others_alone() -> None:
     async def story(day: Day) -> None:
         places = [day.health.admit([A, B], "pay") for _ in range(BULKHEAD_PAYMENTS_MAX + 1)]
-        assert [place.choice.account.id for place in places if place] == ["a"] * BULKHEAD_PAYMENTS_MAX + ["b"]
+        assert [place.choice.account.id for place in places if place] == [
+            "a"
+        ] * BULKHEAD_PAYMENTS_MAX + ["b"]
         overflow = places[-1]
         assert isinstance(overflow, Place)
         assert f"full with {BULKHEAD_PAYMENTS_MAX}" in overflow.choice.why
@@ -246,7 +269,13 @@ def test_refused_accounts_are_the_last_choice_but_a_choice() -> None:
 def test_what_redis_claims_only_changes_the_order() -> None:
     async def story(day: Day) -> None:
         for choice in (A, B):
-            lie = Posted(account=choice.account.id, operation="pay", state=State.OPEN, reason="so they say", age_s=0.2)
+            lie = Posted(
+                account=choice.account.id,
+                operation="pay",
+                state=State.OPEN,
+                reason="so they say",
+                age_s=0.2,
+            )
             day.health.hear(choice.account, lie)
         assert day.admitted(A, B) == "a"
         assert {each.id for each in day.health.due()} == {"a", "b"}
@@ -256,10 +285,17 @@ def test_what_redis_claims_only_changes_the_order() -> None:
         await day.call(A, SUCCESS)
         assert place is not None
         place.leave()
-        day.health.hear(A.account, Posted(account="a", operation="pay", state=State.OPEN, reason="again", age_s=0.0))
+        day.health.hear(
+            A.account,
+            Posted(account="a", operation="pay", state=State.OPEN, reason="again", age_s=0.0),
+        )
         assert (day.state(A), day.admitted(A, B)) == ("closed", "a")
-        day.health.hear(A.account, Posted(account="a", operation="refund", state=State.OPEN, reason="what?", age_s=0.0))
-        assert [(each.account, each.state) for each in day.health.news()] == [("a", "closed")]  # only what we saw ourselves
+        day.health.hear(
+            A.account,
+            Posted(account="a", operation="refund", state=State.OPEN, reason="what?", age_s=0.0),
+        )
+        # Only what we saw ourselves.
+        assert [(each.account, each.state) for each in day.health.news()] == [("a", "closed")]
 
     on_a_day(story)
 
@@ -268,7 +304,10 @@ def test_workers_share_what_they_saw_themselves_and_once() -> None:
     async def story(day: Day) -> None:
         await day.calls(A, DARK, 5)
         news = day.health.news()
-        assert [(each.account, each.operation, each.state) for each in news] == [("a", "pay", "open"), ("a", "precreate", "open")]
+        assert [(each.account, each.operation, each.state) for each in news] == [
+            ("a", "pay", "open"),
+            ("a", "precreate", "open"),
+        ]
         assert day.health.news() == []
         other = ChannelHealth(day.clock, worker_id="w2")
         for each in news:

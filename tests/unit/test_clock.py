@@ -1,4 +1,6 @@
-"""The database's time, carried on by the host's monotonic clock: what is told after each word of the database."""
+"""The database's time, carried on by the host's monotonic clock:
+what is told after each word of the database.
+"""
 
 from datetime import UTC, datetime, timedelta
 

@@ -22,14 +22,30 @@ from security.secret import Secret
 from security.webhook_signature import new_secret
 from tests.adversity.house import until
 from tests.fake_outbox import SECRET, FakeOutbox, HandClock
-from tests.webhook_receiver import WebhookReceiver, answering, dropping, held, webhook_receiver, without_end
+from tests.webhook_receiver import (
+    WebhookReceiver,
+    answering,
+    dropping,
+    held,
+    webhook_receiver,
+    without_end,
+)
 
 
 @contextlib.asynccontextmanager
-async def running(outbox: FakeOutbox, *, timeout_ms: int = 10_000, clock: Clock | None = None) -> AsyncIterator[asyncio.Event]:
+async def running(
+    outbox: FakeOutbox, *, timeout_ms: int = 10_000, clock: Clock | None = None
+) -> AsyncIterator[asyncio.Event]:
     """A courier until the event is set, or the block ends."""
     line = WebhookLine(allow_loopback=True, timeout_ms=timeout_ms)
-    courier = Courier(outbox=outbox, line=line, cases=outbox, clock=clock or SystemClock(), ids=SystemIds(), chance=random.Random(1))
+    courier = Courier(
+        outbox=outbox,
+        line=line,
+        cases=outbox,
+        clock=clock or SystemClock(),
+        ids=SystemIds(),
+        chance=random.Random(1),
+    )
     stop = asyncio.Event()
     running = asyncio.create_task(courier.run(stop))
     try:
@@ -47,7 +63,9 @@ async def noted(outbox: FakeOutbox, count: int = 1) -> None:
     await until(enough)
 
 
-def put(outbox: FakeOutbox, receiver: WebhookReceiver, number: int = 1, **changed: object) -> Delivery:
+def put(
+    outbox: FakeOutbox, receiver: WebhookReceiver, number: int = 1, **changed: object
+) -> Delivery:
     return outbox.put(event_id=f"evt_{number}", url=receiver.url, **changed)
 
 
@@ -60,7 +78,11 @@ async def test_delivered_once_signed_and_byte_exact():
     (message,) = receiver.received
     assert outbox.state(delivery) == "delivered"
     assert message.body == body_of(delivery)
-    assert (message.id, message.headers["content-type"], receiver.refused) == ("evt_1", "application/json", [])
+    assert (message.id, message.headers["content-type"], receiver.refused) == (
+        "evt_1",
+        "application/json",
+        [],
+    )
     assert list(receiver.believed) == ["evt_1"]
 
 
@@ -83,7 +105,12 @@ async def test_both_secrets_sign_while_one_rotates():
         (answering(200, "谢谢\x00\n ok"), 200, "谢谢   ok", "delivered"),
         (answering(200, "x" * 10_000), 200, "x" * WEBHOOK_WORDS_CHARS_MAX, "delivered"),
         (without_end(200), 200, "x" * WEBHOOK_WORDS_CHARS_MAX, "delivered"),
-        (answering(200, "?", Content_Encoding="gzip"), 200, "(an encoded body, not read)", "delivered"),
+        (
+            answering(200, "?", Content_Encoding="gzip"),
+            200,
+            "(an encoded body, not read)",
+            "delivered",
+        ),
         (answering(500, "no database"), 500, "no database", "postponed"),
         (answering(404), 404, "", "postponed"),
         (answering(410), 410, "", "disabled"),
@@ -104,7 +131,13 @@ async def test_answers(behaviour: object, status: int | None, words: str, result
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:1/hooks", "https://no-such-host.invalid/hooks", "http://169.254.169.254/latest", "nonsense"]
+    "url",
+    [
+        "http://127.0.0.1:1/hooks",
+        "https://no-such-host.invalid/hooks",
+        "http://169.254.169.254/latest",
+        "nonsense",
+    ],
 )
 async def test_no_answer(url: str):
     outbox = FakeOutbox(SystemClock())
@@ -127,18 +160,24 @@ async def test_a_secret_that_cannot_sign_is_a_failed_try():
 
 
 async def test_one_that_hangs_delays_nobody():
-    """A queue for an endpoint that hangs, behind it one event for each of twenty others: those arrive while the first still hangs."""
+    """A queue for an endpoint that hangs, behind it one event for each of twenty others: those
+    arrive while the first still hangs.
+    """
     outbox, answer = FakeOutbox(SystemClock()), asyncio.Event()
     async with webhook_receiver() as slow, webhook_receiver() as quick:
         slow.behaviour = held(answer)
         for number in range(120):
             put(outbox, slow, number, endpoint_id="we_slow")
-        others = [put(outbox, quick, 1_000 + number, endpoint_id=f"we_{number}") for number in range(20)]
+        others = [
+            put(outbox, quick, 1_000 + number, endpoint_id=f"we_{number}") for number in range(20)
+        ]
         async with running(outbox, timeout_ms=60_000):
             await quick.arrived(20)
             await noted(outbox, 20)
             assert [outbox.results(each) for each in others] == [["delivered"]] * 20
-            assert {event_id for event_id, _, _ in outbox.log} == {each.event_id for each in others}, "none of the slow one has ended"
+            assert {event_id for event_id, _, _ in outbox.log} == {
+                each.event_id for each in others
+            }, "none of the slow one has ended"
             assert len(slow.received) <= 16, "and it has taken no more than its own share"
             answer.set()
             await noted(outbox, 140)
@@ -168,7 +207,8 @@ class _AwayAtFirst(FakeOutbox):
         type(self).askings += 1
         if type(self).askings <= 3:
             raise StoreUnavailable
-        return await super().take(limit, 0, per_endpoint)  # leases that end at once: what was not noted is due again
+        # Leases that end at once: what was not noted is due again.
+        return await super().take(limit, 0, per_endpoint)
 
     async def delivered(self, delivery: Delivery, heard: Heard) -> bool:
         if delivery.tries == 1:
@@ -186,7 +226,11 @@ async def test_an_absent_store_is_told_once_and_what_was_not_noted_is_sent_again
     assert outbox.state(delivery) == "delivered"
     assert receiver.times["evt_1"] >= 2
     assert list(receiver.believed) == ["evt_1"]
-    assert [line["event"] for line in logs][:3] == ["webhooks_postponed", "webhooks_resumed", "webhook_not_noted"]
+    assert [line["event"] for line in logs][:3] == [
+        "webhooks_postponed",
+        "webhooks_resumed",
+        "webhook_not_noted",
+    ]
 
 
 class _StandsStill(FakeOutbox):
@@ -203,10 +247,16 @@ class _StandsStill(FakeOutbox):
 async def test_a_courier_that_stood_still_past_its_lease_sends_nothing():
     clock = HandClock()
     outbox = _StandsStill(clock)
-    before = REGISTRY.get_sample_value("tillgate_webhook_deliveries_total", {"result": "lease_lost"}) or 0
+    before = (
+        REGISTRY.get_sample_value("tillgate_webhook_deliveries_total", {"result": "lease_lost"})
+        or 0
+    )
 
     async def woke_up() -> bool:
-        return (REGISTRY.get_sample_value("tillgate_webhook_deliveries_total", {"result": "lease_lost"}) or 0) > before
+        return (
+            REGISTRY.get_sample_value("tillgate_webhook_deliveries_total", {"result": "lease_lost"})
+            or 0
+        ) > before
 
     async with webhook_receiver() as receiver:
         delivery = put(outbox, receiver)

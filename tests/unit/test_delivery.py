@@ -97,7 +97,9 @@ def test_backoff(tries: int, age_ms: int, expected_ms: int | None):
 def test_the_body_splices_the_stored_object_in_unchanged():
     stored = b'{"id":"pay_1" ,"version":2,"amount":1.0}'
     assert body_of(a_delivery(data=stored)) == (
-        b'{"type":"payment.succeeded","id":"evt_1","created_at":"2026-11-21T12:00:00Z","data":{"payment":' + stored + b"}}"
+        b'{"type":"payment.succeeded","id":"evt_1","created_at":"2026-11-21T12:00:00Z","data":{"payment":'
+        + stored
+        + b"}}"
     )
     assert b'"data":{"refund":{}}' in body_of(a_delivery(type="refund.succeeded", data=b"{}"))
 
@@ -118,7 +120,9 @@ def test_an_endpoint_rests_after_failures_in_a_row_and_one_probe_decides():
     assert 0 < resting(rest) <= WEBHOOK_REST_MS_MIN
     assert resting(rest, "we_2") == 0, "nobody else rests with it"
     rest.failed("we_1", "HTTP 500")
-    assert resting(rest) <= WEBHOOK_REST_MS_MIN, "a try under way when the rest began is no reason for a longer one"
+    assert resting(rest) <= WEBHOOK_REST_MS_MIN, (
+        "a try under way when the rest began is no reason for a longer one"
+    )
     clock.advance(WEBHOOK_REST_MS_MIN / 1000 + 0.001)
     assert resting(rest) == 0, "the probe"
     refusal = rest.refusal("we_1")

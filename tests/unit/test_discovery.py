@@ -15,14 +15,18 @@ Package: TypeAlias = Callable[..., tuple[str, list[str]]]
 MANIFEST = """
 import re
 from adapters.channel import Manifest
-MANIFEST = Manifest(channel={channel!r}, settles="local", flows=frozenset(), auth_codes=(re.compile({code!r}),), amount_max=1,
-                    schedules={{}}, credentials=None, build=lambda *_: None, title_zh="", title_en="")
+MANIFEST = Manifest(
+    channel={channel!r}, settles="local", flows=frozenset(), auth_codes=(re.compile({code!r}),),
+    amount_max=1, schedules={{}}, credentials=None, build=lambda *_: None, title_zh="", title_en="",
+)
 """
 
 
 @pytest.fixture(name="package")
 def make_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package]:
-    """`package(folder=manifest text or None)` writes a package of channel folders and says its name and path."""
+    """`package(folder=manifest text or None)` writes a package of channel folders
+    and says its name and path.
+    """
     name = f"channels_{tmp_path.name}"
     root = tmp_path / name
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -52,19 +56,29 @@ def test_the_channels_of_this_tree_are_found() -> None:
 
 def test_a_folder_is_all_a_channel_needs(package: Package) -> None:
     one, two = (MANIFEST.format(channel=name, code="") for name in ("one", "two"))
-    assert list(read_manifests(*package(two=two, one=one, _template="raise RuntimeError", shared=None))) == ["one", "two"]
+    assert list(
+        read_manifests(*package(two=two, one=one, _template="raise RuntimeError", shared=None))
+    ) == ["one", "two"]
 
 
 @pytest.mark.parametrize(
     ("manifests", "complaint"),
     [
-        ({"a": MANIFEST.format(channel="x", code=""), "b": MANIFEST.format(channel="x", code="")}, "second channel 'x'"),
+        (
+            {
+                "a": MANIFEST.format(channel="x", code=""),
+                "b": MANIFEST.format(channel="x", code=""),
+            },
+            "second channel 'x'",
+        ),
         ({"a": "MANIFEST = {}"}, "no MANIFEST"),
         ({"a": ""}, "no MANIFEST"),
         ({"a": MANIFEST.format(channel="Ali Pay", code="")}, "'Ali Pay'"),
     ],
 )
-def test_a_folder_that_cannot_be_used_is_named(package: Package, manifests: dict[str, str], complaint: str) -> None:
+def test_a_folder_that_cannot_be_used_is_named(
+    package: Package, manifests: dict[str, str], complaint: str
+) -> None:
     with pytest.raises(DiscoveryError, match=complaint):
         read_manifests(*package(**manifests))
 
@@ -80,6 +94,11 @@ def test_a_folder_that_cannot_be_used_is_named(package: Package, manifests: dict
         ("11\n", None),
     ],
 )
-def test_exactly_one_channel_claims_a_code(package: Package, auth_code: str, channel: str | None) -> None:
-    one, two = MANIFEST.format(channel="one", code="11|12"), MANIFEST.format(channel="two", code="22|12")
+def test_exactly_one_channel_claims_a_code(
+    package: Package, auth_code: str, channel: str | None
+) -> None:
+    one, two = (
+        MANIFEST.format(channel="one", code="11|12"),
+        MANIFEST.format(channel="two", code="22|12"),
+    )
     assert detect(auth_code, read_manifests(*package(one=one, two=two))) == channel

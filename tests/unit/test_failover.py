@@ -22,13 +22,25 @@ from tests.simulation.clock import SimIds
 from tests.unit.paying import NOW, attempt, later, occasion, payment, said
 
 ALIPAY = discover()["alipay"]
-THEIR_FAULT = o.Declined(code=o.FailureCode.MERCHANT_RESTRICTED, retry=Retry.OTHER_METHOD, failover_useful=True, channel_code="BLOCKED")
-HIS_FAULT = o.Declined(code=o.FailureCode.INSUFFICIENT_BALANCE, retry=Retry.OTHER_METHOD, failover_useful=False, channel_code="LOW")
+THEIR_FAULT = o.Declined(
+    code=o.FailureCode.MERCHANT_RESTRICTED,
+    retry=Retry.OTHER_METHOD,
+    failover_useful=True,
+    channel_code="BLOCKED",
+)
+HIS_FAULT = o.Declined(
+    code=o.FailureCode.INSUFFICIENT_BALANCE,
+    retry=Retry.OTHER_METHOD,
+    failover_useful=False,
+    channel_code="LOW",
+)
 OUTCOMES: dict[str, Any] = {
     "not_sent": o.NotSent(reason="refused"),
     "their_fault": THEIR_FAULT,
     "his_fault": HIS_FAULT,
-    "payerror": o.Declined(code=o.FailureCode.PAYMENT_REFUSED, retry=Retry.RESCAN, failover_useful=False),
+    "payerror": o.Declined(
+        code=o.FailureCode.PAYMENT_REFUSED, retry=Retry.RESCAN, failover_useful=False
+    ),
     "closed": o.Closed(was_charged=False),
     "reversed": o.Reversed(was_charged=False),
     "absent": o.NotFound(),
@@ -81,7 +93,12 @@ def account(name: str, channel: str = "alipay", **fields: Any) -> Account:
 def failover(*accounts: Account) -> Failover:
     shelf = Shelf("m1", ("s1",), accounts, discover())
     return Failover(
-        directory=shelf, health=ChannelHealth(StoppedClock()), clock=StoppedClock(), ids=SimIds(), environment="TT", worker_id="wrk_2"
+        directory=shelf,
+        health=ChannelHealth(StoppedClock()),
+        clock=StoppedClock(),
+        ids=SimIds(),
+        environment="TT",
+        worker_id="wrk_2",
     )
 
 
@@ -98,9 +115,12 @@ def test_rulings(line: str) -> None:
 
 def test_every_ruling_is_in_the_table() -> None:
     judged = {
-        (type(OUTCOMES[name]).__name__, proof, flow) for name, proof, flow, _ in (line.split() for line in TABLE.strip().splitlines())
+        (type(OUTCOMES[name]).__name__, proof, flow)
+        for name, proof, flow, _ in (line.split() for line in TABLE.strip().splitlines())
     }
-    assert {(name.partition(",")[0], str(proof), str(flow)) for name, proof, flow in RULINGS} <= judged
+    assert {
+        (name.partition(",")[0], str(proof), str(flow)) for name, proof, flow in RULINGS
+    } <= judged
     assert set(RULINGS.values()) == set(Move)
 
 
@@ -109,7 +129,13 @@ def test_the_next_attempt_has_the_next_number_and_says_why() -> None:
         doing(), attempt("not_sent", trade_number=4), OUTCOMES["not_sent"], Proof.NEVER_SENT
     )
     assert isinstance(drawn, Attempt)
-    assert (drawn.number, drawn.trade_number, drawn.channel_account, drawn.status, drawn.worker_id) == (2, 5, "b", "sent", "wrk_2")
+    assert (
+        drawn.number,
+        drawn.trade_number,
+        drawn.channel_account,
+        drawn.status,
+        drawn.worker_id,
+    ) == (2, 5, "b", "sent", "wrk_2")
     assert drawn.why.endswith("; after attempt 1: P0 refused")
     assert drawn.due_at == drawn.send_by > drawn.sent_at
     assert drawn.not_after > drawn.send_by
@@ -124,27 +150,48 @@ def test_the_next_attempt_has_the_next_number_and_says_why() -> None:
         ((account("b", store_id="s2"),), {}, "code", None),
         ((account("b", "wechat"),), {}, "code", None),  # a payment code is of one wallet
         ((account("b"),), {"expires_at": NOW + timedelta(days=1)}, "qr", "b"),
-        ((account("b"),), {"expires_at": NOW + timedelta(seconds=EXPIRES_IN_S_MIN - 1)}, "qr", None),
+        (
+            (account("b"),),
+            {"expires_at": NOW + timedelta(seconds=EXPIRES_IN_S_MIN - 1)},
+            "qr",
+            None,
+        ),
     ],
 )
-def test_who_is_next(backups: tuple[Account, ...], fields: dict[str, Any], flow: str, expected: str | None) -> None:
+def test_who_is_next(
+    backups: tuple[Account, ...], fields: dict[str, Any], flow: str, expected: str | None
+) -> None:
     road = failover(account("a"), *backups)
-    drawn = road.next_of(doing(flow, **fields), attempt("not_sent"), OUTCOMES["not_sent"], Proof.NEVER_SENT)
+    drawn = road.next_of(
+        doing(flow, **fields), attempt("not_sent"), OUTCOMES["not_sent"], Proof.NEVER_SENT
+    )
     assert (drawn.channel_account if isinstance(drawn, Attempt) else drawn) == expected
 
 
 def test_no_account_is_tried_twice_and_not_for_ever() -> None:
     accounts = [account(name) for name in "abcdef"]
-    tried = tuple(attempt("not_sent", id=f"att_{n}", number=n, channel_account=name) for n, name in enumerate("abcdef"[:ATTEMPTS_MAX], 1))
+    tried = tuple(
+        attempt("not_sent", id=f"att_{n}", number=n, channel_account=name)
+        for n, name in enumerate("abcdef"[:ATTEMPTS_MAX], 1)
+    )
     assert (
-        failover(*accounts).next_of(payment("processing", *tried, channel="alipay"), tried[-1], OUTCOMES["not_sent"], Proof.NEVER_SENT)
+        failover(*accounts).next_of(
+            payment("processing", *tried, channel="alipay"),
+            tried[-1],
+            OUTCOMES["not_sent"],
+            Proof.NEVER_SENT,
+        )
         is None
     )
 
 
 def test_a_spent_code_asks_for_a_new_scan_only_where_another_account_is_left() -> None:
-    rescans = failover(account("a"), account("b")).next_of(doing(), attempt("declined"), THEIR_FAULT, Proof.SIGNED_REFUSAL)
-    alone = failover(account("a")).next_of(doing(), attempt("declined"), THEIR_FAULT, Proof.SIGNED_REFUSAL)
+    rescans = failover(account("a"), account("b")).next_of(
+        doing(), attempt("declined"), THEIR_FAULT, Proof.SIGNED_REFUSAL
+    )
+    alone = failover(account("a")).next_of(
+        doing(), attempt("declined"), THEIR_FAULT, Proof.SIGNED_REFUSAL
+    )
     assert (rescans, alone) == (Retry.RESCAN, None)
 
 
@@ -156,7 +203,11 @@ def test_one_write_closes_one_and_opens_the_next() -> None:
     change = learned(was, was.attempts[0], OUTCOMES["not_sent"], told)
     assert change is not None
     assert [(a.number, a.status) for a in change.payment.attempts] == [(1, "not_sent"), (2, "sent")]
-    assert (change.payment.status, change.payment.version, change.payment.failure) == ("processing", was.version + 1, None)
+    assert (change.payment.status, change.payment.version, change.payment.failure) == (
+        "processing",
+        was.version + 1,
+        None,
+    )
     assert change.new_attempt == change.payment.attempts[-1] == change.payment.current
     assert not change.events[0].public
 
@@ -172,7 +223,10 @@ def test_a_till_that_wants_to_cancel_gets_no_further_attempt() -> None:
 def test_an_order_whose_code_nobody_got_to_see_is_not_waiting_for_a_payer() -> None:
     was = payment("in_doubt", attempt("in_doubt"), flow="qr", expires_at=later(600))
     change = learned(was, was.attempts[0], o.PayerActionNeeded(), occasion("query"))
-    assert change is not None and (change.payment.status, change.payment.attempts[0].status) == ("in_doubt", "in_doubt")  # noqa: PT018
+    assert change is not None and (change.payment.status, change.payment.attempts[0].status) == (  # noqa: PT018
+        "in_doubt",
+        "in_doubt",
+    )
     shown = replace(was, qr_code="weixin://x")
     change = learned(shown, shown.attempts[0], o.PayerActionNeeded(), occasion("query"))
     assert change is not None and change.payment.status == "awaiting_payer"  # noqa: PT018
@@ -186,20 +240,46 @@ def test_an_order_whose_code_nobody_got_to_see_is_not_waiting_for_a_payer() -> N
         ("qr", THEIR_FAULT, Proof.SIGNED_REFUSAL),
     ],
 )
-def test_nothing_follows_once_an_earlier_attempt_has_captured_after_its_end(flow: str, outcome: Any, proof: Proof) -> None:
-    """The database would refuse it too, and then the attempt that ended could never be written down as ended."""
+def test_nothing_follows_once_an_earlier_attempt_has_captured_after_its_end(
+    flow: str, outcome: Any, proof: Proof
+) -> None:
+    """The database would refuse it too, and then the attempt that ended could never be written down
+    as ended.
+    """
     first = attempt("captured_late", channel_account="a")
-    second = attempt("not_sent", id="att_2", number=2, trade_number=2, out_trade_no="TT2", channel_account="b")
-    was = payment("in_doubt", first, second, flow=flow, channel="alipay", expires_at=NOW + timedelta(days=1))
-    assert failover(account("a"), account("b"), account("c")).next_of(was, second, outcome, proof) is None
+    second = attempt(
+        "not_sent", id="att_2", number=2, trade_number=2, out_trade_no="TT2", channel_account="b"
+    )
+    was = payment(
+        "in_doubt", first, second, flow=flow, channel="alipay", expires_at=NOW + timedelta(days=1)
+    )
+    assert (
+        failover(account("a"), account("b"), account("c")).next_of(was, second, outcome, proof)
+        is None
+    )
 
 
 @pytest.mark.parametrize("end", ["closed", "payerror", "absent"])
 def test_a_code_that_was_on_display_expires_and_is_not_replaced(end: str) -> None:
-    """However the channel speaks of an order that nobody has scanned, and whoever says that it is over."""
+    """However the channel speaks of an order that nobody has scanned,
+    and whoever says that it is over.
+    """
     evidence = said("PayerActionNeeded") + said("NotFound", source="query")
-    tried = attempt("cancelling", channel="alipay", channel_account="a", evidence=evidence, last_cancel="NothingThere")
-    was = payment("in_doubt", tried, flow="qr", channel="alipay", qr_code="https://qr", expires_at=NOW + timedelta(days=1))
+    tried = attempt(
+        "cancelling",
+        channel="alipay",
+        channel_account="a",
+        evidence=evidence,
+        last_cancel="NothingThere",
+    )
+    was = payment(
+        "in_doubt",
+        tried,
+        flow="qr",
+        channel="alipay",
+        qr_code="https://qr",
+        expires_at=NOW + timedelta(days=1),
+    )
     told = occasion("query", proof_passed=True)
     told.successor = failover(account("a"), account("b")).successors()
     change = learned(was, tried, OUTCOMES[end], told)
@@ -209,34 +289,64 @@ def test_a_code_that_was_on_display_expires_and_is_not_replaced(end: str) -> Non
 
 def test_a_frozen_payment_goes_nowhere() -> None:
     """Frozen by what a channel said of the first attempt, while the second was on its way."""
-    second = attempt("sent", id="att_2", number=2, trade_number=2, out_trade_no="TT2", channel_account="b")
-    was = payment("in_doubt", attempt("not_sent", channel_account="a"), second, channel="alipay", frozen_at=NOW)
+    second = attempt(
+        "sent", id="att_2", number=2, trade_number=2, out_trade_no="TT2", channel_account="b"
+    )
+    was = payment(
+        "in_doubt",
+        attempt("not_sent", channel_account="a"),
+        second,
+        channel="alipay",
+        frozen_at=NOW,
+    )
     told = occasion("pay")
     told.successor = failover(account("a"), account("b"), account("c")).successors()
     change = learned(was, second, OUTCOMES["not_sent"], told)
     assert change is not None
-    assert (change.payment.status, [a.status for a in change.payment.attempts]) == ("in_doubt", ["not_sent", "in_doubt"])
+    assert (change.payment.status, [a.status for a in change.payment.attempts]) == (
+        "in_doubt",
+        ["not_sent", "in_doubt"],
+    )
 
 
 def test_what_was_surplus_never_becomes_the_money_of_a_payment_that_is_paid_late() -> None:
     """The first attempt pays beside the second, which ends and then pays too."""
     second = attempt("reversed", id="att_2", number=2, trade_number=2, out_trade_no="TT2")
     before = payment("in_doubt", attempt("not_sent"), replace(second, status="in_doubt"))
-    yes, since = o.Succeeded(amount=1000, channel_trade_no="C1"), occasion("query", asked_after_end=True)
+    yes, since = (
+        o.Succeeded(amount=1000, channel_trade_no="C1"),
+        occasion("query", asked_after_end=True),
+    )
     surplus = learned(before, before.attempts[0], yes, since)
-    assert surplus is not None and (surplus.payment.status, surplus.payment.settling) == ("in_doubt", None)  # noqa: PT018
+    assert surplus is not None and (surplus.payment.status, surplus.payment.settling) == (  # noqa: PT018
+        "in_doubt",
+        None,
+    )
     failed = payment("failed", surplus.payment.attempts[0], second)
     late = learned(failed, failed.attempts[1], yes, since)
     assert late is not None and late.payment.settling is not None  # noqa: PT018
-    assert (late.payment.status, late.payment.settling.id, late.payment.current.id) == ("paid_late", "att_2", "att_2")
+    assert (late.payment.status, late.payment.settling.id, late.payment.current.id) == (
+        "paid_late",
+        "att_2",
+        "att_2",
+    )
 
 
 def test_news_after_the_end_never_push_its_proof_out() -> None:
-    now = payment("failed", attempt("declined", evidence=(*said(*["Unknown"] * 12), said("Declined")[0])))
+    now = payment(
+        "failed", attempt("declined", evidence=(*said(*["Unknown"] * 12), said("Declined")[0]))
+    )
     proven = replace(now.attempts[0].evidence[-1], proof="P1")
-    now = replace(now, attempts=(replace(now.attempts[0], evidence=(*now.attempts[0].evidence[:-1], proven)),))
+    now = replace(
+        now, attempts=(replace(now.attempts[0], evidence=(*now.attempts[0].evidence[:-1], proven)),)
+    )
     for _ in range(30):
-        change = learned(now, now.attempts[0], o.Mismatch(field="amount", expected="1", got="2"), occasion("callback"))
+        change = learned(
+            now,
+            now.attempts[0],
+            o.Mismatch(field="amount", expected="1", got="2"),
+            occasion("callback"),
+        )
         assert change is not None
         now = change.payment
     assert proven in now.attempts[0].evidence

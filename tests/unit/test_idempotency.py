@@ -1,4 +1,7 @@
-"""Same key, same body: the same payment. Same key, other body: the first field that differs is named."""
+"""Same key, same body: the same payment.
+
+Same key, other body: the first field that differs is named.
+"""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -73,10 +76,14 @@ def test_other_body_names_the_first_field_that_differs(fields, named):
     assert refused.value.field == named
 
 
-@pytest.mark.parametrize(("store", "flow", "named"), [("s2", "code", "store_id"), ("s1", "qr", "flow")])
+@pytest.mark.parametrize(
+    ("store", "flow", "named"), [("s2", "code", "store_id"), ("s1", "qr", "flow")]
+)
 def test_defaults_filled_in_are_compared_too(store, flow, named):
     with pytest.raises(IdempotencyKeyReused) as refused:
-        same_body_or_refuse(KeyTaken(payment(), prints()), fingerprint(PayCommand(**BODY), store, flow, digest))
+        same_body_or_refuse(
+            KeyTaken(payment(), prints()), fingerprint(PayCommand(**BODY), store, flow, digest)
+        )
     assert refused.value.field == named
 
 

@@ -1,4 +1,6 @@
-"""Numbers that must come out the same for ever: a channel refuses the second use only because we make the same one again."""
+"""Numbers that must come out the same for ever: a channel refuses the second use only because we
+make the same one again.
+"""
 
 import base64
 import hashlib
@@ -31,16 +33,29 @@ def test_trade_number_is_the_published_formula():
 
 
 def test_channels_take_the_numbers():
-    """WeChat: 6 to 32 of digits, letters and `_-|*`; Alipay: up to 64 of letters, digits and underscore."""
-    numbers = [out_trade_no("TG", "m", f"o{n}", 1, 1) for n in range(200)] + [out_refund_no("TG", f"t{n}", "r") for n in range(200)]
+    """WeChat: 6 to 32 of digits, letters and `_-|*`;
+    Alipay: up to 64 of letters, digits and underscore.
+    """
+    numbers = [out_trade_no("TG", "m", f"o{n}", 1, 1) for n in range(200)] + [
+        out_refund_no("TG", f"t{n}", "r") for n in range(200)
+    ]
     assert all(re.fullmatch(r"TG[A-Z2-7]{26}", number) for number in numbers)
     assert len(set(numbers)) == 400
 
 
 def test_neighbours_never_collide():
-    parts = [("m", "o1", 1, 1), ("m", "o", 11, 1), ("mo", "1", 1, 1), ("m", "o1", 11, 1), ("m", "o1", 1, 11), ("m", "o11", 1, 1)]
+    parts = [
+        ("m", "o1", 1, 1),
+        ("m", "o", 11, 1),
+        ("mo", "1", 1, 1),
+        ("m", "o1", 11, 1),
+        ("m", "o1", 1, 11),
+        ("m", "o11", 1, 1),
+    ]
     made = [out_trade_no("TG", *each) for each in parts]
     assert len(set(made)) == len(made)
-    for left, right in itertools.combinations([("t", "r1"), ("t", "r2"), ("tr", "1"), ("t2", "r1")], 2):
+    for left, right in itertools.combinations(
+        [("t", "r1"), ("t", "r2"), ("tr", "1"), ("t2", "r1")], 2
+    ):
         assert out_refund_no("TG", *left) != out_refund_no("TG", *right)
     assert event_id("pay_1", 11) != event_id("pay_11", 1)

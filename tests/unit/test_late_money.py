@@ -1,4 +1,6 @@
-"""A yes after the end, and a channel that will not say what became of the money: the question stays in the books until it is answered."""
+"""A yes after the end, and a channel that will not say what became of the money: the question stays
+in the books until it is answered.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ from tests.contract.drawn import ACCOUNT, MERCHANT, NOW, drawn_payment, opening_
 from tests.unit.test_transition import Rig
 
 YES = o.Succeeded(amount=1000, channel_trade_no="C1")
-NO = o.Declined(code=o.FailureCode.INSUFFICIENT_BALANCE, retry=o.Retry.RESCAN, failover_useful=False)
+NO = o.Declined(
+    code=o.FailureCode.INSUFFICIENT_BALANCE, retry=o.Retry.RESCAN, failover_useful=False
+)
 SILENCE = o.Unknown(reason="timeout")
 
 
@@ -54,11 +58,15 @@ class Scene:
 
     async def hear(self) -> bool:
         told = await self.rig.transitions.learn(self.payment, self.number, YES, "callback")
-        return await asked_about_late_money(self.rig.transitions, self.calls, self.account, told, self.number, told=YES)
+        return await asked_about_late_money(
+            self.rig.transitions, self.calls, self.account, told, self.number, told=YES
+        )
 
     async def visit(self) -> None:
         self.rig.clock.at = (await self.now()).attempts[0].due_at or self.rig.clock.at
-        await ask_again_about_late_money(self.rig.transitions, self.calls, self.account, await self.now(), self.number)
+        await ask_again_about_late_money(
+            self.rig.transitions, self.calls, self.account, await self.now(), self.number
+        )
 
     async def now(self) -> Payment:
         found = await self.rig.store.payment(MERCHANT, self.payment.id)
@@ -83,7 +91,13 @@ async def scene(*lines: o.QueryOutcome) -> Scene:
     assert await rig.store.open(opening_of(payment)) == Opened()
     payment = await rig.transitions.learn(payment, payment.current.out_trade_no, NO, "pay")
     assert payment.status == "failed"
-    return Scene(rig, script, account, ChannelCalls(rig.clock, ChannelHealth(rig.clock, worker_id="wrk_1")), payment)
+    return Scene(
+        rig,
+        script,
+        account,
+        ChannelCalls(rig.clock, ChannelHealth(rig.clock, worker_id="wrk_1")),
+        payment,
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,12 +129,19 @@ async def test_fault_22_an_open_question_is_repeated_until_it_is_answered():
         due_at = (await stage.now()).attempts[0].due_at
         assert due_at is not None
         steps.append((due_at - stage.rig.clock.at) // timedelta(milliseconds=1))
-    assert steps == [*RETRY_STEPS_MS[1:], *[RETRY_STEPS_MS[-1]] * (SILENCES_BEFORE_CASE - len(RETRY_STEPS_MS) + 1)]
+    assert steps == [
+        *RETRY_STEPS_MS[1:],
+        *[RETRY_STEPS_MS[-1]] * (SILENCES_BEFORE_CASE - len(RETRY_STEPS_MS) + 1),
+    ]
     assert [kept.case.kind for kept in stage.rig.store.cases] == ["late_answer_unclear"]
     assert [item.outcome for item in (await stage.now()).attempts[0].evidence].count(UNCLEAR) == 1
     await stage.visit()
     now = await stage.now()
-    assert (now.status, now.attempts[0].status, now.attempts[0].due_at) == ("paid_late", "captured_late", None)
+    assert (now.status, now.attempts[0].status, now.attempts[0].due_at) == (
+        "paid_late",
+        "captured_late",
+        None,
+    )
 
 
 async def test_whoever_dies_after_hearing_leaves_the_question_behind():

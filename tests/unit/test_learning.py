@@ -1,10 +1,12 @@
 """What an outcome does to a payment: one line a case, what becomes of it after the bar.
 
-Before the bar: payment status, attempt status, marks (- for none), outcome, who said it. After it: payment status, attempt status,
-proof, public event, case; or `nothing` (a true repeat, or a word that no longer counts) or `illegal`.
+Before the bar: payment status, attempt status, marks (- for none), outcome, who said it. After it:
+payment status, attempt status, proof, public event, case; or `nothing` (a true repeat, or a word
+that no longer counts) or `illegal`.
 
-Marks: cr the till asked to cancel · frozen · lc:X the last cancel's outcome · proof P4's clock has run out · asked the channel waits
-for the payer · since the question was asked after the attempt had ended · refunded our refunds explain a closed trade.
+Marks: cr the till asked to cancel · frozen · lc:X the last cancel's outcome · proof P4's clock has
+run out · asked the channel waits for the payer · since the question was asked after the attempt had
+ended · refunded our refunds explain a closed trade.
 """
 
 from typing import Any
@@ -13,7 +15,14 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.domain import outcomes as o
-from gateway.domain.learning import Outcome, cancel_requested, cancel_sent, late_refund, learned, taken
+from gateway.domain.learning import (
+    Outcome,
+    cancel_requested,
+    cancel_sent,
+    late_refund,
+    learned,
+    taken,
+)
 from gateway.domain.payment import Payment
 from gateway.domain.states import IllegalTransition
 from gateway.limits import EVIDENCE_CHARS_MAX, EVIDENCE_ITEMS_MAX
@@ -24,7 +33,12 @@ OUTCOMES: dict[str, Outcome] = {
     "yes_999": o.Succeeded(amount=999, channel_trade_no="C1"),
     "pending": o.Pending(channel_code="ACCEPT"),
     "typing": o.PayerActionNeeded(channel_code="USERPAYING"),
-    "no": o.Declined(code=o.FailureCode.INSUFFICIENT_BALANCE, retry=o.Retry.OTHER_METHOD, failover_useful=False, channel_code="LOW"),
+    "no": o.Declined(
+        code=o.FailureCode.INSUFFICIENT_BALANCE,
+        retry=o.Retry.OTHER_METHOD,
+        failover_useful=False,
+        channel_code="LOW",
+    ),
     "exists": o.AlreadyExists(),
     "not_sent": o.NotSent(reason="refused"),
     "other_order": o.Mismatch(field="order", expected="a", got="b"),
@@ -42,83 +56,84 @@ OUTCOMES: dict[str, Outcome] = {
 
 TABLE = """
 # the answer to the only send
-processing sent - yes pay                            | succeeded succeeded - payment.succeeded -
-processing sent - pending pay                        | processing pending - - -
-processing sent - typing pay                         | awaiting_payer pending - payment.awaiting_payer -
-processing sent - no pay                             | failed declined P1 payment.failed -
-processing sent cr no pay                            | canceled declined P1 payment.canceled -
-processing sent - not_sent pay                       | failed not_sent P0 payment.failed -
-processing sent cr not_sent pay                      | canceled not_sent P0 payment.canceled -
-processing sent - exists pay                         | in_doubt in_doubt - payment.in_doubt -
-processing sent - silence pay                        | in_doubt in_doubt - payment.in_doubt -
-processing sent - other_order pay                    | in_doubt in_doubt - payment.in_doubt mismatch_order
-processing sent - yes_999 pay                        | in_doubt in_doubt - payment.in_doubt mismatch_amount
+processing sent - yes pay         | succeeded succeeded - payment.succeeded -
+processing sent - pending pay     | processing pending - - -
+processing sent - typing pay      | awaiting_payer pending - payment.awaiting_payer -
+processing sent - no pay          | failed declined P1 payment.failed -
+processing sent cr no pay         | canceled declined P1 payment.canceled -
+processing sent - not_sent pay    | failed not_sent P0 payment.failed -
+processing sent cr not_sent pay   | canceled not_sent P0 payment.canceled -
+processing sent - exists pay      | in_doubt in_doubt - payment.in_doubt -
+processing sent - silence pay     | in_doubt in_doubt - payment.in_doubt -
+processing sent - other_order pay | in_doubt in_doubt - payment.in_doubt mismatch_order
+processing sent - yes_999 pay     | in_doubt in_doubt - payment.in_doubt mismatch_amount
 
 # it came after somebody took the attempt over: a no proves nothing any more, a yes is still a yes
-in_doubt in_doubt - no pay                           | nothing
-in_doubt in_doubt - not_sent pay                     | nothing
-in_doubt cancelling - no pay                         | nothing
-in_doubt pending - no pay                            | nothing
-in_doubt in_doubt - yes pay                          | succeeded succeeded - payment.succeeded -
-in_doubt in_doubt - typing pay                       | awaiting_payer pending - payment.awaiting_payer -
-in_doubt in_doubt - silence pay                      | in_doubt in_doubt - - -
-failed reversed - no pay                             | nothing
+in_doubt in_doubt - no pay       | nothing
+in_doubt in_doubt - not_sent pay | nothing
+in_doubt cancelling - no pay     | nothing
+in_doubt pending - no pay        | nothing
+in_doubt in_doubt - yes pay      | succeeded succeeded - payment.succeeded -
+in_doubt in_doubt - typing pay   | awaiting_payer pending - payment.awaiting_payer -
+in_doubt in_doubt - silence pay  | in_doubt in_doubt - - -
+failed reversed - no pay         | nothing
 
 # queries
-processing pending - yes query                       | succeeded succeeded - payment.succeeded -
-awaiting_payer pending - yes query                   | succeeded succeeded - payment.succeeded -
-awaiting_payer pending cr yes query                  | succeeded succeeded - payment.succeeded -
-in_doubt in_doubt - yes query                        | succeeded succeeded - payment.succeeded -
-in_doubt in_doubt - yes callback                     | succeeded succeeded - payment.succeeded -
-in_doubt in_doubt - yes case                         | succeeded succeeded - payment.succeeded -
-processing sent - yes callback                       | succeeded succeeded - payment.succeeded -
-in_doubt in_doubt - pending query                    | in_doubt pending - - -
-in_doubt in_doubt - typing query                     | awaiting_payer pending - payment.awaiting_payer -
-awaiting_payer pending - typing query                | awaiting_payer pending - - -
-awaiting_payer pending - silence query               | awaiting_payer pending - - -
-awaiting_payer pending - not_sent query              | awaiting_payer pending - - -
-in_doubt in_doubt - silence query                    | in_doubt in_doubt - - -
-in_doubt in_doubt - absent query                     | in_doubt in_doubt - - -
-in_doubt in_doubt proof absent query                 | in_doubt in_doubt - - -
-processing pending - closed query                    | failed reversed P2 payment.failed -
-awaiting_payer pending asked closed query            | expired reversed P2 payment.expired -
-awaiting_payer pending asked,cr closed query         | canceled reversed P2 payment.canceled -
-in_doubt in_doubt - closed query                     | failed reversed P2 payment.failed -
-in_doubt in_doubt cr closed query                    | canceled reversed P2 payment.canceled -
-in_doubt in_doubt - closed_paid callback             | failed reversed P2 payment.failed -
-in_doubt in_doubt - closed_? query                   | failed reversed P2 payment.failed -
-processing sent - closed callback                    | failed reversed P2 payment.failed -
-in_doubt in_doubt - no query                         | failed reversed P2 payment.failed -
-in_doubt in_doubt - no callback                      | failed reversed P2 payment.failed -
+processing pending - yes query               | succeeded succeeded - payment.succeeded -
+awaiting_payer pending - yes query           | succeeded succeeded - payment.succeeded -
+awaiting_payer pending cr yes query          | succeeded succeeded - payment.succeeded -
+in_doubt in_doubt - yes query                | succeeded succeeded - payment.succeeded -
+in_doubt in_doubt - yes callback             | succeeded succeeded - payment.succeeded -
+in_doubt in_doubt - yes case                 | succeeded succeeded - payment.succeeded -
+processing sent - yes callback               | succeeded succeeded - payment.succeeded -
+in_doubt in_doubt - pending query            | in_doubt pending - - -
+in_doubt in_doubt - typing query             | awaiting_payer pending - payment.awaiting_payer -
+awaiting_payer pending - typing query        | awaiting_payer pending - - -
+awaiting_payer pending - silence query       | awaiting_payer pending - - -
+awaiting_payer pending - not_sent query      | awaiting_payer pending - - -
+in_doubt in_doubt - silence query            | in_doubt in_doubt - - -
+in_doubt in_doubt - absent query             | in_doubt in_doubt - - -
+in_doubt in_doubt proof absent query         | in_doubt in_doubt - - -
+processing pending - closed query            | failed reversed P2 payment.failed -
+awaiting_payer pending asked closed query    | expired reversed P2 payment.expired -
+awaiting_payer pending asked,cr closed query | canceled reversed P2 payment.canceled -
+in_doubt in_doubt - closed query             | failed reversed P2 payment.failed -
+in_doubt in_doubt cr closed query            | canceled reversed P2 payment.canceled -
+in_doubt in_doubt - closed_paid callback     | failed reversed P2 payment.failed -
+in_doubt in_doubt - closed_? query           | failed reversed P2 payment.failed -
+processing sent - closed callback            | failed reversed P2 payment.failed -
+in_doubt in_doubt - no query                 | failed reversed P2 payment.failed -
+in_doubt in_doubt - no callback              | failed reversed P2 payment.failed -
 
 # a cancel is under way: a yes moves nothing, because the cancel may still take the money back
-in_doubt cancelling - yes query                      | in_doubt cancelling - - -
-in_doubt cancelling - yes callback                   | in_doubt cancelling - - -
-in_doubt cancelling - yes pay                        | in_doubt cancelling - - -
-in_doubt cancelling lc:Unknown yes query             | in_doubt cancelling - - -
-in_doubt cancelling lc:NothingThere yes query        | in_doubt cancelling - - -
-in_doubt cancelling lc:UseRefund yes query           | succeeded succeeded - payment.succeeded -
-in_doubt cancelling lc:UseRefund yes callback        | succeeded succeeded - payment.succeeded -
-in_doubt cancelling lc:UseRefund closed query        | failed reversed P2 payment.failed -
-in_doubt cancelling - typing query                   | in_doubt cancelling - - -
-in_doubt cancelling - pending query                  | in_doubt cancelling - - -
-in_doubt cancelling - silence query                  | in_doubt cancelling - - -
-in_doubt cancelling - closed query                   | failed reversed P2 payment.failed -
-in_doubt cancelling - closed_paid query              | failed reversed P2 payment.failed -
-in_doubt cancelling cr closed query                  | canceled reversed P2 payment.canceled -
-in_doubt cancelling asked closed query               | expired reversed P2 payment.expired -
-in_doubt cancelling - reversed cancel                | failed reversed P3 payment.failed -
-in_doubt cancelling - gave_back cancel               | failed reversed P3 payment.failed -
-in_doubt cancelling cr gave_back cancel              | canceled reversed P3 payment.canceled -
-in_doubt cancelling asked reversed cancel            | expired reversed P3 payment.expired -
-in_doubt cancelling - nothing_there cancel           | in_doubt cancelling - - -
-in_doubt cancelling proof nothing_there cancel       | in_doubt cancelling - - -
-in_doubt cancelling - again cancel                   | in_doubt cancelling - - -
-in_doubt cancelling - use_refund cancel              | in_doubt cancelling - - -
-in_doubt cancelling - silence cancel                 | in_doubt cancelling - - -
-in_doubt cancelling - not_sent cancel                | in_doubt cancelling - - -
+in_doubt cancelling - yes query                | in_doubt cancelling - - -
+in_doubt cancelling - yes callback             | in_doubt cancelling - - -
+in_doubt cancelling - yes pay                  | in_doubt cancelling - - -
+in_doubt cancelling lc:Unknown yes query       | in_doubt cancelling - - -
+in_doubt cancelling lc:NothingThere yes query  | in_doubt cancelling - - -
+in_doubt cancelling lc:UseRefund yes query     | succeeded succeeded - payment.succeeded -
+in_doubt cancelling lc:UseRefund yes callback  | succeeded succeeded - payment.succeeded -
+in_doubt cancelling lc:UseRefund closed query  | failed reversed P2 payment.failed -
+in_doubt cancelling - typing query             | in_doubt cancelling - - -
+in_doubt cancelling - pending query            | in_doubt cancelling - - -
+in_doubt cancelling - silence query            | in_doubt cancelling - - -
+in_doubt cancelling - closed query             | failed reversed P2 payment.failed -
+in_doubt cancelling - closed_paid query        | failed reversed P2 payment.failed -
+in_doubt cancelling cr closed query            | canceled reversed P2 payment.canceled -
+in_doubt cancelling asked closed query         | expired reversed P2 payment.expired -
+in_doubt cancelling - reversed cancel          | failed reversed P3 payment.failed -
+in_doubt cancelling - gave_back cancel         | failed reversed P3 payment.failed -
+in_doubt cancelling cr gave_back cancel        | canceled reversed P3 payment.canceled -
+in_doubt cancelling asked reversed cancel      | expired reversed P3 payment.expired -
+in_doubt cancelling - nothing_there cancel     | in_doubt cancelling - - -
+in_doubt cancelling proof nothing_there cancel | in_doubt cancelling - - -
+in_doubt cancelling - again cancel             | in_doubt cancelling - - -
+in_doubt cancelling - use_refund cancel        | in_doubt cancelling - - -
+in_doubt cancelling - silence cancel           | in_doubt cancelling - - -
+in_doubt cancelling - not_sent cancel          | in_doubt cancelling - - -
 
-# P4: not found, after the cancel found nothing and the request can no longer act; each part alone proves nothing
+# P4: not found, after the cancel found nothing and the request can no longer act; each part alone
+# proves nothing
 in_doubt cancelling lc:NothingThere,proof absent query    | failed reversed P4 payment.failed -
 in_doubt cancelling lc:NothingThere,proof,cr absent query | canceled reversed P4 payment.canceled -
 in_doubt cancelling lc:NothingThere absent query          | in_doubt cancelling - - -
@@ -126,60 +141,63 @@ in_doubt cancelling lc:Unknown,proof absent query         | in_doubt cancelling 
 in_doubt cancelling lc:UseRefund,proof absent query       | in_doubt cancelling - - -
 in_doubt cancelling proof absent query                    | in_doubt cancelling - - -
 
-# money after we had said no: given back in the very same write, when the question was asked after the no; an older yes may speak of
-# the time before our cancel, and is only asked about
-failed declined since yes query                      | paid_late captured_late - payment.paid_late captured_late
-failed not_sent since yes query                      | paid_late captured_late - payment.paid_late captured_late
-failed reversed since yes query                      | paid_late captured_late - payment.paid_late captured_late
-expired reversed since yes query                     | paid_late captured_late - payment.paid_late captured_late
-canceled reversed since,cr yes query                 | paid_late captured_late - payment.paid_late captured_late
-failed declined - yes query                          | nothing
-failed reversed - yes query                          | nothing
-failed reversed - yes pay                            | nothing
-failed reversed - yes callback                       | nothing
-canceled reversed since yes callback                 | nothing
-failed declined - yes_999 callback                   | failed declined - - mismatch_amount
-paid_late captured_late since yes query              | nothing
-paid_late captured_late - yes callback               | nothing
-paid_late returned - yes callback                    | nothing
+# money after we had said no: given back in the very same write, when the question was asked after
+# the no; an older yes may speak of the time before our cancel, and is only asked about
+failed declined since yes query         | paid_late captured_late - payment.paid_late captured_late
+failed not_sent since yes query         | paid_late captured_late - payment.paid_late captured_late
+failed reversed since yes query         | paid_late captured_late - payment.paid_late captured_late
+expired reversed since yes query        | paid_late captured_late - payment.paid_late captured_late
+canceled reversed since,cr yes query    | paid_late captured_late - payment.paid_late captured_late
+failed declined - yes query             | nothing
+failed reversed - yes query             | nothing
+failed reversed - yes pay               | nothing
+failed reversed - yes callback          | nothing
+canceled reversed since yes callback    | nothing
+failed declined - yes_999 callback      | failed declined - - mismatch_amount
+paid_late captured_late since yes query | nothing
+paid_late captured_late - yes callback  | nothing
+paid_late returned - yes callback       | nothing
 
 # repeats, and words that come too late to matter
-succeeded succeeded - yes callback                   | nothing
-succeeded succeeded - typing query                   | nothing
-succeeded succeeded - silence query                  | nothing
-succeeded succeeded - absent query                   | nothing
-succeeded succeeded - no callback                    | nothing
-succeeded succeeded - reversed cancel                | nothing
-succeeded succeeded - nothing_there cancel           | nothing
-failed declined - no callback                        | nothing
-failed reversed - closed query                       | nothing
-failed reversed - typing query                       | nothing
-expired reversed - reversed cancel                   | nothing
+succeeded succeeded - yes callback         | nothing
+succeeded succeeded - typing query         | nothing
+succeeded succeeded - silence query        | nothing
+succeeded succeeded - absent query         | nothing
+succeeded succeeded - no callback          | nothing
+succeeded succeeded - reversed cancel      | nothing
+succeeded succeeded - nothing_there cancel | nothing
+failed declined - no callback              | nothing
+failed reversed - closed query             | nothing
+failed reversed - typing query             | nothing
+expired reversed - reversed cancel         | nothing
 
-# closed after success: explained by our refunds, or a case
-succeeded succeeded - closed_paid callback           | succeeded succeeded - - closed_after_success
-succeeded succeeded refunded closed_paid callback    | nothing
-paid_late captured_late - closed_paid callback       | paid_late captured_late - - closed_after_success
-paid_late captured_late refunded closed_paid query   | nothing
-paid_late returned refunded closed_paid query        | nothing
+# closed after success: a case, or explained by our refunds
+succeeded succeeded - closed_paid callback     | succeeded succeeded - - closed_after_success
+paid_late captured_late - closed_paid callback | paid_late captured_late - - closed_after_success
+
+succeeded succeeded refunded closed_paid callback  | nothing
+paid_late captured_late refunded closed_paid query | nothing
+paid_late returned refunded closed_paid query      | nothing
 
 # somebody speaks of another amount or order: frozen, and a person looks
-in_doubt in_doubt - yes_999 callback                 | in_doubt in_doubt - - mismatch_amount
-awaiting_payer pending - yes_999 callback            | in_doubt in_doubt - payment.in_doubt mismatch_amount
-in_doubt cancelling - yes_999 callback               | in_doubt cancelling - - mismatch_amount
-succeeded succeeded - yes_999 callback               | succeeded succeeded - - mismatch_amount
-expired reversed - other_order callback              | expired reversed - - mismatch_order
-in_doubt in_doubt frozen yes query                   | in_doubt in_doubt - - -
-in_doubt in_doubt frozen typing query                | in_doubt in_doubt - - -
-in_doubt in_doubt frozen closed query                | in_doubt in_doubt - - -
-in_doubt cancelling frozen reversed cancel           | in_doubt cancelling - - -
-in_doubt cancelling frozen,lc:UseRefund yes query    | in_doubt cancelling - - -
+in_doubt in_doubt - yes_999 callback      | in_doubt in_doubt - - mismatch_amount
+awaiting_payer pending - yes_999 callback | in_doubt in_doubt - payment.in_doubt mismatch_amount
+in_doubt cancelling - yes_999 callback    | in_doubt cancelling - - mismatch_amount
+succeeded succeeded - yes_999 callback    | succeeded succeeded - - mismatch_amount
+expired reversed - other_order callback   | expired reversed - - mismatch_order
+
+# frozen before: nothing ends or goes on until a person has looked
+in_doubt in_doubt frozen yes query                            | in_doubt in_doubt - - -
+in_doubt in_doubt frozen typing query                         | in_doubt in_doubt - - -
+in_doubt in_doubt frozen closed query                         | in_doubt in_doubt - - -
+in_doubt cancelling frozen reversed cancel                    | in_doubt cancelling - - -
+in_doubt cancelling frozen,lc:UseRefund yes query             | in_doubt cancelling - - -
 in_doubt cancelling frozen,lc:NothingThere,proof absent query | in_doubt cancelling - - -
-failed declined frozen yes callback                  | nothing
-failed declined frozen,since yes query               | failed declined - - -
-in_doubt in_doubt frozen no pay                      | nothing
-in_doubt sent frozen no pay                          | in_doubt in_doubt - - -
-in_doubt sent frozen not_sent pay                    | in_doubt in_doubt - - -
+failed declined frozen yes callback                           | nothing
+failed declined frozen,since yes query                        | failed declined - - -
+in_doubt in_doubt frozen no pay                               | nothing
+in_doubt sent frozen no pay                                   | in_doubt in_doubt - - -
+in_doubt sent frozen not_sent pay                             | in_doubt in_doubt - - -
 """
 
 
@@ -187,13 +205,28 @@ LINES = [line for line in TABLE.strip().splitlines() if line and not line.starts
 
 
 def drawn(status: str, tried: str, marks: list[str]) -> Payment:
-    fields: dict[str, Any] = {"last_cancel": next((mark[3:] for mark in marks if mark.startswith("lc:")), None)}
+    fields: dict[str, Any] = {
+        "last_cancel": next((mark[3:] for mark in marks if mark.startswith("lc:")), None)
+    }
     if "asked" in marks:
-        fields["evidence"] = said("Unknown") + said("PayerActionNeeded", source="query") + said("CancelSent", source="sweeper")
+        fields["evidence"] = (
+            said("Unknown")
+            + said("PayerActionNeeded", source="query")
+            + said("CancelSent", source="sweeper")
+        )
     if "refunded" in marks:
-        fields |= {"returned_amount": 400, "reserved_amount": 600} if tried != "returned" else {"returned_amount": 1000}
+        fields |= (
+            {"returned_amount": 400, "reserved_amount": 600}
+            if tried != "returned"
+            else {"returned_amount": 1000}
+        )
     asked = NOW if "cr" in marks else None
-    return payment(status, attempt(tried, **fields), cancel_requested_at=asked, frozen_at=NOW if "frozen" in marks else None)
+    return payment(
+        status,
+        attempt(tried, **fields),
+        cancel_requested_at=asked,
+        frozen_at=NOW if "frozen" in marks else None,
+    )
 
 
 @pytest.mark.parametrize("line", LINES, ids=lambda line: " ".join(line.split()))
@@ -202,7 +235,10 @@ def test_learned(line: str):
     marks = mark_text.split(",")
     before = drawn(status, tried, marks)
     change = learned(
-        before, before.attempts[0], OUTCOMES[word], occasion(source, proof_passed="proof" in marks, asked_after_end="since" in marks)
+        before,
+        before.attempts[0],
+        OUTCOMES[word],
+        occasion(source, proof_passed="proof" in marks, asked_after_end="since" in marks),
     )
     if expected == ["nothing"]:
         assert change is None
@@ -219,16 +255,26 @@ def test_learned(line: str):
         change.case.kind if change.case else "-",
     )
     assert list(found) == expected
-    assert (after.version, event.version, event.object_id) == (before.version + 1, before.version + 1, before.id)
+    assert (after.version, event.version, event.object_id) == (
+        before.version + 1,
+        before.version + 1,
+        before.id,
+    )
     assert after.attempts[0].evidence[-1].outcome in (type(OUTCOMES[word]).__name__, "Mismatch")
     assert (after.failure is not None) == (after.status in ("failed", "expired", "canceled"))
-    assert (after.attempts[0].captured_amount > 0) == (after.attempts[0].status in ("succeeded", "captured_late", "returned"))
+    assert (after.attempts[0].captured_amount > 0) == (
+        after.attempts[0].status in ("succeeded", "captured_late", "returned")
+    )
 
 
 def test_every_outcome_is_in_the_table():
     words = {line.split()[3] for line in LINES}
     assert words == set(OUTCOMES)
-    named = {name for union in (o.QueryOutcome, o.CancelOutcome) for name in (member.__name__ for member in union.__args__)}
+    named = {
+        name
+        for union in (o.QueryOutcome, o.CancelOutcome)
+        for name in (member.__name__ for member in union.__args__)
+    }
     assert {type(outcome).__name__ for outcome in OUTCOMES.values()} == named
 
 
@@ -243,11 +289,21 @@ def test_every_outcome_is_in_the_table():
     ],
 )
 def test_money_after_a_no_is_refunded_in_the_same_change(status, tried, origin):
-    """Of a payment with a second attempt that settled, or is live, the first attempt's yes never moves the payment."""
-    second = {"succeeded": "succeeded", "in_doubt": "in_doubt", "paid_late": "captured_late"}.get(status)
-    others = (attempt(second, id="att_2", number=2, trade_number=2, out_trade_no="TT2"),) if second else ()
+    """Of a payment with a second attempt that settled, or is live, the first attempt's yes never
+    moves the payment.
+    """
+    second = {"succeeded": "succeeded", "in_doubt": "in_doubt", "paid_late": "captured_late"}.get(
+        status
+    )
+    others = (
+        (attempt(second, id="att_2", number=2, trade_number=2, out_trade_no="TT2"),)
+        if second
+        else ()
+    )
     before = payment(status, attempt(tried), *others)
-    change = learned(before, before.attempts[0], OUTCOMES["yes"], occasion("query", asked_after_end=True))
+    change = learned(
+        before, before.attempts[0], OUTCOMES["yes"], occasion("query", asked_after_end=True)
+    )
     assert change is not None
     assert change.new_refund is not None
     refund, first = change.new_refund, change.payment.attempts[0]
@@ -259,17 +315,26 @@ def test_money_after_a_no_is_refunded_in_the_same_change(status, tried, origin):
         first.id,
     )
     assert refund.due_at == NOW
-    assert (first.status, first.captured_amount, first.reserved_amount) == ("captured_late", 1000, 1000)
+    assert (first.status, first.captured_amount, first.reserved_amount) == (
+        "captured_late",
+        1000,
+        1000,
+    )
     assert change.payment.status == ("paid_late" if origin == "late" else status)
     assert change.payment.late_refund == ("requested" if origin == "late" else before.late_refund)
-    assert [event.type for event in change.events] == [f"payment.{'paid_late' if origin == 'late' else 'updated'}", "refund.requested"]
+    assert [event.type for event in change.events] == [
+        f"payment.{'paid_late' if origin == 'late' else 'updated'}",
+        "refund.requested",
+    ]
     assert change.case is not None
     assert change.case.kind == f"captured_{origin}"
     assert change.payment.attempts[1:] == before.attempts[1:]
 
 
 def test_a_late_refund_has_the_same_numbers_whenever_it_is_drawn():
-    first, second = (late_refund(payment(), attempt("captured_late"), "late", occasion()) for _ in range(2))
+    first, second = (
+        late_refund(payment(), attempt("captured_late"), "late", occasion()) for _ in range(2)
+    )
     assert (first.refund_no, first.out_refund_no) == (second.refund_no, second.out_refund_no)
     assert first.id != second.id
 
@@ -278,7 +343,10 @@ def test_a_paid_query_after_nothing_there_makes_the_cancel_repeat():
     before = payment("in_doubt", attempt("cancelling", last_cancel="NothingThere", cancels=2))
     change = learned(before, before.current, OUTCOMES["yes"], occasion())
     assert change is not None
-    assert (change.payment.current.last_cancel, change.payment.current.status) == (None, "cancelling")
+    assert (change.payment.current.last_cancel, change.payment.current.status) == (
+        None,
+        "cancelling",
+    )
 
 
 @pytest.mark.parametrize(
@@ -315,7 +383,9 @@ def test_counters_that_pace_the_sweeper(word, source, counters):
     ],
 )
 def test_a_visit_that_learns_nothing_is_one_silence(words, silences):
-    """Its query and its cancel together: counted twice, a minute of outage would become an hour of doubt."""
+    """Its query and its cancel together:
+    counted twice, a minute of outage would become an hour of doubt.
+    """
     now = payment("in_doubt", attempt("cancelling", last_cancel="Unknown"))
     for said_by in words.split():
         word, source = said_by.split("/")
@@ -342,11 +412,18 @@ def test_a_yes_is_booked_whole():
         "a**",
         ({"name": "coupon", "amount": 50, "funded_by": "merchant"},),
     )
-    assert (settled.captured_amount, settled.received_amount, settled.channel_trade_no, settled.due_at) == (1000, 950, "C7", None)
+    assert (
+        settled.captured_amount,
+        settled.received_amount,
+        settled.channel_trade_no,
+        settled.due_at,
+    ) == (1000, 950, "C7", None)
 
 
 def test_a_qr_code_once_shown_stays():
-    shown = learned(payment(flow="qr"), attempt(), o.PayerActionNeeded(qr_code="https://qr"), occasion("pay"))
+    shown = learned(
+        payment(flow="qr"), attempt(), o.PayerActionNeeded(qr_code="https://qr"), occasion("pay")
+    )
     assert shown is not None
     again = learned(shown.payment, shown.payment.current, o.PayerActionNeeded(), occasion("query"))
     assert again is not None
@@ -356,15 +433,27 @@ def test_a_qr_code_once_shown_stays():
 def test_evidence_is_bounded_and_keeps_its_first_and_last():
     now = payment("in_doubt", attempt("in_doubt"))
     for n in range(3 * EVIDENCE_ITEMS_MAX):
-        change = learned(now, now.current, o.Unknown(reason=f"r{n}", evidence="x" * (EVIDENCE_CHARS_MAX + 1)), occasion())
+        change = learned(
+            now,
+            now.current,
+            o.Unknown(reason=f"r{n}", evidence="x" * (EVIDENCE_CHARS_MAX + 1)),
+            occasion(),
+        )
         assert change is not None
         now = change.payment
     codes = [item.code for item in now.current.evidence]
-    assert (len(codes), codes[0], codes[-1]) == (EVIDENCE_ITEMS_MAX, "r0", f"r{3 * EVIDENCE_ITEMS_MAX - 1}")
+    assert (len(codes), codes[0], codes[-1]) == (
+        EVIDENCE_ITEMS_MAX,
+        "r0",
+        f"r{3 * EVIDENCE_ITEMS_MAX - 1}",
+    )
     assert {len(item.words) for item in now.current.evidence} == {EVIDENCE_CHARS_MAX}
 
 
-@pytest.mark.parametrize(("status", "tried"), [("processing", "sent"), ("awaiting_payer", "pending"), ("in_doubt", "in_doubt")])
+@pytest.mark.parametrize(
+    ("status", "tried"),
+    [("processing", "sent"), ("awaiting_payer", "pending"), ("in_doubt", "in_doubt")],
+)
 def test_a_cancel_is_written_before_it_leaves(status, tried):
     change = cancel_sent(payment(status, attempt(tried)), attempt(tried), occasion("sweeper"))
     assert (change.payment.status, change.payment.current.status) == ("in_doubt", "cancelling")
@@ -380,12 +469,21 @@ def test_what_has_ended_is_not_cancelled(tried):
 def test_a_takeover_raises_epoch_and_version():
     change = taken(payment(), attempt(), occasion("sweeper"))
     a = change.payment.current
-    assert (change.payment.status, change.payment.version, a.status, a.epoch) == ("in_doubt", 4, "in_doubt", 2)
+    assert (change.payment.status, change.payment.version, a.status, a.epoch) == (
+        "in_doubt",
+        4,
+        "in_doubt",
+        2,
+    )
 
 
 def test_a_wish_to_cancel_moves_no_status_and_is_no_public_event():
     change = cancel_requested(payment("awaiting_payer"), occasion("till"))
-    assert (change.payment.status, change.payment.cancel_requested_at, change.payment.version) == ("awaiting_payer", NOW, 4)
+    assert (change.payment.status, change.payment.cancel_requested_at, change.payment.version) == (
+        "awaiting_payer",
+        NOW,
+        4,
+    )
     assert [(event.type, event.public) for event in change.events] == [("payment.updated", False)]
 
 

@@ -10,7 +10,8 @@ def test_money_is_an_integer(wrong):
 
 
 @pytest.mark.parametrize(
-    ("left", "right", "total", "rest"), [(1, 2, 3, -1), (0, 0, 0, 0), (10_000_000_000, 1, 10_000_000_001, 9_999_999_999)]
+    ("left", "right", "total", "rest"),
+    [(1, 2, 3, -1), (0, 0, 0, 0), (10_000_000_000, 1, 10_000_000_001, 9_999_999_999)],
 )
 def test_sums(left, right, total, rest):
     assert Money(left) + Money(right) == Money(total)

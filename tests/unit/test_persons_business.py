@@ -1,4 +1,6 @@
-"""What ends with a person: cancels that end nothing, money of another amount, and a verdict about money that came after the end."""
+"""What ends with a person: cancels that end nothing, money of another amount, and a verdict about
+money that came after the end.
+"""
 
 import pytest
 
@@ -12,20 +14,26 @@ from tests.contract.test_store_failover import moved_on
 from tests.unit.paying import attempt, occasion, payment
 from tests.unit.test_transition import Rig
 
-STAYS_PAID: tuple[tuple[str, Outcome], ...] = (("query", YES), ("cancel", o.Unknown(reason="undecided")))
+STAYS_PAID: tuple[tuple[str, Outcome], ...] = (
+    ("query", YES),
+    ("cancel", o.Unknown(reason="undecided")),
+)
 
 
 @pytest.mark.parametrize(
     ("words", "opened"),
     [
-        (STAYS_PAID, ["long_in_doubt"]),  # SELLER_BALANCE_NOT_ENOUGH: never silent, and no cancel acts
+        # SELLER_BALANCE_NOT_ENOUGH: never silent, and no cancel acts.
+        (STAYS_PAID, ["long_in_doubt"]),
         ((("cancel", o.CallAgain()),), ["long_in_doubt"]),
         ((("cancel", o.NothingThere()),), []),  # its end is P4's clock
         ((("query", YES),), []),
     ],
 )
 def test_cancels_that_end_nothing_open_a_case(words, opened):
-    now = payment("in_doubt", attempt("cancelling", last_cancel="Unknown", cancels=CANCELS_QUICK_MAX - 1))
+    now = payment(
+        "in_doubt", attempt("cancelling", last_cancel="Unknown", cancels=CANCELS_QUICK_MAX - 1)
+    )
     kinds = []
     for source, outcome in words:
         change = learned(now, now.current, outcome, occasion(source))
@@ -35,20 +43,29 @@ def test_cancels_that_end_nothing_open_a_case(words, opened):
     assert kinds == opened
 
 
-@pytest.mark.parametrize(("verdict", "status", "refunds"), [("paid", "paid_late", 1), ("not_charged", "failed", 0), (None, "failed", 0)])
+@pytest.mark.parametrize(
+    ("verdict", "status", "refunds"),
+    [("paid", "paid_late", 1), ("not_charged", "failed", 0), (None, "failed", 0)],
+)
 async def test_a_verdict_about_frozen_money_after_the_end(verdict, status, refunds):
-    """A callback of another amount after a proven no: a person's yes gives the money back, and everything else only thaws."""
+    """A callback of another amount after a proven no: a person's yes gives the money back, and
+    everything else only thaws.
+    """
     rig = Rig()
     sent = drawn_payment()
     assert await rig.store.open(opening_of(sent)) == Opened()
     number = sent.attempts[0].out_trade_no
     ended = await rig.transitions.learn(sent, number, NO, "pay")
-    frozen = await rig.transitions.learn(ended, number, o.Mismatch(field="amount", expected="1000", got="1001"), "callback")
+    frozen = await rig.transitions.learn(
+        ended, number, o.Mismatch(field="amount", expected="1000", got="1001"), "callback"
+    )
     assert (frozen.status, frozen.frozen_at is None) == ("failed", False)
     opened = case("by_hand")
     await rig.store.open_case(MERCHANT, sent.id, opened)
     closing = CaseClosing(rig.store, rig.transitions, rig.clock)
-    after = await closing.close(MERCHANT, opened.id, sent.id, verdict, by="finance", reason="looked at the console")
+    after = await closing.close(
+        MERCHANT, opened.id, sent.id, verdict, by="finance", reason="looked at the console"
+    )
     assert after is not None
     assert (after.status, after.frozen_at) == (status, None)
     assert len(await rig.store.refunds_of(MERCHANT, sent.id)) == refunds
@@ -56,21 +73,33 @@ async def test_a_verdict_about_frozen_money_after_the_end(verdict, status, refun
 
 @pytest.mark.parametrize("verdict", ["paid", "not_charged"])
 async def test_a_verdict_counts_for_the_attempt_that_the_case_shows(verdict):
-    """The first attempt's number was looked up; the second one, which is in doubt, has not been looked at by anybody."""
+    """The first attempt's number was looked up; the second one, which is in doubt, has not been
+    looked at by anybody.
+    """
     rig = Rig()
     sent = drawn_payment()
     assert await rig.store.open(opening_of(sent)) == Opened()
     number = sent.attempts[0].out_trade_no
     moved = moved_on(sent)
     await rig.store.apply(moved)
-    frozen = await rig.transitions.learn(moved.payment, number, o.Mismatch(field="amount", expected="1000", got="1001"), "callback")
+    frozen = await rig.transitions.learn(
+        moved.payment, number, o.Mismatch(field="amount", expected="1000", got="1001"), "callback"
+    )
     opened = rig.store.cases[-1].case
     closing = CaseClosing(rig.store, rig.transitions, rig.clock)
     after = await closing.close(
-        MERCHANT, opened.id, sent.id, verdict, by="finance", reason="looked at the console", seen_at=opened.evidence.at
+        MERCHANT,
+        opened.id,
+        sent.id,
+        verdict,
+        by="finance",
+        reason="looked at the console",
+        seen_at=opened.evidence.at,
     )
     assert after is not None
     first = "captured_late" if verdict == "paid" else "not_sent"
     assert [a.status for a in after.attempts] == [first, frozen.attempts[1].status]
     assert (after.status, after.frozen_at) == ("in_doubt", None)
-    assert [refund.origin for refund in await rig.store.refunds_of(MERCHANT, sent.id)] == (["surplus"] if verdict == "paid" else [])
+    assert [refund.origin for refund in await rig.store.refunds_of(MERCHANT, sent.id)] == (
+        ["surplus"] if verdict == "paid" else []
+    )

@@ -10,14 +10,17 @@ from gateway.domain.resources import payment_json, refund_json
 from tests.unit.paying import attempt, later, payment, refund
 
 PAYMENT_FIELDS = """
-id object version status order_no tender_no amount currency amount_captured amount_received amount_refunded discounts fee method flow
-store_id terminal_id operator_id description business_date channel_account out_trade_no channel_trade_no payer change card member verdict
-next_action failure attempts created_at paid_at expires_at cancel_requested_at metadata
+id object version status order_no tender_no amount currency amount_captured amount_received
+amount_refunded discounts fee method flow store_id terminal_id operator_id description business_date
+channel_account out_trade_no channel_trade_no payer change card member verdict next_action failure
+attempts created_at paid_at expires_at cancel_requested_at metadata
 """
-ATTEMPT_FIELDS = "id number channel_account status out_trade_no sent_at captured_amount returned_amount why"
+ATTEMPT_FIELDS = (
+    "id number channel_account status out_trade_no sent_at captured_amount returned_amount why"
+)
 REFUND_FIELDS = """
-id object version refund_no payment_id attempt_id out_refund_no channel_refund_no amount currency status verdict failure origin reason
-operator_id created_at refunded_at
+id object version refund_no payment_id attempt_id out_refund_no channel_refund_no amount currency
+status verdict failure origin reason operator_id created_at refunded_at
 """
 
 
@@ -37,7 +40,13 @@ def test_refund_fields():
 
 
 def test_a_paid_payment_whole():
-    settled = attempt("succeeded", received_amount=950, returned_amount=300, reserved_amount=100, channel_trade_no="C1")
+    settled = attempt(
+        "succeeded",
+        received_amount=950,
+        returned_amount=300,
+        reserved_amount=100,
+        channel_trade_no="C1",
+    )
     subject = payment(
         "succeeded",
         settled,
@@ -104,8 +113,13 @@ def test_a_paid_payment_whole():
     [
         ("processing", None, {"type": "poll", "after_ms": 1000}),
         ("awaiting_payer", None, {"type": "poll", "after_ms": 1000}),
-        ("awaiting_payer", "https://qr", {"type": "show_qr", "after_ms": 1000, "qr_code": "https://qr"}),
-        ("in_doubt", "https://qr", {"type": "poll", "after_ms": 1000}),  # nobody may scan a code that is being closed
+        (
+            "awaiting_payer",
+            "https://qr",
+            {"type": "show_qr", "after_ms": 1000, "qr_code": "https://qr"},
+        ),
+        # Nobody may scan a code that is being closed.
+        ("in_doubt", "https://qr", {"type": "poll", "after_ms": 1000}),
         ("in_doubt", None, {"type": "poll", "after_ms": 1000}),
         ("succeeded", None, None),
         ("failed", None, None),
@@ -119,7 +133,11 @@ def test_every_undecided_answer_says_what_to_do_next(status, qr_code, action):
 
 
 def test_why_it_was_not_charged():
-    subject = payment("failed", attempt("declined"), failure=Failure(code="insufficient_balance", retry="other_method", channel_code="LOW"))
+    subject = payment(
+        "failed",
+        attempt("declined"),
+        failure=Failure(code="insufficient_balance", retry="other_method", channel_code="LOW"),
+    )
     assert shown(subject)["failure"] == {
         "code": "insufficient_balance",
         "retry": "other_method",
@@ -133,7 +151,8 @@ def test_why_it_was_not_charged():
     ("status", "first", "second", "money", "account"),
     [
         ("succeeded", "declined", "succeeded", (1000, 0), "acct_2"),
-        ("succeeded", "captured_late", "succeeded", (1000, 0), "acct_2"),  # a surplus shows only among the attempts
+        # A surplus shows only among the attempts.
+        ("succeeded", "captured_late", "succeeded", (1000, 0), "acct_2"),
         ("paid_late", "reversed", "captured_late", (1000, 0), "acct_2"),
         ("paid_late", "reversed", "returned", (1000, 1000), "acct_2"),
         ("processing", "declined", "sent", (0, 0), "acct_2"),
@@ -141,7 +160,14 @@ def test_why_it_was_not_charged():
     ],
 )
 def test_the_amounts_are_the_settling_attempts(status, first, second, money, account):
-    last = attempt(second, id="att_2", number=2, out_trade_no="TT2", channel_account="acct_2", returned_amount=money[1])
+    last = attempt(
+        second,
+        id="att_2",
+        number=2,
+        out_trade_no="TT2",
+        channel_account="acct_2",
+        returned_amount=money[1],
+    )
     document = shown(payment(status, attempt(first), last))
     assert (document["amount_captured"], document["amount_refunded"]) == money
     assert [each["status"] for each in document["attempts"]] == [first, second]
@@ -160,5 +186,7 @@ def test_the_amounts_are_the_settling_attempts(status, first, second, money, acc
     ],
 )
 def test_why_a_refund_does_not_move(status, failure, shown_failure):
-    document = json.loads(refund_json(refund(status, failure_code=failure, channel_code="NO", refunded_at=later(1))))
+    document = json.loads(
+        refund_json(refund(status, failure_code=failure, channel_code="NO", refunded_at=later(1)))
+    )
     assert document["failure"] == shown_failure

@@ -1,7 +1,7 @@
 """What a refund is and what its channel's word does to it: one line a case.
 
-refund status, origin, outcome -> refund status, reserved, returned, attempt status, case; or `nothing`, or `illegal`.
-The attempt captured 1000; the refund is of 400 (of 1000 when it is late).
+refund status, origin, outcome -> refund status, reserved, returned, attempt status, case; or
+`nothing`, or `illegal`. The attempt captured 1000; the refund is of 400 (of 1000 when it is late).
 """
 
 import pytest
@@ -72,8 +72,14 @@ def test_refund_learned(line: str):
     status, origin, word = before_text.split()
     expected = after_text.split()
     amount = 400 if origin == "merchant" else 1000
-    tried = attempt("succeeded" if origin == "merchant" else "captured_late", reserved_amount=amount)
-    before = payment("succeeded" if origin == "merchant" else "paid_late", tried, late_refund=status if origin == "late" else None)
+    tried = attempt(
+        "succeeded" if origin == "merchant" else "captured_late", reserved_amount=amount
+    )
+    before = payment(
+        "succeeded" if origin == "merchant" else "paid_late",
+        tried,
+        late_refund=status if origin == "late" else None,
+    )
     asked = refund(status, origin=origin, amount=amount)
     if expected == ["illegal"]:
         with pytest.raises(IllegalTransition):
@@ -86,11 +92,24 @@ def test_refund_learned(line: str):
     assert change is not None
     assert change.refund is not None
     after, now = change.payment.attempts[0], change.refund
-    found = (now.status, str(after.reserved_amount), str(after.returned_amount), after.status, change.case.kind if change.case else "-")
+    found = (
+        now.status,
+        str(after.reserved_amount),
+        str(after.returned_amount),
+        after.status,
+        change.case.kind if change.case else "-",
+    )
     assert list(found) == expected
-    assert (change.payment.status, change.payment.version, now.version) == (before.status, before.version + 1, 2)
+    assert (change.payment.status, change.payment.version, now.version) == (
+        before.status,
+        before.version + 1,
+        2,
+    )
     assert change.payment.late_refund == (now.status if origin == "late" else None)
-    assert [(event.object_id, event.version) for event in change.events] == [("pay_1", 4), ("ref_1", 2)]
+    assert [(event.object_id, event.version) for event in change.events] == [
+        ("pay_1", 4),
+        ("ref_1", 2),
+    ]
     assert change.events[1].public == (now.status != status)
     assert now.evidence[-1].outcome in (type(OUTCOMES[word]).__name__, "Mismatch")
     assert (now.refunded_at is not None) == (now.status == "succeeded")
@@ -98,11 +117,18 @@ def test_refund_learned(line: str):
 
 @pytest.mark.parametrize(
     ("source", "word", "tries", "silences"),
-    [("refund", "silence", 1, 3), ("refund_query", "silence", 0, 3), ("refund", "on_its_way", 1, 0)],
+    [
+        ("refund", "silence", 1, 3),
+        ("refund_query", "silence", 0, 3),
+        ("refund", "on_its_way", 1, 0),
+    ],
 )
 def test_counters(source, word, tries, silences):
     change = refund_learned(
-        payment("succeeded", attempt("succeeded", reserved_amount=400)), refund(silences=2), OUTCOMES[word], occasion(source)
+        payment("succeeded", attempt("succeeded", reserved_amount=400)),
+        refund(silences=2),
+        OUTCOMES[word],
+        occasion(source),
     )
     assert change is not None
     assert change.refund is not None
@@ -120,10 +146,17 @@ def test_reserving_holds_the_amount_before_anything_is_sent():
 
 def test_a_local_refund_is_done_in_its_one_write():
     before = payment("succeeded", attempt("succeeded"))
-    lines = (Posting(posting_id="ref_1", account="drawer", amount=-400), Posting(posting_id="ref_1", account="takings", amount=400))
+    lines = (
+        Posting(posting_id="ref_1", account="drawer", amount=-400),
+        Posting(posting_id="ref_1", account="takings", amount=400),
+    )
     done = refund("succeeded", refunded_at=NOW)
     change = returned_at_once(before, before.attempts[0], done, lines, occasion("till"))
-    assert (change.payment.attempts[0].returned_amount, change.postings, change.new_refund) == (400, lines, done)
+    assert (change.payment.attempts[0].returned_amount, change.postings, change.new_refund) == (
+        400,
+        lines,
+        done,
+    )
     assert [event.type for event in change.events if event.public] == ["refund.succeeded"]
 
 
@@ -144,8 +177,14 @@ def test_refunds_add_up_to_the_capture():
     for number, amount in enumerate((300, 300, 400)):
         asked = refund(id=f"ref_{number}", refund_no=f"r{number}", amount=amount)
         now = reserved(now, now.attempts[0], asked, occasion("till")).payment
-        change = refund_learned(now, asked, o.RefundSucceeded(amount=amount, channel_refund_no="R"), occasion("refund"))
+        change = refund_learned(
+            now, asked, o.RefundSucceeded(amount=amount, channel_refund_no="R"), occasion("refund")
+        )
         assert change is not None
         now = change.payment
-    assert (now.attempts[0].refundable, now.attempts[0].returned_amount, now.attempts[0].status) == (0, 1000, "succeeded")
+    assert (
+        now.attempts[0].refundable,
+        now.attempts[0].returned_amount,
+        now.attempts[0].status,
+    ) == (0, 1000, "succeeded")
     assert replace(now.attempts[0], returned_amount=0).refundable == 1000

@@ -7,15 +7,27 @@ import pytest
 
 from adapters.channel import Flow
 from adapters.discovery import discover
-from gateway.domain.errors import AmountInvalid, AuthCodeUnrecognized, FieldInvalid, FieldMissing, MethodUnavailable
+from gateway.domain.errors import (
+    AmountInvalid,
+    AuthCodeUnrecognized,
+    FieldInvalid,
+    FieldMissing,
+    MethodUnavailable,
+)
 from gateway.flow.commands import Caller, PayCommand
 from gateway.flow.ports import Account
 from gateway.flow.routing import choose
 from security.secret import Secret
 from tests.shelf import Shelf
 
-MANIFESTS = {name: manifest for name, manifest in discover().items() if name in ("alipay", "wechat", "cash")}
-ALIPAY_CODE, WECHAT_CODE, NOBODYS_CODE = "280000000000000000", "130000000000000000", "990000000000000000"
+MANIFESTS = {
+    name: manifest for name, manifest in discover().items() if name in ("alipay", "wechat", "cash")
+}
+ALIPAY_CODE, WECHAT_CODE, NOBODYS_CODE = (
+    "280000000000000000",
+    "130000000000000000",
+    "990000000000000000",
+)
 
 
 def account(name: str, channel: str, store: str | None = None, *, enabled: bool = True) -> Account:
@@ -100,7 +112,12 @@ def test_chosen(caller, fields, chosen):
         (TILL, {"auth_code": NOBODYS_CODE}, AuthCodeUnrecognized, "auth_code"),
         (TILL, {"auth_code": WECHAT_CODE, "method": "alipay"}, AuthCodeUnrecognized, "auth_code"),
         (TILL, {"method": "alipay"}, FieldMissing, "auth_code"),
-        (TILL, {"method": "alipay", "flow": "qr", "auth_code": ALIPAY_CODE}, FieldInvalid, "auth_code"),
+        (
+            TILL,
+            {"method": "alipay", "flow": "qr", "auth_code": ALIPAY_CODE},
+            FieldInvalid,
+            "auth_code",
+        ),
         (TILL, {"method": "cash", "auth_code": ALIPAY_CODE}, FieldInvalid, "auth_code"),
         (TILL, {"method": "cash", "flow": "qr"}, FieldInvalid, "flow"),
         (TILL, {"method": "bitcoin"}, FieldInvalid, "method"),
@@ -118,11 +135,16 @@ def test_refused_before_anything_is_written(caller, fields, error, blamed):
     with pytest.raises(error) as refused:
         choose(command(**fields), caller, SHELF, NOON)
     assert refused.value.field == blamed
-    assert all(str(code) not in str(refused.value) for code in (ALIPAY_CODE, WECHAT_CODE, NOBODYS_CODE))
+    assert all(
+        str(code) not in str(refused.value) for code in (ALIPAY_CODE, WECHAT_CODE, NOBODYS_CODE)
+    )
 
 
 def test_the_reason_is_kept():
-    assert choose(command(auth_code=ALIPAY_CODE), TILL, SHELF, NOON).choices[0].why == "number 1 by priority of: ali_1 ali_2"
+    assert (
+        choose(command(auth_code=ALIPAY_CODE), TILL, SHELF, NOON).choices[0].why
+        == "number 1 by priority of: ali_1 ali_2"
+    )
 
 
 def test_another_merchants_accounts_do_not_exist():

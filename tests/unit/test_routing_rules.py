@@ -1,4 +1,6 @@
-"""Which rule holds, in which order it puts the accounts, and what is said of rules that cannot be meant: one line a case."""
+"""Which rule holds, in which order it puts the accounts, and what is said of rules that cannot be
+meant: one line a case.
+"""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -15,41 +17,56 @@ from gateway.flow.routing_rules import Rule, RuleSet, minute_of_week
 from gateway.flow.routing_trial import Made, Trial
 from gateway.limits import ROUTING_RULES_MAX
 
-MANIFESTS = {name: manifest for name, manifest in discover().items() if name in ("alipay", "wechat", "cash")}
+MANIFESTS = {
+    name: manifest for name, manifest in discover().items() if name in ("alipay", "wechat", "cash")
+}
 MONDAY_NOON = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)  # 12:00 in Shanghai
 
 WHEN = """
-{}                                                          | alipay code  500 mon 12:00 | yes
-{"method": "alipay"}                                        | alipay code  500 mon 12:00 | yes
-{"method": "alipay"}                                        | wechat code  500 mon 12:00 | no
-{"flow": "qr"}                                              | alipay code  500 mon 12:00 | no
-{"amount_from": 500, "amount_to": 900}                      | alipay code  500 mon 12:00 | yes
-{"amount_from": 500, "amount_to": 900}                      | alipay code  900 mon 12:00 | yes
-{"amount_from": 500, "amount_to": 900}                      | alipay code  901 mon 12:00 | no
-{"amount_from": 500}                                        | alipay code  499 mon 12:00 | no
-{"time_from": "11:00", "time_to": "14:00"}                  | alipay code  500 mon 11:00 | yes
-{"time_from": "11:00", "time_to": "14:00"}                  | alipay code  500 mon 13:59 | yes
-{"time_from": "11:00", "time_to": "14:00"}                  | alipay code  500 mon 14:00 | no
-{"time_from": "22:00", "time_to": "02:00"}                  | alipay code  500 mon 23:30 | yes
-{"time_from": "22:00", "time_to": "02:00"}                  | alipay code  500 mon 01:59 | yes
-{"time_from": "22:00", "time_to": "02:00"}                  | alipay code  500 mon 02:00 | no
-{"time_from": "22:00"}                                      | alipay code  500 mon 23:59 | yes
-{"time_from": "22:00"}                                      | alipay code  500 tue 00:00 | no
-{"time_to": "06:00"}                                        | alipay code  500 tue 00:00 | yes
-{"weekdays": ["sat", "sun"]}                                | alipay code  500 mon 12:00 | no
-{"weekdays": ["sat", "sun"]}                                | alipay code  500 sun 00:00 | yes
-{"time_from": "22:00", "time_to": "02:00", "weekdays": ["fri"]} | alipay code  500 sat 01:00 | yes
-{"time_from": "22:00", "time_to": "02:00", "weekdays": ["fri"]} | alipay code  500 fri 01:00 | no
-{"time_from": "22:00", "time_to": "02:00", "weekdays": ["sun"]} | alipay code  500 mon 01:00 | yes
-{"method": "alipay", "flow": "code", "weekdays": ["mon"], "amount_to": 1000} | alipay code  500 mon 12:00 | yes
+-                                                   | alipay code  500 mon 12:00 | yes
+method=alipay                                       | alipay code  500 mon 12:00 | yes
+method=alipay                                       | wechat code  500 mon 12:00 | no
+flow=qr                                             | alipay code  500 mon 12:00 | no
+amount_from=500 amount_to=900                       | alipay code  500 mon 12:00 | yes
+amount_from=500 amount_to=900                       | alipay code  900 mon 12:00 | yes
+amount_from=500 amount_to=900                       | alipay code  901 mon 12:00 | no
+amount_from=500                                     | alipay code  499 mon 12:00 | no
+time_from=11:00 time_to=14:00                       | alipay code  500 mon 11:00 | yes
+time_from=11:00 time_to=14:00                       | alipay code  500 mon 13:59 | yes
+time_from=11:00 time_to=14:00                       | alipay code  500 mon 14:00 | no
+time_from=22:00 time_to=02:00                       | alipay code  500 mon 23:30 | yes
+time_from=22:00 time_to=02:00                       | alipay code  500 mon 01:59 | yes
+time_from=22:00 time_to=02:00                       | alipay code  500 mon 02:00 | no
+time_from=22:00                                     | alipay code  500 mon 23:59 | yes
+time_from=22:00                                     | alipay code  500 tue 00:00 | no
+time_to=06:00                                       | alipay code  500 tue 00:00 | yes
+weekdays=sat,sun                                    | alipay code  500 mon 12:00 | no
+weekdays=sat,sun                                    | alipay code  500 sun 00:00 | yes
+time_from=22:00 time_to=02:00 weekdays=fri          | alipay code  500 sat 01:00 | yes
+time_from=22:00 time_to=02:00 weekdays=fri          | alipay code  500 fri 01:00 | no
+time_from=22:00 time_to=02:00 weekdays=sun          | alipay code  500 mon 01:00 | yes
+method=alipay flow=code weekdays=mon amount_to=1000 | alipay code  500 mon 12:00 | yes
 """
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def rule(use: str = "a", name: str = "r", *, only: bool = False, **when: Any) -> Rule:
     """`use`: accounts with their weights, as in "a:70 b:30 c"."""
-    given = [{"account": each.partition(":")[0]} | ({"weight": int(each.partition(":")[2])} if ":" in each else {}) for each in use.split()]
+    given = [
+        {"account": each.partition(":")[0]}
+        | ({"weight": int(each.partition(":")[2])} if ":" in each else {})
+        for each in use.split()
+    ]
     return msgspec.convert({"name": name, "when": when, "use": given, "only": only}, Rule)
+
+
+def meant(when: str) -> dict[str, Any]:
+    """`key=value` for each condition: days are a list, amounts are numbers; `-` is no condition."""
+    given = dict(each.split("=") for each in when.split() if each != "-")
+    return {
+        key: value.split(",") if key == "weekdays" else int(value) if value.isdecimal() else value
+        for key, value in given.items()
+    }
 
 
 @pytest.mark.parametrize("line", WHEN.strip().splitlines())
@@ -58,7 +75,7 @@ def test_when(line: str) -> None:
     method, flow, amount, day, time = asked.split()
     hour, minute = map(int, time.split(":"))
     at = datetime(2026, 11, 23 + DAYS.index(day), hour, minute, tzinfo=UTC) - timedelta(hours=8)
-    assert rule(**msgspec.json.decode(when)).holds(method, flow, int(amount), at) is (holds == "yes")
+    assert rule(**meant(when)).holds(method, flow, int(amount), at) is (holds == "yes")
 
 
 def test_the_week_is_shanghais() -> None:
@@ -66,7 +83,14 @@ def test_the_week_is_shanghais() -> None:
     assert minute_of_week(datetime(2026, 11, 22, 16, 0, tzinfo=UTC)) == 0
 
 
-def account(name: str, channel: str = "alipay", store: str | None = None, *, enabled: bool = True, drained: str | None = None) -> Account:
+def account(
+    name: str,
+    channel: str = "alipay",
+    store: str | None = None,
+    *,
+    enabled: bool = True,
+    drained: str | None = None,
+) -> Account:
     return Account(
         id=name,
         merchant_id="m1",
@@ -81,16 +105,33 @@ def account(name: str, channel: str = "alipay", store: str | None = None, *, ena
     )
 
 
-ACCOUNTS = [account("a"), account("b"), account("w", "wechat"), account("c"), account("off", enabled=False), account("s2", store="s2")]
+ACCOUNTS = [
+    account("a"),
+    account("b"),
+    account("w", "wechat"),
+    account("c"),
+    account("off", enabled=False),
+    account("s2", store="s2"),
+]
 
 
 def asked(order_no: str = "T1", **fields: Any) -> Ask:
-    given: dict[str, Any] = {"merchant_id": "m1", "store_id": "s1", "channel": "alipay", "flow": "code", "amount": 500, "at": MONDAY_NOON}
+    given: dict[str, Any] = {
+        "merchant_id": "m1",
+        "store_id": "s1",
+        "channel": "alipay",
+        "flow": "code",
+        "amount": 500,
+        "at": MONDAY_NOON,
+    }
     return Ask(**given | fields, order_no=order_no)
 
 
 def order(*rules: Rule, accounts: Any = ACCOUNTS, **fields: Any) -> str:
-    return " ".join(choice.account.id for choice in ranked(asked(**fields), accounts, RuleSet(version=4, rules=rules)))
+    return " ".join(
+        choice.account.id
+        for choice in ranked(asked(**fields), accounts, RuleSet(version=4, rules=rules))
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,15 +167,22 @@ def test_shares_follow_the_weights_and_a_repeat_draws_the_same() -> None:
 
 def test_an_account_that_drops_out_moves_only_its_own_share() -> None:
     before = {n: order(rule("a:50 b:30 c:20"), order_no=f"T{n}")[0] for n in range(500)}
-    after = {n: order(rule("a:50 b:30 c:20"), order_no=f"T{n}", accounts=[account("a"), account("c")])[0] for n in range(500)}
+    after = {
+        n: order(rule("a:50 b:30 c:20"), order_no=f"T{n}", accounts=[account("a"), account("c")])[0]
+        for n in range(500)
+    }
     assert {before[n] for n in before if before[n] != after[n]} == {"b"}
 
 
 def test_drained_accounts_leave_and_the_why_says_so() -> None:
     choices = ranked(
-        asked(), [account("a", drained="settlement is late"), account("b")], RuleSet(version=4, rules=(rule("a b", name="lunch"),))
+        asked(),
+        [account("a", drained="settlement is late"), account("b")],
+        RuleSet(version=4, rules=(rule("a b", name="lunch"),)),
     )
-    assert [choice.why for choice in choices] == ["number 1 by rule lunch of version 4 of: b; a is drained: settlement is late"]
+    assert [choice.why for choice in choices] == [
+        "number 1 by rule lunch of version 4 of: b; a is drained: settlement is late"
+    ]
     (choice,) = ranked(asked(), [account("b")], None)
     assert choice.why == "number 1 by priority of: b"
 
@@ -154,7 +202,10 @@ KNOWN = {
         ([rule("a:70 b:30")], ""),
         ([rule("nowhere")], "rules[0].use[0].account: nowhere: the merchant has no such account"),
         ([rule("a theirs")], "rules[0].use[1].account: theirs: the merchant has no such account"),
-        ([rule("w", method="alipay")], "rules[0].use[0].account: w: an account of wechat cannot take alipay"),
+        (
+            [rule("w", method="alipay")],
+            "rules[0].use[0].account: w: an account of wechat cannot take alipay",
+        ),
         ([rule("s2")], "rules[0].use[0].account: s2: it serves the store s2 only"),
         ([rule("a a")], "rules[0].use[1].account: a is named twice"),
         ([rule("a:0")], "rules[0].use[0].weight: 0 is not within 1"),
@@ -162,21 +213,36 @@ KNOWN = {
         ([rule("")], "rules[0].use: 1 to 20 accounts"),
         ([rule(name=" ")], "rules[0].name: 1 to 40 printable"),
         ([rule(), rule("b")], "rules[1].name: 'r' is taken"),
-        ([rule(method="paypal")], "rules[0].when.method: 'paypal' is not installed; there are alipay, cash, wechat"),
+        (
+            [rule(method="paypal")],
+            "rules[0].when.method: 'paypal' is not installed; there are alipay, cash, wechat",
+        ),
         ([rule(flow="card")], "rules[0].when.flow: 'card' is neither"),
         ([rule(flow="qr", method="cash")], "rules[0].when.flow: cash has no flow qr"),
-        ([rule(amount_from=900, amount_to=500)], "rules[0].when.amount_to: nothing is from 900 to 500"),
+        (
+            [rule(amount_from=900, amount_to=500)],
+            "rules[0].when.amount_to: nothing is from 900 to 500",
+        ),
         ([rule(amount_to=0)], "rules[0].when.amount_to: 0 is not within"),
         ([rule(time_from="25:00")], "rules[0].when.time_from: '25:00' is not a time of day"),
         ([rule(time_from="9:00")], "rules[0].when.time_from: '9:00' is not a time like"),
-        ([rule(time_from="09:00", time_to="09:00")], "rules[0].when.time_to: from 09:00 to 09:00 is no time"),
+        (
+            [rule(time_from="09:00", time_to="09:00")],
+            "rules[0].when.time_to: from 09:00 to 09:00 is no time",
+        ),
         ([rule(time_from="24:00")], "rules[0].when.time_from: write 00:00"),
         ([rule(weekdays=["monday"])], "rules[0].when.weekdays: 'monday' is none of mon"),
         ([rule(weekdays=[])], "rules[0].when.weekdays: empty"),
         ([rule(only=True)], "rules[0].only: say `method`"),
         ([rule(name=f"r{n}") for n in range(ROUTING_RULES_MAX + 1)], "rules: 101 of them"),
-        ([rule(flow="code"), rule(name="n", flow="code", amount_to=9)], "rules[1]: 'n' is never reached: 'r' takes all"),
-        ([rule(time_from="10:00"), rule(name="n", time_from="12:00", time_to="13:00")], "rules[1]: 'n' is never reached"),
+        (
+            [rule(flow="code"), rule(name="n", flow="code", amount_to=9)],
+            "rules[1]: 'n' is never reached: 'r' takes all",
+        ),
+        (
+            [rule(time_from="10:00"), rule(name="n", time_from="12:00", time_to="13:00")],
+            "rules[1]: 'n' is never reached",
+        ),
         ([rule(weekdays=["mon"]), rule(name="n")], ""),
         ([rule(amount_to=9), rule(name="n", amount_to=10)], ""),
         ([rule(method="alipay"), rule("w", name="n", method="wechat")], ""),
@@ -190,10 +256,21 @@ def test_findings(rules: list[Rule], says: str) -> None:
 
 
 def test_a_trial_counts_what_would_have_been() -> None:
-    shared: dict[str, Any] = {"store_id": "s1", "channel": "alipay", "flow": "code", "created_at": MONDAY_NOON, "channel_account": "a"}
+    shared: dict[str, Any] = {
+        "store_id": "s1",
+        "channel": "alipay",
+        "flow": "code",
+        "created_at": MONDAY_NOON,
+        "channel_account": "a",
+    }
     made = [Made(id=f"p{n}", order_no=f"T{n}", amount=n, **shared) for n in range(1, 11)]
-    trial = Trial("m1", RuleSet(version=0, rules=(rule("b", name="large", amount_from=8),)), ACCOUNTS, 2)
+    trial = Trial(
+        "m1", RuleSet(version=0, rules=(rule("b", name="large", amount_from=8),)), ACCOUNTS, 2
+    )
     trial.take(made)
     assert (dict(trial.was), dict(trial.would), trial.differing) == ({"a": 10}, {"a": 7, "b": 3}, 3)
-    assert [(each.payment.id, each.would) for each in trial.differences] == [("p8", "b"), ("p9", "b")]
+    assert [(each.payment.id, each.would) for each in trial.differences] == [
+        ("p8", "b"),
+        ("p9", "b"),
+    ]
     assert trial.differences[0].why == "number 1 by rule large of version 0 of: b a c"

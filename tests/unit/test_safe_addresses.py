@@ -20,7 +20,9 @@ TLS, PLAIN, HERE = "https://pay.example", "http://pay.example", "http://127.0.0.
         (HERE, HERE, True, None),
     ],
 )
-def test_both_hosts_are_looked_at(main: str, second: str | None, *, allow_loopback: bool, refused: str | None) -> None:
+def test_both_hosts_are_looked_at(
+    main: str, second: str | None, *, allow_loopback: bool, refused: str | None
+) -> None:
     account = Credentials(merchant_id="m1", base_url=main, second_base_url=second, key=Secret("k"))
     if refused is None:
         refuse_unsafe_addresses(account, allow_loopback=allow_loopback)

@@ -1,4 +1,5 @@
-"""When an undecided payment is asked about, cancelled and proven, for both wallets: the table of the channels' own advice.
+"""When an undecided payment is asked about, cancelled and proven, for both wallets: the table of
+the channels' own advice.
 
 Seconds after the pay was sent, standard profile; the short profile is a tenth of everything.
 """
@@ -12,7 +13,12 @@ from adapters.alipay.manifest import MANIFEST as ALIPAY
 from adapters.channel import Flow
 from adapters.wechat.manifest import MANIFEST as WECHAT
 from gateway.flow.schedule import cancel_at, due_after, proof_at, refund_due_after
-from gateway.limits import CANCELS_QUICK_MAX, RETRY_JITTER_PERCENT, RETRY_STEPS_MS, SILENCES_QUICK_MAX
+from gateway.limits import (
+    CANCELS_QUICK_MAX,
+    RETRY_JITTER_PERCENT,
+    RETRY_STEPS_MS,
+    SILENCES_QUICK_MAX,
+)
 from tests.unit.paying import NOW, attempt, later, payment, refund, said
 
 MANIFESTS = {"alipay": ALIPAY, "wechat": WECHAT}
@@ -44,7 +50,9 @@ def seconds(moment: datetime) -> float:
 def test_code_is_cancelled_at(case, profile):
     channel, status, tried, not_founds, asked, at = case
     schedule = MANIFESTS[channel].schedule(Flow.CODE, profile)
-    now = payment(status, attempt(tried, not_founds=not_founds), cancel_requested_at=NOW if asked else None)
+    now = payment(
+        status, attempt(tried, not_founds=not_founds), cancel_requested_at=NOW if asked else None
+    )
     assert seconds(cancel_at(now, now.current, schedule)) == at / TIMES[profile]
 
 
@@ -53,7 +61,8 @@ def test_code_is_cancelled_at(case, profile):
     ("channel", "shown", "asked", "at"),
     [
         ("alipay", True, False, 300),  # the code's own death
-        ("alipay", False, False, 30),  # the answer that carries the code was lost: nobody can have seen it
+        # The answer that carries the code was lost: nobody can have seen it.
+        ("alipay", False, False, 30),
         ("alipay", True, True, 0),
         ("wechat", True, False, 300),
         ("wechat", False, False, 30),
@@ -65,21 +74,40 @@ def test_qr_is_cancelled_at(channel, shown, asked, at, profile):
     schedule = MANIFESTS[channel].schedule(Flow.QR, profile)
     status, tried = ("awaiting_payer", "pending") if shown else ("in_doubt", "in_doubt")
     fields = {"qr_code": "https://qr"} if shown else {}
-    now = payment(status, attempt(tried), flow="qr", expires_at=later(300), cancel_requested_at=NOW if asked else None, **fields)
-    assert seconds(cancel_at(now, now.current, schedule)) == (at if at == 300 else at / TIMES[profile])
+    now = payment(
+        status,
+        attempt(tried),
+        flow="qr",
+        expires_at=later(300),
+        cancel_requested_at=NOW if asked else None,
+        **fields,
+    )
+    assert seconds(cancel_at(now, now.current, schedule)) == (
+        at if at == 300 else at / TIMES[profile]
+    )
 
 
 @pytest.mark.parametrize("profile", TIMES)
 @pytest.mark.parametrize(
     ("channel", "flow", "acts_until", "proof"),
-    [("alipay", "code", 70, 75), ("wechat", "code", 300, 305), ("alipay", "qr", None, 330), ("wechat", "qr", None, 330)],
+    [
+        ("alipay", "code", 70, 75),
+        ("wechat", "code", 300, 305),
+        ("alipay", "qr", None, 330),
+        ("wechat", "qr", None, 330),
+    ],
 )
 def test_a_not_found_proves_from(channel, flow, acts_until, proof, profile):
     schedule = MANIFESTS[channel].schedule(Flow(flow), profile)
-    assert schedule.acts_until_ms == (None if acts_until is None else acts_until * 1000 / TIMES[profile])
+    assert schedule.acts_until_ms == (
+        None if acts_until is None else acts_until * 1000 / TIMES[profile]
+    )
     life = 300 if acts_until is None else acts_until / TIMES[profile]
     margin = proof - (acts_until or 300)
-    assert seconds(proof_at(attempt("cancelling", not_after=later(life)), schedule)) == life + margin / TIMES[profile]
+    assert (
+        seconds(proof_at(attempt("cancelling", not_after=later(life)), schedule))
+        == life + margin / TIMES[profile]
+    )
 
 
 VISITS = [
@@ -88,17 +116,39 @@ VISITS = [
     ("alipay", "code", ("pending", {}), 0, 3),
     ("alipay", "code", ("pending", {"queries": 1}), 3, 6),
     ("alipay", "code", ("pending", {"queries": 9}), 30, 33),
-    ("alipay", "code", ("pending", {"queries": 19}), 59, 60),  # the last query stands directly before the cancel
+    # The last query stands directly before the cancel.
+    ("alipay", "code", ("pending", {"queries": 19}), 59, 60),
     ("alipay", "code", ("in_doubt", {"queries": 2, "not_founds": 2}), 9, 10),
-    ("alipay", "code", ("in_doubt", {"queries": 2, "not_founds": 2}), 11, 11),  # late already: at once
+    # Late already: at once.
+    ("alipay", "code", ("in_doubt", {"queries": 2, "not_founds": 2}), 11, 11),
     ("alipay", "code", ("cancelling", {}), 31, 34),
     ("alipay", "code", ("cancelling", {"last_cancel": "CallAgain", "cancels": 4}), 31, 34),
-    ("alipay", "code", ("cancelling", {"last_cancel": "CallAgain", "cancels": CANCELS_QUICK_MAX}), 300, 303),
-    ("alipay", "code", ("cancelling", {"last_cancel": "Unknown", "cancels": CANCELS_QUICK_MAX + 1}), 300, 315),  # answered, and no end
-    ("alipay", "code", ("cancelling", {"last_cancel": "CallAgain", "cancels": CANCELS_QUICK_MAX + 9}), 300, 3900),
+    (
+        "alipay",
+        "code",
+        ("cancelling", {"last_cancel": "CallAgain", "cancels": CANCELS_QUICK_MAX}),
+        300,
+        303,
+    ),
+    # Answered, and no end.
+    (
+        "alipay",
+        "code",
+        ("cancelling", {"last_cancel": "Unknown", "cancels": CANCELS_QUICK_MAX + 1}),
+        300,
+        315,
+    ),
+    (
+        "alipay",
+        "code",
+        ("cancelling", {"last_cancel": "CallAgain", "cancels": CANCELS_QUICK_MAX + 9}),
+        300,
+        3900,
+    ),
     ("alipay", "code", ("cancelling", {"last_cancel": "UseRefund"}), 31, 34),
     ("alipay", "code", ("cancelling", {"last_cancel": "NothingThere", "cancels": 1}), 31, 34),
-    ("alipay", "code", ("cancelling", {"last_cancel": "NothingThere", "cancels": 9}), 63, 65),  # P4's clock: not_after 60 + 5
+    # P4's clock: not_after 60 + 5.
+    ("alipay", "code", ("cancelling", {"last_cancel": "NothingThere", "cancels": 9}), 63, 65),
     ("wechat", "code", ("pending", {}), 0, 3),
     ("wechat", "code", ("pending", {"queries": 1}), 3, 8),
     ("wechat", "code", ("in_doubt", {"queries": 2}), 8, 13),
@@ -121,7 +171,9 @@ def test_next_visit(channel, flow, tried, now, visit):
     schedule = MANIFESTS[channel].schedule(Flow(flow), "standard")
     status, fields = tried
     qr = {"flow": "qr", "qr_code": "https://qr", "expires_at": later(300)} if flow == "qr" else {}
-    subject = payment("awaiting_payer" if status == "pending" else "in_doubt", attempt(status, **fields), **qr)
+    subject = payment(
+        "awaiting_payer" if status == "pending" else "in_doubt", attempt(status, **fields), **qr
+    )
     due = due_after(subject, subject.attempts[0], schedule, later(now))
     assert (None if due is None else seconds(due)) == visit
 
@@ -140,14 +192,19 @@ def test_when_query_and_cancel_fail_themselves_the_pauses_grow(silences):
 
 def test_visits_that_an_outage_stopped_together_do_not_come_back_together():
     schedule = ALIPAY.schedule(Flow.CODE, "standard")
-    tried = [attempt("in_doubt", silences=SILENCES_QUICK_MAX + 1, queries=9, out_trade_no=f"TT{n:026d}") for n in range(200)]
+    tried = [
+        attempt("in_doubt", silences=SILENCES_QUICK_MAX + 1, queries=9, out_trade_no=f"TT{n:026d}")
+        for n in range(200)
+    ]
     subjects = [payment("in_doubt", each) for each in tried]
     due = sorted(seconds(due_after(each, each.current, schedule, later(0))) for each in subjects)  # type: ignore[arg-type]
     assert due[-1] - due[0] >= RETRY_STEPS_MS[0] / 1000 * RETRY_JITTER_PERCENT / 100 * 0.9
     assert max(due.count(moment) for moment in due) < 30
 
 
-@pytest.mark.parametrize(("queries", "pause"), [(0, 15), (1, 60), (2, 300), (3, 1800), (4, 3600), (50, 3600)])
+@pytest.mark.parametrize(
+    ("queries", "pause"), [(0, 15), (1, 60), (2, 300), (3, 1800), (4, 3600), (50, 3600)]
+)
 def test_a_frozen_payment_is_only_asked_about(queries, pause):
     schedule = WECHAT.schedule(Flow.CODE, "standard")
     subject = payment("in_doubt", attempt("in_doubt", queries=queries), frozen_at=NOW)
@@ -178,16 +235,28 @@ def test_refund_visits(status, heard, profile, pause):
 @pytest.mark.parametrize("channel", MANIFESTS)
 @pytest.mark.parametrize("profile", TIMES)
 def test_schedules_hold_together(channel, profile):
-    """A cancel decides before the request's own death; the request dies before a "not found" proves; queries come before cancels."""
+    """A cancel decides before the request's own death; the request dies before a "not found"
+    proves; queries come before cancels.
+    """
     code = MANIFESTS[channel].schedule(Flow.CODE, profile)
     assert code.typing_cancel_ms is not None
     assert code.unknown_cancel_ms is not None
     assert code.acts_until_ms is not None
-    assert code.first_query_ms < code.unknown_cancel_ms <= code.typing_cancel_ms < code.acts_until_ms
+    assert (
+        code.first_query_ms < code.unknown_cancel_ms <= code.typing_cancel_ms < code.acts_until_ms
+    )
     assert code.cancel_not_before_ms <= code.unknown_cancel_ms
     assert code.proof_margin_ms > 0
 
 
 def test_nothing_is_due_without_a_live_attempt():
     subject = payment("succeeded", attempt("succeeded"))
-    assert due_after(replace(subject, cancel_requested_at=NOW), subject.current, ALIPAY.schedule(Flow.CODE, "standard"), NOW) is None
+    assert (
+        due_after(
+            replace(subject, cancel_requested_at=NOW),
+            subject.current,
+            ALIPAY.schedule(Flow.CODE, "standard"),
+            NOW,
+        )
+        is None
+    )

@@ -10,13 +10,21 @@ from gateway.settings import SERVING, TABLE, VARIABLES, Address, SettingsError, 
 from security.secret import Secret
 
 KEYS = "v1:" + base64.b64encode(bytes(range(32))).decode()
-GOOD = {"TILLGATE_DATABASE_URL": "postgresql://gateway:s3cret@db/tillgate", "TILLGATE_MASTER_KEY": KEYS}
+GOOD = {
+    "TILLGATE_DATABASE_URL": "postgresql://gateway:s3cret@db/tillgate",
+    "TILLGATE_MASTER_KEY": KEYS,
+}
 
 
 @pytest.mark.parametrize(
     ("name", "text", "field", "expected"),
     [
-        ("DATABASE_URL", "postgres://u@/tillgate?host=/run/pg", "database_url", Secret("postgres://u@/tillgate?host=/run/pg")),
+        (
+            "DATABASE_URL",
+            "postgres://u@/tillgate?host=/run/pg",
+            "database_url",
+            Secret("postgres://u@/tillgate?host=/run/pg"),
+        ),
         ("REDIS_URL", "unix:///run/redis.sock", "redis_url", Secret("unix:///run/redis.sock")),
         ("REDIS_URL", "", "redis_url", None),
         ("REDIS_URL", "  ", "redis_url", None),
@@ -67,7 +75,9 @@ def test_a_good_text(name: str, text: str, field: str, expected: object) -> None
         ("MASTER_KEY_FILE", "/nowhere/at/all", "TILLGATE_MASTER_KEY"),
     ],
 )
-def test_a_wrong_text_is_explained_without_showing_a_secret(name: str, text: str, said: str) -> None:
+def test_a_wrong_text_is_explained_without_showing_a_secret(
+    name: str, text: str, said: str
+) -> None:
     with pytest.raises(SettingsError) as caught:
         read_settings({**GOOD, f"TILLGATE_{name}": text})
     assert len(caught.value.problems) == 1
@@ -77,11 +87,22 @@ def test_a_wrong_text_is_explained_without_showing_a_secret(name: str, text: str
 
 
 def test_everything_wrong_is_said_at_once() -> None:
-    wrong = {"TILLGATE_WORKERS": "many", "TILLGATE_LISTEN": "here", "TILLGATE_PORT": "1", "PATH": "not ours"}
+    wrong = {
+        "TILLGATE_WORKERS": "many",
+        "TILLGATE_LISTEN": "here",
+        "TILLGATE_PORT": "1",
+        "PATH": "not ours",
+    }
     with pytest.raises(SettingsError) as caught:
         read_settings(wrong)
     named = {re.findall(r"TILLGATE_\w+", problem)[0] for problem in caught.value.problems}
-    assert named == {"TILLGATE_PORT", "TILLGATE_DATABASE_URL", "TILLGATE_LISTEN", "TILLGATE_WORKERS", "TILLGATE_MASTER_KEY_FILE"}
+    assert named == {
+        "TILLGATE_PORT",
+        "TILLGATE_DATABASE_URL",
+        "TILLGATE_LISTEN",
+        "TILLGATE_WORKERS",
+        "TILLGATE_MASTER_KEY_FILE",
+    }
     assert all(problem in str(caught.value) for problem in caught.value.problems)
 
 
@@ -106,5 +127,7 @@ def test_every_setting_is_in_the_docs_and_nothing_else() -> None:
     for variable in TABLE:
         shown = variable.default()
         if isinstance(shown, str):
-            assert re.search(rf"^\| `{variable.name}` \| `{shown}` \|", page, flags=re.MULTILINE), variable.name
+            assert re.search(rf"^\| `{variable.name}` \| `{shown}` \|", page, flags=re.MULTILINE), (
+                variable.name
+            )
     assert SERVING <= VARIABLES

@@ -45,14 +45,36 @@ CELLS = [
     ("succeeded", "confirmed", "succeeded"),
     ("succeeded", "lost_sight", "succeeded"),
     *((ended, "payer_needed", ended) for ended in ("failed", "expired", "canceled", "paid_late")),
-    *((ended, "confirmed", "paid_late") for ended in ("failed", "expired", "canceled", "paid_late")),
+    *(
+        (ended, "confirmed", "paid_late")
+        for ended in ("failed", "expired", "canceled", "paid_late")
+    ),
     *((ended, "exhausted", ended) for ended in ("failed", "expired", "canceled", "paid_late")),
     *((ended, "lost_sight", ended) for ended in ("failed", "expired", "canceled", "paid_late")),
     *((ended, "expired", ended) for ended in ("failed", "expired", "canceled", "paid_late")),
     *((ended, "canceled", ended) for ended in ("failed", "expired", "canceled", "paid_late")),
 ]
-PAYMENT_STATES = ["(new)", "processing", "awaiting_payer", "in_doubt", "succeeded", "failed", "expired", "canceled", "paid_late"]
-PAYMENT_EVENTS = ["sent", "payer_needed", "confirmed", "exhausted", "lost_sight", "cancel_sent", "expired", "canceled"]
+PAYMENT_STATES = [
+    "(new)",
+    "processing",
+    "awaiting_payer",
+    "in_doubt",
+    "succeeded",
+    "failed",
+    "expired",
+    "canceled",
+    "paid_late",
+]
+PAYMENT_EVENTS = [
+    "sent",
+    "payer_needed",
+    "confirmed",
+    "exhausted",
+    "lost_sight",
+    "cancel_sent",
+    "expired",
+    "canceled",
+]
 
 ATTEMPT = {
     "sent": "pending in_doubt cancelling succeeded declined not_sent reversed",
@@ -76,20 +98,28 @@ REFUND = {
 }
 
 
-@pytest.mark.parametrize(("state", "event"), list(itertools.product(PAYMENT_STATES, PAYMENT_EVENTS)))
+@pytest.mark.parametrize(
+    ("state", "event"), list(itertools.product(PAYMENT_STATES, PAYMENT_EVENTS))
+)
 def test_payment_cell(state: str, event: str):
     to = {(row, column): cell for row, column, cell in CELLS}.get((state, event), ILLEGAL)
     if to is ILLEGAL:
         with pytest.raises(s.IllegalTransition) as refused:
             s.next_state(state, event)
-        assert (refused.value.machine, refused.value.state, refused.value.event) == ("payment", state, event)
+        assert (refused.value.machine, refused.value.state, refused.value.event) == (
+            "payment",
+            state,
+            event,
+        )
     else:
         assert s.next_state(state, event) == to
 
 
-@pytest.mark.parametrize(("state", "event"), list(itertools.product(PAYMENT_STATES, PAYMENT_EVENTS)))
+@pytest.mark.parametrize(
+    ("state", "event"), list(itertools.product(PAYMENT_STATES, PAYMENT_EVENTS))
+)
 def test_overridden_payment_cell(state: str, event: str):
-    """As any other payment's, but it leaves `in_doubt` only to end, and a yes then is late money."""
+    """As any other payment's, but it leaves `in_doubt` only to end, and a yes is late money."""
     to = {(row, column): cell for row, column, cell in CELLS}.get((state, event), ILLEGAL)
     if (state, event) == ("in_doubt", "confirmed"):
         to = "paid_late"
@@ -102,7 +132,9 @@ def test_overridden_payment_cell(state: str, event: str):
 
 
 def test_only_one_move_is_an_overridden_payments_alone():
-    assert [(old, to) for old, to, overridden in s.payment_moves() if overridden] == [("in_doubt", "paid_late")]
+    assert [(old, to) for old, to, overridden in s.payment_moves() if overridden] == [
+        ("in_doubt", "paid_late")
+    ]
 
 
 def test_no_state_and_no_event_is_missing_here():
@@ -112,7 +144,10 @@ def test_no_state_and_no_event_is_missing_here():
     assert set(s.REFUND_STATES) == set(REFUND)
 
 
-@pytest.mark.parametrize(("machine", "table", "expected"), [("attempt", s.ATTEMPT, ATTEMPT), ("refund", s.REFUND, REFUND)])
+@pytest.mark.parametrize(
+    ("machine", "table", "expected"),
+    [("attempt", s.ATTEMPT, ATTEMPT), ("refund", s.REFUND, REFUND)],
+)
 def test_what_may_become_what(machine, table, expected):
     for state, to in itertools.product(expected, expected):
         if to == state or to in expected[state].split():
@@ -140,7 +175,8 @@ def test_groups(group, members):
 def test_the_newest_migration_of_the_tables_is_these_tables():
     newest = max(MIGRATIONS.glob("*_transitions.sql"))
     assert newest.read_text(encoding="utf-8") == transition_sql(), (
-        "a changed table is a new migration: python -m gateway.storage.transition_sql > gateway/storage/migrations/NNNN_transitions.sql"
+        "a changed table is a new migration: "
+        "python -m gateway.storage.transition_sql > gateway/storage/migrations/NNNN_transitions.sql"
     )
 
 

@@ -1,4 +1,6 @@
-"""How what was learned reaches the books: whose answer proves what, and what happens to a word the tables have no cell for."""
+"""How what was learned reaches the books: whose answer proves what, and what happens to a word the
+tables have no cell for.
+"""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -79,8 +81,16 @@ class Rig:
         )
         directory = Shelf(MERCHANT, ("s1",), [account], {"wallet": MANIFEST})
         calls = ChannelCalls(self.clock, ChannelHealth(self.clock, worker_id="wrk_1"))
-        shared: dict[str, Any] = {"store": self.store, "directory": directory, "clock": self.clock, "ids": Ids(), "environment": "TT"}
-        self.transitions = Transitions(**shared, in_flight=InFlight(self.store), lost=LostAttempts(**shared, calls=calls))
+        shared: dict[str, Any] = {
+            "store": self.store,
+            "directory": directory,
+            "clock": self.clock,
+            "ids": Ids(),
+            "environment": "TT",
+        }
+        self.transitions = Transitions(
+            **shared, in_flight=InFlight(self.store), lost=LostAttempts(**shared, calls=calls)
+        )
 
     async def opened(self, *changes: Any) -> Payment:
         payment = drawn_payment()
@@ -111,10 +121,14 @@ def nothing_there(payment: Payment) -> Change:
     ],
 )
 async def test_not_found_proves_only_when_it_was_asked_late_enough(asked_at, status):
-    """A sweeper that stood still between the answer and its judgement holds old news, whatever the clock says when it wakes."""
+    """A sweeper that stood still between the answer and its judgement holds old news, whatever the
+    clock says when it wakes.
+    """
     rig = Rig(at=later(PROOF_S + 300))
     payment = await rig.opened(cancelled, nothing_there)
-    payment = await rig.transitions.learn(payment, payment.current.out_trade_no, o.NotFound(), "query", asked_at=asked_at)
+    payment = await rig.transitions.learn(
+        payment, payment.current.out_trade_no, o.NotFound(), "query", asked_at=asked_at
+    )
     assert payment.status == status
 
 
@@ -139,9 +153,14 @@ async def test_a_yes_from_before_the_end_is_not_late_money():
     """The question left, our cancel gave the money back, and only then the old answer was read."""
     rig = Rig()
     asked_from = await rig.opened(cancelled)
-    ended = await rig.transitions.learn(asked_from, asked_from.current.out_trade_no, o.Reversed(was_charged=True), "cancel")
+    ended = await rig.transitions.learn(
+        asked_from, asked_from.current.out_trade_no, o.Reversed(was_charged=True), "cancel"
+    )
     for source in ("query", "pay", "callback"):
-        assert await rig.transitions.learn(asked_from, asked_from.current.out_trade_no, YES, source) == ended
+        assert (
+            await rig.transitions.learn(asked_from, asked_from.current.out_trade_no, YES, source)
+            == ended
+        )
     assert await rig.transitions.learn(ended, ended.current.out_trade_no, YES, "callback") == ended
     late = await rig.transitions.learn(ended, ended.current.out_trade_no, YES, "query")
     assert (late.status, late.late_refund) == ("paid_late", "requested")
@@ -160,24 +179,30 @@ async def test_a_word_without_a_cell_changes_nothing_and_opens_a_case():
 
 
 async def test_what_the_store_refuses_changes_nothing_and_opens_one_case():
-    """A change that carries no proof, as a faulty program would write it: whoever wanted it goes no further, however often it is tried."""
+    """A change that carries no proof, as a faulty program would write it: whoever wanted it goes no
+    further, however often it is tried.
+    """
     rig = Rig()
     payment = await rig.opened()
     for _ in range(2):
         with pytest.raises(StoreRefused, match="a_no_needs_evidence"):
             await rig.transitions.step(payment, lambda now: bent(after(now, NO), evidence=()))
-    assert [(kept.case.kind, kept.case.evidence.code) for kept in rig.store.cases] == [("store_refused", "23514 a_no_needs_evidence")]
+    assert [(kept.case.kind, kept.case.evidence.code) for kept in rig.store.cases] == [
+        ("store_refused", "23514 a_no_needs_evidence")
+    ]
     assert await rig.store.payment(MERCHANT, payment.id) == payment
 
 
-async def test_a_refund_that_waits_for_a_person_goes_on_waiting_and_is_sent_again_only_when_that_is_durable():
+async def test_a_refund_that_waits_for_a_person_is_sent_again_only_when_that_is_durable():
     rig = Rig()
     paid = await rig.opened(lambda p: after(p, YES), lambda p: refund_change(p, "r1", 400))
     refund = (await rig.store.refunds_of(MERCHANT, paid.id))[0]
     waiting = o.RefundDeclined(code="balance", needs_action=True)
     paid, refund = await rig.transitions.learn_refund(paid, refund.id, waiting, "refund")
     assert refund.status == "needs_action"
-    paid, refund = await rig.transitions.learn_refund(paid, refund.id, o.Mismatch(field="order", expected="a", got="b"), "callback")
+    paid, refund = await rig.transitions.learn_refund(
+        paid, refund.id, o.Mismatch(field="order", expected="a", got="b"), "callback"
+    )
     assert (refund.status, paid.attempts[0].reserved_amount) == ("needs_action", 400)
     assert [kept.case.kind for kept in rig.store.cases] == ["refund_needs_action", "mismatch_order"]
     paid, refund = await rig.transitions.refund_again(paid, refund.id)
@@ -217,7 +242,9 @@ async def test_the_next_visit_is_set_by_every_write():
     rig = Rig(at=later(1))
     payment = await rig.opened()
     pending = await rig.transitions.learn(payment, payment.current.out_trade_no, o.Pending(), "pay")
-    assert pending.current.due_at == NOW + timedelta(milliseconds=MANIFEST.schedules[Flow.CODE].first_query_ms)
+    assert pending.current.due_at == NOW + timedelta(
+        milliseconds=MANIFEST.schedules[Flow.CODE].first_query_ms
+    )
     paid = await rig.transitions.learn(pending, payment.current.out_trade_no, YES, "query")
     assert paid.current.due_at is None
     assert paid == await rig.store.payment(MERCHANT, payment.id)
@@ -229,13 +256,21 @@ async def test_a_refund_number_taken_in_the_same_moment_is_told():
     late = await rig.transitions.learn(no, no.current.out_trade_no, YES, "query")
     twin = replace(late_refund(late, late.attempts[0], "late", occasion()), id=new_id("ref"))
     with pytest.raises(RefundRace):
-        await rig.transitions.step(late, lambda now: replace(refund_change(now, "x", 0), new_refund=twin))
+        await rig.transitions.step(
+            late, lambda now: replace(refund_change(now, "x", 0), new_refund=twin)
+        )
 
 
-@pytest.mark.parametrize(("goes_on", "due"), [(True, later(30 + SWEEP_LEASE_MS / 1000)), (False, later(30))])
+@pytest.mark.parametrize(
+    ("goes_on", "due"), [(True, later(30 + SWEEP_LEASE_MS / 1000)), (False, later(30))]
+)
 async def test_fault_37_a_visit_that_goes_on_keeps_its_lease(goes_on, due):
-    """Its own writes must not call somebody else in before its last word; after it the schedule says when (here: a cancel is due)."""
+    """Its own writes must not call somebody else in before its last word; after it the schedule
+    says when (here: a cancel is due).
+    """
     rig = Rig(at=later(30))
     payment = await rig.opened(lambda p: watched(taken(p, p.current, occasion("sweeper"))))
-    payment = await rig.transitions.learn(payment, payment.current.out_trade_no, o.NotFound(), "query", held=lambda *_: goes_on)
+    payment = await rig.transitions.learn(
+        payment, payment.current.out_trade_no, o.NotFound(), "query", held=lambda *_: goes_on
+    )
     assert payment.current.due_at == due

@@ -78,6 +78,12 @@ def test_every_refusal_has_a_sentence_and_a_verdict(error):
 
 
 def test_only_a_proven_no_may_be_charged_again():
-    """The promise that keeps customers from paying twice: nothing undecided, paid or late reads as "charge again"."""
-    safe = {status for status in PAYMENT_STATES if verdict_of(payment(status)).code == "safe_to_charge_again"}
+    """The promise that keeps customers from paying twice:
+    nothing undecided, paid or late reads as "charge again".
+    """
+    safe = {
+        status
+        for status in PAYMENT_STATES
+        if verdict_of(payment(status)).code == "safe_to_charge_again"
+    }
     assert safe == {"failed", "expired", "canceled"}

@@ -12,7 +12,11 @@ from gateway.limits import WEBHOOK_URL_CHARS_MAX
         ("https://shop.example", "https://shop.example/", "https://shop.example"),
         ("https://shop.example?x=1", "https://shop.example/?x=1", "https://shop.example"),
         ("https://shop.example:443/a", "https://shop.example/a", "https://shop.example"),
-        ("https://shop.example:8443/a?b=c@d", "https://shop.example:8443/a?b=c@d", "https://shop.example:8443"),
+        (
+            "https://shop.example:8443/a?b=c@d",
+            "https://shop.example:8443/a?b=c@d",
+            "https://shop.example:8443",
+        ),
         ("http://127.0.0.1:80/", "http://127.0.0.1/", "http://127.0.0.1"),
         ("http://127.0.0.1:443/", "http://127.0.0.1:443/", "http://127.0.0.1:443"),
         ("https://[2001:DB8::1]:9/a", "https://[2001:db8::1]:9/a", "https://[2001:db8::1]:9"),

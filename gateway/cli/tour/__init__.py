@@ -1,1 +1,3 @@
-"""The tour of `tillgate dev`: one small file a subject, played through the public API, proved by the sandbox's own ledger."""
+"""The tour of `tillgate dev`: one small file a subject, played through the public API, proved by
+the sandbox's own ledger.
+"""

@@ -1,6 +1,17 @@
-"""The customer never types the password and the cashier gives up: canceled, and proved not charged."""
+"""The customer never types the password and the cashier gives up.
 
-from gateway.cli.tour.stage import Played, Stage, StepFailed, accepted, expect, payment_code, verdict
+Canceled, and proved not charged.
+"""
+
+from gateway.cli.tour.stage import (
+    Played,
+    Stage,
+    StepFailed,
+    accepted,
+    expect,
+    payment_code,
+    verdict,
+)
 
 AMOUNT = 7_700
 
@@ -8,7 +19,8 @@ AMOUNT = 7_700
 async def of_a_waiting_payment(stage: Stage) -> Played:
     """Magic code 04, then cancel."""
     waiting = await stage.until(
-        await stage.pay({"amount": AMOUNT, "auth_code": payment_code("alipay", "04")}, wait_s=1), {"awaiting_payer"}
+        await stage.pay({"amount": AMOUNT, "auth_code": payment_code("alipay", "04")}, wait_s=1),
+        {"awaiting_payer"},
     )
     asked = accepted(await stage.till.cancel(waiting["id"], wait_s=5))
     payment = await stage.until(asked, {"canceled"})

@@ -16,7 +16,9 @@ async def wechat(stage: Stage) -> Played:
 
 
 async def _play(stage: Stage, channel: str) -> Played:
-    payment = await stage.until(await stage.pay({"amount": AMOUNT, "auth_code": payment_code(channel)}))
+    payment = await stage.until(
+        await stage.pay({"amount": AMOUNT, "auth_code": payment_code(channel)})
+    )
     expect(payment, status="succeeded", method=channel, amount_captured=AMOUNT)
     trade = await stage.trade(channel, payment["out_trade_no"])
     if trade["state"] != "charged" or trade["amount"] != AMOUNT:

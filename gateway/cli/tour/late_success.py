@@ -1,8 +1,19 @@
-"""The channel had refused, signed and sealed, and charges all the same: the money goes back by itself."""
+"""The channel had refused, signed and sealed, and charges all the same:
+the money goes back by itself.
+"""
 
 import time
 
-from gateway.cli.tour.stage import SETTLE_S, Played, Stage, StepFailed, accepted, expect, payment_code, verdict
+from gateway.cli.tour.stage import (
+    SETTLE_S,
+    Played,
+    Stage,
+    StepFailed,
+    accepted,
+    expect,
+    payment_code,
+    verdict,
+)
 
 AMOUNT = 6_100
 
@@ -10,7 +21,9 @@ AMOUNT = 6_100
 async def is_refunded(stage: Stage) -> Played:
     """Alipay lies about the pay call, and tells the truth in its callback."""
     async with stage.trouble("alipay", ("pay", "lie_failure")):
-        failed = await stage.until(await stage.pay({"amount": AMOUNT, "auth_code": payment_code("alipay")}))
+        failed = await stage.until(
+            await stage.pay({"amount": AMOUNT, "auth_code": payment_code("alipay")})
+        )
     expect(failed, status="failed", amount_captured=0)
     await stage.control.tell("alipay", failed["channel_account"], failed["out_trade_no"])
     deadline = time.monotonic() + SETTLE_S

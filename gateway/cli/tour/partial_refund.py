@@ -17,11 +17,19 @@ async def wechat(stage: Stage) -> Played:
 
 
 async def _play(stage: Stage, channel: str) -> Played:
-    payment = await stage.until(await stage.pay({"amount": AMOUNT, "auth_code": payment_code(channel)}), {"succeeded"})
+    payment = await stage.until(
+        await stage.pay({"amount": AMOUNT, "auth_code": payment_code(channel)}), {"succeeded"}
+    )
     number = f"R-{payment['order_no']}"
     wanted = {"refund_no": number, "amount": RETURNED, "reason": "one dish returned"}
-    refund = await stage.until_refunded(accepted(await stage.till.refund(payment["id"], wanted, f"tour-{number}")))
-    expect(accepted(await stage.till.payment(payment["id"])), amount_captured=AMOUNT, amount_refunded=RETURNED)
+    refund = await stage.until_refunded(
+        accepted(await stage.till.refund(payment["id"], wanted, f"tour-{number}"))
+    )
+    expect(
+        accepted(await stage.till.payment(payment["id"])),
+        amount_captured=AMOUNT,
+        amount_refunded=RETURNED,
+    )
     trade = await stage.trade(channel, payment["out_trade_no"])
     if trade["refunded"] != RETURNED:
         raise StepFailed(f"the ledger refunded {trade['refunded']} fen, not {RETURNED}")

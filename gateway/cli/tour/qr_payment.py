@@ -1,4 +1,6 @@
-"""The customer scans the table's code and pays when ready; the channel's callback (or our query) brings the news."""
+"""The customer scans the table's code and pays when ready; the channel's callback (or our query)
+brings the news.
+"""
 
 from gateway.cli.tour.stage import Played, Stage, StepFailed, expect, verdict
 

@@ -62,5 +62,11 @@ async def play(stage: Stage, voice: Voice) -> int:
         except (aiohttp.ClientError, TimeoutError) as failure:
             played, ok = Played("no answer", f"{type(failure).__name__}: {failure}"), False
         failed += not ok
-        voice.step(ok=ok, title=title, verdict=played.verdict, seconds=time.monotonic() - started, detail=played.detail)
+        voice.step(
+            ok=ok,
+            title=title,
+            verdict=played.verdict,
+            seconds=time.monotonic() - started,
+            detail=played.detail,
+        )
     return failed

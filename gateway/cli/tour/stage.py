@@ -1,4 +1,6 @@
-"""What a subject of the tour plays on: a till, a merchant's server, the customer, and the channels' ledger."""
+"""What a subject of the tour plays on:
+a till, a merchant's server, the customer, and the channels' ledger.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,13 @@ from gateway.cli.client import Answer, Client
 from gateway.cli.listener import Listener
 from gateway.cli.sandbox_control import SandboxControl
 
-SETTLE_S: Final = 20.0  # short schedules are ten times the channels' own pace: nothing here takes longer
+# Short schedules are ten times the channels' own pace: nothing here takes longer.
+SETTLE_S: Final = 20.0
 POLL_S: Final = 2
 EVENTS_PER_PAGE: Final = 100
 FINAL: Final = frozenset({"succeeded", "failed", "expired", "canceled", "paid_late"})
-CODES: Final = {"alipay": ("28", 16), "wechat": ("13", 14)}  # the beginning of a payment code, and its digits but for the magic two
+# The beginning of a payment code, and its digits but for the magic two.
+CODES: Final = {"alipay": ("28", 16), "wechat": ("13", 14)}
 
 Document = dict[str, Any]
 
@@ -37,7 +41,9 @@ class Played:
 
 @dataclass(slots=True)
 class Stage:
-    """`accounts`: channel -> account ids, the first to be tried first. `listener`: where the endpoint leads to.
+    """`accounts`: channel -> account ids, the first to be tried first.
+
+    `listener`: where the endpoint leads to.
 
     `cursor`: where the event feed stood when the tour began.
     """
@@ -57,17 +63,27 @@ class Stage:
         self._orders += 1
         return f"T{self._run}-{self._orders:02d}"
 
-    async def pay(self, payment: Mapping[str, Any], *, wait_s: int = 5, order_no: str | None = None) -> Document:
-        """One payment from the till, its order number filled in; the payment. Raises StepFailed when the gateway refuses."""
+    async def pay(
+        self, payment: Mapping[str, Any], *, wait_s: int = 5, order_no: str | None = None
+    ) -> Document:
+        """One payment from the till, its order number filled in; the payment.
+
+        Raises StepFailed when the gateway refuses.
+        """
         order = order_no or self.order_no()
-        return accepted(await self.till.pay({"order_no": order, **payment}, f"tour-{order}", wait_s=wait_s))
+        return accepted(
+            await self.till.pay({"order_no": order, **payment}, f"tour-{order}", wait_s=wait_s)
+        )
 
     async def until(self, payment: Document, wanted: Collection[str] = FINAL) -> Document:
         """The payment once its status is one of `wanted`, long-polling."""
         deadline = time.monotonic() + SETTLE_S
         while payment["status"] not in wanted:
             if time.monotonic() > deadline or payment["status"] in FINAL:
-                raise StepFailed(f"payment {payment['id']} is {payment['status']}, expected {' or '.join(sorted(wanted))}")
+                raise StepFailed(
+                    f"payment {payment['id']} is {payment['status']}, "
+                    f"expected {' or '.join(sorted(wanted))}"
+                )
             payment = accepted(await self.till.payment(payment["id"], wait_s=POLL_S))
         return payment
 
@@ -85,15 +101,23 @@ class Stage:
         """The channel's own record of a trade."""
         rows = [row for row in await self.ledger(channel) if row["out_trade_no"] == out_trade_no]
         if len(rows) != 1:
-            raise StepFailed(f"the {channel} ledger has {len(rows)} trades with number {out_trade_no}")
+            raise StepFailed(
+                f"the {channel} ledger has {len(rows)} trades with number {out_trade_no}"
+            )
         return rows[0]
 
     async def ledger(self, channel: str) -> list[Document]:
         """All trades of our accounts at a channel."""
-        return [row for account in self.accounts[channel] for row in await self.control.ledger(channel, account)]
+        return [
+            row
+            for account in self.accounts[channel]
+            for row in await self.control.ledger(channel, account)
+        ]
 
     @asynccontextmanager
-    async def trouble(self, channel: str, *faults: tuple[str, str], first_account_only: bool = False) -> AsyncIterator[None]:
+    async def trouble(
+        self, channel: str, *faults: tuple[str, str], first_account_only: bool = False
+    ) -> AsyncIterator[None]:
         """(operation, fault) at the channel's accounts, for a while."""
         for operation, fault in faults:
             for account in self.accounts[channel][: 1 if first_account_only else None]:
@@ -104,10 +128,16 @@ class Stage:
             await self.control.disarm()
 
     async def event_types(self, payment_id: str, last: str) -> list[str]:
-        """What happened to a payment, in commit order, once `last` is there (the feed may lag behind running transactions)."""
+        """What happened to a payment, in commit order, once `last` is there (the feed may lag
+        behind running transactions).
+        """
         deadline = time.monotonic() + SETTLE_S
         while True:
-            found = [event["type"] for event in await self._events() if event["data"]["payment"]["id"] == payment_id]
+            found = [
+                event["type"]
+                for event in await self._events()
+                if event["data"]["payment"]["id"] == payment_id
+            ]
             if last in found:
                 return found
             if time.monotonic() > deadline:
@@ -142,12 +172,16 @@ def accepted(answer: Answer) -> Document:
     """The document of a 2xx answer; StepFailed in the gateway's own words for anything else."""
     document: Document = answer.document
     if not answer.ok:
-        raise StepFailed(f"{answer.status} {document.get('code', '')}: {document.get('detail', '')}")
+        raise StepFailed(
+            f"{answer.status} {document.get('code', '')}: {document.get('detail', '')}"
+        )
     return document
 
 
 def payment_code(channel: str, magic: str = "00") -> str:
-    """A payment code nobody used before; the last two digits tell the sandbox what the customer does."""
+    """A payment code nobody used before;
+    the last two digits tell the sandbox what the customer does.
+    """
     beginning, digits = CODES[channel]
     return beginning + f"{secrets.randbelow(10**digits):0{digits}d}" + magic
 
@@ -156,7 +190,10 @@ def expect(shown: Document, **wanted: object) -> None:
     """Compare fields of a payment or refund. Raises StepFailed."""
     for name, value in wanted.items():
         if shown.get(name) != value:
-            raise StepFailed(f"{shown.get('object', 'answer')} {shown.get('id', '')}: {name} is {shown.get(name)!r}, expected {value!r}")
+            raise StepFailed(
+                f"{shown.get('object', 'answer')} {shown.get('id', '')}: "
+                f"{name} is {shown.get(name)!r}, expected {value!r}"
+            )
 
 
 def verdict(payment: Document) -> str:

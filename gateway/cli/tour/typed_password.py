@@ -7,7 +7,9 @@ AMOUNT = 52_000
 
 async def then_paid(stage: Stage) -> Played:
     """Magic code 03: the customer types, then has paid."""
-    waiting = await stage.pay({"amount": AMOUNT, "auth_code": payment_code("wechat", "03")}, wait_s=0)
+    waiting = await stage.pay(
+        {"amount": AMOUNT, "auth_code": payment_code("wechat", "03")}, wait_s=0
+    )
     waiting = await stage.until(waiting, {"awaiting_payer"})
     expect(waiting, amount_captured=0)
     payment = await stage.until(waiting, {"succeeded"})

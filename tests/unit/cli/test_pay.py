@@ -18,12 +18,26 @@ CASH = {"method": "cash", "cash": {"tendered": 1000}}
             {"order_no": "B1", "tender_no": 2, "amount": 900, "order_amount": 5000, **CASH},
         ),
         (
-            ["900", "--cash", "1000", "--tender", "2", "--override", "pay_1", "ann", "the queue is long"],
+            [
+                "900",
+                "--cash",
+                "1000",
+                "--tender",
+                "2",
+                "--override",
+                "pay_1",
+                "ann",
+                "the queue is long",
+            ],
             {
                 "order_no": "B1",
                 "tender_no": 2,
                 "amount": 900,
-                "override": {"payment_id": "pay_1", "supervisor_id": "ann", "reason": "the queue is long"},
+                "override": {
+                    "payment_id": "pay_1",
+                    "supervisor_id": "ann",
+                    "reason": "the queue is long",
+                },
                 **CASH,
             },
         ),

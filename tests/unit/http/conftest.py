@@ -52,12 +52,22 @@ class Till:
             "idempotency_key": key,
             "body": body,
         } | (signed or {})
-        outgoing = {"Authorization": authorization_header(key_id, SECRET, **parts)} | ({"Idempotency-Key": key} if key else {})
+        outgoing = {"Authorization": authorization_header(key_id, SECRET, **parts)} | (
+            {"Idempotency-Key": key} if key else {}
+        )
         return await self.plain(method, target, body, outgoing | (headers or {}))
 
-    async def plain(self, method: str, target: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Reply:
+    async def plain(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Reply:
         url = URL(f"http://127.0.0.1:{self.server.port}{target}", encoded=True)
-        async with self.session.request(method, url, data=body or None, headers=headers) as response:
+        async with self.session.request(
+            method, url, data=body or None, headers=headers
+        ) as response:
             return Reply(response.status, response.headers, await response.read())
 
     async def raw(self, request: bytes) -> bytes:
@@ -77,7 +87,9 @@ def world() -> World:
 
 
 @contextlib.asynccontextmanager
-async def serving(world: World, prepare: Callable[[web.Application], None] = lambda _app: None) -> AsyncIterator[Till]:
+async def serving(
+    world: World, prepare: Callable[[web.Application], None] = lambda _app: None
+) -> AsyncIterator[Till]:
     """The edge on a free port, as production runs it."""
     app = build_app(world.deps)
     prepare(app)

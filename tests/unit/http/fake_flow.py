@@ -1,4 +1,5 @@
-"""A flow for the edge to call: plain classes that keep what they were asked and answer with payments of their own.
+"""A flow for the edge to call: plain classes that keep what they were asked and answer with
+payments of their own.
 
 Their errors are armed by a test (`refuse_with`), the way the real flow raises them.
 """
@@ -15,7 +16,14 @@ from gateway.domain.errors import NotFound, OrderTenderTaken
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.flow.commands import Caller, Paid, PayCommand, RefundCommand, Refunded
 from gateway.flow.ports import Account, ApiKey, EventPage, PaymentFilter, RefundFilter
-from gateway.flow.webhook_endpoints import Delivery, DeliveryFilter, Draft, Endpoint, Issued, WebhookEndpoints
+from gateway.flow.webhook_endpoints import (
+    Delivery,
+    DeliveryFilter,
+    Draft,
+    Endpoint,
+    Issued,
+    WebhookEndpoints,
+)
 from gateway.http.exchange import EdgeDeps, Readiness
 from security.secret import Secret
 
@@ -110,7 +118,9 @@ class FakeDirectory:
         return self.is_fresh
 
 
-def payment_of(command: PayCommand, caller: Caller, payment_id: str, status: str = "succeeded") -> Payment:
+def payment_of(
+    command: PayCommand, caller: Caller, payment_id: str, status: str = "succeeded"
+) -> Payment:
     """A payment as the flow would keep it."""
     attempt = Attempt(
         id="att_1",
@@ -170,7 +180,10 @@ class FakeFlow:
         self.commands.append(command)
         if key in self.payments_by_key:
             return Paid(self.payments_by_key[key], replayed=True)
-        rival = next((each for each in self.payments_by_key.values() if each.order_no == command.order_no), None)
+        rival = next(
+            (each for each in self.payments_by_key.values() if each.order_no == command.order_no),
+            None,
+        )
         if rival:
             raise OrderTenderTaken(payment=rival)
         payment = payment_of(command, caller, f"pay_{len(self.payments_by_key) + 1}")
@@ -194,7 +207,9 @@ class FakeRefunds:
     def __init__(self, flow: FakeFlow) -> None:
         self._flow = flow
 
-    async def refund(self, payment_id: str, command: RefundCommand, caller: Caller, key: str, wait_s: float) -> Refunded:
+    async def refund(
+        self, payment_id: str, command: RefundCommand, caller: Caller, key: str, wait_s: float
+    ) -> Refunded:
         self._flow._judge("refund", payment_id, command, key, wait_s)
         if key in self._flow.refunds_by_key:
             return Refunded(self._flow.refunds_by_key[key], replayed=True)
@@ -242,7 +257,11 @@ class FakeLookup:
 
     async def refunds_of(self, payment_id: str, caller: Caller) -> list[Refund]:
         self._flow._judge("refunds_of", payment_id)
-        return [refund for refund in self._flow.refunds_by_key.values() if refund.payment_id == payment_id]
+        return [
+            refund
+            for refund in self._flow.refunds_by_key.values()
+            if refund.payment_id == payment_id
+        ]
 
     async def refunds(self, wanted: RefundFilter, caller: Caller) -> tuple[list[Refund], bool]:
         self._flow._judge("refunds", wanted)
@@ -250,7 +269,9 @@ class FakeLookup:
 
     async def events(self, after: str | None, limit: int, caller: Caller) -> EventPage:
         self._flow._judge("events", after, limit)
-        return EventPage(self._flow.event_rows, 'c"1' if self._flow.event_rows else None, has_more=False)
+        return EventPage(
+            self._flow.event_rows, 'c"1' if self._flow.event_rows else None, has_more=False
+        )
 
 
 class FakeCallbackDesk:
@@ -260,7 +281,9 @@ class FakeCallbackDesk:
         self._flow = flow
         self.taken: list[tuple[Mapping[str, str], bytes]] = []
 
-    async def take(self, account_id: str, headers: Mapping[str, str], body: bytes) -> CallbackAnswer:
+    async def take(
+        self, account_id: str, headers: Mapping[str, str], body: bytes
+    ) -> CallbackAnswer:
         self._flow._judge("callback", account_id)
         if account_id != "acct_1":
             raise NotFound
@@ -276,7 +299,10 @@ class FakeEndpointBook:
 
     async def create(self, draft: Draft) -> Issued:
         for known, endpoint in self.kept:
-            if (known.merchant_id, known.idempotency_key) == (draft.merchant_id, draft.idempotency_key):
+            if (known.merchant_id, known.idempotency_key) == (
+                draft.merchant_id,
+                draft.idempotency_key,
+            ):
                 return Issued(endpoint, None)
         endpoint = Endpoint(
             id=f"whe_{len(self.kept) + 1}",
@@ -296,7 +322,9 @@ class FakeEndpointBook:
         return [endpoint for _, endpoint in self.kept if endpoint.merchant_id == merchant_id]
 
     async def endpoint(self, merchant_id: str, endpoint_id: str) -> Endpoint | None:
-        return next((each for each in await self.endpoints(merchant_id) if each.id == endpoint_id), None)
+        return next(
+            (each for each in await self.endpoints(merchant_id) if each.id == endpoint_id), None
+        )
 
     async def rotate(self, merchant_id: str, endpoint_id: str) -> Issued | None:
         endpoint = await self.endpoint(merchant_id, endpoint_id)
@@ -308,7 +336,9 @@ class FakeEndpointBook:
     async def enable(self, merchant_id: str, endpoint_id: str) -> Endpoint | None:
         return await self._placed(merchant_id, endpoint_id, enabled=True, disabled_reason=None)
 
-    async def deliveries(self, merchant_id: str, endpoint_id: str, wanted: DeliveryFilter) -> Sequence[Delivery]:
+    async def deliveries(
+        self, merchant_id: str, endpoint_id: str, wanted: DeliveryFilter
+    ) -> Sequence[Delivery]:
         return []
 
     async def resend(self, merchant_id: str, endpoint_id: str, event_id: str) -> bool:

@@ -78,10 +78,26 @@ BAD_PAYMENTS: list[tuple[str | bytes, str, str | None]] = [
     (plus('"order_amount":1.0'), "amount_invalid", "order_amount"),
     (plus('"order_amount":10000000001'), "amount_invalid", "order_amount"),
     (plus('"override":{}'), "field_missing", "override.payment_id"),
-    (plus('"override":{"payment_id":"pay_1","supervisor_id":"ann"}'), "field_missing", "override.reason"),
-    (plus('"override":{"payment_id":"pay_1","supervisor_id":"ann","reason":""}'), "field_invalid", "override.reason"),
-    (plus('"override":{"payment_id":"pay_1","supervisor_id":"ann b","reason":"x"}'), "field_invalid", "override.supervisor_id"),
-    (plus('"override":{"payment_id":"pay_1","supervisor_id":"ann","reason":"x","zz":1}'), "field_unknown", "override.zz"),
+    (
+        plus('"override":{"payment_id":"pay_1","supervisor_id":"ann"}'),
+        "field_missing",
+        "override.reason",
+    ),
+    (
+        plus('"override":{"payment_id":"pay_1","supervisor_id":"ann","reason":""}'),
+        "field_invalid",
+        "override.reason",
+    ),
+    (
+        plus('"override":{"payment_id":"pay_1","supervisor_id":"ann b","reason":"x"}'),
+        "field_invalid",
+        "override.supervisor_id",
+    ),
+    (
+        plus('"override":{"payment_id":"pay_1","supervisor_id":"ann","reason":"x","zz":1}'),
+        "field_unknown",
+        "override.zz",
+    ),
     (plus('"override":"pay_1"'), "field_invalid", "override"),
     (plus('"notify_url":"ftp://x"'), "field_invalid", "notify_url"),
     (plus('"card":{}'), "field_unknown", "card"),
@@ -141,7 +157,11 @@ BAD_PAYMENTS: list[tuple[str | bytes, str, str | None]] = [
     (plus(f'"metadata":{{"{"k" * 41}":"x"}}'), "field_invalid", "metadata"),
     (plus(f'"metadata":{{"k":"{"x" * 501}"}}'), "field_invalid", "metadata"),
     (plus(r'"metadata":{"k":"\u0000"}'), "field_invalid", "metadata"),
-    (plus('"metadata":{' + ",".join(f'"k{n}":""' for n in range(21)) + "}"), "field_invalid", "metadata"),
+    (
+        plus('"metadata":{' + ",".join(f'"k{n}":""' for n in range(21)) + "}"),
+        "field_invalid",
+        "metadata",
+    ),
     ('{"order_no":"","currency":"CNY","amount":1}', "field_invalid", "order_no"),
     (f'{{"order_no":"{"x" * 65}","currency":"CNY","amount":1}}', "field_invalid", "order_no"),
     (r'{"order_no":"T1\n","currency":"CNY","amount":1}', "field_invalid", "order_no"),
@@ -155,7 +175,9 @@ BAD_PAYMENTS: list[tuple[str | bytes, str, str | None]] = [
 
 
 @pytest.mark.parametrize(("body", "code", "field"), BAD_PAYMENTS)
-def test_a_wrong_payment_is_refused_by_name(body: str | bytes, code: str, field: str | None) -> None:
+def test_a_wrong_payment_is_refused_by_name(
+    body: str | bytes, code: str, field: str | None
+) -> None:
     with pytest.raises(GatewayError) as refusal:
         decode_body(PAY, body if isinstance(body, bytes) else body.encode())
     assert (refusal.value.code, refusal.value.field or None) == (code, field)
@@ -165,10 +187,19 @@ GOOD_PAYMENTS = [
     (amount("1"), {"amount": 1, "tender_no": 1, "method": "auto", "flow": None, "metadata": {}}),
     (amount("10000000000"), {"amount": 10_000_000_000}),
     (f" \r\n\t{amount('7')}\n", {"amount": 7}),
-    (plus('"tender_no":99,"method":"alipay","flow":"qr","expires_in":60'), {"tender_no": 99, "flow": "qr", "expires_in": 60}),
-    (plus('"metadata":{"url":"https://x:1/","amount":"2"}'), {"metadata": {"url": "https://x:1/", "amount": "2"}}),
+    (
+        plus('"tender_no":99,"method":"alipay","flow":"qr","expires_in":60'),
+        {"tender_no": 99, "flow": "qr", "expires_in": 60},
+    ),
+    (
+        plus('"metadata":{"url":"https://x:1/","amount":"2"}'),
+        {"metadata": {"url": "https://x:1/", "amount": "2"}},
+    ),
     (plus(r'"description":"\u5957\u9910 \ud83c\udf5c :\""'), {"description": '套餐 🍜 :"'}),
-    (plus('"operator_id":null,"store_id":null,"cash":null,"flow":null'), {"operator_id": None, "cash": None}),
+    (
+        plus('"operator_id":null,"store_id":null,"cash":null,"flow":null'),
+        {"operator_id": None, "cash": None},
+    ),
 ]
 
 
@@ -178,19 +209,37 @@ def test_a_right_payment_is_taken(body: str, expected: dict[str, object]) -> Non
     assert {name: getattr(decoded, name) for name in expected} == expected
 
 
-@pytest.mark.parametrize("sent", [CODE, f" {CODE}\\r\\n", "2800 0000 0000 0000 00", f"\\u3000{CODE}"])
+@pytest.mark.parametrize(
+    "sent", [CODE, f" {CODE}\\r\\n", "2800 0000 0000 0000 00", f"\\u3000{CODE}"]
+)
 def test_blanks_around_and_inside_a_payment_code_are_ignored(sent: str) -> None:
     decoded = decode_body(PAY, plus(f'"auth_code":"{sent}"').encode())
     assert decoded.auth_code is not None
     assert decoded.auth_code.reveal() == CODE
 
 
-@pytest.mark.parametrize("name", ["order_no", "method", "flow", "auth_code", "operator_id", "store_id", "currency", "tender_no", "zz"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "order_no",
+        "method",
+        "flow",
+        "auth_code",
+        "operator_id",
+        "store_id",
+        "currency",
+        "tender_no",
+        "zz",
+    ],
+)
 def test_a_refusal_never_quotes_the_value(name: str) -> None:
     marker = "6212345678901234567 <marker>"
     with pytest.raises(GatewayError) as refusal:
         decode_body(
-            PAY, plus(f'"{name}":"{marker}"').replace('"order_no":"T1",', "" if name == "order_no" else '"order_no":"T1",').encode()
+            PAY,
+            plus(f'"{name}":"{marker}"')
+            .replace('"order_no":"T1",', "" if name == "order_no" else '"order_no":"T1",')
+            .encode(),
         )
     assert "6212" not in f"{refusal.value} {refusal.value.field}"
     assert "marker" not in f"{refusal.value} {refusal.value.field}"
@@ -253,7 +302,10 @@ def test_a_wrong_query_is_refused_by_name(query: str, code: str, field: str | No
 
 
 def test_a_right_query_is_taken() -> None:
-    query = decode_query(PaymentsQuery, "limit=5&order_no=007&from=2026-11-21T00%3A00%3A00%2B08:00&to=2026-11-22T00:00:00Z")
+    query = decode_query(
+        PaymentsQuery,
+        "limit=5&order_no=007&from=2026-11-21T00%3A00%3A00%2B08:00&to=2026-11-22T00:00:00Z",
+    )
     assert (query.limit, query.order_no) == (5, "007")
     assert query.since is not None
     assert query.since.isoformat() == "2026-11-21T00:00:00+08:00"

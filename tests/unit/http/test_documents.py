@@ -1,4 +1,6 @@
-"""The documents say what the code does: OpenAPI is valid and whole, the page shows it, docs/errors.md has not drifted."""
+"""The documents say what the code does: OpenAPI is valid and whole, the page shows it,
+docs/errors.md has not drifted.
+"""
 
 import base64
 import hashlib
@@ -29,12 +31,18 @@ def test_the_document_is_valid_openapi() -> None:
 
 
 def test_the_document_has_every_route_and_no_other() -> None:
-    told = {(method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods}
+    told = {
+        (method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods
+    }
     assert told == {(route.method, route.path) for route in ALL_ROUTES}
 
 
 def test_operation_ids_are_unique() -> None:
-    ids = [operation["operationId"] for methods in DOCUMENT["paths"].values() for operation in methods.values()]
+    ids = [
+        operation["operationId"]
+        for methods in DOCUMENT["paths"].values()
+        for operation in methods.values()
+    ]
     assert len(set(ids)) == len(ids)
 
 
@@ -112,8 +120,12 @@ async def test_the_documents_are_served_and_load_nothing(till: Till) -> None:
     assert reply.headers["Content-Type"] == "text/html; charset=utf-8"
     assert f"style-src 'sha256-{digest}'" in reply.headers["Content-Security-Policy"]
     assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
-    assert not re.findall(r"<script|<img|<link|<iframe|\ssrc=|style=|@import|url\(|=\s*['\"]?https?://", text)
+    assert not re.findall(
+        r"<script|<img|<link|<iframe|\ssrc=|style=|@import|url\(|=\s*['\"]?https?://", text
+    )
 
 
 def test_the_page_of_errors_has_not_drifted() -> None:
-    assert ERRORS_PAGE.read_text() == errors_page(), "run: python -m gateway.http.problems > docs/errors.md"
+    assert ERRORS_PAGE.read_text() == errors_page(), (
+        "run: python -m gateway.http.problems > docs/errors.md"
+    )

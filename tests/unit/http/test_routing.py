@@ -36,7 +36,9 @@ UNMATCHED = [
 
 
 @pytest.mark.parametrize(("method", "path", "status", "allow"), UNMATCHED)
-async def test_what_no_route_takes(till: Till, method: str, path: str, status: int, allow: str | None) -> None:
+async def test_what_no_route_takes(
+    till: Till, method: str, path: str, status: int, allow: str | None
+) -> None:
     reply = await till.plain(method, path)
     assert (reply.status, reply.headers.get("Allow")) == (status, allow)
     assert reply.headers["X-Request-Id"]
@@ -53,13 +55,18 @@ async def test_the_server_tells_nothing_about_itself(till: Till) -> None:
 
 
 async def test_expect_is_answered_or_ignored(till: Till) -> None:
-    waiting = await till.raw(b"POST /callbacks/acct_1 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+    waiting = await till.raw(
+        b"POST /callbacks/acct_1 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+        b"Content-Length: 2\r\n\r\n"
+    )
     odd = await till.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\n\r\n")
     assert waiting.startswith(b"HTTP/1.1 100 Continue\r\n")
     assert odd.startswith(b"HTTP/1.1 200 ")
 
 
-async def test_a_connection_that_breaks_within_the_body_harms_nobody(till: Till, world: World) -> None:
+async def test_a_connection_that_breaks_within_the_body_harms_nobody(
+    till: Till, world: World
+) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", till.server.port)
     writer.write(b"POST /callbacks/acct_1 HTTP/1.1\r\nHost: x\r\nContent-Length: 200\r\n\r\nabc")
     await writer.drain()
@@ -71,7 +78,10 @@ async def test_a_connection_that_breaks_within_the_body_harms_nobody(till: Till,
 async def test_broken_framing_is_a_bad_request_and_tells_nothing(till: Till, world: World) -> None:
     start = b"POST /callbacks/acct_1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     at_once = await till.raw(start + b"zz\r\nabc\r\n")
-    both = await till.raw(b"POST /callbacks/acct_1 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc")
+    both = await till.raw(
+        b"POST /callbacks/acct_1 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\nabc"
+    )
     for answer in (at_once, both):
         assert answer.split(b" ")[1] == b"400"
         assert b"Traceback" not in answer
@@ -84,7 +94,10 @@ async def test_health_and_readiness(till: Till, world: World) -> None:
     assert (ready.status, ready.json()) == (200, {"ready": True, "checks": {"postgres": "ok"}})
     world.ready = False
     unready = await till.plain("GET", "/readyz")
-    assert (unready.status, unready.json()) == (503, {"ready": False, "checks": {"postgres": "unreachable"}})
+    assert (unready.status, unready.json()) == (
+        503,
+        {"ready": False, "checks": {"postgres": "unreachable"}},
+    )
     assert (await till.plain("GET", "/healthz")).status == 200
 
 
@@ -102,17 +115,29 @@ async def test_metrics_are_by_route_template_and_never_by_path(till: Till) -> No
     await till.plain("GET", "/nowhere/secretpath")
     reply = await till.plain("GET", "/metrics")
     assert reply.headers["Content-Type"].startswith("text/plain")
-    assert b'tillgate_http_requests_total{route="/v1/payments/{payment_id}",status="404"}' in reply.body
+    assert (
+        b'tillgate_http_requests_total{route="/v1/payments/{payment_id}",status="404"}'
+        in reply.body
+    )
     assert b'tillgate_http_request_seconds_count{route="(unmatched)"}' in reply.body
     assert b"secretid" not in reply.body
     assert b"secretpath" not in reply.body
 
 
-async def test_metrics_of_all_workers_are_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = "from gateway.telemetry.metrics import REQUESTS\nREQUESTS.labels('/healthz', '200').inc(3)\nimport os; os._exit(0)\n"
+async def test_metrics_of_all_workers_are_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = (
+        "from gateway.telemetry.metrics import REQUESTS\n"
+        "REQUESTS.labels('/healthz', '200').inc(3)\n"
+        "import os; os._exit(0)\n"
+    )
     for _ in range(2):
         worker = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", script, env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+            sys.executable,
+            "-c",
+            script,
+            env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},
         )
         assert await worker.wait() == 0
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
@@ -127,28 +152,44 @@ CALLBACK_ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize("answer", CALLBACK_ANSWERS, ids=lambda answer: f"{answer.status} {answer.content_type}")
-async def test_a_callback_goes_in_and_its_answer_out_as_they_are(till: Till, world: World, answer: CallbackAnswer) -> None:
+@pytest.mark.parametrize(
+    "answer", CALLBACK_ANSWERS, ids=lambda answer: f"{answer.status} {answer.content_type}"
+)
+async def test_a_callback_goes_in_and_its_answer_out_as_they_are(
+    till: Till, world: World, answer: CallbackAnswer
+) -> None:
     world.flow.callback_answer = answer
     body = b"\x00\xff not=json&a=%2B"
     reply = await till.plain("POST", "/callbacks/acct_1", body, {"Wechatpay-Signature": "s"})
     headers, taken = world.callbacks.taken[0]
     assert (reply.status, reply.body) == (answer.status, answer.body)
-    assert (taken, headers["WECHATPAY-SIGNATURE"], headers.get("wechatpay-signature")) == (body, "s", "s")
+    assert (taken, headers["WECHATPAY-SIGNATURE"], headers.get("wechatpay-signature")) == (
+        body,
+        "s",
+        "s",
+    )
     if answer.status != 204:
         assert reply.headers["Content-Type"] == answer.content_type
 
 
-async def test_a_callback_for_a_foreign_account_or_too_long_is_refused(till: Till, world: World) -> None:
+async def test_a_callback_for_a_foreign_account_or_too_long_is_refused(
+    till: Till, world: World
+) -> None:
     assert (await till.plain("POST", "/callbacks/acct_2", b"x")).json()["code"] == "not_found"
-    assert (await till.plain("POST", "/callbacks/acct_1", b"x" * (CALLBACK_BODY_BYTES_MAX + 1))).json()["code"] == "too_large"
-    assert (await till.plain("POST", "/callbacks/acct_1", b"x", {"Content-Encoding": "gzip"})).json()["code"] == "malformed"
+    assert (
+        await till.plain("POST", "/callbacks/acct_1", b"x" * (CALLBACK_BODY_BYTES_MAX + 1))
+    ).json()["code"] == "too_large"
+    assert (
+        await till.plain("POST", "/callbacks/acct_1", b"x", {"Content-Encoding": "gzip"})
+    ).json()["code"] == "malformed"
     assert world.callbacks.taken == []
 
 
 async def test_refunds_are_made_once_and_found(till: Till) -> None:
     async def refund() -> Reply:
-        return await till.send("POST", "/v1/payments/pay_1/refunds", b'{"refund_no":"R1","amount":500}', key="r")
+        return await till.send(
+            "POST", "/v1/payments/pay_1/refunds", b'{"refund_no":"R1","amount":500}', key="r"
+        )
 
     first, again = await refund(), await refund()
     assert (first.status, again.status, again.headers["Idempotency-Replayed"]) == (201, 200, "true")
@@ -160,10 +201,22 @@ async def test_refunds_are_made_once_and_found(till: Till) -> None:
 
 
 async def test_a_refund_needs_a_key_and_a_right_body(till: Till) -> None:
-    missing = await till.send("POST", "/v1/payments/pay_1/refunds", b'{"refund_no":"R1","amount":500}')
-    wrong = await till.send("POST", "/v1/payments/pay_1/refunds", b'{"refund_no":"R1","amount":5.5}', key="r")
-    assert (missing.status, missing.json()["code"], "verdict" in missing.json()) == (400, "idempotency_key_missing", False)
-    assert (wrong.status, wrong.json()["code"], wrong.json()["field"]) == (422, "amount_invalid", "amount")
+    missing = await till.send(
+        "POST", "/v1/payments/pay_1/refunds", b'{"refund_no":"R1","amount":500}'
+    )
+    wrong = await till.send(
+        "POST", "/v1/payments/pay_1/refunds", b'{"refund_no":"R1","amount":5.5}', key="r"
+    )
+    assert (missing.status, missing.json()["code"], "verdict" in missing.json()) == (
+        400,
+        "idempotency_key_missing",
+        False,
+    )
+    assert (wrong.status, wrong.json()["code"], wrong.json()["field"]) == (
+        422,
+        "amount_invalid",
+        "amount",
+    )
 
 
 async def test_events_go_out_as_they_were_stored(till: Till, world: World) -> None:

@@ -7,12 +7,23 @@ from security.roles import PERMISSIONS, Permission, Role
 from tests.unit.http.conftest import Reply, Till
 
 HERE = "/v1/webhook-endpoints"
-KEYS = {Role.TERMINAL: "tk_1", Role.MERCHANT: "mk_1", Role.FINANCE: "mk_finance", Role.READ_ONLY: "mk_reader"}
+KEYS = {
+    Role.TERMINAL: "tk_1",
+    Role.MERCHANT: "mk_1",
+    Role.FINANCE: "mk_finance",
+    Role.READ_ONLY: "mk_reader",
+}
 MINE = [route for route in ROUTES if route.path.startswith(HERE)]
 
 
 async def create(till: Till, **body: object) -> Reply:
-    return await till.send("POST", HERE, json.dumps({"url": "https://shop.example/hook", **body}).encode(), key="k1", key_id="mk_1")
+    return await till.send(
+        "POST",
+        HERE,
+        json.dumps({"url": "https://shop.example/hook", **body}).encode(),
+        key="k1",
+        key_id="mk_1",
+    )
 
 
 async def ask(till: Till, act: str, body: bytes = b"", method: str = "POST") -> Reply:
@@ -23,14 +34,20 @@ async def ask(till: Till, act: str, body: bytes = b"", method: str = "POST") -> 
 @pytest.mark.parametrize("route", MINE, ids=lambda route: f"{route.method} {route.path}")
 async def test_who_may(till: Till, route, role: Role):
     await create(till)
-    reply = await till.send(route.method, route.path.replace("{endpoint_id}", "whe_1"), b"", key="k2", key_id=KEYS[role])
+    reply = await till.send(
+        route.method, route.path.replace("{endpoint_id}", "whe_1"), b"", key="k2", key_id=KEYS[role]
+    )
     assert (reply.status == 403) == (route.permission not in PERMISSIONS[role])
 
 
 def test_no_terminal_and_no_reader_manages():
-    assert {role for role in Role if Permission.WEBHOOK_MANAGE in PERMISSIONS[role]} == {Role.MERCHANT}
+    assert {role for role in Role if Permission.WEBHOOK_MANAGE in PERMISSIONS[role]} == {
+        Role.MERCHANT
+    }
     assert Permission.WEBHOOK_READ not in PERMISSIONS[Role.TERMINAL]
-    assert {route.permission for route in MINE if route.method == "POST"} == {Permission.WEBHOOK_MANAGE}
+    assert {route.permission for route in MINE if route.method == "POST"} == {
+        Permission.WEBHOOK_MANAGE
+    }
 
 
 async def test_the_secret_is_shown_once(till: Till):
@@ -48,11 +65,18 @@ async def test_the_secret_is_shown_once(till: Till):
         "secret": "whsec_new",
         "created_at": "",
     }
-    again = await create(till, url="HTTPS://SHOP.example:443/hook", event_types=["payment.succeeded", "refund.failed"])
+    again = await create(
+        till,
+        url="HTTPS://SHOP.example:443/hook",
+        event_types=["payment.succeeded", "refund.failed"],
+    )
     assert (again.status, again.headers["Idempotency-Replayed"]) == (200, "true")
     assert again.json() == first.json() | {"secret": None}
     assert (await ask(till, "whe_1", method="GET")).json() == again.json()
-    assert (await till.send("GET", HERE, key_id="mk_1")).json() == {"data": [again.json()], "has_more": False}
+    assert (await till.send("GET", HERE, key_id="mk_1")).json() == {
+        "data": [again.json()],
+        "has_more": False,
+    }
     assert (await ask(till, "whe_1/rotate-secret", b"{}")).json()["secret"] == "whsec_newer"
 
 
@@ -76,16 +100,24 @@ async def test_the_secret_is_shown_once(till: Till):
         ({"secret": "mine"}, 422, "field_unknown", "secret"),
     ],
 )
-async def test_what_is_refused(till: Till, body: dict[str, object], status: int, code: str, field: str):
+async def test_what_is_refused(
+    till: Till, body: dict[str, object], status: int, code: str, field: str
+):
     reply = await create(till, **body)
     assert (reply.status, reply.json()["code"], reply.json()["field"]) == (status, code, field)
 
 
 async def test_a_key_is_needed_and_bound_to_its_body(till: Till):
-    assert (await till.send("POST", HERE, b'{"url":"https://a.example/"}', key_id="mk_1")).json()["code"] == "idempotency_key_missing"
+    assert (await till.send("POST", HERE, b'{"url":"https://a.example/"}', key_id="mk_1")).json()[
+        "code"
+    ] == "idempotency_key_missing"
     await create(till)
     other = await create(till, url="https://other.example/")
-    assert (other.status, other.json()["code"], other.json()["field"]) == (422, "idempotency_key_reused", "url")
+    assert (other.status, other.json()["code"], other.json()["field"]) == (
+        422,
+        "idempotency_key_reused",
+        "url",
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,18 +141,38 @@ async def test_a_disabled_endpoint_is_sent_nothing(till: Till):
     await create(till)
     disabled = (await ask(till, "whe_1/disable")).json()
     assert (disabled["status"], disabled["disabled_reason"]) == ("disabled", "by_hand")
-    assert (await ask(till, "whe_1/resend", b'{"event_id":"evt_1"}')).json()["code"] == "webhook_endpoint_disabled"
+    assert (await ask(till, "whe_1/resend", b'{"event_id":"evt_1"}')).json()[
+        "code"
+    ] == "webhook_endpoint_disabled"
     assert (await ask(till, "whe_1/enable")).json()["status"] == "enabled"
 
 
 async def test_what_does_not_exist(till: Till):
-    for method, act in (("GET", ""), ("GET", "/deliveries"), ("POST", "/rotate-secret"), ("POST", "/disable"), ("POST", "/enable")):
+    for method, act in (
+        ("GET", ""),
+        ("GET", "/deliveries"),
+        ("POST", "/rotate-secret"),
+        ("POST", "/disable"),
+        ("POST", "/enable"),
+    ):
         assert (await ask(till, f"whe_9{act}", method=method)).status == 404
 
 
 async def test_notify_url_reaches_the_flow_in_one_spelling(till: Till):
-    body = {"order_no": "T1", "amount": 1, "currency": "CNY", "notify_url": "HTTPS://Shop.Example:443?t=1"}
-    assert (await till.send("POST", "/v1/payments", json.dumps(body).encode(), key="n1")).status == 201
+    body = {
+        "order_no": "T1",
+        "amount": 1,
+        "currency": "CNY",
+        "notify_url": "HTTPS://Shop.Example:443?t=1",
+    }
+    assert (
+        await till.send("POST", "/v1/payments", json.dumps(body).encode(), key="n1")
+    ).status == 201
     assert till.world.flow.commands[-1].notify_url == "https://shop.example/?t=1"
-    refused = await till.send("POST", "/v1/payments", json.dumps(body | {"notify_url": "https://a@b.example/"}).encode(), key="n2")
+    refused = await till.send(
+        "POST",
+        "/v1/payments",
+        json.dumps(body | {"notify_url": "https://a@b.example/"}).encode(),
+        key="n2",
+    )
     assert (refused.status, refused.json()["field"]) == (422, "notify_url")

@@ -1,4 +1,6 @@
-"""No packet to a private range: lying names, rebinding, literals, a peer that is not who was asked for, proxies, certificates."""
+"""No packet to a private range: lying names, rebinding, literals, a peer that is not who was asked
+for, proxies, certificates.
+"""
 
 from __future__ import annotations
 
@@ -19,26 +21,39 @@ from security.egress import AddressRefused, GuardedConnector
 from tests.unit.security.test_public_address import ADDRESSES, BAD
 from tests.webhook_receiver import answering, webhook_receiver
 
-REFUSED = [line.split()[0] for line in ADDRESSES.strip().splitlines() if not line.endswith("public")]
+REFUSED = [
+    line.split()[0] for line in ADDRESSES.strip().splitlines() if not line.endswith("public")
+]
 
 
 class LyingResolver(AbstractResolver):
-    """Answers with the next list each time it is asked; the last one for ever. What a rebinding name server does."""
+    """Answers with the next list each time it is asked; the last one for ever.
+
+    What a rebinding name server does.
+    """
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers, self.askings = list(answers), 0
 
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
         found = self.answers[min(self.askings, len(self.answers) - 1)]
         self.askings += 1
-        return [{"hostname": host, "host": each, "port": port, "family": family, "proto": 0, "flags": 0} for each in found]
+        return [
+            {"hostname": host, "host": each, "port": port, "family": family, "proto": 0, "flags": 0}
+            for each in found
+        ]
 
     async def close(self) -> None:
         """Nothing is held."""
 
 
 class Sockets:
-    """Every socket that is asked for, by its address. None is made: a public address is as far away as a private one."""
+    """Every socket that is asked for, by its address.
+
+    None is made: a public address is as far away as a private one.
+    """
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -48,11 +63,17 @@ class Sockets:
         raise ConnectionRefusedError("no packet leaves this test")
 
 
-def guarded(*, resolver: AbstractResolver | None = None, sockets: Any = None, allow_loopback: bool = False) -> GuardedConnector:
-    return GuardedConnector(allow_loopback=allow_loopback, connections_max=8, resolver=resolver, socket_factory=sockets)
+def guarded(
+    *, resolver: AbstractResolver | None = None, sockets: Any = None, allow_loopback: bool = False
+) -> GuardedConnector:
+    return GuardedConnector(
+        allow_loopback=allow_loopback, connections_max=8, resolver=resolver, socket_factory=sockets
+    )
 
 
-async def posted(connector: GuardedConnector, url: str, *, allow_loopback: bool = False) -> Reply | str:
+async def posted(
+    connector: GuardedConnector, url: str, *, allow_loopback: bool = False
+) -> Reply | str:
     """The reply, or the reason for none."""
     line = WebhookLine(allow_loopback=allow_loopback, connector=connector, timeout_ms=5_000)
     try:
@@ -65,7 +86,13 @@ async def posted(connector: GuardedConnector, url: str, *, allow_loopback: bool 
 
 async def test_no_hostile_url_makes_a_socket():
     sockets = Sockets()
-    for url in [*BAD.split(), *(f"https://[{address}]/" if ":" in address else f"https://{address}/" for address in REFUSED)]:
+    for url in [
+        *BAD.split(),
+        *(
+            f"https://[{address}]/" if ":" in address else f"https://{address}/"
+            for address in REFUSED
+        ),
+    ]:
         reason = await posted(guarded(sockets=sockets, resolver=LyingResolver(["127.0.0.1"])), url)
         assert isinstance(reason, str), url
     assert sockets.asked == []
@@ -76,14 +103,24 @@ async def test_a_name_that_leads_inwards(address: str):
     """Alone, and hidden among public addresses."""
     for answer in ([address], ["8.8.8.8", address], [address, "8.8.8.8"]):
         sockets, resolver = Sockets(), LyingResolver(answer)
-        reason = await posted(guarded(sockets=sockets, resolver=resolver), "https://merchant.example/")
-        assert (reason, sockets.asked) == ("address refused: the host does not lead to a public address", [])
+        reason = await posted(
+            guarded(sockets=sockets, resolver=resolver), "https://merchant.example/"
+        )
+        assert (reason, sockets.asked) == (
+            "address refused: the host does not lead to a public address",
+            [],
+        )
         assert address not in str(reason)
 
 
 async def test_a_name_that_is_rebound():
-    """Public when it was looked at, private when it is used: asked anew for each try, and each answer judged."""
-    sockets, resolver = Sockets(), LyingResolver(["8.8.8.8"], ["127.0.0.1"], ["::1"], ["169.254.169.254"], ["1.1.1.1"])
+    """Public when it was looked at, private when it is used:
+    asked anew for each try, and each answer judged.
+    """
+    sockets, resolver = (
+        Sockets(),
+        LyingResolver(["8.8.8.8"], ["127.0.0.1"], ["::1"], ["169.254.169.254"], ["1.1.1.1"]),
+    )
     connector = guarded(sockets=sockets, resolver=resolver)
     line = WebhookLine(allow_loopback=False, connector=connector)
     reasons = []
@@ -99,9 +136,20 @@ async def test_a_name_that_is_rebound():
 async def test_a_literal_past_the_url_check():
     """aiohttp asks no resolver about literals; the socket's own address is judged."""
     sockets = Sockets()
-    async with webhook_receiver() as receiver, aiohttp.ClientSession(connector=guarded(sockets=sockets)) as session:
+    async with (
+        webhook_receiver() as receiver,
+        aiohttp.ClientSession(connector=guarded(sockets=sockets)) as session,
+    ):
         port = receiver.base_url.rpartition(":")[2]
-        for host in ("127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[fd00:ec2::254]", "169.254.169.254", "10.0.0.1"):
+        for host in (
+            "127.0.0.1",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:7f00:1]",
+            "[fd00:ec2::254]",
+            "169.254.169.254",
+            "10.0.0.1",
+        ):
             with pytest.raises(aiohttp.ClientConnectorError) as failure:
                 await session.post(f"http://{host}:{port}/")
             assert isinstance(failure.value.os_error, AddressRefused), host
@@ -117,7 +165,9 @@ class _Blind(GuardedConnector):
 
 async def test_a_peer_that_may_not_be_one_is_told_nothing():
     async with webhook_receiver() as receiver:
-        async with aiohttp.ClientSession(connector=_Blind(allow_loopback=False, connections_max=8)) as session:
+        async with aiohttp.ClientSession(
+            connector=_Blind(allow_loopback=False, connections_max=8)
+        ) as session:
             with pytest.raises(aiohttp.ClientConnectorError) as failure:
                 await session.post(receiver.url, data=b"{}")
         assert isinstance(failure.value.os_error, AddressRefused)
@@ -130,10 +180,14 @@ async def test_loopback_is_all_that_the_setting_allows():
         assert isinstance(reply, Reply)
         assert reply.status == 200
         local = receiver.url.replace("127.0.0.1", "localhost")
-        assert isinstance(await posted(guarded(allow_loopback=True), local, allow_loopback=True), Reply)
+        assert isinstance(
+            await posted(guarded(allow_loopback=True), local, allow_loopback=True), Reply
+        )
         for answer in (["10.0.0.1"], ["127.0.0.1", "192.168.0.1"], ["::ffff:127.0.0.1"]):
             sockets = Sockets()
-            connector = guarded(allow_loopback=True, resolver=LyingResolver(answer), sockets=sockets)
+            connector = guarded(
+                allow_loopback=True, resolver=LyingResolver(answer), sockets=sockets
+            )
             reason = await posted(connector, "https://merchant.example/", allow_loopback=True)
             assert (str(reason).partition(":")[0], sockets.asked) == ("address refused", [])
     assert len(receiver.received) == 2
@@ -152,10 +206,19 @@ async def test_a_redirect_is_an_answer_and_nothing_more(status: int):
 
 async def test_no_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch):
     async with webhook_receiver() as receiver, webhook_receiver() as proxy:
-        for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        for name in (
+            "HTTP_PROXY",
+            "http_proxy",
+            "HTTPS_PROXY",
+            "https_proxy",
+            "ALL_PROXY",
+            "all_proxy",
+        ):
             monkeypatch.setenv(name, proxy.base_url)
         monkeypatch.setenv("NO_PROXY", "")
-        assert isinstance(await posted(guarded(allow_loopback=True), receiver.url, allow_loopback=True), Reply)
+        assert isinstance(
+            await posted(guarded(allow_loopback=True), receiver.url, allow_loopback=True), Reply
+        )
         assert await posted(guarded(sockets=Sockets()), "https://1.1.1.1/") == "connection refused"
         assert (len(receiver.received), proxy.received) == (1, [])
 
@@ -169,7 +232,9 @@ async def test_a_certificate_nobody_vouches_for(tmp_path: Path):
 def self_signed(path: Path) -> ssl.SSLContext:
     """A server's side with a certificate that only says so itself."""
     key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
-    certificate = certificates.issue(certificates.name("127.0.0.1"), key.public_key(), certificates.name("127.0.0.1"), key)
+    certificate = certificates.issue(
+        certificates.name("127.0.0.1"), key.public_key(), certificates.name("127.0.0.1"), key
+    )
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     path.write_text(private + certificates.pem(certificate))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -89,9 +89,13 @@ def test_unfit_files(tmp_path):
 def test_environment(tmp_path):
     path = private(tmp_path / "master.key", line(3))
     assert MasterKeys.from_environment({"TILLGATE_MASTER_KEY_FILE": str(path)}).versions == (3,)
-    assert MasterKeys.from_environment({"TILLGATE_MASTER_KEY": line(1) + "\n" + line(2), "TILLGATE_MASTER_KEY_FILE": ""}).versions == (1, 2)
+    assert MasterKeys.from_environment(
+        {"TILLGATE_MASTER_KEY": line(1) + "\n" + line(2), "TILLGATE_MASTER_KEY_FILE": ""}
+    ).versions == (1, 2)
     with pytest.raises(MasterKeyInvalid, match="both"):
-        MasterKeys.from_environment({"TILLGATE_MASTER_KEY": line(1), "TILLGATE_MASTER_KEY_FILE": str(path)})
+        MasterKeys.from_environment(
+            {"TILLGATE_MASTER_KEY": line(1), "TILLGATE_MASTER_KEY_FILE": str(path)}
+        )
     with pytest.raises(MasterKeyInvalid, match="set TILLGATE_MASTER_KEY_FILE"):
         MasterKeys.from_environment({})
 
@@ -114,7 +118,9 @@ def test_generate_and_rotate(tmp_path):
 
 
 def test_unknown_version_says_what_to_do():
-    with pytest.raises(KeyVersionUnknown, match=r"v2 is not in the keyring \(v1, v3\): put its line back"):
+    with pytest.raises(
+        KeyVersionUnknown, match=r"v2 is not in the keyring \(v1, v3\): put its line back"
+    ):
         MasterKeys.from_text(line(1) + "\n" + line(3), source="test").key(2)
 
 

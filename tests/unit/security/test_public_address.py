@@ -94,7 +94,9 @@ ff0e::1                                  refused
 """
 
 
-@pytest.mark.parametrize(("text", "expected"), [tuple(line.split()) for line in ADDRESSES.strip().splitlines()])
+@pytest.mark.parametrize(
+    ("text", "expected"), [tuple(line.split()) for line in ADDRESSES.strip().splitlines()]
+)
 def test_address(text: str, expected: str):
     assert is_public(ip_address(text), allow_loopback=False) == (expected == "public")
     assert is_public(ip_address(text), allow_loopback=True) == (expected != "refused")

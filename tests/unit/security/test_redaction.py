@@ -9,13 +9,22 @@ import pytest
 import structlog
 
 from gateway.limits import REDACTION_DEPTH_MAX
-from security.redaction import CARD_NUMBER, TOO_DEEP, luhn_valid, mask_auth_code, redact, redact_event
+from security.redaction import (
+    CARD_NUMBER,
+    TOO_DEEP,
+    luhn_valid,
+    mask_auth_code,
+    redact,
+    redact_event,
+)
 from security.secret import Secret
 
 WECHAT, ALIPAY, UNIONPAY = "134567890123456789", "287654321098765432", "6212345678901234567"
 ALIPAY_LONG = "301234567890123456789012"
 FACE = "fp" + "0a9B" * 8 + "c"
-MASKED = {code: code[:2] + "*" * (len(code) - 2) for code in (WECHAT, ALIPAY, UNIONPAY, ALIPAY_LONG)}
+MASKED = {
+    code: code[:2] + "*" * (len(code) - 2) for code in (WECHAT, ALIPAY, UNIONPAY, ALIPAY_LONG)
+}
 VISA, MASTERCARD, AMEX, UNIONPAY_CARD, UATP = (
     "4111111111111111",
     "5555555555554444",
@@ -41,7 +50,10 @@ SIG = "a7YbEyFokKOFQ0JLY6LaLqH8CSecy8vUr64qrS+snFI="
         (f"({UNIONPAY})\n", f"({MASKED[UNIONPAY]})\n"),
         (f"face {FACE}", "face ***"),
         (f'{{"auth_code":"{ALIPAY}"}}', f'{{"auth_code":"{MASKED[ALIPAY]}"}}'),
-        (f"{{'auth_code': '{ALIPAY}', 'amount': 1}}", f"{{'auth_code': '{MASKED[ALIPAY]}', 'amount': 1}}"),
+        (
+            f"{{'auth_code': '{ALIPAY}', 'amount': 1}}",
+            f"{{'auth_code': '{MASKED[ALIPAY]}', 'amount': 1}}",
+        ),
         ("auth_code=99999999999999999999", "auth_code=***"),
         (f"authCode={FACE}&x=1", "authCode=***&x=1"),
         (f"qrNo={UNIONPAY}&txnAmt=1", f"qrNo={MASKED[UNIONPAY]}&txnAmt=1"),
@@ -59,19 +71,31 @@ SIG = "a7YbEyFokKOFQ0JLY6LaLqH8CSecy8vUr64qrS+snFI="
         (f"卡号{MASTERCARD}。", f"卡号{CARD_NUMBER}。"),
         (f"accNo={MASTERCARD}&", "accNo=***&"),
         # parameters
-        (f'TILLGATE-HMAC-SHA256 key="tk_A",ts=1,sig="{SIG}"', 'TILLGATE-HMAC-SHA256 key="tk_A",ts=1,sig="***"'),
+        (
+            f'TILLGATE-HMAC-SHA256 key="tk_A",ts=1,sig="{SIG}"',
+            'TILLGATE-HMAC-SHA256 key="tk_A",ts=1,sig="***"',
+        ),
         (f"app_id=2021&sign={SIG}&method=x", "app_id=2021&sign=***&method=x"),
         (f'mchid="1",signature="{SIG}",serial_no="7"', 'mchid="1",signature="***",serial_no="7"'),
-        (f"Wechatpay-Signature: {SIG}\nWechatpay-Serial: 7", "Wechatpay-Signature: ***\nWechatpay-Serial: 7"),
+        (
+            f"Wechatpay-Signature: {SIG}\nWechatpay-Serial: 7",
+            "Wechatpay-Signature: ***\nWechatpay-Serial: 7",
+        ),
         ("https://h/p?token=abc&x=1", "https://h/p?token=***&x=1"),
         ("password = 'two words', host=h", "password = '***', host=h"),
         ('{"api_key": "a\\"b", "n": 1}', '{"api_key": "***", "n": 1}'),
-        ('{"body":"{\\"pin\\":\\"123456\\",\\"a\\":1}"}', '{"body":"{\\"pin\\":\\"***\\",\\"a\\":1}"}'),
+        (
+            '{"body":"{\\"pin\\":\\"123456\\",\\"a\\":1}"}',
+            '{"body":"{\\"pin\\":\\"***\\",\\"a\\":1}"}',
+        ),
         ('{"pin":123456}', '{"pin":***}'),
         ("client_secret: hunter2", "client_secret: ***"),
         ("appAuthToken=201510BBaa", "appAuthToken=***"),
         ('"card":{"pin_block":"0A1B","last4":"0018"}', '"card":{"pin_block":"***","last4":"0018"}'),
-        ('"card":{"track2_encrypted":"A==","emv":"9F26"}', '"card":{"track2_encrypted":"***","emv":"***"}'),
+        (
+            '"card":{"track2_encrypted":"A==","emv":"9F26"}',
+            '"card":{"track2_encrypted":"***","emv":"***"}',
+        ),
         ("TILLGATE_MASTER_KEY=v1:" + "A" * 43 + "=", "TILLGATE_MASTER_KEY=***"),
         ("password=", "password="),
         ('password=""', 'password=""'),
@@ -162,7 +186,9 @@ def test_ids_are_never_mangled():
 
 def test_times_are_never_mangled():
     for moment_us in range(1_795_219_200_000_000, 1_795_219_200_001_000):
-        assert redact_event(None, "info", {"ms": moment_us // 1000, "us": moment_us, "ns": moment_us * 1000 + 7}) == {
+        assert redact_event(
+            None, "info", {"ms": moment_us // 1000, "us": moment_us, "ns": moment_us * 1000 + 7}
+        ) == {
             "ms": moment_us // 1000,
             "us": moment_us,
             "ns": moment_us * 1000 + 7,
@@ -173,14 +199,28 @@ def test_any_card_in_any_surroundings():
     seed = time.time_ns()
     chance = random.Random(seed)
     for _ in range(3000):
-        payload = chance.choice("3456789") + "".join(chance.choices("0123456789", k=chance.randint(11, 17)))
+        payload = chance.choice("3456789") + "".join(
+            chance.choices("0123456789", k=chance.randint(11, 17))
+        )
         card = next(payload + digit for digit in "0123456789" if luhn_valid(payload + digit))
-        left, right = (chance.choice(["", " ", '"', ":", "=", ",", "卡", "\n", "(", "_"]) for _ in range(2))
-        assert card not in redact(f"x{left or ' '}{card}{right}"), f"seed {seed}: {card!r} between {left!r} and {right!r}"
+        left, right = (
+            chance.choice(["", " ", '"', ":", "=", ",", "卡", "\n", "(", "_"]) for _ in range(2)
+        )
+        assert card not in redact(f"x{left or ' '}{card}{right}"), (
+            f"seed {seed}: {card!r} between {left!r} and {right!r}"
+        )
 
 
 @pytest.mark.parametrize(
-    ("digits", "valid"), [("79927398713", True), ("79927398710", False), (VISA, True), (UNIONPAY_CARD, True), (AMEX, True), ("0", True)]
+    ("digits", "valid"),
+    [
+        ("79927398713", True),
+        ("79927398710", False),
+        (VISA, True),
+        (UNIONPAY_CARD, True),
+        (AMEX, True),
+        ("0", True),
+    ],
 )
 def test_luhn(digits, valid):
     assert luhn_valid(digits) is valid
@@ -234,8 +274,16 @@ class Scan(msgspec.Struct):
         ("key", Secret("canary"), "***"),
         ("scan", Scan(ALIPAY, 1), f"Scan(auth_code='{MASKED[ALIPAY]}', amount=1)"),
         ("error", ValueError(f"bad {VISA}"), f"ValueError('bad {CARD_NUMBER}')"),
-        ("seen", [VISA, (WECHAT, {"x": ALIPAY})], [CARD_NUMBER, [MASKED[WECHAT], {"x": MASKED[ALIPAY]}]]),
-        ("headers", {"Authorization": "Basic abc", "X-Request-Id": "1"}, {"Authorization": "***", "X-Request-Id": "1"}),
+        (
+            "seen",
+            [VISA, (WECHAT, {"x": ALIPAY})],
+            [CARD_NUMBER, [MASKED[WECHAT], {"x": MASKED[ALIPAY]}]],
+        ),
+        (
+            "headers",
+            {"Authorization": "Basic abc", "X-Request-Id": "1"},
+            {"Authorization": "***", "X-Request-Id": "1"},
+        ),
         ("by_code", {ALIPAY: 1}, {MASKED[ALIPAY]: 1}),
         ("exc_info", True, True),
         ("exc_info", VISA, CARD_NUMBER),
@@ -267,14 +315,24 @@ def test_depth_is_bounded():
 def test_in_a_structlog_chain():
     lines = []
     log = structlog.wrap_logger(
-        structlog.PrintLogger(file=type("Sink", (), {"write": lambda _, text: lines.append(text), "flush": lambda _: None})()),
-        processors=[structlog.processors.format_exc_info, redact_event, structlog.processors.JSONRenderer()],
+        structlog.PrintLogger(
+            file=type(
+                "Sink", (), {"write": lambda _, text: lines.append(text), "flush": lambda _: None}
+            )()
+        ),
+        processors=[
+            structlog.processors.format_exc_info,
+            redact_event,
+            structlog.processors.JSONRenderer(),
+        ],
     )
     event = f"scan {WECHAT} failed"
     try:
         raise ValueError(f"channel said {VISA} is wrong, auth_code={ALIPAY}")
     except ValueError:
-        log.exception(event, out_trade_no="TG" + base32(1), request={"auth_code": ALIPAY, "pin": "123456"})
+        log.exception(
+            event, out_trade_no="TG" + base32(1), request={"auth_code": ALIPAY, "pin": "123456"}
+        )
     line = "".join(lines)
     assert "TG" + base32(1) in line
     assert not any(secret in line for secret in (VISA, ALIPAY, WECHAT, "123456"))

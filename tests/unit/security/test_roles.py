@@ -23,7 +23,12 @@ HEAD, *ROWS = (line.split() for line in MATRIX.strip().splitlines())
 
 
 @pytest.mark.parametrize(
-    ("role", "permission", "allowed"), [(role, row[0], cell == "yes") for row in ROWS for role, cell in zip(HEAD, row[1:], strict=True)]
+    ("role", "permission", "allowed"),
+    [
+        (role, row[0], cell == "yes")
+        for row in ROWS
+        for role, cell in zip(HEAD, row[1:], strict=True)
+    ],
 )
 def test_may(role, permission, allowed):
     assert may(Role(role), Permission(permission)) is allowed

@@ -67,7 +67,15 @@ async def test_another_library_agrees(signer):
 
 @pytest.mark.parametrize(
     "text",
-    [PKCS8, PKCS1, bare(PKCS8), bare(PKCS1), f"\n{PKCS8}\n\n", PKCS8.replace("\n", "\r\n"), relabelled(PKCS8, "PRIVATE", "RSA PRIVATE")],
+    [
+        PKCS8,
+        PKCS1,
+        bare(PKCS8),
+        bare(PKCS1),
+        f"\n{PKCS8}\n\n",
+        PKCS8.replace("\n", "\r\n"),
+        relabelled(PKCS8, "PRIVATE", "RSA PRIVATE"),
+    ],
 )
 def test_private_key_forms(text):
     assert load_private_key(Secret(text)).private_numbers() == PAIR.private_numbers()
@@ -75,7 +83,14 @@ def test_private_key_forms(text):
 
 @pytest.mark.parametrize(
     "text",
-    [SPKI, PUBLIC_PKCS1, bare(SPKI), bare(PUBLIC_PKCS1), "\n".join(SPKI.splitlines()[1:-1]), relabelled(SPKI, "PUBLIC", "RSA PUBLIC")],
+    [
+        SPKI,
+        PUBLIC_PKCS1,
+        bare(SPKI),
+        bare(PUBLIC_PKCS1),
+        "\n".join(SPKI.splitlines()[1:-1]),
+        relabelled(SPKI, "PUBLIC", "RSA PUBLIC"),
+    ],
 )
 def test_public_key_forms(text):
     assert load_public_key(text).public_numbers() == PAIR.public_key().public_numbers()
@@ -85,8 +100,12 @@ def private_text(key):
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-LOCKED = PAIR.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x")).decode()
-LOCKED_OLD = PAIR.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, BestAvailableEncryption(b"x")).decode()
+LOCKED = PAIR.private_bytes(
+    Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x")
+).decode()
+LOCKED_OLD = PAIR.private_bytes(
+    Encoding.PEM, PrivateFormat.TraditionalOpenSSL, BestAvailableEncryption(b"x")
+).decode()
 SHORT = rsa.generate_private_key(65537, 1024)
 
 
@@ -116,7 +135,12 @@ def test_unfit_private_key(text, complaint):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        (SHORT.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(), "1024 bits, at least 2048"),
+        (
+            SHORT.public_key()
+            .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+            .decode(),
+            "1024 bits, at least 2048",
+        ),
         (PKCS8, "expected a PUBLIC KEY"),
         (bare(PKCS8), "is it a private key"),
         (relabelled(SPKI, "PUBLIC KEY", "CERTIFICATE"), "this PEM block is a CERTIFICATE"),

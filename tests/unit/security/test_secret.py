@@ -92,14 +92,25 @@ def test_empty_or_foreign_is_refused():
 
 
 def test_structs_hold_secrets():
-    account = msgspec.json.decode(b'{"id":"acct_1","api_key":"canary-7f3a"}', type=Account, dec_hook=decode_hook)
+    account = msgspec.json.decode(
+        b'{"id":"acct_1","api_key":"canary-7f3a"}', type=Account, dec_hook=decode_hook
+    )
     assert account.api_key.reveal() == CANARY
     assert account.spare is None
-    again = msgspec.convert({"id": "a", "api_key": account.api_key, "spare": "x"}, Account, dec_hook=decode_hook)
+    again = msgspec.convert(
+        {"id": "a", "api_key": account.api_key, "spare": "x"}, Account, dec_hook=decode_hook
+    )
     assert again.api_key == account.api_key
 
 
-@pytest.mark.parametrize("body", [b'{"id":"a","api_key":""}', b'{"id":"a","api_key":17}', b'{"id":"a","api_key":["canary-7f3a"]}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"id":"a","api_key":""}',
+        b'{"id":"a","api_key":17}',
+        b'{"id":"a","api_key":["canary-7f3a"]}',
+    ],
+)
 def test_a_refused_secret_is_named_not_quoted(body):
     with pytest.raises(msgspec.ValidationError, match="api_key") as refused:
         msgspec.json.decode(body, type=Account, dec_hook=decode_hook)

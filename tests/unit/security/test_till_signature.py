@@ -5,12 +5,25 @@ import pytest
 from gateway.domain.errors import SignatureExpired, SignatureInvalid
 from gateway.limits import AUTHORIZATION_BYTES_MAX
 from security.secret import Secret
-from security.till_signature import Authorization, authorization_header, canonical, only_header, parse_authorization, sign, verify
+from security.till_signature import (
+    Authorization,
+    authorization_header,
+    canonical,
+    only_header,
+    parse_authorization,
+    sign,
+    verify,
+)
 
 SECRET = Secret("sk_test_0123456789abcdef")
 TS = 1795219200
 BODY = b'{"order_no":"T08-0042","amount":12850,"currency":"CNY","auth_code":"280000000000000000"}'
-REQUEST: dict[str, Any] = {"method": "POST", "path_qs": "/v1/payments", "idempotency_key": "idem-0001", "body": BODY}
+REQUEST: dict[str, Any] = {
+    "method": "POST",
+    "path_qs": "/v1/payments",
+    "idempotency_key": "idem-0001",
+    "body": BODY,
+}
 SIG = "a7YbEyFokKOFQ0JLY6LaLqH8CSecy8vUr64qrS+snFI="  # the vector of api.md
 HEADER = f'TILLGATE-HMAC-SHA256 key="tk_A",ts={TS},sig="{SIG}"'
 
@@ -28,7 +41,10 @@ def test_vector():
 
 def test_canonical_is_five_lines():
     empty_hash = b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    assert canonical("GET", "/v1/payments?a=%20&b", 7, None, b"") == b"GET\n/v1/payments?a=%20&b\n7\n\n" + empty_hash + b"\n"
+    assert (
+        canonical("GET", "/v1/payments?a=%20&b", 7, None, b"")
+        == b"GET\n/v1/payments?a=%20&b\n7\n\n" + empty_hash + b"\n"
+    )
     assert canonical("GET", "/caf\udcc3\udca9", 7, "", b"").startswith(b"GET\n/caf\xc3\xa9\n7\n\n")
 
 
@@ -61,7 +77,14 @@ def test_another_request_is_refused(change, value):
 def test_parts_cannot_be_shifted_into_each_other():
     """`path` + key of one request must not sign another split of the same bytes."""
     with pytest.raises(ValueError, match="line end"):
-        sign(SECRET, method="POST", path_qs=f"/v1/payments\n{TS}\nidem", ts=TS, idempotency_key=None, body=b"")
+        sign(
+            SECRET,
+            method="POST",
+            path_qs=f"/v1/payments\n{TS}\nidem",
+            ts=TS,
+            idempotency_key=None,
+            body=b"",
+        )
 
 
 @pytest.mark.parametrize("secret", ["sk_test_0123456789abcdeF", "sk_test_0123456789abcdef ", "x"])
@@ -109,7 +132,9 @@ def test_every_byte_of_the_body_counts(place):
 
 
 def test_every_bit_of_the_header_counts():
-    """A changed header is refused, or names another key: then another secret is looked up, and that one does not match."""
+    """A changed header is refused, or names another key: then another secret is looked up, and that
+    one does not match.
+    """
     for place in range(len(HEADER)):
         for bit in range(7):
             changed = HEADER[:place] + chr(ord(HEADER[place]) ^ (1 << bit)) + HEADER[place + 1 :]
@@ -212,6 +237,11 @@ def test_exactly_one_header():
 
 
 def test_get_without_key_or_body():
-    request: dict[str, Any] = {"method": "GET", "path_qs": "/v1/payments?order_no=T08-0042&limit=20", "idempotency_key": None, "body": b""}
+    request: dict[str, Any] = {
+        "method": "GET",
+        "path_qs": "/v1/payments?order_no=T08-0042&limit=20",
+        "idempotency_key": None,
+        "body": b"",
+    }
     verify(SECRET, signed(**request), **request, now_s=TS)
     verify(SECRET, signed(**request), **(request | {"idempotency_key": ""}), now_s=TS)

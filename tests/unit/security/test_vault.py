@@ -12,11 +12,17 @@ from security.vault import Vault, sealed_version
 ROW = "channel_account/acct_1"
 SECRET = b"-----BEGIN PRIVATE KEY-----"
 V1, V2 = bytes(range(32)), bytes(range(32, 64))
-OLD, NEW, LATER = Vault(MasterKeys({1: V1})), Vault(MasterKeys({1: V1, 2: V2})), Vault(MasterKeys({2: V2}))
+OLD, NEW, LATER = (
+    Vault(MasterKeys({1: V1})),
+    Vault(MasterKeys({1: V1, 2: V2})),
+    Vault(MasterKeys({2: V2})),
+)
 
 
 def hkdf(key, label):
-    """RFC 5869 with SHA-256, no salt, one block: written again from the RFC, to hold the format fast."""
+    """RFC 5869 with SHA-256, no salt, one block:
+    written again from the RFC, to hold the format fast.
+    """
     pseudorandom = hmac.digest(bytes(32), key, "sha256")
     return hmac.digest(pseudorandom, b"tillgate/1/" + label + b"\x01", "sha256")
 
@@ -29,8 +35,15 @@ def test_round_trip(plaintext):
 def test_format_holds_for_ever():
     sealed = OLD.seal(SECRET, about=ROW)
     assert sealed[:3] == b"\x01\x00\x01"
-    assert AESGCM(hkdf(V1, b"seal")).decrypt(sealed[3:15], sealed[15:], b"\x01\x00\x01" + ROW.encode()) == SECRET
-    by_hand = b"\x01\x00\x01" + bytes(12) + AESGCM(hkdf(V1, b"seal")).encrypt(bytes(12), SECRET, b"\x01\x00\x01" + ROW.encode())
+    assert (
+        AESGCM(hkdf(V1, b"seal")).decrypt(sealed[3:15], sealed[15:], b"\x01\x00\x01" + ROW.encode())
+        == SECRET
+    )
+    by_hand = (
+        b"\x01\x00\x01"
+        + bytes(12)
+        + AESGCM(hkdf(V1, b"seal")).encrypt(bytes(12), SECRET, b"\x01\x00\x01" + ROW.encode())
+    )
     assert OLD.open(by_hand, about=ROW) == SECRET
 
 
@@ -39,7 +52,15 @@ def test_two_seals_differ():
     assert SECRET not in OLD.seal(SECRET, about=ROW)
 
 
-@pytest.mark.parametrize("about", ["channel_account/acct_2", "channel_account/acct_1 ", "channel_account/acct_", "webhook_endpoint/acct_1"])
+@pytest.mark.parametrize(
+    "about",
+    [
+        "channel_account/acct_2",
+        "channel_account/acct_1 ",
+        "channel_account/acct_",
+        "webhook_endpoint/acct_1",
+    ],
+)
 def test_moved_to_another_row(about):
     with pytest.raises(VaultSealBroken, match="belongs to another row"):
         OLD.open(OLD.seal(SECRET, about=ROW), about=about)
@@ -93,7 +114,9 @@ def test_same_version_of_another_keyring():
         Vault(MasterKeys({1: V2})).open(OLD.seal(SECRET, about=ROW), about=ROW)
 
 
-@pytest.mark.parametrize(("plaintext", "about"), [(bytes(65_537), ROW), (b"x", ""), (b"x", "a" * 201)])
+@pytest.mark.parametrize(
+    ("plaintext", "about"), [(bytes(65_537), ROW), (b"x", ""), (b"x", "a" * 201)]
+)
 def test_out_of_bounds(plaintext, about):
     with pytest.raises(ValueError, match=r"at most|characters"):
         OLD.seal(plaintext, about=about)
@@ -101,7 +124,12 @@ def test_out_of_bounds(plaintext, about):
 
 def test_digest():
     digest = OLD.digest("auth_code", "280000000000000000")
-    assert digest == hmac.new(hkdf(V1, b"digest/auth_code"), b"280000000000000000", hashlib.sha256).hexdigest()
+    assert (
+        digest
+        == hmac.new(
+            hkdf(V1, b"digest/auth_code"), b"280000000000000000", hashlib.sha256
+        ).hexdigest()
+    )
     assert OLD.digest("auth_code", "280000000000000000") == digest
     assert OLD.digest("card", "280000000000000000") != digest
     assert OLD.digest("auth_code", "280000000000000001") != digest

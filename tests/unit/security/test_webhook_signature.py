@@ -6,11 +6,18 @@ from standardwebhooks.webhooks import Webhook
 
 from gateway.limits import WEBHOOK_TOLERANCE_S
 from security.secret import Secret
-from security.webhook_signature import WebhookSecretUnfit, WebhookSignatureInvalid, new_secret, signed_headers, verify
+from security.webhook_signature import (
+    WebhookSecretUnfit,
+    WebhookSignatureInvalid,
+    new_secret,
+    signed_headers,
+    verify,
+)
 
 SECRET = Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 MESSAGE, TS, BODY = "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
-SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="  # the vector in the tests of the standard's own libraries
+# The vector in the tests of the standard's own libraries.
+SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 OTHER = Secret("whsec_" + base64.b64encode(bytes(range(32))).decode())
 
 
@@ -29,11 +36,16 @@ def test_a_rotating_secret_signs_beside_its_predecessor():
     made = signed_headers([OTHER, SECRET], message_id=MESSAGE, timestamp=TS, body=BODY)
     assert made["webhook-signature"].split(" ")[1] == SIGNATURE
     assert verify(SECRET, made, BODY, now_s=TS) == verify(OTHER, made, BODY, now_s=TS) == MESSAGE
-    assert verify(SECRET, headers(webhook_signature=f"v1a,AAAA v2,what {SIGNATURE}"), BODY, now_s=TS) == MESSAGE
+    assert (
+        verify(SECRET, headers(webhook_signature=f"v1a,AAAA v2,what {SIGNATURE}"), BODY, now_s=TS)
+        == MESSAGE
+    )
 
 
 def test_every_flipped_character_is_refused():
-    """Of the body, the id, the time and the signature; in the signature also the bits that base64 leaves unused."""
+    """Of the body, the id, the time and the signature;
+    in the signature also the bits that base64 leaves unused.
+    """
     for place in range(len(BODY)):
         flipped = BODY[:place] + bytes([BODY[place] ^ 1]) + BODY[place + 1 :]
         refused(headers(), flipped)
@@ -123,7 +135,12 @@ def test_new_secrets_differ_and_are_understood_elsewhere():
     assert secret != other
     made = signed_headers([secret], message_id=MESSAGE, timestamp=TS, body=BODY)
     key = Webhook(secret.reveal())._whsecret
-    assert made == signed_headers([Secret("whsec_" + base64.b64encode(key).decode())], message_id=MESSAGE, timestamp=TS, body=BODY)
+    assert made == signed_headers(
+        [Secret("whsec_" + base64.b64encode(key).decode())],
+        message_id=MESSAGE,
+        timestamp=TS,
+        body=BODY,
+    )
     assert len(key) == 32
 
 
