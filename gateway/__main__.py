@@ -48,7 +48,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
             description=f"{command.summary[0].upper()}{command.summary[1:]}.",
         )
         if command.name == wanted:
-            module = import_module(f"gateway.cli.{command.module}")
+            module = import_module(f"gateway.cli.commands.{command.module}")
             module.add_arguments(below)
             below.set_defaults(run=module.run)
     return parser

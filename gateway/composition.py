@@ -20,45 +20,45 @@ from adapters.discovery import discover
 from adapters.transport import AiohttpTransport
 from gateway.clock import Clock, DatabaseClock, SystemClock, SystemIds
 from gateway.domain.errors import GatewayError
+from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.callback import CallbackDesk
 from gateway.flow.cancellation import Cancellation
 from gateway.flow.case_closing import CaseClosing
-from gateway.flow.channel_call import ChannelCalls
-from gateway.flow.channel_health import ChannelHealth
 from gateway.flow.checkout import Checkout
-from gateway.flow.failover import Failover
-from gateway.flow.idempotency import KeyDesk
+from gateway.flow.choose.health import ChannelHealth
 from gateway.flow.in_doubt import InDoubt
-from gateway.flow.in_flight import InFlight
+from gateway.flow.learn.in_flight import InFlight
+from gateway.flow.learn.lost_attempts import LostAttempts
+from gateway.flow.learn.on_read import OnRead
+from gateway.flow.learn.transition import Transitions
 from gateway.flow.lookup import Lookup
-from gateway.flow.lost_attempts import LostAttempts
-from gateway.flow.on_read import OnRead
-from gateway.flow.order_desk import OrderDesk
+from gateway.flow.open.idempotency import KeyDesk
+from gateway.flow.open.order_desk import OrderDesk
+from gateway.flow.open.restored import Restored
 from gateway.flow.refund import Refunds
-from gateway.flow.restored import Restored
-from gateway.flow.sending import Sender
-from gateway.flow.transition import Transitions
-from gateway.flow.webhook_endpoints import WebhookEndpoints
+from gateway.flow.send.failover import Failover
+from gateway.flow.send.sending import Sender
 from gateway.http.app import build_app
 from gateway.http.exchange import EdgeDeps, Readiness
 from gateway.http.serving import serve_until
 from gateway.limits import SIGNING_THREADS
 from gateway.settings import Settings
-from gateway.storage.claims import NoClaims, RedisClaims
+from gateway.storage.books.health_log import HealthLog
+from gateway.storage.books.outbox import PostgresOutbox
 from gateway.storage.directory import SnapshotDirectory
-from gateway.storage.health_board import NoBoard, RedisBoard
-from gateway.storage.health_log import HealthLog
-from gateway.storage.migrate import MigrationError, pending
-from gateway.storage.outbox import PostgresOutbox
 from gateway.storage.postgres import PostgresStore
-from gateway.storage.webhook_registry import WebhookRegistry
+from gateway.storage.redis.claims import NoClaims, RedisClaims
+from gateway.storage.redis.health_board import NoBoard, RedisBoard
+from gateway.storage.registries.webhooks import WebhookRegistry
+from gateway.storage.schema.migrate import MigrationError, pending
 from gateway.telemetry.logs import configure_logs
+from gateway.webhooks.courier import Courier
+from gateway.webhooks.endpoints import WebhookEndpoints
+from gateway.webhooks.line import WebhookLine
 from gateway.workers.heartbeat import Heartbeat
 from gateway.workers.prober import Prober
 from gateway.workers.supervisor import report_ready
 from gateway.workers.sweeper import Sweeper
-from gateway.workers.webhook_line import WebhookLine
-from gateway.workers.webhooks import Courier
 from security.vault import Vault
 
 
@@ -115,9 +115,16 @@ async def gateway(settings: Settings, host_clock: Clock | None = None) -> AsyncI
         history = HealthLog(store.pool, worker_id)
         health = ChannelHealth(clock, told=history.note, worker_id=worker_id)
         world = _wired(
-            settings=settings, store=store, claims=claims, directory=directory, health=health,
-            vault=vault, clock=clock, ids=ids, worker_id=worker_id,
-        )  # fmt: skip
+            settings=settings,
+            store=store,
+            claims=claims,
+            directory=directory,
+            health=health,
+            vault=vault,
+            clock=clock,
+            ids=ids,
+            worker_id=worker_id,
+        )
         board = (
             RedisBoard(settings.redis_url.reveal(), clock, worker_id)
             if settings.redis_url
@@ -247,35 +254,21 @@ def _wired(
             WebhookRegistry(store.pool, vault=vault, ids=ids), settings.allow_loopback_webhooks
         ),
         outbox=PostgresOutbox(store.pool, vault),
-        in_doubt=_in_doubt(store, directory, transitions, refunds, calls, sender, in_flight, clock),
+        in_doubt=InDoubt(
+            store=store,
+            directory=directory,
+            transitions=transitions,
+            refunds=refunds,
+            calls=calls,
+            sender=sender,
+            in_flight=in_flight,
+            clock=clock,
+        ),
         health=health,
         calls=calls,
         clock=clock,
         ids=ids,
         worker_id=worker_id,
-    )
-
-
-def _in_doubt(  # noqa: PLR0917 - its fields, in order
-    store: PostgresStore,
-    directory: SnapshotDirectory,
-    transitions: Transitions,
-    refunds: Refunds,
-    calls: ChannelCalls,
-    sender: Sender,
-    in_flight: InFlight,
-    clock: Clock,
-) -> InDoubt:
-    """What the sweeper works with."""
-    return InDoubt(
-        store=store,
-        directory=directory,
-        transitions=transitions,
-        refunds=refunds,
-        calls=calls,
-        sender=sender,
-        in_flight=in_flight,
-        clock=clock,
     )
 
 
@@ -328,9 +321,8 @@ def case_closing(world: Gateway) -> CaseClosing:
     return CaseClosing(world.store, world.transitions, world.clock)
 
 
-def serve_worker(settings: Settings, listening: socket.socket, index: int) -> int:
+def serve_worker(settings: Settings, listening: socket.socket) -> int:
     """One worker of `tillgate serve`: until SIGTERM, then drained. Returns the exit code."""
-    del index
     configure_logs(settings.log_level, settings.log_format)
     uvloop.run(_serve(settings, listening))
     return 0

@@ -260,7 +260,7 @@ LISTEN_BACKLOG = 1_024  # connections that wait while every worker is busy or be
 WORKER_STOP_WAIT_S = 20.0
 
 # --- schema
-MIGRATION_LOCK_POLL_MS = 200  # a blocked wait would hold a snapshot: see storage/migrate.py
+MIGRATION_LOCK_POLL_MS = 200  # a blocked wait would hold a snapshot: see storage/schema/migrate.py
 MIGRATION_LOCK_WAIT_S = 900.0  # longer than any index build we would run while serving
 MIGRATION_NOTICE_INTERVAL_S = 5.0  # a person who waits wants to know for what
 # A migration in the queue for a table stops every payment behind it.

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.client import Client
+from gateway.cli.client.client import Client
 from gateway.embedded.postgres import EmbeddedPostgres
 from loadtests.audit import audit
 from loadtests.processes import below, table

@@ -1,8 +1,8 @@
 """What a channel folder offers the sandbox, and what the sandbox tells it to do.
 
-A channel is one package under `sandbox/` that exposes `CHANNEL`, an object of type `Channel`. Its
-`Desk` answers for one account: it verifies a raw request into a `Call` (or refuses with a `Reply`),
-seals replies, and writes callbacks.
+A channel is one package under `sandbox/` whose module `channel` has a `CHANNEL` of type `Channel`.
+Its `Desk` answers for one account: it verifies a raw request into a `Call` (or refuses with a
+`Reply`), seals replies, and writes callbacks.
 """
 
 import dataclasses

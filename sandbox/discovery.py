@@ -1,5 +1,5 @@
-"""Channels are found, not listed: every package under `sandbox/` that exposes `CHANNEL` is one, but
-for names that begin with `_`.
+"""Channels are found, not listed: every package under `sandbox/` whose module `channel` has a
+`CHANNEL` is one, but for names that begin with `_`.
 """
 
 import importlib
@@ -16,6 +16,5 @@ def discover() -> dict[str, Channel]:
         for found in pkgutil.iter_modules(sandbox.__path__)
         if found.ispkg and not found.name.startswith("_")
     ]
-    modules = [importlib.import_module(f"sandbox.{name}") for name in packages]
-    channels = [module.CHANNEL for module in modules if hasattr(module, "CHANNEL")]
+    channels = [importlib.import_module(f"sandbox.{name}.channel").CHANNEL for name in packages]
     return {channel.name: channel for channel in channels}

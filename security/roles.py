@@ -16,7 +16,7 @@ class Role(StrEnum):
 
     TERMINAL = "terminal"  # one till: the payments and refunds of its own store
     MERCHANT = "merchant"  # the merchant's ordering system: everything of its merchant
-    FINANCE = "finance"  # the books: reads everything, works on differences, moves no payment
+    FINANCE = "finance"  # the books: reads everything, moves no payment
     READ_ONLY = "read_only"  # looks, changes nothing
 
 
@@ -31,12 +31,6 @@ class Permission(StrEnum):
     EVENT_READ = "event_read"  # the feed of every change of the merchant
     WEBHOOK_READ = "webhook_read"  # list endpoints, never their secrets
     WEBHOOK_MANAGE = "webhook_manage"  # create, rotate, disable, resend
-    RECONCILIATION_RUN = "reconciliation_run"  # start or re-run a business day
-    RECONCILIATION_READ = "reconciliation_read"  # totals, differences, files
-    DIFFERENCE_EDIT = "difference_edit"  # note, assign, propose
-    DIFFERENCE_APPROVE = "difference_approve"  # the checker; the same key never checks what it made
-    BILL_UPLOAD = "bill_upload"  # a channel's bill by hand
-    CASH_COUNT = "cash_count"  # what was in the drawer at the end of the day
 
 
 _READING: Final = frozenset(
@@ -45,7 +39,6 @@ _READING: Final = frozenset(
         Permission.REFUND_READ,
         Permission.EVENT_READ,
         Permission.WEBHOOK_READ,
-        Permission.RECONCILIATION_READ,
     }
 )
 
@@ -61,14 +54,7 @@ PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
             }
         ),
         Role.MERCHANT: frozenset(Permission),
-        Role.FINANCE: _READING
-        | {
-            Permission.RECONCILIATION_RUN,
-            Permission.DIFFERENCE_EDIT,
-            Permission.DIFFERENCE_APPROVE,
-            Permission.BILL_UPLOAD,
-            Permission.CASH_COUNT,
-        },
+        Role.FINANCE: _READING,
         Role.READ_ONLY: _READING,
     }
 )

@@ -19,7 +19,7 @@ import asyncpg
 from gateway.embedded.data_folder import unsuitable
 from gateway.embedded.postgres import EmbeddedPostgres
 from gateway.embedded.redis import EmbeddedRedis
-from gateway.storage.migrate import migrate
+from gateway.storage.schema.migrate import migrate
 
 TEMPLATE = "tillgate_template"
 

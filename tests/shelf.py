@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from adapters.channel import Manifest
+from gateway.domain.routing_rules import RuleSet
 from gateway.flow.ports import Account, ApiKey
-from gateway.flow.routing_rules import RuleSet
 
 
 class Shelf:

@@ -17,15 +17,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adapters.discovery import discover
-from gateway.cli.client import Answer, Client
+from gateway.cli.client.client import Answer, Client
 from gateway.clock import Clock, SystemClock, SystemIds
 from gateway.composition import Gateway, courier, edge_deps, gateway
 from gateway.http.app import build_app
 from gateway.http.serving import serve_until
 from gateway.settings import Settings, read_settings
-from gateway.storage.account_registry import AccountRegistry
 from gateway.storage.connections import read_pool
-from gateway.storage.registry import Registry
+from gateway.storage.registries.accounts import AccountRegistry
+from gateway.storage.registries.people import Registry
 from gateway.workers.sweeper import Sweeper
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys

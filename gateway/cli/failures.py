@@ -5,8 +5,8 @@ from gateway.domain.errors import StoreUnavailable
 from gateway.embedded.data_folder import DataFolderError
 from gateway.embedded.errors import EmbeddedServerError
 from gateway.settings import SettingsError
-from gateway.storage.migrate import MigrationError
-from gateway.storage.registry import RegistryError
+from gateway.storage.registries.people import RegistryError
+from gateway.storage.schema.migrate import MigrationError
 from security.errors import SecurityError
 
 

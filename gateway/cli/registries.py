@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from adapters.discovery import discover
 from gateway.cli.surroundings import environment
 from gateway.clock import SystemClock, SystemIds
-from gateway.flow.webhook_endpoints import WebhookEndpoints
 from gateway.settings import SERVING, Settings, read_settings
-from gateway.storage.account_registry import AccountRegistry
-from gateway.storage.case_list import CaseList
+from gateway.storage.books.case_list import CaseList
+from gateway.storage.books.health_log import HealthHistory
 from gateway.storage.connections import read_pool
-from gateway.storage.health_log import HealthHistory
-from gateway.storage.registry import Registry
-from gateway.storage.restored_log import RestoredLog
-from gateway.storage.rule_registry import RuleRegistry
-from gateway.storage.webhook_registry import WebhookRegistry
+from gateway.storage.registries.accounts import AccountRegistry
+from gateway.storage.registries.people import Registry
+from gateway.storage.registries.restored_log import RestoredLog
+from gateway.storage.registries.rules import RuleRegistry
+from gateway.storage.registries.webhooks import WebhookRegistry
+from gateway.webhooks.endpoints import WebhookEndpoints
 from security.vault import Vault
 
 

@@ -20,7 +20,6 @@ PUBLIC_REFUND = frozenset({"processing", "in_doubt", "succeeded", "failed", "nee
 EVENT_TYPES = frozenset(
     {f"payment.{status}" for status in PUBLIC_PAYMENT}
     | {f"refund.{status}" for status in PUBLIC_REFUND}
-    | {"reconciliation.completed"}
 )
 """What an endpoint may subscribe to, and what the feed of events lists."""
 

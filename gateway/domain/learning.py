@@ -4,7 +4,7 @@ Pure, and the same for a pay answer, a query, a cancel, a callback and a person 
 
 `learned` returns the change to write, or None when there is nothing to write: a true repeat, or a
 "no" of an attempt whose epoch was lost (after a second send, "code used" may mean that our first
-send took the money). When to ask next is `flow.schedule`'s.
+send took the money). When to ask next is `flow.learn.schedule`'s.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Occasion:
 
     `proof_passed`: P4's clock had run out when the question left. `asked_after_end`: the attempt
     had ended when the question left. `successor`: who may go on at another account when an attempt
-    has ended uncharged (`flow.failover`).
+    has ended uncharged (`flow.send.failover`).
     """
 
     __slots__ = (
@@ -200,7 +200,7 @@ def _confirmed(
 ) -> Change | None:
     if attempt.status in ATTEMPT_UNCHARGED:
         if occasion.source == "callback" or not occasion.asked_after_end:
-            # It may be older than the cancel that gave this money back: `flow.late_money` asks.
+            # It may be older than the cancel that gave this money back: `late_money` asks.
             return None
         if payment.frozen_at is not None:  # refunds stand still too, until a person has looked
             return _change(payment, _seen(attempt, outcome, occasion), occasion)

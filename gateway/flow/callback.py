@@ -25,10 +25,10 @@ from gateway.domain.errors import NotFound
 from gateway.domain.learning import evidence_of
 from gateway.domain.outcomes import Mismatch, Succeeded
 from gateway.domain.payment import Payment
-from gateway.flow.channel_call import ChannelCalls
-from gateway.flow.late_money import asked_about_late_money
+from gateway.flow.call.channel_call import ChannelCalls
+from gateway.flow.learn.late_money import asked_about_late_money
+from gateway.flow.learn.transition import Transitions
 from gateway.flow.ports import Account, Directory, Store, StoredCallback
-from gateway.flow.transition import Transitions
 from gateway.telemetry.metrics import CALLBACKS, CASES
 
 log = structlog.get_logger("tillgate.callback")

@@ -13,9 +13,9 @@ from gateway.domain.learning import cancel_requested
 from gateway.domain.payment import Payment
 from gateway.domain.states import PAYMENT_FINAL
 from gateway.flow.commands import Caller
-from gateway.flow.in_flight import InFlight
+from gateway.flow.learn.in_flight import InFlight
+from gateway.flow.learn.transition import Transitions
 from gateway.flow.lookup import Lookup
-from gateway.flow.transition import Transitions
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ from gateway.domain.learning import learned, thawed
 from gateway.domain.outcomes import Closed, Succeeded
 from gateway.domain.payment import Attempt, Payment
 from gateway.domain.states import ATTEMPT_UNCHARGED
+from gateway.flow.learn.transition import Transitions
 from gateway.flow.ports import Store
-from gateway.flow.transition import Transitions
 
 Verdict = Literal["paid", "not_charged"]
 BY_HAND = "confirmed-by-hand"  # the channel's trade number, where no answer of it ever carried one

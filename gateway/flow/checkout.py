@@ -24,24 +24,24 @@ from gateway.domain.errors import (
 )
 from gateway.domain.payment import Payment
 from gateway.domain.states import PAYMENT_FINAL
-from gateway.flow.channel_call import pay_operation
-from gateway.flow.channel_health import ChannelHealth, Place
+from gateway.flow.call.channel_call import pay_operation
+from gateway.flow.choose.health import ChannelHealth, Place
+from gateway.flow.choose.routing import Route, choose
 from gateway.flow.commands import Caller, Paid, PayCommand
-from gateway.flow.idempotency import (
+from gateway.flow.learn.in_flight import InFlight
+from gateway.flow.learn.on_read import OnRead
+from gateway.flow.open.idempotency import (
     Digest,
     KeyDesk,
     fingerprint,
     refuse_foreign_notify_url,
     same_body_or_refuse,
 )
-from gateway.flow.in_flight import InFlight
-from gateway.flow.on_read import OnRead
-from gateway.flow.opening import Draft
-from gateway.flow.order_desk import OrderDesk
+from gateway.flow.open.opening import Draft
+from gateway.flow.open.order_desk import OrderDesk
+from gateway.flow.open.restored import Restored
 from gateway.flow.ports import Directory, KeyTaken, NumberTaken, Opened, Store, TenderTaken
-from gateway.flow.restored import Restored
-from gateway.flow.routing import Route, choose
-from gateway.flow.sending import Sender
+from gateway.flow.send.sending import Sender
 from gateway.limits import OPEN_RETRIES_MAX, SEND_DEADLINE_MS
 from gateway.telemetry.metrics import PAYMENTS
 

@@ -19,14 +19,14 @@ from gateway.domain.learning import Outcome, cancel_sent, taken
 from gateway.domain.outcomes import RefundNotFound
 from gateway.domain.payment import Attempt, Payment
 from gateway.domain.states import ATTEMPT_UNCHARGED
-from gateway.flow.channel_call import ChannelCalls
-from gateway.flow.in_flight import InFlight
-from gateway.flow.late_money import ask_again_about_late_money, asked_about_late_money
+from gateway.flow.call.channel_call import ChannelCalls
+from gateway.flow.learn.in_flight import InFlight
+from gateway.flow.learn.late_money import ask_again_about_late_money, asked_about_late_money
+from gateway.flow.learn.schedule import cancel_at, proof_at
+from gateway.flow.learn.transition import Held, Transitions
 from gateway.flow.ports import Account, Directory, DueAttempt, DueRefund, Store
 from gateway.flow.refund import Refunds, decided
-from gateway.flow.schedule import cancel_at, proof_at
-from gateway.flow.sending import Sender
-from gateway.flow.transition import Held, Transitions
+from gateway.flow.send.sending import Sender
 from gateway.limits import SEND_DEADLINE_MS
 from gateway.telemetry.metrics import SWEEPS
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from gateway.domain.errors import NotFound, NotPermitted
 from gateway.domain.payment import Payment, Refund
 from gateway.flow.commands import Caller
-from gateway.flow.in_flight import InFlight
-from gateway.flow.on_read import OnRead
+from gateway.flow.learn.in_flight import InFlight
+from gateway.flow.learn.on_read import OnRead
 from gateway.flow.ports import EventPage, PaymentFilter, RefundFilter, Store
 
 

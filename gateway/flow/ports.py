@@ -17,7 +17,7 @@ from adapters.channel import Channel, LocalChannel, Manifest
 from gateway.domain.change import Case, Change, Opening
 from gateway.domain.order import OrderRefusal, OrderTerms
 from gateway.domain.payment import Payment, Refund
-from gateway.flow.routing_rules import RuleSet
+from gateway.domain.routing_rules import RuleSet
 from security.secret import Secret
 
 # --- who asks, and over which accounts

@@ -24,14 +24,14 @@ from gateway.domain.outcomes import Declined
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.returning import reserved, returned_at_once
 from gateway.domain.states import REFUND_OPEN
-from gateway.flow.channel_call import ChannelCalls
+from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.commands import Caller, RefundCommand, Refunded
-from gateway.flow.in_flight import InFlight
+from gateway.flow.learn.in_flight import InFlight
+from gateway.flow.learn.schedule import refund_due_after
+from gateway.flow.learn.transition import RefundRace, Transitions
 from gateway.flow.lookup import Lookup
-from gateway.flow.opening import posted
+from gateway.flow.open.opening import posted
 from gateway.flow.ports import Account, Directory, Store
-from gateway.flow.schedule import refund_due_after
-from gateway.flow.transition import RefundRace, Transitions
 from gateway.limits import SEND_DEADLINE_MS
 
 

@@ -2,24 +2,25 @@
 the answer they give.
 
 Handlers know no HTTP library: they get decoded-enough parts and the flow's desks (`EdgeDeps`), and
-give bytes back. The desks are described here by what the edge calls, so that tests hand in small
-real ones.
+give bytes back.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from adapters.channel import CallbackAnswer
 from gateway.clock import Clock, Ids
 from gateway.domain.errors import GatewayError
-from gateway.domain.payment import Payment, Refund
-from gateway.flow.commands import Caller, Paid, PayCommand, RefundCommand, Refunded
-from gateway.flow.ports import Directory, EventPage, PaymentFilter, RefundFilter
-from gateway.flow.webhook_endpoints import Delivery, DeliveryFilter, Endpoint, Issued
+from gateway.flow.callback import CallbackDesk
+from gateway.flow.cancellation import Cancellation
+from gateway.flow.checkout import Checkout
+from gateway.flow.commands import Caller
+from gateway.flow.lookup import Lookup
+from gateway.flow.ports import Directory
+from gateway.flow.refund import Refunds
+from gateway.webhooks.endpoints import WebhookEndpoints
 from security.roles import Permission
 
 JSON = "application/json"
@@ -50,117 +51,6 @@ class Call:
     wait_s: float
 
 
-class Checkout(Protocol):
-    """Takes payments."""
-
-    async def pay(self, command: PayCommand, caller: Caller, key: str, wait_s: float) -> Paid:
-        """The payment, new or replayed."""
-        ...
-
-
-class Cancellation(Protocol):
-    """Stops payments."""
-
-    async def cancel(self, payment_id: str, caller: Caller, wait_s: float) -> Payment:
-        """The payment, its cancel intent recorded."""
-        ...
-
-
-class Refunds(Protocol):
-    """Gives money back."""
-
-    async def refund(
-        self, payment_id: str, command: RefundCommand, caller: Caller, key: str, wait_s: float
-    ) -> Refunded:
-        """The refund, new or replayed."""
-        ...
-
-
-class Lookup(Protocol):
-    """Reads."""
-
-    async def payment(self, payment_id: str, caller: Caller, wait_s: float) -> Payment:
-        """One payment; with `wait_s`, its next version."""
-        ...
-
-    async def payments(self, wanted: PaymentFilter, caller: Caller) -> tuple[list[Payment], bool]:
-        """A page and whether there is more."""
-        ...
-
-    async def refund(self, refund_id: str, caller: Caller) -> Refund:
-        """One refund."""
-        ...
-
-    async def refunds_of(self, payment_id: str, caller: Caller) -> list[Refund]:
-        """All refunds of a payment."""
-        ...
-
-    async def refunds(self, wanted: RefundFilter, caller: Caller) -> tuple[list[Refund], bool]:
-        """A page and whether there is more."""
-        ...
-
-    async def events(self, after: str | None, limit: int, caller: Caller) -> EventPage:
-        """A page of events in commit order."""
-        ...
-
-
-class Webhooks(Protocol):
-    """Where the merchant wants to be told: `gateway.flow.webhook_endpoints.WebhookEndpoints`."""
-
-    async def create(
-        self,
-        merchant_id: str,
-        url: str,
-        event_types: Sequence[str],
-        concurrency: int,
-        idempotency_key: str | None,
-    ) -> Issued:
-        """A new endpoint with its secret, or the one this key had made, without."""
-        ...
-
-    async def endpoints(self, merchant_id: str) -> Sequence[Endpoint]:
-        """All of them."""
-        ...
-
-    async def endpoint(self, merchant_id: str, endpoint_id: str) -> Endpoint:
-        """One."""
-        ...
-
-    async def rotate(self, merchant_id: str, endpoint_id: str) -> Issued:
-        """A new secret."""
-        ...
-
-    async def disable(self, merchant_id: str, endpoint_id: str) -> Endpoint:
-        """Nothing more is sent there."""
-        ...
-
-    async def enable(self, merchant_id: str, endpoint_id: str) -> Endpoint:
-        """Told again."""
-        ...
-
-    async def deliveries(
-        self, merchant_id: str, endpoint_id: str, wanted: DeliveryFilter
-    ) -> tuple[list[Delivery], bool]:
-        """A page and whether there is more."""
-        ...
-
-    async def resend(
-        self, merchant_id: str, endpoint_id: str, event_id: str | None, dead_since: datetime | None
-    ) -> int:
-        """How many are due now."""
-        ...
-
-
-class CallbackDesk(Protocol):
-    """Takes what channels call back with."""
-
-    async def take(
-        self, account_id: str, headers: Mapping[str, str], body: bytes
-    ) -> CallbackAnswer:
-        """Verified, stored, acknowledged in the channel's own words."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Readiness:
     """Whether this worker should get traffic;
@@ -180,7 +70,7 @@ class EdgeDeps:
     refunds: Refunds
     lookup: Lookup
     callbacks: CallbackDesk
-    webhooks: Webhooks
+    webhooks: WebhookEndpoints
     directory: Directory
     clock: Clock
     ids: Ids

@@ -1,10 +1,6 @@
 """What a refusal looks like: RFC 9457 `application/problem+json`,
 made from the error tree of `gateway.domain.errors`.
-
-`python -m gateway.http.problems` prints docs/errors.md, which a test compares with the tree.
 """
-
-import sys
 
 import msgspec
 from msgspec import Struct
@@ -77,43 +73,6 @@ def _verdict(error: GatewayError) -> Verdict:
     return verdict_of(error.payment) if error.payment else VERDICTS[error.verdict]
 
 
-def errors_page() -> str:
-    """docs/errors.md: one row an error, in the order of the tree."""
-    lines = [
-        "# Errors",
-        "",
-        (
-            "<!-- Written by `python -m gateway.http.problems`; "
-            "a test compares it with the error tree. -->"
-        ),
-        "",
-        "Every refusal is `application/problem+json` (RFC 9457) with a stable `code`. *Again* says",
-        "whether the very same request with the very same `Idempotency-Key` may simply be sent",
-        "again. The verdict stands in problems of `POST /v1/payments`, and wherever a payment is",
-        "carried, which then has the word.",
-        "",
-        "| status | code | what it means | 含义 | again | verdict |",
-        "|---|---|---|---|---|---|",
-    ]
-    for leaf in sorted(documented(), key=lambda each: each.http_status):
-        again = "yes" if leaf.sendable_again else "no"
-        lines.append(
-            f"| {leaf.http_status} | `{leaf.code}` | {leaf.title} | {leaf.zh} | {again} | "
-            f"`{leaf.verdict}` |"
-        )
-    lines += [
-        "",
-        "`store_unavailable` means that nothing was sent, except when its verdict is",
-        "`do_not_charge_again`: then the payment may have been accepted, and the same request with",
-        "the same key shows its state. So it is always safe to send that request again.",
-    ]
-    return "\n".join(lines) + "\n"
-
-
 def documented() -> list[type[GatewayError]]:
     """The errors by code; `internal` as it really goes out."""
     return [Internal if leaf is GatewayError else leaf for leaf in leaves()]
-
-
-if __name__ == "__main__":
-    sys.stdout.write(errors_page())

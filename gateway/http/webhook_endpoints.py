@@ -5,7 +5,6 @@ Decodes, asks the flow, encodes.
 
 import msgspec
 
-from gateway.flow.webhook_endpoints import Delivery, DeliveryFilter, Endpoint, Issued
 from gateway.http.bodies import (
     DeliveriesQuery,
     NoQuery,
@@ -22,6 +21,7 @@ from gateway.http.pages import (
     WebhookEndpointResource,
 )
 from gateway.http.payments import REPLAYED, page
+from gateway.webhooks.endpoints import Delivery, DeliveryFilter, Endpoint, Issued
 
 
 async def create_webhook_endpoint(call: Call, deps: EdgeDeps) -> Answer:

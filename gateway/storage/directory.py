@@ -27,8 +27,8 @@ from adapters.channel import Manifest
 from adapters.transport import ChannelTransport
 from gateway.clock import Clock
 from gateway.domain.errors import StoreUnavailable
+from gateway.domain.routing_rules import RuleFile, RuleSet
 from gateway.flow.ports import Account, ApiKey
-from gateway.flow.routing_rules import RuleFile, RuleSet
 from gateway.limits import (
     CALL_TIMEOUT_MS,
     DIRECTORY_AGE_MS_MAX,
@@ -36,7 +36,7 @@ from gateway.limits import (
     SEND_DEADLINE_MS,
 )
 from gateway.storage.connections import REPLY_LOST, UNREACHABLE, connect, discard
-from gateway.storage.credentials import (
+from gateway.storage.registries.credentials import (
     account_about,
     decoded,
     key_about,

@@ -25,16 +25,16 @@ from gateway.flow.ports import (
     StoreRefused,
     TenderTaken,
 )
+from gateway.storage.books.due_work import DueWork
+from gateway.storage.books.event_feed import EventFeed
+from gateway.storage.books.group_writer import GroupWriter, Kind
+from gateway.storage.books.heart import Heart
+from gateway.storage.books.inbox import Inbox
+from gateway.storage.books.payment_reader import PaymentReader
+from gateway.storage.books.rows import apply_arguments, open_arguments
+from gateway.storage.books.split_orders import Lost, OrderOpenings
+from gateway.storage.books.statements import APPLY, OPEN
 from gateway.storage.connections import REFUSED_CLASSES, read_pool, transaction_pool
-from gateway.storage.due_work import DueWork
-from gateway.storage.event_feed import EventFeed
-from gateway.storage.group_writer import GroupWriter, Kind
-from gateway.storage.heart import Heart
-from gateway.storage.inbox import Inbox
-from gateway.storage.orders import Lost, OrderOpenings
-from gateway.storage.payment_reader import PaymentReader
-from gateway.storage.rows import apply_arguments, open_arguments
-from gateway.storage.statements import APPLY, OPEN
 
 WRITTEN = "SELECT data::text AS data, at FROM event WHERE merchant_id = $1 AND id = $2"
 

@@ -16,7 +16,7 @@ from gateway.domain.errors import GatewayError
 from gateway.flow.ports import Store
 from gateway.limits import CLOCK_SLEWED_MS_MAX, HEARTBEAT_INTERVAL_MS
 from gateway.telemetry.metrics import CLOCK_AHEAD
-from gateway.workers.pauses import paused
+from gateway.workers.loops import paused
 
 log = structlog.get_logger("tillgate.worker")
 

@@ -20,12 +20,12 @@ from adapters.channel import Flow, TradeRef
 from gateway.clock import Clock
 from gateway.domain.identifiers import out_trade_no
 from gateway.domain.outcomes import NotSent, Unknown
-from gateway.flow.channel_call import ChannelCalls
-from gateway.flow.channel_health import ChannelHealth, Posted
+from gateway.flow.call.channel_call import ChannelCalls
+from gateway.flow.choose.health import ChannelHealth, Posted
 from gateway.flow.ports import Account, Directory
 from gateway.limits import BOARD_INTERVAL_MS, PROBE_TICK_MS, PROBE_TIMEOUT_MS, PROBES_MAX
 from gateway.telemetry.metrics import PROBES
-from gateway.workers.pauses import paused
+from gateway.workers.loops import paused
 
 log = structlog.get_logger("tillgate.health")
 

@@ -23,7 +23,7 @@ from gateway.limits import (
     SWEEP_VISITS_MAX,
     SWEEP_VISITS_PER_ACCOUNT_MAX,
 )
-from gateway.workers.pauses import paused
+from gateway.workers.loops import paused
 
 log = structlog.get_logger("tillgate.sweeper")
 

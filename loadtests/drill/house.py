@@ -21,14 +21,14 @@ from typing import Any
 
 import aiohttp
 
-from gateway.cli.children import Child, start_child
+from gateway.cli.dev.children import Child, start_child
+from gateway.cli.dev.sandbox_control import SandboxControl
 from gateway.cli.registries import registries
-from gateway.cli.sandbox_control import SandboxControl
 from gateway.cli.surroundings import read_private, without_settings
 from gateway.embedded.postgres import EmbeddedPostgres
 from gateway.embedded.redis import EmbeddedRedis
 from gateway.settings import SERVING, read_settings
-from gateway.storage.migrate import migrate
+from gateway.storage.schema.migrate import migrate
 from loadtests.evil_redis import evil_redis
 from loadtests.ports import reserved_port
 from security.key_material import KeyEnvironment

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from gateway.cli.client import Answer, Client
+from gateway.cli.client.client import Answer, Client
 from loadtests.drill.darkness import Clock
 from security.secret import Secret
 

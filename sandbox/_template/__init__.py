@@ -1,7 +1,3 @@
 """Template: scanned payment, QR code, query, cancel, refund, callback;
 JSON signed with a shared key.
 """
-
-from sandbox._template.channel import Template
-
-CHANNEL = Template()

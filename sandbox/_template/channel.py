@@ -41,3 +41,6 @@ class Template:
     def open(self, account: Account, surroundings: Surroundings) -> TemplateDesk:
         """The account's server."""
         return TemplateDesk(account, surroundings)
+
+
+CHANNEL = Template()

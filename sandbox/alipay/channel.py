@@ -98,3 +98,6 @@ async def _certify(account: Account, merchant: Any, platform: Any) -> dict[str, 
         "alipay_certificate": certificates.pem(alipay),
         "alipay_root_certificate": "\n".join(certificates.pem(one) for one in bundle),
     }
+
+
+CHANNEL = Alipay()

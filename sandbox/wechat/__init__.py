@@ -1,7 +1,3 @@
 """WeChat Pay API v3: codepay, native, query, reverse, close, refunds, certificates,
 encrypted callbacks.
 """
-
-from sandbox.wechat.channel import WeChat
-
-CHANNEL = WeChat()

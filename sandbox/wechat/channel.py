@@ -84,3 +84,6 @@ async def add_platform_key(account: Account) -> None:
         kept["platform_certificates"][serial] = certificates.pem(certificate)
     kept["platform_private_keys"][serial] = keys.private_pem(key)
     kept["platform_serial"] = serial
+
+
+CHANNEL = WeChat()

@@ -20,8 +20,8 @@ from typing import Any
 import aiohttp
 import asyncpg
 
-from gateway.cli.children import Child, start_child
-from gateway.cli.client import Answer, Client
+from gateway.cli.client.client import Answer, Client
+from gateway.cli.dev.children import Child, start_child
 from gateway.cli.surroundings import without_settings
 from loadtests.audit import Violation, audit
 from loadtests.ports import reserved_port

@@ -18,7 +18,7 @@ from gateway.clock import SystemIds
 from gateway.http.routes import ROUTES
 from gateway.limits import AMOUNT_FEN_MAX, DIRECTORY_AGE_MS_MAX, REQUEST_BODY_BYTES_MAX
 from gateway.storage.connections import read_pool
-from gateway.storage.registry import Registry
+from gateway.storage.registries.people import Registry
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
 from security.roles import Role

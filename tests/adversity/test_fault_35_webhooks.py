@@ -16,7 +16,7 @@ from aiohttp import web
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from gateway.cli.children import start_child
+from gateway.cli.dev.children import start_child
 from gateway.limits import WEBHOOK_STEPS_MS, WEBHOOK_TRIED_FOR_MS_MIN
 from security.secret import Secret
 from tests.adversity.house import House, accepted, house, until

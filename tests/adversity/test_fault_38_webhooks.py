@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.limits import WEBHOOK_CONCURRENCY_MAX, WEBHOOK_STEPS_MS, WEBHOOK_TIMEOUT_MS
-from gateway.workers.webhook_line import NoReply, Reply
-from gateway.workers.webhooks import Courier
-from tests.fake_outbox import FakeOutbox
+from gateway.webhooks.courier import Courier
+from gateway.webhooks.line import NoReply, Reply
+from tests.fakes.outbox import FakeOutbox
 from tests.simulation.clock import SimClock, SimIds
 from tests.simulation.virtual_loop import VirtualLoop, on_virtual_time
 

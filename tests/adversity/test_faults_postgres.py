@@ -20,9 +20,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from gateway.cli.client import Answer
+from gateway.cli.client.client import Answer
 from gateway.embedded.postgres import EmbeddedPostgres
-from gateway.storage.migrate import migrate
+from gateway.storage.schema.migrate import migrate
 from loadtests.audit import audit
 from tests.adversity.house import SCALE, code, taken, until
 from tests.fault_proxy import FaultProxy, fault_proxy

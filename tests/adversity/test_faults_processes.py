@@ -19,8 +19,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from gateway.cli.children import start_child
-from gateway.cli.client import Answer, Client
+from gateway.cli.client.client import Answer, Client
+from gateway.cli.dev.children import start_child
 from gateway.composition import edge_deps
 from gateway.http.app import build_app
 from gateway.http.serving import DRAINING

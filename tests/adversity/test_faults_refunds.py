@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from adapters.discovery import discover
-from gateway.cli.client import Answer
+from gateway.cli.client.client import Answer
 from loadtests.audit import audit
 from tests.adversity.house import code, taken, until
 from tests.sandbox_process import SandboxProcess

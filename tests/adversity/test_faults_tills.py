@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from adapters.discovery import discover
-from gateway.cli.client import Client
+from gateway.cli.client.client import Client
 from gateway.clock import SystemIds
 from gateway.storage.connections import read_pool
-from gateway.storage.registry import Registry
+from gateway.storage.registries.people import Registry
 from loadtests.audit import audit
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys

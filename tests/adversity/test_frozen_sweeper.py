@@ -9,7 +9,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from gateway.cli.children import Child
+from gateway.cli.dev.children import Child
 from tests.adversity.house import House, accepted, code, house, until
 from tests.fault_proxy import FaultProxy, Trap, fault_proxy
 from tests.sandbox_process import SandboxProcess

@@ -17,7 +17,7 @@ import pytest
 from gateway.domain.change import Case
 from gateway.domain.payment import Evidence
 from gateway.storage.connections import read_pool
-from gateway.storage.restored_log import RestoredLog
+from gateway.storage.registries.restored_log import RestoredLog
 from tests.adversity.house import code, until
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.payment import Payment
-from gateway.flow.channel_health import Place
+from gateway.flow.choose.health import Place
 from gateway.flow.commands import Caller, PayCommand
 from gateway.limits import SEND_DEADLINE_MS, SILENCES_QUICK_MAX
 from security.secret import Secret

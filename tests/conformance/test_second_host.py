@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from adapters.channel import MAIN_HOST, SECOND_HOST, PayRequest, TradeRef
 from gateway.domain import outcomes as out
-from gateway.flow.hosts import on_some_host
+from gateway.flow.call.hosts import on_some_host
 from gateway.flow.ports import Account
 from tests.conformance.side import CANCEL, CLOCK, PAY, QUERY, QUERY_REFUND, REFUND, Side
 

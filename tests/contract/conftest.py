@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.storage.memory import MemoryStore
 from gateway.storage.postgres import PostgresStore
 from tests.contract.drawn import Books
+from tests.fakes.store import MemoryStore
 from tests.servers import DatabaseServer
 
 

@@ -18,8 +18,8 @@ from gateway.domain.learning import Occasion, Outcome, learned
 from gateway.domain.payment import Attempt, Evidence, Payment, Refund
 from gateway.domain.returning import reserved
 from gateway.flow.ports import Opened
-from gateway.storage.memory import MemoryStore
 from gateway.storage.postgres import PostgresStore
+from tests.fakes.store import MemoryStore
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 MERCHANT, STORE, ACCOUNT, WORKER = "m1", "s1", "acct_1", "wrk_1"

@@ -13,8 +13,8 @@ import redis.asyncio
 from redis.asyncio.connection import parse_url
 
 from gateway.limits import CLAIM_TTL_MS, REDIS_FAILURES_MAX, REDIS_REST_MS, REDIS_TIMEOUT_MS
-from gateway.storage.claims import NoClaims, RedisClaims
-from gateway.storage.memory_claims import MemoryClaims
+from gateway.storage.redis.claims import NoClaims, RedisClaims
+from tests.fakes.claims import MemoryClaims
 
 PATIENCE_MS = 20_000  # on a busy machine 50 ms is not "gone"
 

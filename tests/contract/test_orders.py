@@ -21,7 +21,6 @@ from gateway.flow.ports import (
     Stale,
     TenderTaken,
 )
-from gateway.storage.memory import MemoryStore
 from tests.contract.drawn import (
     MERCHANT,
     NO,
@@ -40,6 +39,7 @@ from tests.contract.drawn import (
     refused,
     watched,
 )
+from tests.fakes.store import MemoryStore
 
 PLAIN = o.OrderTerms()
 

@@ -19,7 +19,6 @@ from gateway.domain.payment import Payment
 from gateway.domain.returning import refund_learned
 from gateway.domain.states import IllegalTransition
 from gateway.flow.ports import PaymentFilter, Places, RefundFilter, StoredCallback
-from gateway.storage.memory import MemoryStore
 from gateway.storage.postgres import PostgresStore
 from tests.contract.drawn import (
     Books,
@@ -34,6 +33,7 @@ from tests.contract.drawn import (
     refund_change,
     watched,
 )
+from tests.fakes.store import MemoryStore
 from tests.servers import DatabaseServer
 
 SEEDS = int(os.environ.get("TILLGATE_CONTRACT_SEEDS", "12"))

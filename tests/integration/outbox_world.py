@@ -9,12 +9,12 @@ from typing import Any
 
 from gateway.clock import SystemIds
 from gateway.domain.change import Change
-from gateway.flow.outbox import Delivery, Heard
 from gateway.flow.ports import Applied, Opened
-from gateway.flow.webhook_endpoints import WebhookEndpoints
-from gateway.storage.outbox import PostgresOutbox
+from gateway.storage.books.outbox import PostgresOutbox
 from gateway.storage.postgres import PostgresStore
-from gateway.storage.webhook_registry import WebhookRegistry
+from gateway.storage.registries.webhooks import WebhookRegistry
+from gateway.webhooks.endpoints import WebhookEndpoints
+from gateway.webhooks.outbox import Delivery, Heard
 from security.keyring import MasterKeys
 from security.secret import Secret
 from security.vault import Vault

@@ -10,10 +10,10 @@ import msgspec
 from adapters.channel import Flow, Manifest
 from adapters.transport import ChannelTransport, HttpAnswer, HttpCall, InlineExecutor, NotSentError
 from gateway.clock import Clock, SystemClock, SystemIds
-from gateway.storage.account_registry import AccountRegistry
 from gateway.storage.connections import read_pool
 from gateway.storage.directory import SnapshotDirectory
-from gateway.storage.registry import Registry
+from gateway.storage.registries.accounts import AccountRegistry
+from gateway.storage.registries.people import Registry
 from security.keyring import MasterKeys
 from security.secret import Secret
 from security.vault import Vault

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from gateway.clock import SystemClock, SystemIds
-from gateway.flow import channel_health
-from gateway.flow.routing import Ask, Choice, rank
+from gateway.flow.choose import health as channel_health
+from gateway.flow.choose.routing import Ask, Choice, rank
 from gateway.limits import BULKHEAD_PAYMENTS_MAX, DIRECTORY_REFRESH_MS
-from gateway.storage import rule_registry
-from gateway.storage.account_registry import AccountRegistry
-from gateway.storage.health_log import HealthHistory, HealthRow
-from gateway.storage.rule_registry import RuleRegistry
+from gateway.storage.books.health_log import HealthHistory, HealthRow
+from gateway.storage.registries import rules as rule_registry
+from gateway.storage.registries.accounts import AccountRegistry
+from gateway.storage.registries.rules import RuleRegistry
 from security.keyring import MasterKeys
 from security.vault import Vault
 from tests.sandbox_process import SandboxProcess

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.dev.tour.runner import SUBJECTS
 from gateway.cli.surroundings import without_settings
-from gateway.cli.tour.runner import SUBJECTS
 from tests.servers import temporary_root
 
 ROOT = Path(__file__).resolve().parents[2]

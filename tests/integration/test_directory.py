@@ -8,11 +8,11 @@ import asyncpg
 import pytest
 
 from gateway.clock import SystemIds
-from gateway.flow.webhook_endpoints import WebhookEndpoints
 from gateway.limits import DIRECTORY_AGE_MS_MAX
 from gateway.storage import directory as module
-from gateway.storage.registry import RegistryError
-from gateway.storage.webhook_registry import WebhookRegistry
+from gateway.storage.registries.people import RegistryError
+from gateway.storage.registries.webhooks import WebhookRegistry
+from gateway.webhooks.endpoints import WebhookEndpoints
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
 from security.roles import Role

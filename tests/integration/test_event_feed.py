@@ -5,8 +5,8 @@ first of which commits last.
 import asyncpg
 import pytest
 
-from gateway.storage.rows import open_arguments
-from gateway.storage.statements import OPEN
+from gateway.storage.books.rows import open_arguments
+from gateway.storage.books.statements import OPEN
 from tests.contract.drawn import opening_of, paid_payment
 from tests.world import Shop, shop
 

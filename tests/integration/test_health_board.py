@@ -15,18 +15,18 @@ import redis.asyncio
 from adapters.discovery import discover
 from gateway.clock import SystemClock
 from gateway.domain import outcomes as o
-from gateway.flow.breaker import State
-from gateway.flow.channel_call import ChannelCalls
-from gateway.flow.channel_health import ChannelHealth, Posted
+from gateway.flow.call.channel_call import ChannelCalls
+from gateway.flow.choose.breaker import State
+from gateway.flow.choose.health import ChannelHealth, Posted
+from gateway.flow.choose.routing import Choice
 from gateway.flow.ports import Account
-from gateway.flow.routing import Choice
 from gateway.limits import (
     BOARD_AGE_MS_MAX,
     BOARD_ENTRIES_MAX,
     BOARD_REASON_CHARS_MAX,
     REDIS_TIMEOUT_MS,
 )
-from gateway.storage.health_board import BOARD, NoBoard, RedisBoard, read
+from gateway.storage.redis.health_board import BOARD, NoBoard, RedisBoard, read
 from gateway.workers.prober import Prober
 from loadtests.evil_redis import evil_redis
 from tests.shelf import Shelf

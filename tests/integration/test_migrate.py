@@ -6,8 +6,14 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from gateway.storage import migrate as runner
-from gateway.storage.migrate import Migration, MigrationError, migrate, pending, split_statements
+from gateway.storage.schema import migrate as runner
+from gateway.storage.schema.migrate import (
+    Migration,
+    MigrationError,
+    migrate,
+    pending,
+    split_statements,
+)
 from tests.servers import DatabaseServer
 
 FIRST = """

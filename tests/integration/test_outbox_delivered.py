@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.flow.outbox import Delivery
-from gateway.flow.webhook_endpoints import DeliveryFilter
+from gateway.webhooks.endpoints import DeliveryFilter
+from gateway.webhooks.outbox import Delivery
 from tests.contract.drawn import MERCHANT, NOW
 from tests.integration.outbox_world import OTHER_MERCHANT, OutboxWorld, heard, outbox_world
 

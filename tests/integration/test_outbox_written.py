@@ -13,8 +13,8 @@ from gateway import storage
 from gateway.domain import outcomes as o
 from gateway.domain.returning import refund_learned
 from gateway.flow.ports import Stale, TenderTaken
-from gateway.storage.rows import open_arguments
-from gateway.storage.statements import APPLY, OPEN, OPEN_IN_ORDER
+from gateway.storage.books.rows import open_arguments
+from gateway.storage.books.statements import APPLY, OPEN, OPEN_IN_ORDER
 from tests.contract.drawn import (
     MERCHANT,
     SILENT,

@@ -13,13 +13,13 @@ from msgspec.structs import replace
 
 from gateway.domain.change import Change, payment_event
 from gateway.flow.ports import Places
-from gateway.storage import due_work, outbox
-from gateway.storage import payment_reader as reading
-from gateway.storage import webhook_registry as endpoints
+from gateway.storage.books import due_work, outbox
+from gateway.storage.books import payment_reader as reading
+from gateway.storage.books.due_work import taking
+from gateway.storage.books.rows import apply_arguments
+from gateway.storage.books.statements import APPLY
 from gateway.storage.connections import connect
-from gateway.storage.due_work import taking
-from gateway.storage.rows import apply_arguments
-from gateway.storage.statements import APPLY
+from gateway.storage.registries import webhooks as endpoints
 from tests.integration.outbox_world import LOGGED_TRY
 from tests.world import Shop, shop
 

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from gateway.limits import LIVE_TERMINAL_KEYS_MAX
-from gateway.storage.account_registry import AccountListing
-from gateway.storage.registry import RegistryError
+from gateway.storage.registries.accounts import AccountListing
+from gateway.storage.registries.people import RegistryError
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
 from security.roles import Role

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from gateway.cli.client import Client
+from gateway.cli.client.client import Client
 from gateway.clock import SystemIds
-from gateway.storage.registry import Registry
+from gateway.storage.registries.people import Registry
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
 from security.roles import Role

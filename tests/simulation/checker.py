@@ -22,8 +22,8 @@ from gateway.domain.states import (
     REFUND,
     payment_moves,
 )
-from gateway.storage.memory import MemoryStore
-from tests.simulation.channel import Trade
+from tests.fakes.channel import Trade
+from tests.fakes.store import MemoryStore
 from tests.simulation.till import Journal
 from tests.simulation.worker import MERCHANT
 

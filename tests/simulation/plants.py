@@ -17,13 +17,14 @@ from gateway.domain import learning, order
 from gateway.domain import outcomes as o
 from gateway.domain.change import Change, Opening
 from gateway.domain.payment import Payment
-from gateway.flow import failover, order_desk
 from gateway.flow.callback import CallbackDesk
-from gateway.flow.failover import Move
 from gateway.flow.in_doubt import InDoubt
+from gateway.flow.open import order_desk
 from gateway.flow.ports import Account, Applied, RefundTaken, Stale
-from gateway.storage.memory import KeptClaim, MemoryStore
-from tests.simulation.channel import SimChannel
+from gateway.flow.send import failover
+from gateway.flow.send.failover import Move
+from tests.fakes.channel import SimChannel
+from tests.fakes.store import KeptClaim, MemoryStore
 from tests.simulation.split_till import SplitTill
 from tests.simulation.world import Plant
 

@@ -18,29 +18,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.domain.errors import GatewayError, OutcomePending, StoreUnavailable
+from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.callback import CallbackDesk
 from gateway.flow.cancellation import Cancellation
-from gateway.flow.channel_call import ChannelCalls
-from gateway.flow.channel_health import ChannelHealth
 from gateway.flow.checkout import Checkout
-from gateway.flow.failover import Failover
-from gateway.flow.idempotency import KeyDesk
+from gateway.flow.choose.health import ChannelHealth
 from gateway.flow.in_doubt import InDoubt
-from gateway.flow.in_flight import InFlight
+from gateway.flow.learn.in_flight import InFlight
+from gateway.flow.learn.lost_attempts import LostAttempts
+from gateway.flow.learn.on_read import OnRead
+from gateway.flow.learn.transition import Transitions
 from gateway.flow.lookup import Lookup
-from gateway.flow.lost_attempts import LostAttempts
-from gateway.flow.on_read import OnRead
-from gateway.flow.order_desk import OrderDesk
+from gateway.flow.open.idempotency import KeyDesk
+from gateway.flow.open.order_desk import OrderDesk
+from gateway.flow.open.restored import Restored
 from gateway.flow.ports import Account
 from gateway.flow.refund import Refunds
-from gateway.flow.restored import Restored
-from gateway.flow.sending import Sender
-from gateway.flow.transition import Transitions
+from gateway.flow.send.failover import Failover
+from gateway.flow.send.sending import Sender
 from gateway.limits import HEARTBEAT_LEASE_MS
-from gateway.storage.memory import MemoryStore
 from gateway.workers.sweeper import Sweeper
+from tests.fakes.channel import SimChannel
+from tests.fakes.store import MemoryStore
 from tests.shelf import Shelf
-from tests.simulation.channel import SimChannel
 from tests.simulation.clock import SimClock, SimIds
 
 OWNER: contextvars.ContextVar[Worker | None] = contextvars.ContextVar("owner", default=None)

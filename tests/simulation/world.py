@@ -21,9 +21,9 @@ from adapters.wechat.manifest import MANIFEST as WECHAT
 from gateway.domain.errors import GatewayError
 from gateway.flow.in_doubt import InDoubt
 from gateway.flow.ports import Account
-from gateway.storage.memory import MemoryStore
-from gateway.storage.memory_claims import MemoryClaims
-from tests.simulation.channel import Nature, SimChannel, Trade
+from tests.fakes.channel import Nature, SimChannel, Trade
+from tests.fakes.claims import MemoryClaims
+from tests.fakes.store import MemoryStore
 from tests.simulation.checker import violations
 from tests.simulation.clock import SimClock, SimIds
 from tests.simulation.till import Journal, Till

@@ -19,7 +19,6 @@ from gateway.cli.catalogue import COMMANDS
 from gateway.domain.errors import leaves
 from gateway.domain.states import ATTEMPT_STATES, PAYMENT_STATES, REFUND_STATES
 from gateway.domain.verdicts import VERDICTS
-from gateway.http.problems import errors_page
 from gateway.http.routes import OPEN_ROUTES, ROUTES
 from gateway.settings import VARIABLES
 from gateway.telemetry import metrics
@@ -27,6 +26,7 @@ from security.roles import PERMISSIONS, Role
 from security.secret import Secret
 from security.till_signature import sign
 from tests.tidy import markdown
+from tests.tidy.errors_page import errors_page
 from tests.tidy.tree import ROOT, python_files, source_of
 
 PAGES = markdown.pages()
@@ -64,7 +64,7 @@ def known(words: list[str]) -> bool:
     if command is None:
         return False
     parser = argparse.ArgumentParser()
-    import_module(f"gateway.cli.{command.module}").add_arguments(parser)
+    import_module(f"gateway.cli.commands.{command.module}").add_arguments(parser)
     acts = next(
         (
             action.choices

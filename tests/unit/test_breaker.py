@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.flow.breaker import Admission, Breaker, Pulse, Score, State
+from gateway.flow.choose.breaker import Admission, Breaker, Pulse, Score, State
 from gateway.limits import (
     BREAKER_LOST_TRIAL_MS_MAX,
     BREAKER_LOST_TRIAL_MS_MIN,

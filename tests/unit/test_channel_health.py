@@ -11,10 +11,10 @@ import pytest
 
 from adapters.discovery import discover
 from gateway.domain import outcomes as o
-from gateway.flow.breaker import State
-from gateway.flow.channel_health import ChannelHealth, HealthChange, Place, Posted
+from gateway.flow.choose.breaker import State
+from gateway.flow.choose.health import ChannelHealth, HealthChange, Place, Posted
+from gateway.flow.choose.routing import Choice
 from gateway.flow.ports import Account
-from gateway.flow.routing import Choice
 from gateway.limits import BULKHEAD_PAYMENTS_MAX, SCORE_MAX
 from tests.simulation.clock import SimClock
 from tests.simulation.virtual_loop import on_virtual_time

@@ -13,15 +13,15 @@ from structlog.testing import capture_logs
 
 from gateway.clock import Clock, SystemClock, SystemIds
 from gateway.domain.errors import StoreUnavailable
-from gateway.flow.delivery import body_of
-from gateway.flow.outbox import Delivery, Heard
 from gateway.limits import WEBHOOK_WORDS_CHARS_MAX
-from gateway.workers.webhook_line import WebhookLine
-from gateway.workers.webhooks import Courier
+from gateway.webhooks.courier import Courier
+from gateway.webhooks.delivery import body_of
+from gateway.webhooks.line import WebhookLine
+from gateway.webhooks.outbox import Delivery, Heard
 from security.secret import Secret
 from security.webhook_signature import new_secret
 from tests.adversity.house import until
-from tests.fake_outbox import SECRET, FakeOutbox, HandClock
+from tests.fakes.outbox import SECRET, FakeOutbox, HandClock
 from tests.webhook_receiver import (
     WebhookReceiver,
     answering,

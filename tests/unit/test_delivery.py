@@ -6,9 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.flow.delivery import Delivered, GivenUp, Gone, Postponed, body_of, judged, put_off
-from gateway.flow.endpoint_rest import EndpointRest
-from gateway.flow.outbox import Delivery
 from gateway.limits import (
     WEBHOOK_FAILURES_MAX,
     WEBHOOK_JITTER_PERCENT,
@@ -17,7 +14,10 @@ from gateway.limits import (
     WEBHOOK_RETRY_AFTER_MS_MAX,
     WEBHOOK_STEPS_MS,
 )
-from tests.fake_outbox import HandClock, a_delivery
+from gateway.webhooks.delivery import Delivered, GivenUp, Gone, Postponed, body_of, judged, put_off
+from gateway.webhooks.outbox import Delivery
+from gateway.webhooks.rest import EndpointRest
+from tests.fakes.outbox import HandClock, a_delivery
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 FIRST, SECOND, LAST = WEBHOOK_STEPS_MS[0], WEBHOOK_STEPS_MS[1], WEBHOOK_STEPS_MS[-1]

@@ -13,9 +13,9 @@ from gateway.domain import outcomes as o
 from gateway.domain.learning import learned
 from gateway.domain.outcomes import Proof, Retry
 from gateway.domain.payment import Attempt, Payment
-from gateway.flow.channel_health import ChannelHealth
-from gateway.flow.failover import RULINGS, Failover, Move, ruling
+from gateway.flow.choose.health import ChannelHealth
 from gateway.flow.ports import Account
+from gateway.flow.send.failover import RULINGS, Failover, Move, ruling
 from gateway.limits import ATTEMPTS_MAX, EVIDENCE_ITEMS_MAX, EXPIRES_IN_S_MIN
 from tests.shelf import Shelf
 from tests.simulation.clock import SimIds

@@ -10,13 +10,13 @@ import pytest
 
 from gateway.domain.errors import IdempotencyKeyReused
 from gateway.flow.commands import Caller, PayCommand
-from gateway.flow.idempotency import KeyDesk, fingerprint, same_body_or_refuse
+from gateway.flow.open.idempotency import KeyDesk, fingerprint, same_body_or_refuse
 from gateway.flow.ports import KeyTaken
 from gateway.limits import HELD_LOOKS_MAX
-from gateway.storage.memory import MemoryStore
-from gateway.storage.memory_claims import MemoryClaims
 from security.secret import Secret
 from tests.contract.drawn import drawn_payment, opening_of
+from tests.fakes.claims import MemoryClaims
+from tests.fakes.store import MemoryStore
 from tests.unit.paying import payment
 
 BODY: dict[str, Any] = {

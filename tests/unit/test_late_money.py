@@ -14,9 +14,9 @@ from adapters.alipay.manifest import MANIFEST
 from gateway.domain import outcomes as o
 from gateway.domain.late_answer import UNCLEAR
 from gateway.domain.payment import Payment
-from gateway.flow.channel_call import ChannelCalls
-from gateway.flow.channel_health import ChannelHealth
-from gateway.flow.late_money import ask_again_about_late_money, asked_about_late_money
+from gateway.flow.call.channel_call import ChannelCalls
+from gateway.flow.choose.health import ChannelHealth
+from gateway.flow.learn.late_money import ask_again_about_late_money, asked_about_late_money
 from gateway.flow.ports import Account, Opened
 from gateway.limits import RETRY_STEPS_MS, SILENCES_BEFORE_CASE
 from tests.contract.drawn import ACCOUNT, MERCHANT, NOW, drawn_payment, opening_of

@@ -7,11 +7,11 @@ import pytest
 from adapters.cash.manifest import MANIFEST
 from adapters.channel import Entry, Flow, LocalSucceeded
 from gateway.domain.outcomes import Declined, FailureCode, Retry
+from gateway.flow.choose.routing import Choice, Route
 from gateway.flow.commands import Caller, PayCommand
-from gateway.flow.opening import Draft
+from gateway.flow.open.opening import Draft
 from gateway.flow.ports import Account, Opened
-from gateway.flow.routing import Choice, Route
-from gateway.storage.memory import MemoryStore
+from tests.fakes.store import MemoryStore
 from tests.simulation.clock import SimIds
 from tests.unit.paying import NOW
 

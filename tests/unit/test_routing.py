@@ -14,9 +14,9 @@ from gateway.domain.errors import (
     FieldMissing,
     MethodUnavailable,
 )
+from gateway.flow.choose.routing import choose
 from gateway.flow.commands import Caller, PayCommand
 from gateway.flow.ports import Account
-from gateway.flow.routing import choose
 from security.secret import Secret
 from tests.shelf import Shelf
 

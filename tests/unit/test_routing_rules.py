@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from adapters.discovery import discover
+from gateway.domain.routing_rules import Rule, RuleSet, minute_of_week
+from gateway.flow.choose.routing import Ask, ranked
+from gateway.flow.choose.rule_check import Known, check
+from gateway.flow.choose.rule_trial import Made, Trial
 from gateway.flow.ports import Account
-from gateway.flow.routing import Ask, ranked
-from gateway.flow.routing_check import Known, check
-from gateway.flow.routing_rules import Rule, RuleSet, minute_of_week
-from gateway.flow.routing_trial import Made, Trial
 from gateway.limits import ROUTING_RULES_MAX
 
 MANIFESTS = {

@@ -3,7 +3,7 @@
 import pytest
 
 from adapters._template.credentials import Credentials
-from gateway.storage.credentials import CredentialsInvalid, refuse_unsafe_addresses
+from gateway.storage.registries.credentials import CredentialsInvalid, refuse_unsafe_addresses
 from security.secret import Secret
 
 TLS, PLAIN, HERE = "https://pay.example", "http://pay.example", "http://127.0.0.1:4001"

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from adapters.alipay.manifest import MANIFEST as ALIPAY
 from adapters.channel import Flow
 from adapters.wechat.manifest import MANIFEST as WECHAT
-from gateway.flow.schedule import cancel_at, due_after, proof_at, refund_due_after
+from gateway.flow.learn.schedule import cancel_at, due_after, proof_at, refund_due_after
 from gateway.limits import (
     CANCELS_QUICK_MAX,
     RETRY_JITTER_PERCENT,

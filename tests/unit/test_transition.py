@@ -15,14 +15,13 @@ from gateway.domain.change import Change
 from gateway.domain.errors import OutcomePending, StoreUnavailable
 from gateway.domain.learning import cancel_sent, late_refund, taken
 from gateway.domain.payment import Payment
-from gateway.flow.channel_call import ChannelCalls
-from gateway.flow.channel_health import ChannelHealth
-from gateway.flow.in_flight import InFlight
-from gateway.flow.lost_attempts import LostAttempts
+from gateway.flow.call.channel_call import ChannelCalls
+from gateway.flow.choose.health import ChannelHealth
+from gateway.flow.learn.in_flight import InFlight
+from gateway.flow.learn.lost_attempts import LostAttempts
+from gateway.flow.learn.transition import RefundRace, Transitions
 from gateway.flow.ports import Account, Applied, Opened, StoreRefused
-from gateway.flow.transition import RefundRace, Transitions
 from gateway.limits import SWEEP_LEASE_MS
-from gateway.storage.memory import MemoryStore
 from tests.contract.drawn import (
     ACCOUNT,
     MERCHANT,
@@ -39,6 +38,7 @@ from tests.contract.drawn import (
     refund_change,
     watched,
 )
+from tests.fakes.store import MemoryStore
 from tests.shelf import Shelf
 
 PROOF_S = 60 + MANIFEST.schedules[Flow.CODE].proof_margin_ms / 1000  # drawn payments act until 60 s
@@ -230,7 +230,7 @@ class Struggling(MemoryStore):
 
 @pytest.mark.parametrize("pending", [False, True])
 async def test_a_channels_word_survives_a_short_absence_of_the_store(pending, monkeypatch):
-    monkeypatch.setattr("gateway.flow.transition.WRITE_RETRY_MS", 0)
+    monkeypatch.setattr("gateway.flow.learn.transition.WRITE_RETRY_MS", 0)
     rig = Rig(Struggling(3, pending=pending))
     payment = await rig.opened()
     paid = await rig.transitions.learn(payment, payment.current.out_trade_no, YES, "pay")

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from adapters.discovery import discover
-from gateway.cli.caller import summary
 from gateway.cli.catalogue import COMMANDS
+from gateway.cli.client.caller import summary
+from gateway.cli.client.money import fen_argument
+from gateway.cli.dev.tour.stage import CODES, payment_code
 from gateway.cli.failures import CommandError
-from gateway.cli.money import fen_argument
 from gateway.cli.surroundings import ENVIRONMENT_JSON, data_folder, environment, write_private
 from gateway.cli.table import padded, width
-from gateway.cli.tour.stage import CODES, payment_code
 
 
 def test_the_overview_names_every_command_and_loads_no_driver() -> None:
@@ -35,7 +35,7 @@ def test_the_overview_names_every_command_and_loads_no_driver() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_every_command_has_arguments_and_a_way_to_run(command: "argparse.Namespace") -> None:
-    module = import_module(f"gateway.cli.{command.module}")
+    module = import_module(f"gateway.cli.commands.{command.module}")
     module.add_arguments(argparse.ArgumentParser())
     assert callable(module.run)
     assert (module.__doc__ or "").startswith(f"`tillgate {command.name}`")

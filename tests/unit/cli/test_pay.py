@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from gateway.cli import pay
+from gateway.cli.commands import pay
 
 CASH = {"method": "cash", "cash": {"tendered": 1000}}
 

@@ -14,7 +14,7 @@ from yarl import URL
 
 from gateway.http.app import build_app
 from security.till_signature import authorization_header
-from tests.unit.http.fake_flow import SECRET, World, new_world
+from tests.fakes.flow import SECRET, World, new_world
 
 
 class Reply:

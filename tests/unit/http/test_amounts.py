@@ -16,7 +16,7 @@ from gateway.http.bodies import PayBody
 from gateway.http.decoding import decode_body, decoder_of
 from gateway.http.payments import pay_command
 from gateway.limits import AMOUNT_FEN_MAX
-from tests.unit.http.fake_flow import payment_of
+from tests.fakes.flow import payment_of
 
 PAY = decoder_of(PayBody)
 CALLER = Caller(

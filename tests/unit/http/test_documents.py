@@ -15,10 +15,10 @@ import pytest
 from gateway.domain.errors import leaves
 from gateway.http.docs_page import page
 from gateway.http.openapi import VECTOR, document, encoded
-from gateway.http.problems import errors_page
 from gateway.http.routes import OPEN_ROUTES, ROUTES
 from security.secret import Secret
 from security.till_signature import sign
+from tests.tidy.errors_page import errors_page
 from tests.unit.http.conftest import Till
 
 DOCUMENT: dict[str, Any] = json.loads(encoded(document(ROUTES, OPEN_ROUTES)))
@@ -127,5 +127,5 @@ async def test_the_documents_are_served_and_load_nothing(till: Till) -> None:
 
 def test_the_page_of_errors_has_not_drifted() -> None:
     assert ERRORS_PAGE.read_text() == errors_page(), (
-        "run: python -m gateway.http.problems > docs/errors.md"
+        "run: python -m tests.tidy.errors_page > docs/errors.md"
     )

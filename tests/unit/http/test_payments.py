@@ -18,8 +18,8 @@ from gateway.domain.errors import (
 )
 from gateway.flow.ports import PaymentFilter
 from gateway.limits import REQUEST_BODY_BYTES_MAX
+from tests.fakes.flow import World, in_doubt
 from tests.unit.http.conftest import Reply, Till
-from tests.unit.http.fake_flow import World, in_doubt
 
 BODY = b'{"order_no":"T08-0042","amount":12850,"currency":"CNY","auth_code":"280000000000000000"}'
 

@@ -11,8 +11,8 @@ from adapters.channel import CallbackAnswer
 from gateway.http.operations import exposition
 from gateway.http.serving import DRAINING
 from gateway.limits import CALLBACK_BODY_BYTES_MAX
+from tests.fakes.flow import World
 from tests.unit.http.conftest import Reply, Till, serving
-from tests.unit.http.fake_flow import World
 
 UNMATCHED = [
     ("GET", "/", 404, None),

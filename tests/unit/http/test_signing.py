@@ -8,8 +8,8 @@ import pytest
 
 from security.secret import Secret
 from security.till_signature import authorization_header, sign
+from tests.fakes.flow import SECRET, World
 from tests.unit.http.conftest import Till
-from tests.unit.http.fake_flow import SECRET, World
 
 BODY = b'{"order_no":"T08-0042","amount":12850,"currency":"CNY","auth_code":"280000000000000000"}'
 VECTOR_SIG = "a7YbEyFokKOFQ0JLY6LaLqH8CSecy8vUr64qrS+snFI="

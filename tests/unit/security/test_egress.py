@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from gateway.workers.webhook_line import NoReply, Reply, WebhookLine
+from gateway.webhooks.line import NoReply, Reply, WebhookLine
 from sandbox import certificates
 from security.egress import AddressRefused, GuardedConnector
 from tests.unit.security.test_public_address import ADDRESSES, BAD

@@ -12,12 +12,6 @@ refund_read           yes      yes      yes     yes
 event_read            -        yes      yes     yes
 webhook_read          -        yes      yes     yes
 webhook_manage        -        yes      -       -
-reconciliation_run    -        yes      yes     -
-reconciliation_read   -        yes      yes     yes
-difference_edit       -        yes      yes     -
-difference_approve    -        yes      yes     -
-bill_upload           -        yes      yes     -
-cash_count            -        yes      yes     -
 """
 HEAD, *ROWS = (line.split() for line in MATRIX.strip().splitlines())
 

@@ -1,0 +1,1 @@
+"""A signed client for people's commands."""

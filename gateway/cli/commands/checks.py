@@ -1,0 +1,284 @@
+"""What `tillgate doctor` looks at.
+
+A check changes nothing, is bounded in time, and says what to do when it finds something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+import asyncpg
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from adapters.discovery import discover
+from adapters.transport import AiohttpTransport, InlineExecutor
+from gateway.cli.registries import registries
+from gateway.clock import SystemClock
+from gateway.domain.errors import StoreUnavailable
+from gateway.limits import HEARTBEAT_LEASE_MS
+from gateway.settings import Settings
+from gateway.storage.connections import REPLY_LOST, UNREACHABLE, connect
+from gateway.storage.directory import SnapshotDirectory
+from gateway.storage.registries.accounts import AccountListing
+from gateway.storage.schema.migrate import MigrationError, pending
+from security.vault import Vault
+
+CONNECT_S: Final = 3.0  # a channel that needs longer is as good as gone
+REDIS_S: Final = 2.0
+# Signatures allow 300 s; NTP keeps milliseconds, so a second is already a sign.
+SKEW_MAX: Final = timedelta(seconds=1)
+OVERDUE: Final = timedelta(minutes=2)  # the sweeper comes several times a second
+
+STATE = """SELECT clock_timestamp() AS now, current_setting('server_version') AS version,
+ current_setting('fsync') AS fsync,
+ (SELECT count(*) FROM worker WHERE beat_at > clock_timestamp() - $2::interval) AS workers,
+ (SELECT count(*) FROM attempt WHERE due_at < clock_timestamp() - $1::interval) AS overdue,
+ (SELECT count(*) FROM "case" WHERE closed_at IS NULL) AS cases"""
+
+
+class Level(Enum):
+    """How bad it is; the value is what is printed."""
+
+    GOOD = "ok"
+    WARNING = "warn"
+    WRONG = "WRONG"
+
+
+class Finding(NamedTuple):
+    """One line."""
+
+    level: Level
+    name: str
+    text: str
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Everything behind the settings. Without a migrated database the rest cannot be looked at."""
+    found = [_master_keys(settings), _public_url(settings), await _redis(settings)]
+    schema = await _schema(settings)
+    found.append(schema)
+    if schema.level is Level.WRONG:
+        return found
+    try:
+        return found + await _database(settings) + await _accounts(settings)
+    except (StoreUnavailable, *UNREACHABLE, *REPLY_LOST) as error:
+        return [
+            *found,
+            Finding(Level.WRONG, "postgres", f"went away while being looked at: {error!r}"),
+        ]
+
+
+def _master_keys(settings: Settings) -> Finding:
+    keys = settings.needed_master_keys()
+    versions = ", ".join(f"v{version}" for version in keys.versions)
+    return Finding(Level.GOOD, "master keys", f"{versions}; v{keys.current_version} is current")
+
+
+def _public_url(settings: Settings) -> Finding:
+    if settings.public_url is None:
+        return Finding(
+            Level.WARNING,
+            "callbacks",
+            "TILLGATE_PUBLIC_URL is not set: "
+            "no callbacks are asked for, queries decide alone (slower)",
+        )
+    return Finding(
+        Level.GOOD, "callbacks", f"asked for at {settings.public_url}/callbacks/<account>"
+    )
+
+
+async def _redis(settings: Settings) -> Finding:
+    if settings.redis_url is None:
+        return Finding(
+            Level.WARNING,
+            "redis",
+            "TILLGATE_REDIS_URL is not set: slower under double taps, and still right",
+        )
+    client = redis.asyncio.Redis.from_url(
+        settings.redis_url.reveal(), socket_timeout=REDIS_S, socket_connect_timeout=REDIS_S
+    )
+    try:
+        await client.ping()
+    except (RedisError, OSError) as error:
+        return Finding(
+            Level.WARNING,
+            "redis",
+            f"does not answer ({type(error).__name__}): payments go on without it; "
+            f"start it, or check its URL",
+        )
+    finally:
+        await client.aclose()
+    return Finding(Level.GOOD, "redis", "answers")
+
+
+async def _schema(settings: Settings) -> Finding:
+    try:
+        missing = await pending(settings.needed_database_url().reveal())
+    except MigrationError as error:
+        return Finding(Level.WRONG, "postgres", str(error))
+    if missing:
+        return Finding(
+            Level.WRONG,
+            "schema",
+            f"{len(missing)} migrations are missing ({missing[0]} …): run `tillgate migrate`",
+        )
+    return Finding(Level.GOOD, "schema", "up to date")
+
+
+async def _database(settings: Settings) -> list[Finding]:
+    connection = await connect(settings.needed_database_url().reveal())
+    try:
+        before = datetime.now(UTC)
+        state = await connection.fetchrow(
+            STATE, OVERDUE, timedelta(milliseconds=HEARTBEAT_LEASE_MS)
+        )
+        after = datetime.now(UTC)
+    finally:
+        await connection.close()
+    assert state is not None
+    return [
+        Finding(Level.GOOD, "postgres", f"version {state['version']}")
+        if state["fsync"] == "on"
+        else Finding(
+            Level.WRONG,
+            "postgres",
+            "runs with fsync=off: an acknowledged payment would not survive a power cut; "
+            "turn it on",
+        ),
+        _clock(state["now"], before, after),
+        *_activity(state),
+    ]
+
+
+def _clock(theirs: datetime, before: datetime, after: datetime) -> Finding:
+    """The database answered some time between `before` and `after`, so only what lies outside of
+    that is skew.
+    """
+    skew = max(before - theirs, theirs - after, timedelta(0))
+    if skew > SKEW_MAX:
+        return Finding(
+            Level.WRONG,
+            "clock",
+            f"differs from the database's by {skew.total_seconds():.1f} s: "
+            f"synchronise both hosts by NTP",
+        )
+    return Finding(Level.GOOD, "clock", "agrees with the database's")
+
+
+def _activity(state: asyncpg.Record) -> list[Finding]:
+    workers = Finding(Level.GOOD, "workers", f"{state['workers']} alive")
+    if not state["workers"]:
+        workers = Finding(
+            Level.WARNING, "workers", "none alive: start `tillgate serve` and `tillgate work`"
+        )
+    found = [workers]
+    if state["overdue"]:
+        text = (
+            f"{state['overdue']} undecided payments wait for a query: "
+            f"is `tillgate work` running, and are the channels reachable?"
+        )
+        found.append(Finding(Level.WRONG, "sweeper", text))
+    if state["cases"]:
+        found.append(
+            Finding(
+                Level.WARNING, "cases", f"{state['cases']} wait for a person: `tillgate case list`"
+            )
+        )
+    return found
+
+
+async def _accounts(settings: Settings) -> list[Finding]:
+    """What the directory would serve, and whether each channel host can be reached."""
+    problems = await _directory_problems(settings)
+    async with registries(settings) as opened:
+        accounts = await opened.accounts.accounts()
+    found = [
+        Finding(Level.WRONG, row_id, f"{problem}; see `tillgate account show` and `rotate`")
+        for row_id, problem in problems.items()
+    ]
+    enabled = [account for account in accounts if account.enabled and account.id not in problems]
+    if not enabled:
+        found.append(
+            Finding(
+                Level.WARNING,
+                "accounts",
+                "no channel account can take payments: `tillgate account create` makes one",
+            )
+        )
+    stale = sum(
+        account.key_version != settings.needed_master_keys().current_version for account in accounts
+    )
+    if stale:
+        found.append(
+            Finding(
+                Level.WARNING,
+                "accounts",
+                f"{stale} are sealed under an older master key: run `tillgate rekey`",
+            )
+        )
+    return found + list(await asyncio.gather(*(_reachable(account) for account in enabled)))
+
+
+async def _directory_problems(settings: Settings) -> dict[str, str]:
+    clock = SystemClock()
+    directory = SnapshotDirectory(
+        settings.needed_database_url().reveal(),
+        vault=Vault(settings.needed_master_keys()),
+        clock=clock,
+        manifests=discover(),
+        new_transport=lambda: AiohttpTransport(clock=clock, signing_executor=InlineExecutor()),
+        public_url=settings.public_url,
+        allow_loopback_channels=settings.allow_loopback_channels,
+    )
+    try:
+        await directory.refresh()
+        return dict(directory.problems)
+    finally:
+        await directory.close()
+
+
+async def _reachable(account: AccountListing) -> Finding:
+    """A connection (and for https the handshake) to each address
+    in the credentials; nothing is sent.
+
+    A second host that cannot be reached is a warning: payments go on over the main one, and have
+    nowhere to go when that fails too.
+    """
+    for name, address in _addresses(account.credentials).items():
+        parts = urlsplit(address)
+        is_tls = parts.scheme == "https"
+        port = parts.port or (443 if is_tls else 80)
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                context = ssl.create_default_context() if is_tls else None
+                _, writer = await asyncio.open_connection(parts.hostname, port, ssl=context)
+        except (OSError, TimeoutError) as error:
+            where = f"{account.channel} at {parts.hostname}:{port}"
+            level = Level.WARNING if name.startswith("second_") else Level.WRONG
+            return Finding(
+                level,
+                account.id,
+                f"{where} ({name}) cannot be reached ({type(error).__name__}): "
+                f"check network, firewall, proxy",
+            )
+        writer.close()
+    return Finding(Level.GOOD, account.id, f"{account.channel}, priority {account.priority}, ready")
+
+
+def _addresses(credentials: dict[str, Any]) -> dict[str, str]:
+    """Where the channel is, by field, the main host first; `notify_url` is where *we* are."""
+    texts = {
+        name: value
+        for name, value in credentials.items()
+        if isinstance(value, str) and name != "notify_url"
+    }
+    urls = [
+        (name, value) for name, value in texts.items() if value.startswith(("https://", "http://"))
+    ]
+    return dict(sorted(urls, key=lambda pair: pair[0].startswith("second_")))

@@ -1,0 +1,91 @@
+"""`tillgate key`: API keys.
+
+A secret is printed once, when it is issued, and can never be read again.
+"""
+
+import argparse
+import sys
+
+from gateway.cli.registries import Registries, act
+from gateway.cli.surroundings import add_data_argument
+from gateway.cli.table import show_table
+from gateway.storage.registries.people import IssuedKey
+from security.key_material import KeyEnvironment
+from security.roles import Role
+
+MERCHANT_ROLES = [role.value for role in Role if role is not Role.TERMINAL]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """issue, rotate, revoke, list."""
+    acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
+    issue = acts.add_parser("issue", help="a new key for a till or a merchant")
+    issue.add_argument("merchant", metavar="MERCHANT_ID")
+    holder = issue.add_mutually_exclusive_group(required=True)
+    holder.add_argument("--terminal", metavar="ID", help="the till it is for")
+    holder.add_argument("--role", choices=MERCHANT_ROLES, help="what a merchant's key may do")
+    rotate = acts.add_parser(
+        "rotate",
+        help="a second key for the same holder; revoke the first when the second is in use",
+    )
+    revoke = acts.add_parser("revoke", help="end a key, everywhere within seconds")
+    listing = acts.add_parser("list", help="the keys of a merchant")
+    listing.add_argument("merchant", metavar="MERCHANT_ID")
+    listing.add_argument("--terminal", metavar="ID", help="of this till only")
+    for each in (rotate, revoke):
+        each.add_argument("key", metavar="KEY_ID")
+    for each in (issue, rotate):
+        each.add_argument(
+            "--test",
+            action="store_true",
+            help="for sandbox channels: the secret begins with sk_test_",
+        )
+    for each in (issue, rotate, revoke, listing):
+        add_data_argument(each)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it."""
+
+    async def work(opened: Registries) -> None:
+        environment = (
+            KeyEnvironment.TEST if getattr(options, "test", False) else KeyEnvironment.LIVE
+        )
+        match options.act:
+            case "issue" if options.terminal is not None:
+                _show_once(
+                    await opened.people.issue_terminal_key(
+                        options.merchant, options.terminal, environment
+                    )
+                )
+            case "issue":
+                _show_once(
+                    await opened.people.issue_merchant_key(
+                        options.merchant, Role(options.role), environment
+                    )
+                )
+            case "rotate":
+                _show_once(await opened.people.rotate_key(options.key, environment))
+            case "revoke":
+                await opened.people.revoke_key(options.key)
+                print(f"{options.key} is revoked")
+            case _:
+                await _list(opened, options)
+
+    return act(options, work)
+
+
+def _show_once(key: IssuedKey) -> None:
+    print(f"id      {key.id}")
+    print(f"secret  {key.secret.reveal()}")
+    print("Keep the secret now: it is stored sealed and never shown again.", file=sys.stderr)
+
+
+async def _list(opened: Registries, options: argparse.Namespace) -> None:
+    keys = await opened.people.keys(options.merchant, options.terminal)
+    rows = [
+        (key.id, key.role, key.store_id, key.terminal_id, key.created_at, key.revoked_at)
+        for key in keys
+    ]
+    head = ("id", "role", "store", "terminal", "created (UTC)", "revoked (UTC)")
+    show_table(head, rows, nothing="no keys yet: `tillgate key issue MERCHANT_ID --terminal ID`")

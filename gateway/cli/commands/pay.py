@@ -1,0 +1,87 @@
+"""`tillgate pay`: one payment, as a till would send it."""
+
+import argparse
+import secrets
+import sys
+from typing import Any
+
+from gateway.cli.client.caller import add_caller_arguments, send
+from gateway.cli.client.money import fen_argument
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Amounts are fen, as in the API."""
+    parser.add_argument("amount", type=fen_argument, help="fen: 12850 is 128.50 yuan")
+    way = parser.add_mutually_exclusive_group(required=True)
+    way.add_argument(
+        "--code",
+        metavar="AUTH_CODE",
+        help="the customer's payment code; - reads it from standard input",
+    )
+    way.add_argument(
+        "--qr", metavar="CHANNEL", help="show a QR code of this channel (alipay, wechat)"
+    )
+    way.add_argument("--cash", metavar="TENDERED", type=fen_argument, help="cash handed over, fen")
+    parser.add_argument("--order", metavar="NO", help="the bill's number (default: a new one)")
+    parser.add_argument(
+        "--tender", metavar="N", type=int, default=1, help="which payment of the bill (default 1)"
+    )
+    parser.add_argument(
+        "--order-amount",
+        metavar="FEN",
+        type=fen_argument,
+        help="the bill's total; its tenders never exceed it",
+    )
+    parser.add_argument(
+        "--override",
+        nargs=3,
+        metavar=("PAYMENT_ID", "SUPERVISOR", "REASON"),
+        help=(
+            "take this tender although that payment of the bill is in doubt; "
+            "a later yes of it is refunded by itself"
+        ),
+    )
+    parser.add_argument("--store", metavar="ID", help="the store; needed with a merchant key")
+    parser.add_argument("--operator", metavar="ID", help="the cashier")
+    parser.add_argument(
+        "--idempotency-key",
+        metavar="KEY",
+        help="to repeat a request safely (default: a new one, shown)",
+    )
+    parser.add_argument(
+        "--wait", metavar="SECONDS", type=int, help="how long to wait for the channel, 0 to 30"
+    )
+    add_caller_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Send it; 0 when the gateway took the request."""
+    key = options.idempotency_key or f"cli-{secrets.token_hex(8)}"
+    print(f"Idempotency-Key: {key}", file=sys.stderr)
+    return send(options, lambda client: client.pay(_payment(options), key, wait_s=options.wait))
+
+
+def _payment(options: argparse.Namespace) -> dict[str, Any]:
+    payment: dict[str, Any] = {
+        "order_no": options.order or f"cli-{secrets.token_hex(6)}",
+        "tender_no": options.tender,
+        "amount": options.amount,
+    }
+    if options.code is not None:
+        payment["auth_code"] = sys.stdin.readline().strip() if options.code == "-" else options.code
+    elif options.qr is not None:
+        payment |= {"method": options.qr, "flow": "qr"}
+    else:
+        payment |= {"method": "cash", "cash": {"tendered": options.cash}}
+    override = (
+        dict(zip(("payment_id", "supervisor_id", "reason"), options.override, strict=True))
+        if options.override
+        else None
+    )
+    optional = {
+        "order_amount": options.order_amount,
+        "override": override,
+        "store_id": options.store,
+        "operator_id": options.operator,
+    }
+    return payment | {name: value for name, value in optional.items() if value is not None}

@@ -1,0 +1,1 @@
+"""The parts of `tillgate dev`: processes, the demo shop, its tour."""

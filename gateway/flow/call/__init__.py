@@ -1,0 +1,1 @@
+"""One measured call to a channel, at one of its hosts."""

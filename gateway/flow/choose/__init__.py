@@ -1,0 +1,1 @@
+"""Which channel account takes a payment: rules, health, breakers."""

@@ -1,0 +1,145 @@
+"""When an undecided attempt or refund is visited next, and when a cancel is lawful.
+
+Pure; the numbers are the channel's manifest's.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from zlib import crc32
+
+from adapters.channel import Flow, Schedule
+from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.domain.states import REFUND_OPEN
+from gateway.flow.ports import Account
+from gateway.limits import (
+    CANCELS_QUICK_MAX,
+    REFUND_AGAIN_MS,
+    REFUND_STEPS_MS,
+    RETRY_JITTER_PERCENT,
+    RETRY_STEPS_MS,
+    SILENCES_QUICK_MAX,
+)
+
+
+def due_after(
+    payment: Payment, attempt: Attempt, schedule: Schedule, now: datetime
+) -> datetime | None:
+    """The next visit of the attempt; None when there is nothing left to ask.
+
+    A `sent` attempt is its worker's until `send_by`.
+    """
+    if not attempt.live:
+        return None
+    if attempt.status == "sent":
+        return attempt.send_by
+    if payment.frozen_at is not None:
+        return now + _step(RETRY_STEPS_MS, attempt.queries)
+    if attempt.silences > SILENCES_QUICK_MAX:  # phase 2: query and cancel themselves fail
+        return now + _spread(
+            _step(RETRY_STEPS_MS, attempt.silences - SILENCES_QUICK_MAX - 1), attempt
+        )
+    pause = _ms(schedule.query_every_ms)
+    if attempt.status == "cancelling":
+        if attempt.cancels > CANCELS_QUICK_MAX and attempt.last_cancel in (
+            "CallAgain",
+            "Unknown",
+            "NotSent",
+        ):
+            # Answered, and yet no end: a person was told.
+            return now + _step(RETRY_STEPS_MS, attempt.cancels - CANCELS_QUICK_MAX - 1)
+        proof = proof_at(attempt, schedule)
+        waits = attempt.last_cancel == "NothingThere" and now < proof < now + _grown(
+            schedule, attempt.cancels
+        )
+        return (
+            proof
+            if waits
+            else now
+            + (
+                _grown(schedule, attempt.cancels)
+                if attempt.last_cancel == "NothingThere"
+                else pause
+            )
+        )
+    query = (
+        attempt.sent_at + _ms(schedule.first_query_ms)
+        if attempt.queries == 0
+        else now + _grown(schedule, attempt.queries)
+    )
+    return max(now, min(query, max(cancel_at(payment, attempt, schedule), now)))
+
+
+def cancel_at(payment: Payment, attempt: Attempt, schedule: Schedule) -> datetime:
+    """The moment this payment is cancelled unless it is decided before."""
+    lawful = attempt.sent_at + _ms(schedule.cancel_not_before_ms)
+    if payment.cancel_requested_at is not None:
+        return lawful
+    if payment.flow == Flow.QR and payment.qr_code is not None and payment.expires_at is not None:
+        return max(lawful, payment.expires_at)
+    waits_for_payer = payment.status == "awaiting_payer" or attempt.status == "pending"
+    after = schedule.typing_cancel_ms if waits_for_payer else schedule.unknown_cancel_ms
+    if not waits_for_payer and attempt.not_founds >= 2 and schedule.absent_cancel_ms is not None:  # noqa: PLR2004 - "twice" is the rule
+        after = schedule.absent_cancel_ms
+    if after is None:
+        return max(lawful, payment.expires_at or attempt.not_after)
+    return max(lawful, attempt.sent_at + _ms(after))
+
+
+def not_after(
+    account: Account, flow: Flow, sent_at: datetime, expires_at: datetime | None
+) -> datetime:
+    """The last moment at which a request sent now can still act at the channel."""
+    acts = account.manifest.schedule(flow, account.profile).acts_until_ms
+    return sent_at + timedelta(milliseconds=acts) if acts is not None else expires_at or sent_at
+
+
+def proof_at(attempt: Attempt, schedule: Schedule) -> datetime:
+    """P4's clock: a "not found" after this proves that nothing can charge any more."""
+    return attempt.not_after + _ms(schedule.proof_margin_ms)
+
+
+def late_due_after(attempt: Attempt, now: datetime) -> datetime:
+    """When the channel is asked again what became of the money of an attempt
+    that had ended uncharged.
+    """
+    return now + _step(RETRY_STEPS_MS, attempt.silences if attempt.due_at is not None else 0)
+
+
+def refund_due_after(refund: Refund, profile: str, now: datetime) -> datetime | None:
+    """The next visit of a refund; None when it is decided.
+
+    One that waits for a person is tried again now and then.
+    """
+    if refund.status not in REFUND_OPEN:
+        return None
+    if refund.status == "needs_action":
+        return now + _ms(REFUND_AGAIN_MS)
+    step = _step(REFUND_STEPS_MS, max(0, len(refund.evidence) - 1))
+    return now + (step / 10 if profile == "short" else step)
+
+
+def _grown(schedule: Schedule, count: int) -> timedelta:
+    """Constant for payment codes; doubling up to the maximum for codes on display."""
+    return _ms(
+        min(schedule.query_every_ms * 2 ** min(max(count - 1, 0), 16), schedule.query_every_ms_max)
+    )
+
+
+def _step(steps: tuple[int, ...], place: int) -> timedelta:
+    return _ms(steps[min(place, len(steps) - 1)])
+
+
+def _spread(step: timedelta, attempt: Attempt) -> timedelta:
+    """A little longer for each: what an outage stopped together does not come back together.
+
+    It follows from the number.
+    """
+    percent = crc32(f"{attempt.out_trade_no}/{attempt.silences}".encode()) % (
+        RETRY_JITTER_PERCENT + 1
+    )
+    return step * (100 + percent) / 100
+
+
+def _ms(value: int) -> timedelta:
+    return timedelta(milliseconds=value)

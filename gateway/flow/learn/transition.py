@@ -1,0 +1,340 @@
+"""The one way a payment changes: judge what was learned, compare and set, and when somebody was
+faster, read again and judge anew.
+
+Callers never write; they hand in what a channel, a till or a person said. A stale write loses
+nothing: what was learned is applied to the newer payment as an ordinary event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+from msgspec.structs import replace
+
+from adapters.channel import Flow, Schedule
+from gateway.clock import Clock, Ids
+from gateway.domain.change import Case, Change
+from gateway.domain.errors import Unavailable
+from gateway.domain.learning import Occasion, Outcome, Successor, evidence_of, learned
+from gateway.domain.outcomes import RefundQueryOutcome
+from gateway.domain.payment import Attempt, Evidence, Payment, Refund
+from gateway.domain.returning import refund_learned, sent_again
+from gateway.domain.states import ATTEMPT_UNCHARGED, PAYMENT_UNCHARGED, IllegalTransition
+from gateway.flow.learn.in_flight import InFlight
+from gateway.flow.learn.lost_attempts import LostAttempts
+from gateway.flow.learn.schedule import due_after, proof_at, refund_due_after
+from gateway.flow.ports import Applied, Directory, RefundTaken, Stale, Store, StoreRefused
+from gateway.limits import STALE_RETRIES_MAX, SWEEP_LEASE_MS, WRITE_RETRIES_MAX, WRITE_RETRY_MS
+from gateway.telemetry.metrics import CASES, ILLEGAL, PAYMENTS, REFUNDS, STORE_REFUSALS
+
+log = structlog.get_logger("tillgate.flow")
+Judge = Callable[[Payment], Change | None]
+Held = Callable[[Payment, Attempt], bool]
+LEASE = timedelta(milliseconds=SWEEP_LEASE_MS)
+
+
+class RefundRace(Exception):
+    """The refund's number or key was bound by somebody else in the same moment;
+    nothing was written.
+    """
+
+
+class Transitions:
+    """Applies events to payments and refunds."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        in_flight: InFlight,
+        directory: Directory,
+        lost: LostAttempts,
+        clock: Clock,
+        ids: Ids,
+        environment: str,
+    ) -> None:
+        self._store, self._in_flight, self._directory, self._lost = (
+            store,
+            in_flight,
+            directory,
+            lost,
+        )
+        self._clock, self._ids, self._environment = clock, ids, environment
+
+    def occasion(
+        self,
+        source: str,
+        *,
+        proof_passed: bool = False,
+        asked_after_end: bool = False,
+        successor: Successor | None = None,
+    ) -> Occasion:
+        """Now, on somebody's word."""
+        return Occasion(
+            now=self._clock.now(),
+            source=source,
+            new_id=self._ids.new,
+            environment=self._environment,
+            proof_passed=proof_passed,
+            asked_after_end=asked_after_end,
+            successor=successor,
+        )
+
+    async def learn(
+        self,
+        payment: Payment,
+        out_trade_no: str,
+        outcome: Outcome,
+        source: str,
+        *,
+        asked_at: datetime | None = None,
+        successor: Successor | None = None,
+        held: Held | None = None,
+    ) -> Payment:
+        """Apply what a channel said about the attempt `out_trade_no`.
+
+        Survives a short absence of the store.
+
+        `asked_at`: when the question left. Without it the answer is never P4: an answer that lay
+        about for a while, with us or on its way, may be older than the moment from which "not
+        found" proves anything. `payment` is what was known when the question left: had the attempt
+        ended by then, a yes is news; else it may be older than the end. `successor`: see
+        `Occasion`; `held`: see `step`.
+        """
+        asked_after_end = payment.attempt(out_trade_no).status in ATTEMPT_UNCHARGED
+
+        def judge(now: Payment) -> Change | None:
+            attempt = now.attempt(out_trade_no)
+            passed = asked_at is not None and asked_at >= proof_at(
+                attempt, self.schedule(now, attempt)
+            )
+            occasion = self.occasion(
+                source, proof_passed=passed, asked_after_end=asked_after_end, successor=successor
+            )
+            return learned(now, attempt, outcome, occasion)
+
+        return await self.insist(payment, judge, held=held)
+
+    async def learn_refund(
+        self,
+        payment: Payment,
+        refund_id: str,
+        outcome: RefundQueryOutcome,
+        source: str,
+        *,
+        held: bool = False,
+    ) -> tuple[Payment, Refund]:
+        """Apply what a channel said about a refund. `held`: the visit goes on, see `step`."""
+
+        def judge(now: Payment, refund: Refund) -> Change | None:
+            return refund_learned(now, refund, outcome, self.occasion(source))
+
+        return await self._refund_step(payment, refund_id, judge, held=held)
+
+    async def refund_again(self, payment: Payment, refund_id: str) -> tuple[Payment, Refund]:
+        """Before a refund that waits for a person goes out once more;
+        changes nothing for any other.
+        """
+        return await self._refund_step(
+            payment,
+            refund_id,
+            lambda now, refund: sent_again(now, refund, self.occasion("sweeper")),
+            held=True,
+        )
+
+    async def _refund_step(
+        self,
+        payment: Payment,
+        refund_id: str,
+        judge: Callable[[Payment, Refund], Change | None],
+        *,
+        held: bool,
+    ) -> tuple[Payment, Refund]:
+        """`step` for a refund, which is read beside its payment."""
+        latest: list[Refund] = []
+
+        async def once(now: Payment) -> Payment:
+            refund = await self._store.refund(now.merchant_id, refund_id)
+            assert refund is not None, "a refund is written before anybody speaks of it"
+            latest[:] = [refund]
+            try:
+                change = judge(now, refund)
+            except IllegalTransition as illegal:
+                return await self._illegal(now, illegal)
+            if change is None or change.refund is None:
+                return now
+            change = self._scheduled(change, held_refund=refund_id if held else None)
+            assert change.refund is not None
+            result = await self._write(change, was=now)
+            if not isinstance(result, Applied):
+                raise _Again
+            latest[:] = [change.refund]
+            if change.refund.status != refund.status:
+                REFUNDS.labels(refund.channel, change.refund.status).inc()
+            return change.payment
+
+        for _ in range(STALE_RETRIES_MAX):
+            try:
+                return await once(payment), latest[0]
+            except _Again:
+                payment = await self.fresh(payment)
+        raise RuntimeError(f"refund {refund_id} never stood still")
+
+    async def insist(self, payment: Payment, judge: Judge, *, held: Held | None = None) -> Payment:
+        """`step`, offered again for a while when the store is away:
+        a channel's word is worth waiting for.
+        """
+        for _ in range(WRITE_RETRIES_MAX):
+            try:
+                return await self.step(payment, judge, held=held)
+            except Unavailable as error:
+                log.warning("write_postponed", payment=payment.id, error=error.code)
+                await asyncio.sleep(WRITE_RETRY_MS / 1000)
+        return await self.step(payment, judge, held=held)
+
+    async def step(self, payment: Payment, judge: Judge, *, held: Held | None = None) -> Payment:
+        """Judge, compare and set; read again and judge anew while somebody else is faster.
+
+        Raises `RefundRace` and `StoreRefused`.
+
+        In "restored" mode an end without a charge may be no end, or not yet: see
+        `flow.learn.lost_attempts`.
+
+        `held`: which attempt a visit is under way to that goes on after this change. Its next visit
+        is due when the lease ends, unless the visit's last word sets another: nobody else comes in
+        the middle.
+        """
+        for _ in range(STALE_RETRIES_MAX):
+            try:
+                change = judge(payment)
+            except IllegalTransition as illegal:
+                return await self._illegal(payment, illegal)
+            if change is None:
+                return payment
+            if change.payment.status in PAYMENT_UNCHARGED:
+                change = await self._lost.considered(payment, change, self.occasion("restored"))
+            change = self._scheduled(change, held)
+            match await self._write(change, was=payment):
+                case Applied():
+                    return change.payment
+                case RefundTaken():
+                    raise RefundRace
+                case Stale():
+                    payment = await self.fresh(payment)
+        raise RuntimeError(f"payment {payment.id} never stood still")
+
+    async def fresh(self, payment: Payment) -> Payment:
+        """The payment as it stands in the books."""
+        found = await self._store.payment(payment.merchant_id, payment.id)
+        assert found is not None, "payments are never deleted"
+        return found
+
+    def schedule(self, payment: Payment, attempt: Attempt) -> Schedule:
+        """The schedule of the attempt's channel account."""
+        account = self._directory.account(attempt.channel_account)
+        # Removed from the books by hand: its channel still knows how long to wait.
+        if account is None:
+            return self._directory.manifests()[attempt.channel].schedule(
+                Flow(payment.flow), "standard"
+            )
+        return account.manifest.schedule(Flow(payment.flow), account.profile)
+
+    async def _write(self, change: Change, *, was: Payment) -> Applied | Stale | RefundTaken:
+        try:
+            result = await self._store.apply(change)
+        except StoreRefused as refused:
+            await self._refused(was, refused)
+            raise
+        if isinstance(result, Applied):
+            if change.payment.status != was.status:
+                PAYMENTS.labels(change.payment.channel, change.payment.status).inc()
+            if change.new_refund is not None:
+                REFUNDS.labels(change.new_refund.channel, change.new_refund.status).inc()
+            if change.case is not None:
+                CASES.labels(change.case.kind).inc()
+                log.error("case_opened", kind=change.case.kind, payment=was.id, case=change.case.id)
+            self._in_flight.wake(change.payment)
+        return result
+
+    def _scheduled(
+        self, change: Change, held: Held | None = None, held_refund: str | None = None
+    ) -> Change:
+        now = self._clock.now()
+        payment = change.payment
+        attempts = tuple(
+            self._attempt_scheduled(payment, attempt, now, held) for attempt in payment.attempts
+        )
+        new_attempt = attempts[-1] if change.new_attempt is not None else None
+        refund = change.refund
+        if refund is not None:
+            account = self._directory.account(refund.channel_account)
+            due_at = refund_due_after(refund, account.profile if account else "standard", now)
+            refund = replace(
+                refund,
+                due_at=now + LEASE if due_at is not None and refund.id == held_refund else due_at,
+            )
+        return replace(
+            change,
+            payment=replace(payment, attempts=attempts),
+            new_attempt=new_attempt,
+            refund=refund,
+        )
+
+    def _attempt_scheduled(
+        self, payment: Payment, attempt: Attempt, now: datetime, held: Held | None
+    ) -> Attempt:
+        if not attempt.live:
+            return attempt
+        if held is not None and held(payment, attempt):
+            return replace(attempt, due_at=now + LEASE)
+        return replace(
+            attempt, due_at=due_after(payment, attempt, self.schedule(payment, attempt), now)
+        )
+
+    async def _illegal(self, payment: Payment, illegal: IllegalTransition) -> Payment:
+        """A blank cell: nothing changes, somebody looks."""
+        ILLEGAL.labels(illegal.machine).inc()
+        log.error(
+            "illegal_transition",
+            payment=payment.id,
+            machine=illegal.machine,
+            state=illegal.state,
+            event_name=illegal.event,
+        )
+        evidence = evidence_of("IllegalTransition", self.occasion("flow"))
+        await self._store.open_case(
+            payment.merchant_id,
+            payment.id,
+            Case(id=self._ids.new("case"), kind="illegal_transition", evidence=evidence),
+        )
+        return payment
+
+    async def _refused(self, payment: Payment, refused: StoreRefused) -> None:
+        """The store holds the tables too, and more: whoever wanted this goes no further, the row
+        stays, somebody looks.
+        """
+        STORE_REFUSALS.labels(refused.sqlstate).inc()
+        rule = f"{refused.sqlstate} {refused.constraint_name or ''}".rstrip()
+        log.error(
+            "store_refused",
+            payment=payment.id,
+            version=payment.version,
+            rule=rule,
+            words=refused.words,
+        )
+        evidence = Evidence(
+            at=self._clock.now(),
+            source="flow",
+            outcome="StoreRefused",
+            code=rule,
+            words=refused.words,
+        )
+        case = Case(id=self._ids.new("case"), kind="store_refused", evidence=evidence)
+        await self._store.open_case(payment.merchant_id, payment.id, case)
+
+
+class _Again(Exception):
+    """Somebody else was faster."""

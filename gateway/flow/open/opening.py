@@ -1,0 +1,161 @@
+"""Write 1, drawn up: the claim, the payment and its first attempt, before anything is sent.
+
+Pure but for the ids.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from adapters.channel import Entry, Flow, LocalSucceeded
+from gateway.clock import Ids
+from gateway.domain.change import Claim, Opening, Posting, payment_event
+from gateway.domain.identifiers import out_trade_no
+from gateway.domain.outcomes import Declined
+from gateway.domain.payment import Attempt, Evidence, Failure, Payment
+from gateway.domain.states import NEW, next_state
+from gateway.flow.choose.routing import Choice, Route
+from gateway.flow.commands import Caller, PayCommand
+from gateway.flow.learn.schedule import not_after
+from gateway.limits import QR_EXPIRES_S_DEFAULT, SEND_DEADLINE_MS
+
+CHINA = timedelta(hours=8)  # business days are Asia/Shanghai's; it has no summer time
+
+
+class Draft(Struct, frozen=True, kw_only=True):
+    """What an opening is made from; `n` is the attempt's count within the tender."""
+
+    command: PayCommand
+    caller: Caller
+    key: str
+    route: Route
+    choice: Choice  # the account of the first attempt
+    fingerprint: bytes
+    now: datetime
+    environment: str
+    worker_id: str
+    # The first attempt number to try; higher only where channels know numbers that the books have
+    # lost.
+    first_n: int = 1
+
+    def remote(self, ids: Ids, n: int) -> Opening:
+        """Durable as sent, before a byte leaves."""
+        expires_at = self._expires_at()
+        acts_until = not_after(self.choice.account, self.route.flow, self.now, expires_at)
+        send_by = self.now + timedelta(milliseconds=SEND_DEADLINE_MS)
+        attempt = self._attempt(
+            ids, n, status="sent", send_by=send_by, not_after=acts_until, due_at=send_by
+        )
+        payment = self._payment(ids, attempt, status=next_state(NEW, "sent"), expires_at=expires_at)
+        return self._opening(payment, n)
+
+    def local(self, ids: Ids, n: int, decision: LocalSucceeded | Declined) -> Opening:
+        """A tender of our own books settles in its one write."""
+        if isinstance(decision, Declined):
+            failure = Failure(
+                code=decision.code, retry=decision.retry, channel_code=decision.channel_code
+            )
+            refusal = Evidence(
+                at=self.now,
+                source="pay",
+                outcome="Declined",
+                proof=decision.proof,
+                code=decision.code,
+            )
+            attempt = self._attempt(
+                ids, n, status="declined", send_by=self.now, not_after=self.now, evidence=(refusal,)
+            )
+            return self._opening(
+                self._payment(ids, attempt, status=next_state(NEW, "exhausted"), failure=failure), n
+            )
+        amount = self.command.amount
+        attempt = self._attempt(
+            ids,
+            n,
+            status="succeeded",
+            send_by=self.now,
+            not_after=self.now,
+            captured_amount=amount,
+            received_amount=amount,
+        )
+        payment = self._payment(
+            ids,
+            attempt,
+            status=next_state(NEW, "confirmed"),
+            paid_at=self.now,
+            tendered=self.command.tendered,
+            change=decision.change,
+        )
+        return self._opening(payment, n, posted(payment.id, decision.entries))
+
+    def _expires_at(self) -> datetime | None:
+        if self.route.flow is not Flow.QR:
+            return None
+        step = self.choice.account.manifest.qr_expiry_step_s
+        asked = self.command.expires_in_s or QR_EXPIRES_S_DEFAULT
+        return self.now + timedelta(seconds=-(-asked // step) * step)
+
+    def _attempt(self, ids: Ids, n: int, **fields: object) -> Attempt:
+        number = out_trade_no(
+            self.environment,
+            self.caller.merchant_id,
+            self.command.order_no,
+            self.command.tender_no,
+            n,
+        )
+        return Attempt(
+            id=ids.new("att"),
+            number=1,
+            trade_number=n,
+            channel=self.choice.account.manifest.channel,
+            channel_account=self.choice.account.id,
+            out_trade_no=number,
+            why=self.choice.why,
+            worker_id=self.worker_id,
+            sent_at=self.now,
+            **fields,  # type: ignore[arg-type]
+        )
+
+    def _payment(self, ids: Ids, attempt: Attempt, **fields: object) -> Payment:
+        command = self.command
+        return Payment(
+            id=ids.new("pay"),
+            merchant_id=self.caller.merchant_id,
+            store_id=self.route.store_id,
+            terminal_id=self.caller.terminal_id,
+            order_no=command.order_no,
+            tender_no=command.tender_no,
+            amount=command.amount,
+            currency=command.currency,
+            channel=attempt.channel,
+            flow=self.route.flow,
+            business_date=(self.now + CHINA).date().isoformat(),
+            created_at=self.now,
+            operator_id=command.operator_id,
+            description=command.description,
+            metadata=command.metadata,
+            notify_url=command.notify_url,
+            attempts=(attempt,),
+            **fields,  # type: ignore[arg-type]
+        )
+
+    def _opening(self, payment: Payment, n: int, postings: tuple[Posting, ...] = ()) -> Opening:
+        claim = Claim(idempotency_key=self.key, fingerprint=self.fingerprint, first_n=n)
+        return Opening(
+            claim=claim,
+            payment=payment,
+            events=(payment_event(payment, was=None, at=self.now),),
+            postings=postings,
+        )
+
+
+def posted(posting_id: str, entries: tuple[Entry, ...]) -> tuple[Posting, ...]:
+    """Journal lines of one posting; refused unless they sum to zero."""
+    if sum(entry.amount for entry in entries) != 0:
+        raise ValueError(f"the lines of {posting_id} do not sum to zero")
+    return tuple(
+        Posting(posting_id=posting_id, account=entry.account, amount=entry.amount)
+        for entry in entries
+    )

@@ -1,0 +1,136 @@
+"""Write 1 with the rest of the order in view:
+several tenders of one bill, and a supervisor's override.
+
+A plain first tender opens in a batch and sees no other. Whatever may concern another tender opens
+under the order's lock, where the store judges by `gateway.domain.order`; and so does every tender
+of an order that has once been split.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.domain import order as o
+from gateway.domain.change import Opening
+from gateway.domain.errors import (
+    FieldInvalid,
+    GatewayError,
+    OrderInDoubt,
+    OrderOverpaid,
+    Overloaded,
+    OverrideRefused,
+)
+from gateway.domain.learning import overridden
+from gateway.domain.payment import Payment
+from gateway.flow.commands import Caller
+from gateway.flow.learn.in_flight import InFlight
+from gateway.flow.learn.transition import Transitions
+from gateway.flow.open.opening import Draft
+from gateway.flow.ports import KeyTaken, NumberTaken, Opened, OrderSplit, Stale, Store, TenderTaken
+from gateway.limits import STALE_RETRIES_MAX
+from gateway.telemetry.metrics import CASES
+
+log = structlog.get_logger("tillgate.flow")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderDesk:
+    """Opens payments."""
+
+    store: Store
+    transitions: Transitions
+    in_flight: InFlight
+
+    async def open(
+        self, opening: Opening, draft: Draft
+    ) -> Opened | KeyTaken | TenderTaken | NumberTaken:
+        """Raises `OrderInDoubt`, `OrderOverpaid`, `OverrideRefused` and `FieldInvalid` with nothing
+        written and the key unbound.
+        """
+        command = draft.command
+        if command.tender_no == 1 and command.order_amount is None and command.override is None:
+            result = await self.store.open(opening)
+            if not isinstance(result, OrderSplit):
+                return result
+        for _ in range(STALE_RETRIES_MAX):
+            override = await self._override(opening, draft)
+            if isinstance(override, KeyTaken):
+                return override
+            answer = await self.store.open_in_order(
+                opening, o.OrderTerms(amount=command.order_amount, override=override)
+            )
+            match answer:
+                case Stale():  # the named payment moved: see what became of it
+                    continue
+                case o.OrderInDoubt() | o.OrderAmountFixed() | o.OrderOverpaid():
+                    raise _refused(answer, draft.caller)
+                case Opened() if override is not None:
+                    self._note(override)
+            return answer
+        raise Overloaded("the payment in doubt changes all the time: try again")
+
+    async def _override(self, opening: Opening, draft: Draft) -> o.Override | KeyTaken | None:
+        """What is to be written about the payment it names; or what the key is bound to, when a
+        refusal would be about a repeat.
+        """
+        asked = draft.command.override
+        if asked is None:
+            return None
+        named = await self.store.payment(draft.caller.merchant_id, asked.payment_id)
+        refused = _no_such_payment(named, draft) or _ended(named)
+        if refused is None:
+            assert named is not None
+            words = f"{asked.supervisor_id}: {asked.reason}"
+            change = overridden(
+                named,
+                by=opening.payment.id,
+                words=words,
+                occasion=self.transitions.occasion("supervisor"),
+            )
+            return o.Override(change=change, supervisor_id=asked.supervisor_id, reason=asked.reason)
+        bound = await self.store.payment_by_key(draft.caller.merchant_id, draft.key)
+        if bound is None:
+            raise refused
+        return bound
+
+    def _note(self, override: o.Override) -> None:
+        named, case = override.change.payment, override.change.case
+        assert case is not None
+        CASES.labels(case.kind).inc()
+        log.error("case_opened", kind=case.kind, payment=named.id, case=case.id)
+        self.in_flight.wake(named)
+
+
+def _no_such_payment(named: Payment | None, draft: Draft) -> GatewayError | None:
+    if (
+        named is not None
+        and named.order_no == draft.command.order_no
+        and _visible(named, draft.caller)
+    ):
+        return None
+    return FieldInvalid("this order has no such payment", field="override.payment_id")
+
+
+def _ended(named: Payment | None) -> GatewayError | None:
+    return None if named is None or named.status == "in_doubt" else OverrideRefused(payment=named)
+
+
+def _refused(answer: o.OrderRefusal, caller: Caller) -> GatewayError:
+    match answer:
+        case o.OrderInDoubt(payment=other):
+            return OrderInDoubt(payment=other if _visible(other, caller) else None)
+        case o.OrderAmountFixed(amount=amount):
+            return FieldInvalid(
+                f"an earlier tender fixed the order's amount at {amount} fen", field="order_amount"
+            )
+        case o.OrderOverpaid(amount=amount, counted=counted):
+            return OrderOverpaid(
+                f"other tenders take {counted} of the order's {amount} fen: "
+                f"{max(0, amount - counted)} are left"
+            )
+
+
+def _visible(payment: Payment, caller: Caller) -> bool:
+    return caller.store_id in (None, payment.store_id)

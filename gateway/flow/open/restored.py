@@ -1,0 +1,119 @@
+"""After the database was restored from a backup:
+the books are minutes old, and the channels are not.
+
+While the mode stands, nothing is opened for a tender before every channel account that could have
+seen it was asked about the order numbers the tender would use. They follow from (merchant, order,
+tender, n) alone, so the lost payment had the same ones. What a channel knows is relearned: paid is
+booked as paid and the till hears so; another amount freezes; undecided is opened in doubt, for the
+sweeper; closed is a spent number. An account that cannot be asked may hold a charge: then nobody
+charges again until it answers. How they are asked, and when the search may end, is
+`flow.learn.lost_attempts`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+from msgspec.structs import replace
+
+from gateway.clock import Clock, Ids
+from gateway.domain import outcomes as o
+from gateway.domain.payment import Payment
+from gateway.flow.choose.routing import Choice, Route
+from gateway.flow.commands import Paid
+from gateway.flow.learn.lost_attempts import WHY, LostAttempts, Tender, Word
+from gateway.flow.learn.transition import Transitions
+from gateway.flow.open.opening import Draft
+from gateway.flow.open.order_desk import OrderDesk
+from gateway.flow.ports import Account, Directory, Opened, Store
+from gateway.telemetry.metrics import RELEARNED
+
+log = structlog.get_logger("tillgate.restored")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """Asks before anything is opened."""
+
+    store: Store
+    directory: Directory
+    transitions: Transitions
+    lost: LostAttempts
+    orders: OrderDesk
+    clock: Clock
+    ids: Ids
+
+    async def relearned(self, draft: Draft) -> tuple[Draft, Paid | None]:
+        """The draft with the first number nobody knows; and the payment, where a channel knew of
+        it. Raises `RestoredUnsure`.
+        """
+        if self.directory.restored_from() is None or await self._in_the_books(draft):
+            return draft, None
+        found = await self.lost.sought(_tender(draft), first_n=1)
+        if isinstance(found, int):
+            return replace(draft, first_n=found), None
+        return draft, await self._opened(draft, found)
+
+    async def _in_the_books(self, draft: Draft) -> bool:
+        """The key is bound: the books know this very request, and answer it."""
+        return await self.store.payment_by_key(draft.caller.merchant_id, draft.key) is not None
+
+    async def _opened(self, draft: Draft, word: Word) -> Paid | None:
+        """In the books as sent, and at once what the channel says of it.
+
+        None when somebody else was faster: the books answer.
+        """
+        choice = Choice(account=word.account, why=WHY)
+        route = Route(
+            flow=_tender(draft).flow_at(word.account),
+            store_id=draft.route.store_id,
+            choices=(choice,),
+        )
+        opening = replace(draft, route=route, choice=choice, now=self.clock.now()).remote(
+            self.ids, word.n
+        )
+        if not isinstance(await self.orders.open(opening, draft), Opened):
+            return None
+        payment = opening.payment
+        told = (
+            word.outcome
+            if isinstance(word.outcome, o.Succeeded | o.Mismatch)
+            else o.Unknown(reason="relearned")
+        )
+        payment = await self.transitions.learn(
+            payment, payment.current.out_trade_no, told, "relearned"
+        )
+        RELEARNED.labels(word.account.manifest.channel, payment.status).inc()
+        log.warning(
+            "payment_relearned", payment=payment.id, account=word.account.id, status=payment.status
+        )
+        await self._close_case(payment, word.account)
+        return Paid(payment, replayed=False)
+
+    async def _close_case(self, payment: Payment, account: Account) -> None:
+        """A callback about this number may have come while the books did not know it."""
+        about = f"{account.id}:{payment.current.out_trade_no}"
+        reason = f"relearned after a restore as {payment.id}"
+        await self.store.settle_case(
+            payment.merchant_id,
+            about,
+            "callback_unknown_number",
+            reason=reason,
+            now=self.clock.now(),
+        )
+
+
+def _tender(draft: Draft) -> Tender:
+    command, route = draft.command, draft.route
+    return Tender(
+        merchant_id=draft.caller.merchant_id,
+        store_id=route.store_id,
+        order_no=command.order_no,
+        tender_no=command.tender_no,
+        amount=command.amount,
+        currency=command.currency,
+        channel=route.account.manifest.channel,
+        flow=route.flow,
+        sent_at=draft.now,
+    )

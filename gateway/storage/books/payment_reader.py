@@ -1,0 +1,159 @@
+"""Payments and refunds, read whole: a payment always comes with its attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+import asyncpg
+
+from gateway.domain.payment import Payment, Refund
+from gateway.flow.ports import KeyTaken, PaymentFilter, RefundFilter
+from gateway.storage.books import columns as c
+from gateway.storage.books.rows import read_payment, read_refund
+from gateway.storage.reader import Reader
+
+_ATTEMPTS = ", ".join(f"a.{name} AS a_{name}" for name in c.ATTEMPT.names)
+_WHOLE = f"SELECT {c.PAYMENT.listed('p.')}, {_ATTEMPTS}"
+_JOIN = "JOIN attempt a ON a.merchant_id = p.merchant_id AND a.payment_id = p.id"
+
+BY_ID = f"{_WHOLE} FROM payment p {_JOIN} WHERE p.merchant_id = $1 AND p.id = $2 ORDER BY a.number"
+BY_KEY = f"""{_WHOLE}, k.fingerprint
+FROM claim k
+JOIN payment p ON p.merchant_id = k.merchant_id AND p.id = k.payment_id
+{_JOIN}
+WHERE k.merchant_id = $1 AND k.idempotency_key = $2
+ORDER BY a.number"""
+BY_TRADE = f"""{_WHOLE}
+FROM attempt named
+JOIN payment p ON p.merchant_id = named.merchant_id AND p.id = named.payment_id
+{_JOIN}
+WHERE named.out_trade_no = $2 AND named.channel_account = $1
+ORDER BY a.number"""
+HOLDER = f"""{_WHOLE}
+FROM claim k
+JOIN payment p ON p.merchant_id = k.merchant_id AND p.id = k.payment_id
+{_JOIN}
+WHERE k.merchant_id = $1 AND k.order_no = $2 AND k.tender_no = $3 AND k.holds
+ORDER BY a.number"""
+HOLDERS = f"""{_WHOLE}
+FROM claim k
+JOIN payment p ON p.merchant_id = k.merchant_id AND p.id = k.payment_id
+{_JOIN}
+WHERE k.merchant_id = $1 AND k.order_no = $2 AND k.holds
+ORDER BY p.id, a.number"""
+HIGHEST_N = """SELECT max(a.trade_number) AS n
+FROM claim k
+JOIN attempt a ON a.merchant_id = k.merchant_id AND a.payment_id = k.payment_id
+WHERE k.merchant_id = $1 AND k.order_no = $2 AND k.tender_no = $3"""
+
+# The row comparison walks the index (merchant_id, created_at) backwards from the last seen payment.
+LIST = f"""{_WHOLE} FROM (
+  SELECT p.* FROM payment p WHERE p.merchant_id = $1 AND p.amount > 0
+    AND ($2::text IS NULL OR p.order_no = $2)
+    AND ($3::text IS NULL OR p.status = $3)
+    AND ($4::text IS NULL OR p.store_id = $4)
+    AND ($5::timestamptz IS NULL OR p.created_at >= $5)
+    AND ($6::timestamptz IS NULL OR p.created_at < $6)
+    AND ($7::text IS NULL OR (p.created_at, p.id) < (
+      SELECT l.created_at, l.id FROM payment l WHERE l.merchant_id = $1 AND l.id = $7
+    ))
+  ORDER BY p.created_at DESC, p.id DESC LIMIT $8
+) p {_JOIN} ORDER BY p.created_at DESC, p.id DESC, a.number"""
+
+VERSIONS = """SELECT p.id, p.version FROM unnest($1::text[], $2::text[]) AS w(merchant_id, id)
+JOIN payment p ON p.merchant_id = w.merchant_id AND p.id = w.id"""
+
+_REFUND = f"SELECT {c.REFUND.listed('f.')} FROM refund f"
+REFUND_BY_ID = f"{_REFUND} WHERE f.merchant_id = $1 AND f.id = $2"
+REFUND_BY_NO = f"{_REFUND} WHERE f.merchant_id = $1 AND f.refund_no = $2"
+REFUND_BY_KEY = f"{_REFUND} WHERE f.merchant_id = $1 AND f.idempotency_key = $2"
+REFUNDS_OF = f"{_REFUND} WHERE f.merchant_id = $1 AND f.payment_id = $2 ORDER BY f.created_at, f.id"
+REFUND_LIST = f"""{_REFUND}
+  JOIN payment p ON p.merchant_id = f.merchant_id AND p.id = f.payment_id
+  WHERE f.merchant_id = $1 AND f.amount > 0
+    AND ($2::text IS NULL OR f.refund_no = $2)
+    AND ($3::text IS NULL OR f.status = $3)
+    AND ($4::text IS NULL OR p.store_id = $4)
+    AND ($5::timestamptz IS NULL OR f.created_at >= $5)
+    AND ($6::timestamptz IS NULL OR f.created_at < $6)
+    AND ($7::text IS NULL OR (f.created_at, f.id) < (
+      SELECT l.created_at, l.id FROM refund l WHERE l.merchant_id = $1 AND l.id = $7
+    ))
+  ORDER BY f.created_at DESC, f.id DESC LIMIT $8"""
+
+
+class PaymentReader(Reader):
+    """See `gateway.flow.ports.Store`."""
+
+    async def payment(self, merchant_id: str, payment_id: str) -> Payment | None:
+        """With its attempts."""
+        return _one(await self._fetch(BY_ID, merchant_id, payment_id))
+
+    async def payment_by_key(self, merchant_id: str, idempotency_key: str) -> KeyTaken | None:
+        """What the key is bound to."""
+        rows = await self._fetch(BY_KEY, merchant_id, idempotency_key)
+        return (
+            KeyTaken(read_payment(rows[0], rows), rows[0]["fingerprint"].encode()) if rows else None
+        )
+
+    async def payment_by_trade(self, account_id: str, out_trade_no: str) -> Payment | None:
+        """By the channel's order number, on this account only."""
+        return _one(await self._fetch(BY_TRADE, account_id, out_trade_no))
+
+    async def payments(self, merchant_id: str, wanted: PaymentFilter) -> Sequence[Payment]:
+        """Newest first; one more than the limit tells whether there are more."""
+        span = (wanted.since, wanted.until, wanted.starting_after, wanted.limit + 1)
+        rows = await self._fetch(
+            LIST, merchant_id, wanted.order_no, wanted.status, wanted.store_id, *span
+        )
+        groups = (list(group) for _, group in groupby(rows, key=lambda row: row["id"]))
+        return [read_payment(group[0], group) for group in groups]
+
+    async def versions(self, ids: Sequence[tuple[str, str]]) -> Mapping[str, int]:
+        """Payment id -> version."""
+        if not ids:
+            return {}
+        merchants, payments = zip(*ids, strict=True)
+        return {
+            row["id"]: row["version"] for row in await self._fetch(VERSIONS, merchants, payments)
+        }
+
+    async def refund(self, merchant_id: str, refund_id: str) -> Refund | None:
+        """One refund."""
+        return _refund(await self._row(REFUND_BY_ID, merchant_id, refund_id))
+
+    async def refund_by_number(
+        self, merchant_id: str, *, refund_no: str | None = None, idempotency_key: str | None = None
+    ) -> Refund | None:
+        """By the merchant's number, else by the key."""
+        if refund_no is not None:
+            return _refund(await self._row(REFUND_BY_NO, merchant_id, refund_no))
+        return _refund(await self._row(REFUND_BY_KEY, merchant_id, idempotency_key))
+
+    async def refunds_of(self, merchant_id: str, payment_id: str) -> Sequence[Refund]:
+        """Oldest first."""
+        return [read_refund(row) for row in await self._fetch(REFUNDS_OF, merchant_id, payment_id)]
+
+    async def refunds(self, merchant_id: str, wanted: RefundFilter) -> Sequence[Refund]:
+        """Newest first."""
+        span = (wanted.since, wanted.until, wanted.starting_after, wanted.limit + 1)
+        rows = await self._fetch(
+            REFUND_LIST, merchant_id, wanted.refund_no, wanted.status, wanted.store_id, *span
+        )
+        return [read_refund(row) for row in rows]
+
+    async def _holder(self, merchant_id: str, order_no: str, tender_no: int) -> Payment | None:
+        return _one(await self._fetch(HOLDER, merchant_id, order_no, tender_no))
+
+    async def _highest_n(self, merchant_id: str, order_no: str, tender_no: int) -> int:
+        row = await self._row(HIGHEST_N, merchant_id, order_no, tender_no)
+        return (row["n"] if row else None) or 0
+
+
+def _one(rows: list[asyncpg.Record]) -> Payment | None:
+    return read_payment(rows[0], rows) if rows else None
+
+
+def _refund(row: asyncpg.Record | None) -> Refund | None:
+    return read_refund(row) if row else None

@@ -1,0 +1,204 @@
+"""Structs to the JSON the statements take, and database rows back to structs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from asyncpg import Record
+from msgspec import Raw, Struct
+from msgspec.structs import asdict
+
+from gateway.domain.change import Change, Opening
+from gateway.domain.payment import Attempt, Evidence, Failure, Payment, Refund
+from gateway.domain.states import PAYMENT_HOLDING
+from gateway.storage.books import columns as c
+
+_encode = msgspec.json.Encoder().encode
+_evidence = msgspec.json.Decoder(tuple[Evidence, ...])
+_metadata = msgspec.json.Decoder(dict[str, str])
+_discounts = msgspec.json.Decoder(tuple[dict[str, Any], ...])
+_failure = msgspec.json.Decoder(Failure)
+
+
+class _Claim(Struct):
+    """`CLAIM`."""
+
+    merchant_id: str
+    payment_id: str
+    idempotency_key: str
+    order_no: str
+    tender_no: int
+    first_n: int
+    holds: bool
+    fingerprint: str
+    created_at: datetime
+
+
+class _Event(Struct):
+    """`EVENT`.
+
+    `data` keeps its exact text: an answer, its event and every resend have equal bytes.
+    """
+
+    merchant_id: str
+    payment_id: str
+    id: str
+    object_id: str
+    version: int
+    type: str
+    public: bool
+    data: Raw
+    at: datetime
+    notify_url: str | None  # the payment's, for the outbox
+
+
+class _Posting(Struct):
+    """`POSTING`."""
+
+    merchant_id: str
+    payment_id: str
+    posting_id: str
+    account: str
+    amount: int
+    at: datetime
+
+
+class _Case(Struct):
+    """`CASE`."""
+
+    merchant_id: str
+    payment_id: str
+    id: str
+    kind: str
+    evidence: Evidence
+    at: datetime
+
+
+def open_arguments(openings: list[Opening]) -> list[str]:
+    """Parameters of `statements.OPEN`: claims, payments with their attempts, events, journal."""
+    payments = [opening.payment for opening in openings]
+    return [
+        _text([_claim(opening) for opening in openings]),
+        _text(payments),
+        _text(_events(openings)),
+        _text(_postings(openings)),
+    ]
+
+
+def apply_arguments(changes: list[Change]) -> list[str]:
+    """The parameters of `statements.APPLY`: payments and attempts, new refunds, changed refunds,
+    events, journal, cases, new attempts.
+    """
+    cases = [
+        _Case(
+            k.payment.merchant_id,
+            k.payment.id,
+            k.case.id,
+            k.case.kind,
+            k.case.evidence,
+            k.case.evidence.at,
+        )
+        for k in changes
+        if k.case
+    ]
+    return [
+        _text([change.payment for change in changes]),
+        _text([change.new_refund for change in changes if change.new_refund]),
+        _text([change.refund for change in changes if change.refund]),
+        _text(_events(changes)),
+        _text(_postings(changes)),
+        _text(cases),
+        _text(
+            [
+                _new_attempt(change.payment, change.new_attempt)
+                for change in changes
+                if change.new_attempt
+            ]
+        ),
+    ]
+
+
+def _text(records: object) -> str:
+    return _encode(records).decode()
+
+
+def _claim(opening: Opening) -> _Claim:
+    p, claim = opening.payment, opening.claim
+    holds = p.status in PAYMENT_HOLDING
+    words = claim.fingerprint.decode()
+    return _Claim(
+        p.merchant_id,
+        p.id,
+        claim.idempotency_key,
+        p.order_no,
+        p.tender_no,
+        claim.first_n,
+        holds,
+        words,
+        p.created_at,
+    )
+
+
+def _events(records: list[Opening] | list[Change]) -> list[_Event]:
+    return [
+        _Event(
+            r.payment.merchant_id,
+            r.payment.id,
+            e.id,
+            e.object_id,
+            e.version,
+            e.type,
+            e.public,
+            Raw(e.data),
+            e.at,
+            r.payment.notify_url,
+        )
+        for r in records
+        for e in r.events
+    ]
+
+
+def _new_attempt(payment: Payment, attempt: Attempt) -> dict[str, object]:
+    return {"merchant_id": payment.merchant_id, "payment_id": payment.id, **asdict(attempt)}
+
+
+def _postings(records: list[Opening] | list[Change]) -> list[_Posting]:
+    return [
+        _Posting(
+            r.payment.merchant_id,
+            r.payment.id,
+            line.posting_id,
+            line.account,
+            line.amount,
+            r.events[0].at,
+        )
+        for r in records
+        for line in r.postings
+    ]
+
+
+def read_payment(row: Record, attempts: Iterable[Record]) -> Payment:
+    """A payment from its row and its attempts' rows."""
+    fields = {name: row[name] for name in c.PAYMENT.names}
+    fields["business_date"] = fields["business_date"].isoformat()
+    fields["metadata"] = _metadata.decode(fields["metadata"])
+    fields["discounts"] = _discounts.decode(fields["discounts"])
+    fields["failure"] = _failure.decode(fields["failure"]) if fields["failure"] else None
+    return Payment(**fields, attempts=tuple(read_attempt(attempt) for attempt in attempts))
+
+
+def read_attempt(row: Record) -> Attempt:
+    """An attempt from a row whose columns may be prefixed `a_`."""
+    fields = {name: row["a_" + name] for name in c.ATTEMPT.names}
+    fields["evidence"] = _evidence.decode(fields["evidence"])
+    return Attempt(**fields)
+
+
+def read_refund(row: Record) -> Refund:
+    """A refund from its row."""
+    fields = {name: row[name] for name in c.REFUND.names}
+    fields["evidence"] = _evidence.decode(fields["evidence"])
+    return Refund(**fields)

@@ -1,0 +1,1 @@
+"""Work that Redis saves. It decides nothing."""

@@ -1,0 +1,1 @@
+"""What people administer: merchants, keys, accounts, rules, endpoints."""

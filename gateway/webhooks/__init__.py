@@ -1,0 +1,1 @@
+"""We tell merchants: endpoints, the outbox, and the courier that delivers it."""

@@ -1,0 +1,399 @@
+"""A flow for the edge to call: plain classes that keep what they were asked and answer with
+payments of their own.
+
+Their errors are armed by a test (`refuse_with`), the way the real flow raises them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from adapters.channel import CallbackAnswer, Manifest
+from gateway.domain.errors import NotFound, OrderTenderTaken
+from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.flow.commands import Caller, Paid, PayCommand, RefundCommand, Refunded
+from gateway.flow.ports import Account, ApiKey, EventPage, PaymentFilter, RefundFilter
+from gateway.http.exchange import EdgeDeps, Readiness
+from gateway.webhooks.endpoints import (
+    Delivery,
+    DeliveryFilter,
+    Draft,
+    Endpoint,
+    Issued,
+    WebhookEndpoints,
+)
+from security.secret import Secret
+
+NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
+SECRET = Secret("sk_test_0123456789abcdef")
+SUCCESS = CallbackAnswer(status=200, content_type="text/plain", body=b"success")
+
+
+class FixedClock:
+    """Stands at the test vector's time, and may be moved."""
+
+    def __init__(self) -> None:
+        self.wall = datetime.fromtimestamp(1_795_219_200, UTC)
+
+    def now(self) -> datetime:
+        return self.wall
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    def move(self, seconds: int) -> None:
+        self.wall += timedelta(seconds=seconds)
+
+
+class CountingIds:
+    """Ids in a row."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def new(self, prefix: str) -> str:
+        self.made += 1
+        return f"{prefix}_{self.made:026}"
+
+    def token(self) -> str:
+        return self.new("t")[2:]
+
+
+class FakeDirectory:
+    """A snapshot with a key of every role and a revoked one."""
+
+    def __init__(self) -> None:
+        self.is_fresh = True
+        self.keys = {
+            key_id: ApiKey(
+                id=key_id,
+                merchant_id="m_1",
+                store_id="s_1" if role == "terminal" else None,
+                terminal_id="term_1" if role == "terminal" else None,
+                role=role,
+                secret=SECRET,
+                revoked=key_id == "mk_revoked",
+            )
+            for key_id, role in {
+                "tk_1": "terminal",
+                "mk_1": "merchant",
+                "mk_finance": "finance",
+                "mk_reader": "read_only",
+                "mk_revoked": "merchant",
+                "mk_odd": "astronaut",
+            }.items()
+        }
+
+    def rules(self, merchant_id: str, store_id: str) -> None:
+        return None
+
+    def restored_from(self) -> None:
+        return None
+
+    def restored_at(self) -> None:
+        return None
+
+    def key(self, key_id: str) -> ApiKey | None:
+        return self.keys.get(key_id)
+
+    def account(self, account_id: str) -> Account | None:
+        return None
+
+    def accounts(self, merchant_id: str) -> Sequence[Account]:
+        return ()
+
+    def store_exists(self, merchant_id: str, store_id: str) -> bool:
+        return store_id == "s_1"
+
+    def webhook_origins(self, merchant_id: str) -> frozenset[str]:
+        return frozenset({"https://shop.example"})
+
+    def manifests(self) -> Mapping[str, Manifest]:
+        return {}
+
+    def fresh(self) -> bool:
+        return self.is_fresh
+
+
+def payment_of(
+    command: PayCommand, caller: Caller, payment_id: str, status: str = "succeeded"
+) -> Payment:
+    """A payment as the flow would keep it."""
+    attempt = Attempt(
+        id="att_1",
+        number=1,
+        trade_number=1,
+        channel="alipay",
+        channel_account="acct_1",
+        out_trade_no="TGABC",
+        status="succeeded" if status == "succeeded" else "in_doubt",
+        why="priority",
+        worker_id="w",
+        sent_at=NOW,
+        send_by=NOW,
+        not_after=NOW,
+        captured_amount=command.amount if status == "succeeded" else 0,
+    )
+    return Payment(
+        id=payment_id,
+        merchant_id=caller.merchant_id,
+        store_id=caller.store_id or command.store_id or "s_1",
+        terminal_id=caller.terminal_id,
+        order_no=command.order_no,
+        tender_no=command.tender_no,
+        amount=command.amount,
+        currency=command.currency,
+        channel="alipay",
+        flow=command.flow or "code",
+        status=status,
+        business_date="2026-11-21",
+        created_at=NOW,
+        operator_id=command.operator_id,
+        description=command.description,
+        metadata=command.metadata,
+        attempts=(attempt,),
+    )
+
+
+@dataclass
+class FakeFlow:
+    """Checkout, cancellation, refunds, lookup and callback desk in one, over two dictionaries."""
+
+    payments_by_key: dict[str, Payment] = field(default_factory=dict)
+    refunds_by_key: dict[str, Refund] = field(default_factory=dict)
+    commands: list[PayCommand] = field(default_factory=list)
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
+    refuse_with: BaseException | None = None
+    event_rows: tuple[bytes, ...] = ()
+    callback_answer: CallbackAnswer = SUCCESS
+
+    def _judge(self, *asked: Any) -> None:
+        self.asked.append(asked)
+        if self.refuse_with is not None:
+            raise self.refuse_with
+
+    async def pay(self, command: PayCommand, caller: Caller, key: str, wait_s: float) -> Paid:
+        self._judge("pay", caller, key, wait_s)
+        self.commands.append(command)
+        if key in self.payments_by_key:
+            return Paid(self.payments_by_key[key], replayed=True)
+        rival = next(
+            (each for each in self.payments_by_key.values() if each.order_no == command.order_no),
+            None,
+        )
+        if rival:
+            raise OrderTenderTaken(payment=rival)
+        payment = payment_of(command, caller, f"pay_{len(self.payments_by_key) + 1}")
+        self.payments_by_key[key] = payment
+        return Paid(payment, replayed=False)
+
+    async def cancel(self, payment_id: str, caller: Caller, wait_s: float) -> Payment:
+        self._judge("cancel", payment_id, wait_s)
+        return self._find(payment_id)
+
+    def _find(self, payment_id: str) -> Payment:
+        for payment in self.payments_by_key.values():
+            if payment.id == payment_id:
+                return payment
+        raise NotFound
+
+
+class FakeRefunds:
+    """Refunds of the flow's payments."""
+
+    def __init__(self, flow: FakeFlow) -> None:
+        self._flow = flow
+
+    async def refund(
+        self, payment_id: str, command: RefundCommand, caller: Caller, key: str, wait_s: float
+    ) -> Refunded:
+        self._flow._judge("refund", payment_id, command, key, wait_s)
+        if key in self._flow.refunds_by_key:
+            return Refunded(self._flow.refunds_by_key[key], replayed=True)
+        refund = Refund(
+            id=f"ref_{len(self._flow.refunds_by_key) + 1}",
+            merchant_id=caller.merchant_id,
+            payment_id=payment_id,
+            attempt_id="att_1",
+            channel="alipay",
+            channel_account="acct_1",
+            refund_no=command.refund_no,
+            out_refund_no="TGREF",
+            amount=command.amount,
+            currency="CNY",
+            origin="merchant",
+            status="processing",
+            created_at=NOW,
+            reason=command.reason,
+        )
+        self._flow.refunds_by_key[key] = refund
+        return Refunded(refund, replayed=False)
+
+
+class FakeLookup:
+    """Reads what the fake flow keeps."""
+
+    def __init__(self, flow: FakeFlow) -> None:
+        self._flow = flow
+
+    async def payment(self, payment_id: str, caller: Caller, wait_s: float) -> Payment:
+        self._flow._judge("payment", payment_id, wait_s)
+        return self._flow._find(payment_id)
+
+    async def payments(self, wanted: PaymentFilter, caller: Caller) -> tuple[list[Payment], bool]:
+        self._flow._judge("payments", wanted)
+        found = list(self._flow.payments_by_key.values())
+        return found[: wanted.limit], len(found) > wanted.limit
+
+    async def refund(self, refund_id: str, caller: Caller) -> Refund:
+        self._flow._judge("refund", refund_id)
+        for refund in self._flow.refunds_by_key.values():
+            if refund.id == refund_id:
+                return refund
+        raise NotFound
+
+    async def refunds_of(self, payment_id: str, caller: Caller) -> list[Refund]:
+        self._flow._judge("refunds_of", payment_id)
+        return [
+            refund
+            for refund in self._flow.refunds_by_key.values()
+            if refund.payment_id == payment_id
+        ]
+
+    async def refunds(self, wanted: RefundFilter, caller: Caller) -> tuple[list[Refund], bool]:
+        self._flow._judge("refunds", wanted)
+        return list(self._flow.refunds_by_key.values()), False
+
+    async def events(self, after: str | None, limit: int, caller: Caller) -> EventPage:
+        self._flow._judge("events", after, limit)
+        return EventPage(
+            self._flow.event_rows, 'c"1' if self._flow.event_rows else None, has_more=False
+        )
+
+
+class FakeCallbackDesk:
+    """Takes callbacks of one account."""
+
+    def __init__(self, flow: FakeFlow) -> None:
+        self._flow = flow
+        self.taken: list[tuple[Mapping[str, str], bytes]] = []
+
+    async def take(
+        self, account_id: str, headers: Mapping[str, str], body: bytes
+    ) -> CallbackAnswer:
+        self._flow._judge("callback", account_id)
+        if account_id != "acct_1":
+            raise NotFound
+        self.taken.append((headers, body))
+        return self._flow.callback_answer
+
+
+class FakeEndpointBook:
+    """Webhook endpoints of every merchant in a list, and no delivery."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[Draft, Endpoint]] = []
+
+    async def create(self, draft: Draft) -> Issued:
+        for known, endpoint in self.kept:
+            if (known.merchant_id, known.idempotency_key) == (
+                draft.merchant_id,
+                draft.idempotency_key,
+            ):
+                return Issued(endpoint, None)
+        endpoint = Endpoint(
+            id=f"whe_{len(self.kept) + 1}",
+            merchant_id=draft.merchant_id,
+            url=draft.url,
+            event_types=draft.event_types,
+            concurrency=draft.concurrency,
+            enabled=True,
+            disabled_reason=None,
+            rotating_until=None,
+            created_at=NOW,
+        )
+        self.kept.append((draft, endpoint))
+        return Issued(endpoint, Secret("whsec_new"))
+
+    async def endpoints(self, merchant_id: str) -> Sequence[Endpoint]:
+        return [endpoint for _, endpoint in self.kept if endpoint.merchant_id == merchant_id]
+
+    async def endpoint(self, merchant_id: str, endpoint_id: str) -> Endpoint | None:
+        return next(
+            (each for each in await self.endpoints(merchant_id) if each.id == endpoint_id), None
+        )
+
+    async def rotate(self, merchant_id: str, endpoint_id: str) -> Issued | None:
+        endpoint = await self.endpoint(merchant_id, endpoint_id)
+        return Issued(endpoint, Secret("whsec_newer")) if endpoint else None
+
+    async def disable(self, merchant_id: str, endpoint_id: str, reason: str) -> Endpoint | None:
+        return await self._placed(merchant_id, endpoint_id, enabled=False, disabled_reason=reason)
+
+    async def enable(self, merchant_id: str, endpoint_id: str) -> Endpoint | None:
+        return await self._placed(merchant_id, endpoint_id, enabled=True, disabled_reason=None)
+
+    async def deliveries(
+        self, merchant_id: str, endpoint_id: str, wanted: DeliveryFilter
+    ) -> Sequence[Delivery]:
+        return []
+
+    async def resend(self, merchant_id: str, endpoint_id: str, event_id: str) -> bool:
+        return event_id == "evt_1"
+
+    async def resend_dead(self, merchant_id: str, endpoint_id: str, since: datetime) -> int:
+        return 3
+
+    async def _placed(self, merchant_id: str, endpoint_id: str, **fields: Any) -> Endpoint | None:
+        for place, (draft, endpoint) in enumerate(self.kept):
+            if (endpoint.merchant_id, endpoint.id) == (merchant_id, endpoint_id):
+                self.kept[place] = (draft, replace(endpoint, **fields))
+                return self.kept[place][1]
+        return None
+
+
+@dataclass
+class World:
+    """One edge and everything behind it."""
+
+    flow: FakeFlow
+    callbacks: FakeCallbackDesk
+    directory: FakeDirectory
+    clock: FixedClock
+    ready: bool
+    deps: EdgeDeps
+
+
+def new_world() -> World:
+    """A world in which nothing has happened yet."""
+    flow, directory, clock = FakeFlow(), FakeDirectory(), FixedClock()
+    desk = FakeCallbackDesk(flow)
+
+    async def readiness() -> Readiness:
+        return Readiness(world.ready, {"postgres": "ok" if world.ready else "unreachable"})
+
+    desks: dict[str, Any] = {  # they answer like the flow's, and are no kind of them
+        "checkout": flow,
+        "cancellation": flow,
+        "refunds": FakeRefunds(flow),
+        "lookup": FakeLookup(flow),
+        "callbacks": desk,
+    }
+    deps = EdgeDeps(
+        **desks,
+        webhooks=WebhookEndpoints(FakeEndpointBook(), allow_loopback=False),
+        directory=directory,
+        clock=clock,
+        ids=CountingIds(),
+        readiness=readiness,
+    )
+    world = World(flow, desk, directory, clock, ready=True, deps=deps)
+    return world
+
+
+def in_doubt(payment: Payment) -> Payment:
+    """The same payment, its answer lost."""
+    return msgspec.structs.replace(payment, status="in_doubt")

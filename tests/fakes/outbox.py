@@ -1,0 +1,144 @@
+"""An outbox in memory with the leases and fences of the real one,
+and a clock that a test moves by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from gateway.clock import Clock
+from gateway.domain.change import Case
+from gateway.webhooks.outbox import Delivery, Heard
+from security.secret import Secret
+
+BEGIN = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+SECRET = Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+
+
+class HandClock:
+    """`gateway.clock.Clock`, moved by `advance`."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+
+    def now(self) -> datetime:
+        return BEGIN + timedelta(seconds=self.seconds - 1_000.0)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+def a_delivery(**changed: Any) -> Delivery:
+    """One leased try; `endpoint_id`, `event_id`, `url` and so on as wanted."""
+    made = Delivery(
+        merchant_id="mer_1",
+        endpoint_id="we_1",
+        event_id="evt_1",
+        type="payment.succeeded",
+        created_at=BEGIN,
+        url="https://merchant.example/hooks",
+        secrets=(SECRET,),
+        data=b'{"id":"pay_1","version":2}',
+        tries=1,
+        first_due_at=BEGIN,
+    )
+    return replace(made, **changed)
+
+
+@dataclass(slots=True)
+class _Row:
+    delivery: Delivery
+    due: float
+    leased_until: float | None = None
+    state: str = "waiting"
+
+
+@dataclass(slots=True)
+class FakeOutbox:
+    """`gateway.webhooks.outbox.Outbox`, and the part of the store where cases are opened.
+
+    Time is the clock's monotonic seconds.
+    """
+
+    clock: Clock
+    rows: dict[tuple[str, str], _Row] = field(default_factory=dict)
+    log: list[tuple[str, Heard, str]] = field(default_factory=list)
+    cases: list[tuple[str, Case]] = field(default_factory=list)
+
+    def put(self, **changed: Any) -> Delivery:
+        """Due now; no try yet."""
+        delivery = a_delivery(tries=0, first_due_at=self.clock.now(), **changed)
+        self.rows[delivery.endpoint_id, delivery.event_id] = _Row(delivery, self.clock.monotonic())
+        return delivery
+
+    def state(self, delivery: Delivery) -> str:
+        return self._row(delivery).state
+
+    def results(self, delivery: Delivery) -> list[str]:
+        """What was noted of it, in order; `lost` where the lease was."""
+        return [result for event_id, _, result in self.log if event_id == delivery.event_id]
+
+    async def take(self, limit: int, lease_ms: int, per_endpoint: int) -> Sequence[Delivery]:
+        now = self.clock.monotonic()
+        taken: list[Delivery] = []
+        for row in sorted(self.rows.values(), key=lambda row: row.due):
+            is_free = row.leased_until is None or row.leased_until <= now
+            if (
+                len(taken) < limit
+                and row.state == "waiting"
+                and row.due <= now
+                and is_free
+                and self._leases(row, now) < per_endpoint
+            ):
+                row.delivery = replace(row.delivery, tries=row.delivery.tries + 1)
+                row.leased_until = now + lease_ms / 1000
+                taken.append(row.delivery)
+        return taken
+
+    async def delivered(self, delivery: Delivery, heard: Heard) -> bool:
+        return self._note(delivery, heard, "delivered", "delivered")
+
+    async def postponed(self, delivery: Delivery, heard: Heard, wait_ms: int) -> bool:
+        kept = self._note(delivery, heard, "postponed", "waiting")
+        if kept:
+            self._row(delivery).due = self.clock.monotonic() + wait_ms / 1000
+        return kept
+
+    async def given_up(self, delivery: Delivery, heard: Heard) -> bool:
+        return self._note(delivery, heard, "given_up", "dead")
+
+    async def disabled(self, delivery: Delivery, heard: Heard) -> bool:
+        kept = self._note(delivery, heard, "disabled", "dead")
+        for row in self.rows.values():
+            if kept and row.delivery.endpoint_id == delivery.endpoint_id and row.state == "waiting":
+                row.state = "dead"
+        return kept
+
+    async def open_case(self, merchant_id: str, object_id: str, case: Case) -> None:
+        if object_id not in {known for known, _ in self.cases}:
+            self.cases.append((object_id, case))
+
+    def _leases(self, row: _Row, now: float) -> int:
+        mine = [
+            other
+            for other in self.rows.values()
+            if other.delivery.endpoint_id == row.delivery.endpoint_id
+        ]
+        return sum(other.leased_until is not None and other.leased_until > now for other in mine)
+
+    def _note(self, delivery: Delivery, heard: Heard, result: str, state: str) -> bool:
+        row = self._row(delivery)
+        kept = row.delivery.tries == delivery.tries and row.leased_until is not None
+        self.log.append((delivery.event_id, heard, result if kept else "lost"))
+        if kept:
+            row.state, row.leased_until = state, None
+        return kept
+
+    def _row(self, delivery: Delivery) -> _Row:
+        return self.rows[delivery.endpoint_id, delivery.event_id]

@@ -1,0 +1,82 @@
+"""Openings in a split order, for the store in memory; the same rules as `orders`.
+
+Nothing waits inside, so no lock is needed.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import TYPE_CHECKING, Any
+
+from gateway.domain.change import Opening
+from gateway.domain.order import OrderRefusal, OrderTerms, refusal
+from gateway.flow.ports import (
+    Applied,
+    KeyTaken,
+    NumberTaken,
+    Opened,
+    OrderSplit,
+    Stale,
+    StoreRefused,
+    TenderTaken,
+)
+
+if TYPE_CHECKING:
+    from tests.fakes.store import MemoryStore
+
+
+async def opened_in_order(
+    store: MemoryStore, opening: Opening, terms: OrderTerms
+) -> Opened | KeyTaken | TenderTaken | NumberTaken | OrderRefusal | Stale:
+    """All of it or nothing."""
+    p = opening.payment
+    order = (p.merchant_id, p.order_no)
+    lost = store.why_lost(opening)
+    if not isinstance(lost, OrderSplit | NumberTaken):
+        return lost
+    kept = [
+        claim
+        for (merchant, _), claim in store.claims.items()
+        if merchant == order[0] and claim.holds
+    ]
+    holding = [
+        store.payment_rows[order[0], claim.payment_id]
+        for claim in kept
+        if claim.tender[:2] == order
+    ]
+    refused = refusal(p, terms, store.orders.get(order), holding)
+    if refused is not None:
+        return refused
+    before = (
+        {name: copy(table) for name, table in vars(store).items()}
+        if terms.override is not None
+        else {}
+    )
+    result = await _overridden_and_opened(store, opening, terms, before)
+    if isinstance(result, Opened):
+        store.orders[order] = store.orders.get(order) or terms.amount
+    else:
+        vars(store).update(before)
+    return NumberTaken(opening.claim.first_n - 1) if isinstance(result, OrderSplit) else result
+
+
+async def _overridden_and_opened(
+    store: MemoryStore, opening: Opening, terms: OrderTerms, before: dict[str, Any]
+) -> Opened | KeyTaken | TenderTaken | NumberTaken | OrderSplit | Stale:
+    try:
+        if terms.override is not None:
+            change = terms.override.change
+            if (
+                store.payment_rows[change.payment.merchant_id, change.payment.id].version
+                != change.payment.version - 1
+            ):
+                return Stale()
+            applied = await store.apply(change)
+            assert isinstance(applied, Applied)
+            store.overrides.append(
+                (opening.payment.merchant_id, opening.payment.id, terms.override)
+            )
+        return store.opened_alone(opening)
+    except StoreRefused:
+        vars(store).update(before)
+        raise
