@@ -290,8 +290,8 @@ class Store(Protocol):
         """Newest first; at most `limit` + 1."""
         ...
 
-    async def versions(self, ids: Sequence[tuple[str, str]]) -> Mapping[str, int]:
-        """Payment id -> version, for (merchant, payment) pairs."""
+    async def newer(self, known: Sequence[tuple[str, str, int]]) -> Sequence[Payment]:
+        """Of the payments (merchant, id, version): those that have a higher version by now."""
         ...
 
     async def refund(self, merchant_id: str, refund_id: str) -> Refund | None:
@@ -390,6 +390,9 @@ class Claims(Protocol):
         """
         ...
 
-    async def release(self, key: str, token: str) -> None:
-        """Compare and delete; never raises."""
+    def release(self, key: str, token: str) -> None:
+        """Compare and delete, in the order in which it was asked for; never raises.
+
+        Nothing waits for it: a claim that stays runs out by itself.
+        """
         ...

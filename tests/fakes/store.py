@@ -9,7 +9,7 @@ wraps it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
@@ -218,13 +218,11 @@ class MemoryStore(MemoryDueWork):
             rows, self.payment_rows.get((merchant_id, wanted.starting_after or "")), wanted
         )
 
-    async def versions(self, ids: Sequence[tuple[str, str]]) -> Mapping[str, int]:
-        """Payment id -> version."""
-        return {
-            payment_id: self.payment_rows[merchant, payment_id].version
-            for merchant, payment_id in ids
-            if (merchant, payment_id) in self.payment_rows
-        }
+    async def newer(self, known: Sequence[tuple[str, str, int]]) -> Sequence[Payment]:
+        """See the port."""
+        found = [(self.payment_rows.get((merchant, each)), had) for merchant, each, had in known]
+        newer = [row for row, had in found if row is not None and row.version > had]
+        return sorted(newer, key=lambda payment: payment.id)
 
     async def refund(self, merchant_id: str, refund_id: str) -> Refund | None:
         """One refund."""

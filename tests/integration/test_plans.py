@@ -83,7 +83,7 @@ async def test_a_batch_of_changes_touches_its_rows_only(busy: Shop):
 
 
 @pytest.mark.parametrize(
-    "sql", ["BY_ID", "BY_KEY", "BY_TRADE", "HOLDER", "HOLDERS", "VERSIONS", "REFUNDS_OF"]
+    "sql", ["BY_ID", "BY_KEY", "BY_TRADE", "HOLDER", "HOLDERS", "NEWER", "REFUNDS_OF"]
 )
 async def test_a_read_touches_its_rows_only(busy: Shop, sql: str):
     payment = (await some(busy))[0]
@@ -94,7 +94,7 @@ async def test_a_read_touches_its_rows_only(busy: Shop, sql: str):
         "BY_TRADE": (payment.current.channel_account, payment.current.out_trade_no),
         "HOLDER": (merchant, payment.order_no, payment.tender_no),
         "HOLDERS": (merchant, payment.order_no),
-        "VERSIONS": ([merchant], [payment.id]),
+        "NEWER": ([merchant], [payment.id], [0]),
         "REFUNDS_OF": (merchant, payment.id),
     }
     assert await looked_at(busy, getattr(reading, sql), *arguments[sql]) <= 1
