@@ -18,7 +18,7 @@ from msgspec import structs
 
 from gateway.clock import SystemClock
 from gateway.domain.change import Case, Change, Event, Opening, Posting
-from gateway.domain.errors import NotFound
+from gateway.domain.errors import CursorAhead, NotFound
 from gateway.domain.order import OrderRefusal, OrderTerms, Override
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.resources import event_json
@@ -270,11 +270,15 @@ class MemoryStore(MemoryDueWork):
 
     async def events(self, merchant_id: str, after: str | None, limit: int) -> EventPage:
         """Public events in commit order."""
-        transaction, row = position(after)
+        asked = position(after)
+        if after is not None and int(asked.transaction) > self._transaction:
+            raise CursorAhead(field="after")
         found = [
             k
             for k in self.log
-            if k.place > (int(transaction), row) and k.merchant_id == merchant_id and k.event.public
+            if k.place > (int(asked.transaction), asked.row)
+            and k.merchant_id == merchant_id
+            and k.event.public
         ]
         page = found[:limit]
         cursor = "{}-{}".format(*page[-1].place) if page else after

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from gateway.domain.change import Change, payment_event
 from gateway.flow.ports import Places
-from gateway.storage.books import due_work, outbox
+from gateway.storage.books import due_work, event_feed, outbox
 from gateway.storage.books import payment_reader as reading
 from gateway.storage.books.due_work import taking
 from gateway.storage.books.rows import apply_arguments
@@ -98,6 +98,13 @@ async def test_a_read_touches_its_rows_only(busy: Shop, sql: str):
         "REFUNDS_OF": (merchant, payment.id),
     }
     assert await looked_at(busy, getattr(reading, sql), *arguments[sql]) <= 1
+
+
+@pytest.mark.parametrize("after", ["0", "9"])
+async def test_a_page_of_events_touches_its_rows_only(busy: Shop, after: str):
+    """Far behind too: the index is in the feed's order, so nothing behind the page is sorted."""
+    merchant = busy.books.merchant_id
+    assert await looked_at(busy, event_feed.FEED, merchant, after, 0, TOUCHED) <= TOUCHED
 
 
 @pytest.fixture
