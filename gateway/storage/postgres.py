@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import asyncpg
 
@@ -146,9 +146,14 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
         """The worker lives."""
         return await self._heart.beat(worker_id, at)
 
-    async def alive(self) -> None:
-        """Raises `StoreUnavailable`."""
-        await self._fetch("SELECT 1")
+    async def state(self) -> Literal["up", "reads only", "down"]:
+        """What a look at it says; a server that only reads takes no payment."""
+        try:
+            row = await self._row("SELECT current_setting('transaction_read_only') AS only_reads")
+        except StoreUnavailable as error:
+            only_reads = isinstance(error.__cause__, asyncpg.TargetServerAttributeNotMatched)
+            return "reads only" if only_reads else "down"
+        return "up" if row is not None and row["only_reads"] == "off" else "reads only"
 
     async def _why_lost(
         self, opening: Opening

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
+from gateway.cli.commands import checks
 from gateway.storage.books.rows import open_arguments
 from gateway.storage.books.statements import OPEN
 from gateway.storage.registries.restored_log import RestoredLog
@@ -133,3 +134,24 @@ async def test_a_cursor_ahead_of_the_books_is_refused(house: Shop, cursor: str):
     """Restored from a backup, and nobody said so: the follower must not wait for ever."""
     refused = await house.office.call("GET", f"/v1/events?after={cursor}")
     assert (refused.status, refused.document["code"]) == (409, "cursor_ahead")
+
+
+async def test_the_doctor_names_a_forgotten_transaction(
+    house: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    """As long as it is open no event is shown and no webhook is sent."""
+    monkeypatch.setattr(checks, "WRITE_AGE_MAX", timedelta(0))
+    assert await doctors_words(house, "events") == []
+    forgotten = await asyncpg.connect(house.books.dsn)
+    try:
+        async with forgotten.transaction():
+            await forgotten.execute("SELECT pg_current_xact_id()")
+            (words,) = await doctors_words(house, "events")
+    finally:
+        await forgotten.close()
+    assert "events and webhooks wait for it" in words
+
+
+async def doctors_words(opened: Shop, name: str) -> list[str]:
+    found = await checks.examine(opened.books.settings)
+    return [each.text for each in found if each.name == name]
