@@ -6,10 +6,10 @@ Pure mapping, one encoding for all three.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from gateway.domain.outcomes import FailureCode
 from gateway.domain.payment import Attempt, Payment, Refund
@@ -17,6 +17,9 @@ from gateway.domain.states import PAYMENT_FINAL
 from gateway.domain.verdicts import FAILURES, Verdict, refund_verdict, verdict_of
 
 POLL_AFTER_MS = 1_000  # a long poll answers earlier; this paces tills that cannot wait
+
+Instant = Annotated[datetime, Meta(tz=True)]
+Day = Annotated[str, Meta(extra_json_schema={"format": "date"})]
 
 
 class NextAction(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -30,7 +33,7 @@ class NextAction(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class FailureResource(Struct, frozen=True, kw_only=True):
     """Why it was proven not charged, and what the cashier may do."""
 
-    code: str
+    code: FailureCode
     retry: Literal["rescan", "other_method", "same_method", "none"]
     zh: str
     en: str
@@ -43,6 +46,14 @@ class Payer(Struct, frozen=True, kw_only=True):
     ref_masked: str
 
 
+class DiscountResource(Struct, frozen=True, kw_only=True):
+    """A part of the price that the customer did not pay."""
+
+    name: str
+    amount: int
+    funded_by: Literal["channel", "merchant"]
+
+
 class AttemptResource(Struct, frozen=True, kw_only=True):
     """One try on one channel account."""
 
@@ -51,7 +62,7 @@ class AttemptResource(Struct, frozen=True, kw_only=True):
     channel_account: str
     status: str
     out_trade_no: str
-    sent_at: datetime
+    sent_at: Instant
     captured_amount: int
     returned_amount: int
     why: str
@@ -80,7 +91,7 @@ class PaymentResource(Struct, frozen=True, kw_only=True):
     amount_captured: int
     amount_received: int
     amount_refunded: int
-    discounts: tuple[dict[str, Any], ...]
+    discounts: tuple[DiscountResource, ...]
     fee: int | None
     method: str
     flow: str
@@ -88,7 +99,7 @@ class PaymentResource(Struct, frozen=True, kw_only=True):
     terminal_id: str | None
     operator_id: str | None
     description: str | None
-    business_date: str
+    business_date: Day
     channel_account: str
     out_trade_no: str
     channel_trade_no: str | None
@@ -100,11 +111,18 @@ class PaymentResource(Struct, frozen=True, kw_only=True):
     next_action: NextAction | None
     failure: FailureResource | None
     attempts: tuple[AttemptResource, ...]
-    created_at: datetime
-    paid_at: datetime | None
-    expires_at: datetime | None
-    cancel_requested_at: datetime | None
+    created_at: Instant
+    paid_at: Instant | None
+    expires_at: Instant | None
+    cancel_requested_at: Instant | None
     metadata: dict[str, str]
+
+
+class RefundFailure(Struct, frozen=True, kw_only=True):
+    """Why the channel refused a refund, or why a person has to look at it."""
+
+    code: str
+    channel_code: str
 
 
 class RefundResource(Struct, frozen=True, kw_only=True):
@@ -122,12 +140,12 @@ class RefundResource(Struct, frozen=True, kw_only=True):
     currency: str
     status: Literal["requested", "processing", "in_doubt", "succeeded", "failed", "needs_action"]
     verdict: Verdict
-    failure: dict[str, str] | None
+    failure: RefundFailure | None
     origin: Literal["merchant", "late", "surplus"]
     reason: str
     operator_id: str | None
-    created_at: datetime
-    refunded_at: datetime | None
+    created_at: Instant
+    refunded_at: Instant | None
 
 
 def payment_resource(payment: Payment) -> PaymentResource:
@@ -144,7 +162,7 @@ def payment_resource(payment: Payment) -> PaymentResource:
         amount_captured=settling.captured_amount if settling else 0,
         amount_received=settling.received_amount if settling else 0,
         amount_refunded=settling.returned_amount if settling else 0,
-        discounts=payment.discounts,
+        discounts=tuple(DiscountResource(**each) for each in payment.discounts),
         fee=None,
         method=payment.channel,
         flow=payment.flow,
@@ -174,10 +192,9 @@ def refund_resource(refund: Refund) -> RefundResource:
     """The refund as the world sees it."""
     failure = None
     if refund.status in ("failed", "needs_action"):
-        failure = {
-            "code": refund.failure_code or "unknown",
-            "channel_code": refund.channel_code or "",
-        }
+        failure = RefundFailure(
+            code=refund.failure_code or "unknown", channel_code=refund.channel_code or ""
+        )
     return RefundResource(
         id=refund.id,
         version=refund.version,
@@ -237,10 +254,11 @@ def _next_action(payment: Payment) -> NextAction | None:
 def _failure(payment: Payment) -> FailureResource | None:
     if payment.failure is None:
         return None
-    zh, en = FAILURES[FailureCode(payment.failure.code)]
+    code = FailureCode(payment.failure.code)
+    zh, en = FAILURES[code]
     retry: Any = payment.failure.retry
     return FailureResource(
-        code=payment.failure.code,
+        code=code,
         retry=retry,
         zh=zh,
         en=en,
