@@ -75,11 +75,8 @@ def document(routes: Sequence[Route], open_routes: Sequence[OpenRoute]) -> Json:
         "info": INFO,
         "servers": [{"url": "/", "description": "This gateway"}],
         "security": [{"till_signature": []}],
-        "tags": [
-            {"name": "signed", "description": "Called by tills and merchant servers"},
-            {"name": "open", "description": "Operations"},
-            {"name": "webhooks", "description": "Called by the gateway, at your address"},
-        ],
+        "tags": [{"name": name} for name in _tags(paths)]
+        + [{"name": "received", "description": "Called by the gateway, at your address"}],
         "paths": paths,
         "webhooks": {"event": {"post": _webhook(refs)}},
         "components": {
@@ -140,7 +137,7 @@ def _signed_operation(route: Route, refs: dict[type, Json], schemas: dict[str, J
     operation = _operation(
         route, refs, (*SIGNED_ERRORS, *route.errors, *(() if route.query else (FieldUnknown,)))
     )
-    operation["tags"] = ["signed"]
+    operation["tags"] = [_subject(route)]
     operation["description"] = f"Permission: `{route.permission.value}`."
     operation["parameters"] += _header_parameters(route) + _query_parameters(route, schemas)
     if route.body:
@@ -151,11 +148,28 @@ def _signed_operation(route: Route, refs: dict[type, Json], schemas: dict[str, J
     return operation
 
 
+def _subject(route: Route) -> str:
+    """`payment_create` is about payments."""
+    return f"{route.permission.value.partition('_')[0]}s"
+
+
+def _tags(paths: dict[str, Json]) -> list[str]:
+    """As the operations name them, in their order."""
+    return list(
+        dict.fromkeys(
+            tag
+            for methods in paths.values()
+            for operation in methods.values()
+            for tag in operation["tags"]
+        )
+    )
+
+
 def _open_operation(route: OpenRoute, refs: dict[type, Json]) -> Json:
     operation = _operation(
         route, refs, (*((Malformed, TooLarge) if route.takes_body else ()), *route.errors, Internal)
     )
-    operation["tags"] = ["open"]
+    operation["tags"] = ["operations"]
     operation["security"] = []
     if route.takes_body:
         operation["requestBody"] = {"required": True, "content": {ANY: {"schema": BYTES}}}
@@ -362,7 +376,7 @@ def _webhook(refs: dict[type, Json]) -> Json:
     )
     return {
         "operationId": "receive_event",
-        "tags": ["webhooks"],
+        "tags": ["received"],
         "summary": "Take an event",
         "x-summary-zh": "接收事件通知",
         "description": "Verify the signature over the raw body before you read it. "
