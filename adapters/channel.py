@@ -116,6 +116,8 @@ class Manifest:
     title_zh: str
     title_en: str
     qr_expiry_step_s: int = 1  # an expiry is rounded up to this (Alipay: whole minutes)
+    # For people who set an account up: a word of the channel's refusal -> what to do about it.
+    advice: tuple[tuple[str, str], ...] = ()
 
     def issues(self, auth_code: str) -> bool:
         """Whether this channel's payment codes look like this."""

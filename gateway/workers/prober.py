@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Protocol
 
 import structlog
 
-from adapters.channel import Flow, TradeRef
 from gateway.clock import Clock
-from gateway.domain.identifiers import out_trade_no
 from gateway.domain.outcomes import NotSent, Unknown
 from gateway.flow.call.channel_call import ChannelCalls
+from gateway.flow.call.probe import unused_trade
 from gateway.flow.choose.health import ChannelHealth, Posted
 from gateway.flow.ports import Account, Directory
 from gateway.limits import BOARD_INTERVAL_MS, PROBE_TICK_MS, PROBE_TIMEOUT_MS, PROBES_MAX
@@ -28,8 +26,6 @@ from gateway.telemetry.metrics import PROBES
 from gateway.workers.loops import paused
 
 log = structlog.get_logger("tillgate.health")
-
-NOBODYS_ORDER = "~probe"  # no order number of a merchant has this sign
 
 
 class Board(Protocol):
@@ -109,21 +105,15 @@ class Prober:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_MS / 1000):
                 outcome = await self._calls.made(
-                    account, "query", account.channel.query, self._question(account)
+                    account,
+                    "query",
+                    account.channel.query,
+                    unused_trade(
+                        self._environment, account.merchant_id, account.manifest, self._clock
+                    ),
                 )
             is_alive = not isinstance(outcome, NotSent | Unknown)
         except TimeoutError:
             is_alive = False
         PROBES.labels(account.manifest.channel, "answered" if is_alive else "failed").inc()
         self._health.probed(account, is_alive=is_alive)
-
-    def _question(self, account: Account) -> TradeRef:
-        return TradeRef(
-            out_trade_no=out_trade_no(self._environment, account.merchant_id, NOBODYS_ORDER, 0, 0),
-            amount=1,
-            currency="CNY",
-            flow=min(account.manifest.flows, default=Flow.CODE),
-            sent_at=self._clock.now() - timedelta(minutes=1),
-            channel_trade_no=None,
-            deadline=self._clock.monotonic() + PROBE_TIMEOUT_MS / 1000,
-        )

@@ -8,11 +8,14 @@ import json
 import sys
 from pathlib import Path
 
+from adapters.discovery import discover
+from gateway.cli.account_trial import refuse_untried
 from gateway.cli.commands.account_health import show_health
 from gateway.cli.failures import CommandError
 from gateway.cli.registries import Registries, act
-from gateway.cli.surroundings import add_data_argument, person
+from gateway.cli.surroundings import add_data_argument, environment, person
 from gateway.cli.table import show_table
+from gateway.settings import read_settings
 from gateway.storage.registries.accounts import NO_CREDENTIALS
 
 
@@ -40,6 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="FILE",
             required=is_needed,
             help="JSON file, - for standard input; local channels have none",
+        )
+        each.add_argument(
+            "--untried",
+            action="store_true",
+            help="store them without asking the channel whether it believes them",
         )
     place = acts.add_parser("place", help="move it in the order of trying")
     listing = acts.add_parser("list", help="the accounts of a merchant, or of all")
@@ -83,6 +91,7 @@ def run(options: argparse.Namespace) -> int:
                 credentials = (
                     _credentials(options.credentials) if options.credentials else NO_CREDENTIALS
                 )
+                await _tried(opened, options, options.channel, credentials)
                 made = await opened.accounts.create(
                     options.merchant,
                     options.channel,
@@ -93,16 +102,19 @@ def run(options: argparse.Namespace) -> int:
                 )
                 print(made)
             case "rotate":
-                await opened.accounts.rotate_credentials(
-                    options.account, _credentials(options.credentials)
-                )
+                credentials = _credentials(options.credentials)
+                account = await opened.accounts.account(options.account)
+                await _tried(opened, options, account.channel, credentials)
+                await opened.accounts.rotate_credentials(options.account, credentials)
                 print(
                     f"{options.account} has new credentials; workers take them over within seconds"
                 )
             case "place":
                 await opened.accounts.place(options.account, priority=options.priority)
+                print(f"{options.account} has priority {options.priority}")
             case "enable" | "disable":
                 await opened.accounts.place(options.account, enabled=options.act == "enable")
+                print(f"{options.account} is {options.act}d; workers know within seconds")
             case "drain" | "undrain":
                 await _drain(opened, options)
             case "health":
@@ -113,6 +125,23 @@ def run(options: argparse.Namespace) -> int:
                 await _list(opened, options.merchant)
 
     return act(options, work)
+
+
+async def _tried(
+    opened: Registries, options: argparse.Namespace, channel: str, credentials: bytes
+) -> None:
+    """Before they are stored: what the channel says of them."""
+    struct = opened.accounts.usable(channel, credentials)
+    if struct is None or options.untried:
+        return
+    settings = read_settings(environment(options.data))
+    said = await refuse_untried(
+        discover()[channel],
+        struct,
+        environment=settings.environment,
+        allow_loopback=settings.allow_loopback_channels,
+    )
+    print(f"tried: {said}", file=sys.stderr)
 
 
 async def _drain(opened: Registries, options: argparse.Namespace) -> None:
@@ -139,7 +168,7 @@ async def _show(opened: Registries, account_id: str) -> None:
         "priority": account.priority,
         "enabled": account.enabled,
         "drained": account.drained_reason,
-        "master_key": f"v{account.key_version}",
+        "master_key": f"v{account.key_version}" if account.key_version is not None else None,
     }
     problem = {"problem": account.problem} if account.problem else {}
     print(
