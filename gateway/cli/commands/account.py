@@ -13,7 +13,12 @@ from gateway.cli.account_trial import refuse_untried
 from gateway.cli.commands.account_health import show_health
 from gateway.cli.failures import CommandError
 from gateway.cli.registries import Registries, act
-from gateway.cli.surroundings import add_data_argument, environment, person
+from gateway.cli.surroundings import (
+    add_data_argument,
+    add_json_argument,
+    environment,
+    person,
+)
 from gateway.cli.table import show_table
 from gateway.settings import read_settings
 from gateway.storage.registries.accounts import NO_CREDENTIALS
@@ -52,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     place = acts.add_parser("place", help="move it in the order of trying")
     listing = acts.add_parser("list", help="the accounts of a merchant, or of all")
     listing.add_argument("merchant", metavar="MERCHANT_ID", nargs="?")
+    add_json_argument(listing)
     single = [acts.add_parser(name, help=text) for name, text in SINGLE]
     drain = acts.add_parser(
         "drain", help="no new payments for a while, and say why; backups take them"
@@ -122,7 +128,7 @@ def run(options: argparse.Namespace) -> int:
             case "show":
                 await _show(opened, options.account)
             case _:
-                await _list(opened, options.merchant)
+                await _list(opened, options)
 
     return act(options, work)
 
@@ -178,8 +184,8 @@ async def _show(opened: Registries, account_id: str) -> None:
     )
 
 
-async def _list(opened: Registries, merchant_id: str | None) -> None:
-    accounts = await opened.accounts.accounts(merchant_id)
+async def _list(opened: Registries, options: argparse.Namespace) -> None:
+    accounts = await opened.accounts.accounts(options.merchant)
     rows = [
         (
             each.id,
@@ -197,6 +203,7 @@ async def _list(opened: Registries, merchant_id: str | None) -> None:
         head,
         rows,
         nothing="no accounts yet: `tillgate account create MERCHANT_ID CHANNEL --credentials FILE`",
+        as_json=options.json,
     )
 
 

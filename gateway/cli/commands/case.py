@@ -11,7 +11,7 @@ from datetime import datetime
 
 from gateway.cli.failures import CommandError
 from gateway.cli.registries import Registries, act, registries
-from gateway.cli.surroundings import add_data_argument, environment, person
+from gateway.cli.surroundings import add_data_argument, add_json_argument, environment, person
 from gateway.cli.table import show_table
 from gateway.settings import Settings, read_settings
 
@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing = acts.add_parser("list", help="open cases, newest first")
     listing.add_argument("--merchant", metavar="ID", help="of this merchant only")
     listing.add_argument("--all", action="store_true", help="closed ones too")
+    add_json_argument(listing)
     show = acts.add_parser("show", help="one case with its evidence")
     show.add_argument("case", metavar="CASE_ID")
     close = acts.add_parser("close", help="close a case; with --as, decide its payment")
@@ -60,7 +61,12 @@ def run(options: argparse.Namespace) -> int:
                 for case in cases
             ]
             head = ("id", "kind", "about", "merchant", "opened (UTC)", "closed by")
-            show_table(head, rows, nothing="no open cases" if not options.all else "no cases")
+            show_table(
+                head,
+                rows,
+                nothing="no open cases" if not options.all else "no cases",
+                as_json=options.json,
+            )
             return
         found = await opened.cases.case(options.case)
         if found is None:
