@@ -43,12 +43,15 @@ def run(options: argparse.Namespace) -> int:
 def _serve(settings: Settings) -> int:
     from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415  see METRICS_FOLDER
 
+    from gateway.cli.start import begin  # noqa: PLC0415
     from gateway.composition import serve_worker  # noqa: PLC0415
     from gateway.telemetry.logs import configure_logs  # noqa: PLC0415
     from gateway.workers.supervisor import supervise  # noqa: PLC0415
 
     configure_logs(settings.log_level, settings.log_format)
     with _bound(settings) as listening:
+        host, port = listening.getsockname()[:2]
+        begin(settings, f"serves on {host}:{port}, {settings.workers} workers")
         return supervise(
             settings.workers,
             listening,
