@@ -85,7 +85,23 @@ def shell(database: str, tmp_path: Path) -> Shell:
 async def test_a_command_is_a_process_of_its_own(shell: Shell) -> None:
     assert (await shell.process("merchant create Noodles --id mer_own"))[:2] == (0, "mer_own\n")
     code, out, err = await shell.process("store create mer_nobody East")
-    assert (code, out, "mer_nobody" in err) == (2, "", True)
+    assert (code, out) == (2, "")
+    assert "there is no merchant mer_nobody: `tillgate merchant list` shows what there is" in err
+
+
+async def test_what_does_not_exist_is_told_in_words(shell: Shell) -> None:
+    await shell.good("merchant create Noodles --id mer_w")
+    code, _, err = await shell.run("terminal create mer_w sto_none Till1")
+    assert (code, "there is no store sto_none: `tillgate store list`" in err) == (2, True)
+    assert "Key (" not in err
+
+
+async def test_before_migrate_there_is_one_sentence(shell: Shell, empty_database: str) -> None:
+    shell.environment["TILLGATE_DATABASE_URL"] = empty_database
+    for words in ("merchant create Noodles", "account list", "serve", "work"):
+        code, _, err = await shell.process(words)
+        assert (code, "Traceback" in err) == (2, False), err
+        assert "run `tillgate migrate`" in err
 
 
 async def test_a_shop_is_set_up_by_hand(shell: Shell) -> None:
