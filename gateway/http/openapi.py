@@ -4,7 +4,6 @@ answers: it cannot drift from them.
 
 import re
 from collections.abc import Iterable, Sequence
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -22,10 +21,19 @@ from gateway.domain.errors import (
     TooLarge,
 )
 from gateway.http.exchange import JSON, Described, OpenRoute, Route
-from gateway.http.openapi_examples import EXAMPLES, VECTOR
+from gateway.http.openapi_answers import (
+    ANY,
+    BYTES,
+    answer_of,
+    content_of,
+    examples,
+    merged,
+    problems_of,
+)
+from gateway.http.openapi_examples import VECTOR
 from gateway.http.openapi_schemas import schemas_of, told
 from gateway.http.pages import EventResource
-from gateway.http.problems import PROBLEM_JSON, Internal, Problem, documented, problem_of
+from gateway.http.problems import Internal, Problem
 from gateway.limits import (
     IDEMPOTENCY_KEY_CHARS_MAX,
     SIGNATURE_WINDOW_S,
@@ -83,7 +91,7 @@ def document(routes: Sequence[Route], open_routes: Sequence[OpenRoute]) -> Json:
             "schemas": {
                 name: schema for name, schema in schemas.items() if not name.endswith("Query")
             },
-            "examples": _examples(),
+            "examples": examples(),
             "securitySchemes": {
                 "till_signature": {
                     "type": "apiKey",
@@ -143,7 +151,7 @@ def _signed_operation(route: Route, refs: dict[type, Json], schemas: dict[str, J
     if route.body:
         operation["requestBody"] = {
             "required": bool(schemas[route.body.__name__]["required"]),
-            "content": {JSON: _content(route.body, refs)},
+            "content": {JSON: content_of(route.body, refs)},
         }
     return operation
 
@@ -193,9 +201,9 @@ def _operation(
             }
             for each in re.findall(r"\{(\w+)\}", route.path)
         ],
-        "responses": _merged(
-            {str(status): _answer(route, status, refs) for status in route.answers},
-            _problems(errors, refs),
+        "responses": merged(
+            {str(status): answer_of(route, status, refs) for status in route.answers},
+            problems_of(errors, refs),
         ),
     }
 
@@ -267,102 +275,6 @@ def _bare(fields: dict[str, Json]) -> dict[str, Json]:
     }
 
 
-def _merged(answers: Json, problems: Json) -> Json:
-    """By status; one may stand for an answer and for problems:
-    channels are refused in their own words.
-    """
-    both = {
-        status: {
-            **answers[status],
-            **problems[status],
-            "content": {**answers[status]["content"], **problems[status]["content"]},
-        }
-        for status in answers.keys() & problems.keys()
-    }
-    return {**answers, **problems, **both}
-
-
-def _answer(route: Described, status: int, refs: dict[type, Json]) -> Json:
-    shape = route.answers[status]
-    headers: Json = {"X-Request-Id": X_REQUEST_ID}
-    if isinstance(route, Route) and route.needs_idempotency_key:
-        headers |= CREATED if status == HTTPStatus.CREATED else REPLAYED
-    answer: Json = {"description": HTTPStatus(status).phrase, "headers": headers}
-    if isinstance(shape, type):
-        answer["content"] = {JSON: _content(shape, refs)}
-    elif HTTPStatus(status) is not HTTPStatus.NO_CONTENT:
-        answer["content"] = {shape: {"schema": BYTES if shape == ANY else {"type": "string"}}}
-    return answer
-
-
-def _content(shape: type, refs: dict[type, Json]) -> Json:
-    """A body of JSON, with examples."""
-    return {
-        "schema": refs[shape],
-        "examples": {
-            name: {"$ref": f"#/components/examples/{shape.__name__}.{name}"}
-            for name in EXAMPLES[shape]
-        },
-    }
-
-
-X_REQUEST_ID: Json = {
-    "description": "Tell it when you ask about this request.",
-    "schema": {"type": "string"},
-}
-CREATED: Json = {
-    "Location": {"description": "Where to read it.", "schema": {"type": "string"}},
-}
-REPLAYED: Json = {
-    "Idempotency-Replayed": {
-        "description": "Always `true`: the first request with this key made it.",
-        "schema": {"type": "string", "enum": ["true"]},
-    },
-}
-RETRY_AFTER: Json = {
-    "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "format": "int32"}},
-}
-ANY = "*/*"
-BYTES: Json = {"type": "string", "format": "binary"}  # as the channel writes it
-
-
-def _problems(errors: Iterable[type[GatewayError]], refs: dict[type, Json]) -> Json:
-    by_status: dict[int, dict[str, type[GatewayError]]] = {}
-    for error in errors:
-        by_status.setdefault(error.http_status, {})[error.code] = error
-    return {str(status): _problem(found, refs) for status, found in sorted(by_status.items())}
-
-
-def _problem(found: dict[str, type[GatewayError]], refs: dict[type, Json]) -> Json:
-    waits = any(error.retry_after_s is not None for error in found.values())
-    return {
-        "description": " · ".join(f"`{code}` {error.title}" for code, error in found.items()),
-        "headers": {"X-Request-Id": X_REQUEST_ID} | (RETRY_AFTER if waits else {}),
-        "content": {
-            PROBLEM_JSON: {
-                "schema": refs[Problem],
-                "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in found},
-            }
-        },
-    }
-
-
-def _examples() -> Json:
-    """Of every struct and of every error."""
-    told_of: Json = {
-        f"{shape.__name__}.{name}": {
-            "summary": name.replace("_", " "),
-            "value": msgspec.to_builtins(value),
-        }
-        for shape, values in EXAMPLES.items()
-        for name, value in values.items()
-    }
-    for error in documented():
-        problem = problem_of(error(), "req_8c1f03ab52d96e47", shows_verdict=True)
-        told_of[error.code] = {"summary": error.title, "value": msgspec.to_builtins(problem)}
-    return told_of
-
-
 def _webhook(refs: dict[type, Json]) -> Json:
     """What the receiver of events has to take."""
     headers = (
@@ -393,7 +305,7 @@ def _webhook(refs: dict[type, Json]) -> Json:
             }
             for name, about, example in headers
         ],
-        "requestBody": {"required": True, "content": {JSON: _content(EventResource, refs)}},
+        "requestBody": {"required": True, "content": {JSON: content_of(EventResource, refs)}},
         "responses": {
             "2XX": {"description": "Taken; it is not sent again"},
             "410": {"description": "Not wanted any more: the endpoint is disabled"},
