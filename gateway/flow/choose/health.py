@@ -457,7 +457,7 @@ class ChannelHealth:
             record.account.manifest.channel, "score", "down" if worse else "up"
         ).inc()
         self._tell(record, vital, "score", move)
-        log.info(
+        log.debug(
             "score_moved",
             account=record.account.id,
             operation=vital.operation,
