@@ -63,6 +63,17 @@ def identity(run_as: str | None) -> dict[str, Any]:
     return {"user": run_as, "group": pwd.getpwnam(run_as).pw_gid, "extra_groups": []}
 
 
+def server_environment() -> dict[str, str]:
+    """Ours without PG*, because a developer's PGDATA or PGPORT must not move the server, and
+    without TILLGATE_*, because the servers have no business with our master key.
+    """
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PG", "TILLGATE_"))
+    }
+
+
 def server_user(run_as: str = "nobody") -> str | None:
     """Who runs the servers: PostgreSQL refuses to run as root, so root starts it as `run_as`;
     anybody else as themselves.
