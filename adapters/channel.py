@@ -21,7 +21,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from msgspec import Struct
@@ -36,6 +35,7 @@ from gateway.domain.outcomes import (
     RefundQueryOutcome,
     Succeeded,
 )
+from gateway.domain.words import Flow as Flow  # noqa: PLC0414 - a part of this contract
 
 if TYPE_CHECKING:
     from security.secret import Secret
@@ -43,13 +43,6 @@ if TYPE_CHECKING:
 
 MAIN_HOST: Final = 0
 SECOND_HOST: Final = 1
-
-
-class Flow(StrEnum):
-    """Who scans whom. Local tenders have no flow of their own and use `code`."""
-
-    CODE = "code"  # the till scans the customer's payment code
-    QR = "qr"  # the customer scans ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from gateway.domain.change import Change, payment_event
-from gateway.domain.learning import Occasion
+from gateway.domain.occasion import Occasion
 from gateway.domain.payment import Attempt, Payment
 from gateway.domain.states import next_state
 

@@ -24,6 +24,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.payment import Payment
 from gateway.domain.states import PAYMENT_FINAL
+from gateway.domain.statuses import PaymentStatus
 from gateway.flow.call.channel_call import pay_operation
 from gateway.flow.choose.health import ChannelHealth, Place
 from gateway.flow.choose.routing import Route, choose
@@ -182,7 +183,7 @@ class Checkout:
 def answerable(payment: Payment) -> bool:
     """Nothing more to wait for: it ended, or the customer has a code to scan."""
     return payment.status in PAYMENT_FINAL or (
-        payment.status == "awaiting_payer" and payment.qr_code is not None
+        payment.status == PaymentStatus.AWAITING_PAYER and payment.qr_code is not None
     )
 
 

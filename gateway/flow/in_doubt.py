@@ -14,14 +14,17 @@ from datetime import datetime
 import structlog
 
 from gateway.clock import Clock
+from gateway.domain.acts import cancel_sent, taken
 from gateway.domain.change import Change
-from gateway.domain.learning import Outcome, cancel_sent, taken
+from gateway.domain.occasion import Outcome
 from gateway.domain.outcomes import RefundNotFound
 from gateway.domain.payment import Attempt, Payment
 from gateway.domain.states import ATTEMPT_UNCHARGED
+from gateway.domain.statuses import AttemptStatus
+from gateway.domain.words import LastCancel, Source
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.learn.in_flight import InFlight
-from gateway.flow.learn.late_money import ask_again_about_late_money, asked_about_late_money
+from gateway.flow.learn.late_money import LateMoney
 from gateway.flow.learn.schedule import cancel_at, proof_at
 from gateway.flow.learn.transition import Held, Transitions
 from gateway.flow.ports import Account, Directory, DueAttempt, DueRefund, Store
@@ -61,7 +64,7 @@ class InDoubt:
         if not attempt.live:
             await self._ask_late(payment, attempt, account)
             return
-        if attempt.status == "sent":
+        if attempt.status == AttemptStatus.SENT:
             payment = await self.transitions.step(
                 payment,
                 lambda now: self._taken(now, due.out_trade_no),
@@ -92,7 +95,7 @@ class InDoubt:
         SWEEPS.labels(refund.channel, "refund_query").inc()
         never_accepted = isinstance(outcome, RefundNotFound)
         payment, refund = await self.transitions.learn_refund(
-            payment, refund.id, outcome, "refund_query", held=never_accepted
+            payment, refund.id, outcome, Source.REFUND_QUERY, held=never_accepted
         )
         if never_accepted and not decided(refund):
             SWEEPS.labels(refund.channel, "refund").inc()
@@ -105,9 +108,8 @@ class InDoubt:
         """Somebody heard a yes after the end, and nobody yet what became of the money."""
         if attempt.status in ATTEMPT_UNCHARGED and attempt.due_at is not None:
             SWEEPS.labels(attempt.channel, "late_query").inc()
-            await ask_again_about_late_money(
-                self.transitions, self.calls, account, payment, attempt.out_trade_no
-            )
+            late = LateMoney(self.transitions, self.calls, account, payment, attempt.out_trade_no)
+            await late.ask_again()
 
     async def _query(
         self, payment: Payment, out_trade_no: str, account: Account, until: float
@@ -119,13 +121,12 @@ class InDoubt:
             payment,
             out_trade_no,
             outcome,
-            "query",
+            Source.QUERY,
             asked_at=asked_at,
             held=lambda now, asked: self._cancel_next(now, asked, out_trade_no),
         )
-        await asked_about_late_money(
-            self.transitions, self.calls, account, payment, out_trade_no, told=outcome
-        )
+        late = LateMoney(self.transitions, self.calls, account, payment, out_trade_no)
+        await late.settle(told=outcome)
         return payment
 
     async def _cancel(
@@ -133,24 +134,26 @@ class InDoubt:
     ) -> None:
         # Before the write is handed over: whoever stands still behind it sends no more.
         send_by = self._send_by(until)
-        if payment.attempt(out_trade_no).status != "cancelling":
+        if payment.attempt(out_trade_no).status != AttemptStatus.CANCELLING:
             payment = await self.transitions.step(
                 payment,
                 lambda now: self._cancel_sent(now, out_trade_no),
                 held=_visited(out_trade_no),
             )
-        if payment.attempt(out_trade_no).status != "cancelling" or self._too_late(send_by):
+        if payment.attempt(out_trade_no).status != AttemptStatus.CANCELLING or self._too_late(
+            send_by
+        ):
             return  # a yes was booked first, and wins; or somebody else visits by now
         SWEEPS.labels(account.manifest.channel, "cancel").inc()
         outcome = await self.calls.cancel(account, payment, out_trade_no, send_by)
-        await self._learned(payment, out_trade_no, outcome, "cancel")
+        await self._learned(payment, out_trade_no, outcome, Source.CANCEL)
 
     async def _learned(
         self,
         payment: Payment,
         out_trade_no: str,
         outcome: Outcome,
-        source: str,
+        source: Source,
         *,
         asked_at: datetime | None = None,
         held: Held | None = None,
@@ -185,13 +188,13 @@ class InDoubt:
         """A cancel under way is repeated without asking first, until no cancel can act or P4's
         clock has run out.
         """
-        if attempt.status != "cancelling" or payment.frozen_at is not None:
+        if attempt.status != AttemptStatus.CANCELLING or payment.frozen_at is not None:
             return False
-        if attempt.last_cancel == "UseRefund":
+        if attempt.last_cancel == LastCancel.USE_REFUND:
             return False
-        if attempt.last_cancel == "NothingThere":
+        if attempt.last_cancel == LastCancel.NOTHING_THERE:
             return self.clock.now() < proof_at(attempt, self.transitions.schedule(payment, attempt))
-        return attempt.last_cancel != "Unknown"
+        return attempt.last_cancel != LastCancel.UNKNOWN
 
     def _cancel_next(self, payment: Payment, attempt: Attempt, out_trade_no: str) -> bool:
         """Whether this very visit goes on to cancel."""
@@ -200,8 +203,8 @@ class InDoubt:
     def _cancel_now(self, payment: Payment, attempt: Attempt) -> bool:
         if not attempt.live or payment.frozen_at is not None:
             return False
-        if attempt.status == "cancelling":
-            return attempt.last_cancel != "UseRefund"
+        if attempt.status == AttemptStatus.CANCELLING:
+            return attempt.last_cancel != LastCancel.USE_REFUND
         return self.clock.now() >= cancel_at(
             payment, attempt, self.transitions.schedule(payment, attempt)
         )
@@ -209,8 +212,8 @@ class InDoubt:
     def _taken(self, payment: Payment, out_trade_no: str) -> Change | None:
         attempt = payment.attempt(out_trade_no)
         return (
-            taken(payment, attempt, self.transitions.occasion("sweeper"))
-            if attempt.status == "sent"
+            taken(payment, attempt, self.transitions.occasion(Source.SWEEPER))
+            if attempt.status == AttemptStatus.SENT
             else None
         )
 
@@ -219,9 +222,13 @@ class InDoubt:
         not frozen and not yet being cancelled.
         """
         attempt = payment.attempt(out_trade_no)
-        if not attempt.live or attempt.status == "cancelling" or payment.frozen_at is not None:
+        if (
+            not attempt.live
+            or attempt.status == AttemptStatus.CANCELLING
+            or payment.frozen_at is not None
+        ):
             return None
-        return cancel_sent(payment, attempt, self.transitions.occasion("sweeper"))
+        return cancel_sent(payment, attempt, self.transitions.occasion(Source.SWEEPER))
 
 
 def _visited(out_trade_no: str) -> Held:

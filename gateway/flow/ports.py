@@ -14,10 +14,12 @@ from datetime import datetime
 from typing import Protocol
 
 from adapters.channel import Channel, LocalChannel, Manifest
-from gateway.domain.change import Case, Change, Opening
+from gateway.domain.case import Case, CaseKind
+from gateway.domain.change import Change, Opening
 from gateway.domain.order import OrderRefusal, OrderTerms
 from gateway.domain.payment import Payment, Refund
 from gateway.domain.routing_rules import RuleSet
+from gateway.domain.statuses import PaymentStatus, RefundStatus
 from security.secret import Secret
 
 # --- who asks, and over which accounts
@@ -172,7 +174,7 @@ class PaymentFilter:
     """`GET /v1/payments`. Times are aware; `starting_after` is a payment id."""
 
     order_no: str | None = None
-    status: str | None = None
+    status: PaymentStatus | None = None
     store_id: str | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -185,7 +187,7 @@ class RefundFilter:
     """`GET /v1/refunds`."""
 
     refund_no: str | None = None
-    status: str | None = None
+    status: RefundStatus | None = None
     store_id: str | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -359,7 +361,7 @@ class Store(Protocol):
         ...
 
     async def settle_case(
-        self, merchant_id: str, object_id: str, kind: str, *, reason: str, now: datetime
+        self, merchant_id: str, object_id: str, kind: CaseKind, *, reason: str, now: datetime
     ) -> None:
         """Close the open case of this kind about this object, if there is one: what it asked was
         answered by the gateway itself.

@@ -21,9 +21,10 @@ from typing import Protocol, assert_never
 import structlog
 
 from gateway.clock import Clock, Ids
-from gateway.domain.change import Case
+from gateway.domain.case import Case, CaseKind
 from gateway.domain.errors import GatewayError
 from gateway.domain.payment import Evidence
+from gateway.domain.words import EvidenceWord, Source
 from gateway.limits import (
     WEBHOOK_CONCURRENCY_MAX,
     WEBHOOK_GAP_MS,
@@ -49,8 +50,6 @@ from gateway.webhooks.rest import EndpointRest
 from security.webhook_signature import WebhookSecretUnfit, signed_headers
 
 log = structlog.get_logger("tillgate.courier")
-
-CASE_KIND = "webhook_given_up"
 
 
 class Cases(Protocol):
@@ -270,11 +269,13 @@ class Courier:
         )
         case = Case(
             id=self._ids.new("case"),
-            kind=CASE_KIND,
-            evidence=Evidence(at=heard.at, source="webhook", outcome="GivenUp", words=words),
+            kind=CaseKind.WEBHOOK_GIVEN_UP,
+            evidence=Evidence(
+                at=heard.at, source=Source.WEBHOOK, outcome=EvidenceWord.GIVEN_UP, words=words
+            ),
         )
         await self._cases.open_case(delivery.merchant_id, delivery.endpoint_id, case)
-        CASES.labels(CASE_KIND).inc()
+        CASES.labels(case.name).inc()
 
 
 def _short(heard: Heard) -> str:

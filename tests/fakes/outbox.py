@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gateway.clock import Clock
-from gateway.domain.change import Case
+from gateway.domain.case import Case
 from gateway.webhooks.outbox import Delivery, Heard
 from security.secret import Secret
 

@@ -17,7 +17,8 @@ from typing import TypeVar
 from msgspec import structs
 
 from gateway.clock import SystemClock
-from gateway.domain.change import Case, Change, Event, Opening, Posting
+from gateway.domain.case import Case, CaseKind
+from gateway.domain.change import Change, Event, Opening, Posting
 from gateway.domain.errors import NotFound
 from gateway.domain.order import OrderRefusal, OrderTerms, Override
 from gateway.domain.payment import Attempt, Payment, Refund
@@ -313,11 +314,11 @@ class MemoryStore(MemoryDueWork):
         raise NotFound(f"no open case {case_id}")
 
     async def settle_case(
-        self, merchant_id: str, object_id: str, kind: str, *, reason: str, now: datetime
+        self, merchant_id: str, object_id: str, kind: CaseKind, *, reason: str, now: datetime
     ) -> None:
         """If there is one."""
         for place, kept in enumerate(self.cases):
-            if (kept.merchant_id, kept.object_id, kept.case.kind, kept.closed) == (
+            if (kept.merchant_id, kept.object_id, kept.case.name, kept.closed) == (
                 merchant_id,
                 object_id,
                 kind,
@@ -443,10 +444,10 @@ class MemoryStore(MemoryDueWork):
 
     def _open_case(self, merchant_id: str, object_id: str, case: Case) -> None:
         for kept in self.cases:
-            same = (kept.merchant_id, kept.object_id, kept.case.kind) == (
+            same = (kept.merchant_id, kept.object_id, kept.case.name) == (
                 merchant_id,
                 object_id,
-                case.kind,
+                case.name,
             )
             if (same and kept.closed is None) or (kept.merchant_id, kept.case.id) == (
                 merchant_id,

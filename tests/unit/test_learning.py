@@ -15,16 +15,13 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.domain import outcomes as o
-from gateway.domain.learning import (
-    Outcome,
-    cancel_requested,
-    cancel_sent,
-    late_refund,
-    learned,
-    taken,
-)
+from gateway.domain.acts import cancel_requested, cancel_sent, taken
+from gateway.domain.late_money import late_refund
+from gateway.domain.learning import learned
+from gateway.domain.occasion import Outcome
 from gateway.domain.payment import Payment
 from gateway.domain.states import IllegalTransition
+from gateway.domain.words import Origin
 from gateway.limits import EVIDENCE_CHARS_MAX, EVIDENCE_ITEMS_MAX
 from tests.unit.paying import NOW, attempt, later, occasion, payment, said
 
@@ -252,7 +249,7 @@ def test_learned(line: str):
         after.attempts[0].status,
         proofs[-1] if proofs else "-",
         event.type if event.public else "-",
-        change.case.kind if change.case else "-",
+        change.case.name if change.case else "-",
     )
     assert list(found) == expected
     assert (after.version, event.version, event.object_id) == (
@@ -327,13 +324,13 @@ def test_money_after_a_no_is_refunded_in_the_same_change(status, tried, origin):
         "refund.requested",
     ]
     assert change.case is not None
-    assert change.case.kind == f"captured_{origin}"
+    assert change.case.name == f"captured_{origin}"
     assert change.payment.attempts[1:] == before.attempts[1:]
 
 
 def test_a_late_refund_has_the_same_numbers_whenever_it_is_drawn():
     first, second = (
-        late_refund(payment(), attempt("captured_late"), "late", occasion()) for _ in range(2)
+        late_refund(payment(), attempt("captured_late"), Origin.LATE, occasion()) for _ in range(2)
     )
     assert (first.refund_no, first.out_refund_no) == (second.refund_no, second.out_refund_no)
     assert first.id != second.id

@@ -8,9 +8,12 @@ from msgspec.structs import replace
 
 from gateway.domain import order as o
 from gateway.domain import outcomes
-from gateway.domain.learning import Occasion, cancel_sent, learned, overridden
+from gateway.domain.acts import cancel_sent, overridden
+from gateway.domain.learning import learned
+from gateway.domain.occasion import Occasion
 from gateway.domain.payment import Payment
 from gateway.domain.states import IllegalTransition
+from gateway.domain.words import Source
 from tests.unit.paying import NOW, attempt, occasion, payment, said
 
 YES = outcomes.Succeeded(amount=1000, channel_trade_no="C1")
@@ -128,7 +131,7 @@ def test_the_override_is_noted_and_a_person_hears_of_it():
         "ann: queue",
     )
     assert change.case is not None
-    assert (change.case.kind, [(event.type, event.public) for event in change.events]) == (
+    assert (change.case.name, [(event.type, event.public) for event in change.events]) == (
         "override",
         [("payment.updated", False)],
     )
@@ -196,7 +199,7 @@ def test_no_other_account_goes_on_with_an_overridden_payment():
     given = occasion("query")
     watching = Occasion(
         now=NOW,
-        source="query",
+        source=Source.QUERY,
         new_id=given.new_id,
         environment="TT",
         successor=lambda *about: asked.append(about),

@@ -18,8 +18,8 @@ OUTCOMES: dict[str, o.RefundQueryOutcome] = {
     "done_1000": o.RefundSucceeded(amount=1000, channel_refund_no="R1"),
     "done_399": o.RefundSucceeded(amount=399, channel_refund_no="R1"),
     "on_its_way": o.RefundPending(channel_refund_no="R1"),
-    "no": o.RefundDeclined(code="not_allowed", needs_action=False, channel_code="NO"),
-    "balance": o.RefundDeclined(code="balance", needs_action=True, channel_code="LOW"),
+    "no": o.RefundDeclined(code="refund_refused", needs_action=False, channel_code="NO"),
+    "balance": o.RefundDeclined(code="merchant_balance", needs_action=True, channel_code="LOW"),
     "other_order": o.Mismatch(field="order", expected="a", got="b"),
     "silence": o.Unknown(reason="timeout"),
     "not_sent": o.NotSent(reason="refused"),
@@ -97,7 +97,7 @@ def test_refund_learned(line: str):
         str(after.reserved_amount),
         str(after.returned_amount),
         after.status,
-        change.case.kind if change.case else "-",
+        change.case.name if change.case else "-",
     )
     assert list(found) == expected
     assert (change.payment.status, change.payment.version, now.version) == (

@@ -1,6 +1,6 @@
 """`tillgate case`: what the gateway saw and will not decide by itself.
 
-Closing a case with a verdict applies the ordinary payment event on the word of the person who
+Closing a case with a finding applies the ordinary payment event on the word of the person who
 closes it.
 """
 
@@ -13,6 +13,7 @@ from gateway.cli.failures import CommandError
 from gateway.cli.registries import Registries, act, registries
 from gateway.cli.surroundings import add_data_argument, environment, person
 from gateway.cli.table import show_table
+from gateway.domain.case import Finding
 from gateway.settings import Settings, read_settings
 
 
@@ -28,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     close.add_argument("case", metavar="CASE_ID")
     close.add_argument(
         "--as",
-        dest="verdict",
-        choices=("paid", "not_charged"),
+        dest="finding",
+        choices=[str(finding) for finding in Finding],
         help="what you found out about the payment's money",
     )
     close.add_argument(
@@ -105,7 +106,7 @@ async def _closed(settings: Settings, options: argparse.Namespace) -> None:
             found.merchant_id,
             found.id,
             found.object_id,
-            options.verdict,
+            Finding(options.finding) if options.finding else None,
             by=options.by or person(),
             reason=options.reason,
             seen_at=datetime.fromisoformat(found.evidence["at"]),

@@ -22,16 +22,19 @@ from typing import NamedTuple
 import structlog
 from msgspec.structs import replace
 
-from adapters.channel import Flow, TradeRef
+from adapters.channel import TradeRef
 from gateway.clock import Clock, Ids
 from gateway.domain import outcomes as o
 from gateway.domain.change import Change
 from gateway.domain.errors import RestoredUnsure
 from gateway.domain.identifiers import out_trade_no
-from gateway.domain.learning import Occasion, learned
+from gateway.domain.learning import learned
+from gateway.domain.occasion import Occasion
 from gateway.domain.payment import Attempt, Payment
 from gateway.domain.relearned import gone_on
 from gateway.domain.states import PAYMENT_UNCHARGED
+from gateway.domain.statuses import AttemptStatus, PaymentStatus
+from gateway.domain.words import Flow
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.learn.schedule import not_after
 from gateway.flow.ports import Account, Directory, Store
@@ -144,7 +147,7 @@ class LostAttempts:
         if isinstance(found, int):
             return change
         following = self._relearned(payment, ended, found, occasion.now)
-        RELEARNED.labels(following.channel, "in_doubt").inc()
+        RELEARNED.labels(following.channel, PaymentStatus.IN_DOUBT).inc()
         log.warning(
             "attempt_relearned",
             payment=payment.id,
@@ -172,7 +175,7 @@ class LostAttempts:
             p.amount,
             p.currency,
             p.channel,
-            Flow(p.flow),
+            p.flow,
             now,
         )
 
@@ -186,7 +189,7 @@ class LostAttempts:
             channel=word.account.manifest.channel,
             channel_account=word.account.id,
             out_trade_no=self._number(tender, word.n),
-            status="in_doubt",
+            status=AttemptStatus.IN_DOUBT,
             why=WHY,
             worker_id=ended.worker_id,
             sent_at=now,

@@ -14,6 +14,7 @@ from datetime import timedelta
 from gateway.clock import Clock
 from gateway.domain.errors import GatewayError
 from gateway.domain.payment import Payment
+from gateway.domain.statuses import AttemptStatus
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.transition import Transitions
 from gateway.flow.ports import Store
@@ -41,7 +42,7 @@ class OnRead:
         attempt = payment.current
         if (
             not attempt.live
-            or attempt.status == "sent"
+            or attempt.status == AttemptStatus.SENT
             or attempt.due_at is None
             or payment.id in self._under_way
         ):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from gateway.domain import order as o
+from gateway.domain.acts import overridden
 from gateway.domain.change import Opening
 from gateway.domain.errors import (
     FieldInvalid,
@@ -22,8 +23,9 @@ from gateway.domain.errors import (
     Overloaded,
     OverrideRefused,
 )
-from gateway.domain.learning import overridden
 from gateway.domain.payment import Payment
+from gateway.domain.statuses import PaymentStatus
+from gateway.domain.words import Source
 from gateway.flow.commands import Caller
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.transition import Transitions
@@ -87,7 +89,7 @@ class OrderDesk:
                 named,
                 by=opening.payment.id,
                 words=words,
-                occasion=self.transitions.occasion("supervisor"),
+                occasion=self.transitions.occasion(Source.SUPERVISOR),
             )
             return o.Override(change=change, supervisor_id=asked.supervisor_id, reason=asked.reason)
         bound = await self.store.payment_by_key(draft.caller.merchant_id, draft.key)
@@ -114,7 +116,9 @@ def _no_such_payment(named: Payment | None, draft: Draft) -> GatewayError | None
 
 
 def _ended(named: Payment | None) -> GatewayError | None:
-    return None if named is None or named.status == "in_doubt" else OverrideRefused(payment=named)
+    if named is None or named.status == PaymentStatus.IN_DOUBT:
+        return None
+    return OverrideRefused(payment=named)
 
 
 def _refused(answer: o.OrderRefusal, caller: Caller) -> GatewayError:

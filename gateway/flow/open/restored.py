@@ -19,7 +19,9 @@ from msgspec.structs import replace
 
 from gateway.clock import Clock, Ids
 from gateway.domain import outcomes as o
+from gateway.domain.case import CaseKind
 from gateway.domain.payment import Payment
+from gateway.domain.words import Source
 from gateway.flow.choose.routing import Choice, Route
 from gateway.flow.commands import Paid
 from gateway.flow.learn.lost_attempts import WHY, LostAttempts, Tender, Word
@@ -82,7 +84,7 @@ class Restored:
             else o.Unknown(reason="relearned")
         )
         payment = await self.transitions.learn(
-            payment, payment.current.out_trade_no, told, "relearned"
+            payment, payment.current.out_trade_no, told, Source.RELEARNED
         )
         RELEARNED.labels(word.account.manifest.channel, payment.status).inc()
         log.warning(
@@ -98,7 +100,7 @@ class Restored:
         await self.store.settle_case(
             payment.merchant_id,
             about,
-            "callback_unknown_number",
+            CaseKind.CALLBACK_UNKNOWN_NUMBER,
             reason=reason,
             now=self.clock.now(),
         )

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from gateway.domain.change import Case
+from gateway.domain.case import Case, CaseKind
 from gateway.domain.errors import NotFound
 from gateway.flow.ports import StoredCallback
 from gateway.storage.reader import Reader
@@ -52,7 +52,7 @@ class Inbox(Reader):
         """One open case per kind and object."""
         words = msgspec.json.encode(case.evidence).decode()
         await self._fetch(
-            OPEN_CASE, merchant_id, case.id, case.kind, object_id, words, case.evidence.at
+            OPEN_CASE, merchant_id, case.id, case.name, object_id, words, case.evidence.at
         )
 
     async def close_case(self, case_id: str, *, closed_by: str, reason: str, now: datetime) -> None:
@@ -61,7 +61,7 @@ class Inbox(Reader):
             raise NotFound(f"no open case {case_id}")
 
     async def settle_case(
-        self, merchant_id: str, object_id: str, kind: str, *, reason: str, now: datetime
+        self, merchant_id: str, object_id: str, kind: CaseKind, *, reason: str, now: datetime
     ) -> None:
         """If there is one."""
         await self._fetch(SETTLE_CASE, merchant_id, object_id, kind, reason, now)
