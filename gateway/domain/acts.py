@@ -57,7 +57,12 @@ def overridden(payment: Payment, *, by: str, words: str, occasion: Occasion) -> 
         payment,
         replace(noted(attempt, item), status=status),
         occasion,
-        case=Case(id=occasion.new_id("case"), kind=CaseKind.OVERRIDE, evidence=item),
+        case=Case(
+            id=occasion.new_id("case"),
+            kind=CaseKind.OVERRIDE,
+            attempt_id=attempt.id,
+            evidence=item,
+        ),
         overridden_at=payment.overridden_at or occasion.now,
         overridden_by=payment.overridden_by or by,
     )
@@ -65,4 +70,4 @@ def overridden(payment: Payment, *, by: str, words: str, occasion: Occasion) -> 
 
 def thawed(payment: Payment, occasion: Occasion) -> Change:
     """A person has looked at a frozen payment and lets it go on."""
-    return changed(payment, None, occasion, frozen_at=None)
+    return changed(payment, None, occasion, frozen_at=None, frozen_by=None)

@@ -39,12 +39,15 @@ class Finding(StrEnum):
 
 
 class Case(Struct, frozen=True, kw_only=True):
-    """`field`: of a mismatch, what differs, in the channel's own name for it."""
+    """`field`: of a mismatch, what differs, in the channel's own name for it. `attempt_id`: the
+    attempt that the case shows, where it shows one.
+    """
 
     id: str
     kind: CaseKind
     evidence: Evidence
     field: str = ""
+    attempt_id: str | None = None
 
     @property
     def name(self) -> str:

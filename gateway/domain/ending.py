@@ -13,7 +13,7 @@ from gateway.domain.occasion import Occasion, Outcome
 from gateway.domain.payment import Attempt, Failure, Payment
 from gateway.domain.states import PaymentEvent, next_state
 from gateway.domain.statuses import AttemptStatus
-from gateway.domain.words import EvidenceWord, Flow, Source
+from gateway.domain.words import Flow
 
 
 def refused(
@@ -70,12 +70,7 @@ def payer_was_asked(payment: Payment, attempt: Attempt) -> bool:
     if payment.flow == Flow.QR:
         # A channel may not know an order whose code was not scanned yet.
         return payment.qr_code is not None
-    said = [
-        item.outcome
-        for item in attempt.evidence
-        if item.source in (Source.PAY, Source.QUERY, Source.CALLBACK) and item.proof is None
-    ]
-    return bool(said) and said[-1] == EvidenceWord.PAYER_ACTION_NEEDED
+    return attempt.payer_asked_at is not None
 
 
 def _finished(

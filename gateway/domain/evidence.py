@@ -13,6 +13,9 @@ from gateway.domain.payment import Attempt, Evidence
 from gateway.domain.words import EvidenceWord, Source
 from gateway.limits import EVIDENCE_CHARS_MAX, EVIDENCE_ITEMS_MAX
 
+# Where a channel tells how its trade stands.
+_TELLS = frozenset({Source.PAY, Source.QUERY, Source.CALLBACK})
+
 
 def evidence_of(
     word: EvidenceWord,
@@ -51,12 +54,13 @@ def code_of(outcome: Outcome | o.RefundQueryOutcome) -> str:
     )
 
 
-def case_about(kind: CaseKind, outcome: Outcome | o.RefundQueryOutcome, occasion: Occasion) -> Case:
-    """A case that shows this outcome."""
+def case_about(kind: CaseKind, attempt: Attempt, outcome: Outcome, occasion: Occasion) -> Case:
+    """A case that shows this attempt, and what was said of it."""
     return Case(
         id=occasion.new_id("case"),
         kind=kind,
         field=outcome.field if isinstance(outcome, o.Mismatch) else "",
+        attempt_id=attempt.id,
         evidence=evidence_about(outcome, occasion),
     )
 
@@ -78,8 +82,13 @@ def heard(
     attempt: Attempt, outcome: Outcome, occasion: Occasion, proof: o.Proof | None = None
 ) -> Attempt:
     """The attempt after a channel has spoken of it: evidence, counters, the channel's number."""
+    payer_asked_at = attempt.payer_asked_at
+    if proof is None and occasion.source in _TELLS:
+        waits = isinstance(outcome, o.PayerActionNeeded)
+        payer_asked_at = occasion.now if waits else None
     return replace(
         noted(attempt, evidence_about(outcome, occasion, proof)),
+        payer_asked_at=payer_asked_at,
         channel_trade_no=getattr(outcome, "channel_trade_no", None) or attempt.channel_trade_no,
         queries=attempt.queries + (occasion.source == Source.QUERY),
         silences=0,

@@ -50,6 +50,7 @@ def captured_late(
         status=check_move("attempt", ATTEMPT, attempt.status, AttemptStatus.CAPTURED_LATE),
         due_at=None,
         reserved_amount=seen.captured_amount,
+        surplus=not is_payments,
     )
     refund = late_refund(payment, seen, origin, occasion)
     fields: dict[str, Any] = {}
@@ -62,7 +63,9 @@ def captured_late(
             "payer_masked": outcome.payer_masked,
         }
     kind = CaseKind.CAPTURED_LATE if is_payments else CaseKind.CAPTURED_SURPLUS
-    change = changed(payment, seen, occasion, case=case_about(kind, outcome, occasion), **fields)
+    change = changed(
+        payment, seen, occasion, case=case_about(kind, attempt, outcome, occasion), **fields
+    )
     return replace(
         change,
         new_refund=refund,
@@ -99,16 +102,20 @@ def asked(payment: Payment, attempt: Attempt, again_at: datetime, occasion: Occa
 
     After some of these a person should know.
     """
-    silences = attempt.silences + 1 if attempt.due_at is not None else 1
     item = evidence_of(EvidenceWord.LATE_ANSWER_UNCLEAR, occasion)
-    is_noted = any(known.outcome == EvidenceWord.LATE_ANSWER_UNCLEAR for known in attempt.evidence)
-    seen = replace(
-        attempt if is_noted else noted(attempt, item), due_at=again_at, silences=silences
-    )
+    if attempt.due_at is None:  # asked for the first time: noted once, however often it is repeated
+        seen = replace(noted(attempt, item), silences=1)
+    else:
+        seen = replace(attempt, silences=attempt.silences + 1)
     case = None
-    if silences == SILENCES_BEFORE_CASE:
-        case = Case(id=occasion.new_id("case"), kind=CaseKind.LATE_ANSWER_UNCLEAR, evidence=item)
-    return changed(payment, seen, occasion, case=case)
+    if seen.silences == SILENCES_BEFORE_CASE:
+        case = Case(
+            id=occasion.new_id("case"),
+            kind=CaseKind.LATE_ANSWER_UNCLEAR,
+            attempt_id=attempt.id,
+            evidence=item,
+        )
+    return changed(payment, replace(seen, due_at=again_at), occasion, case=case)
 
 
 def answered(payment: Payment, attempt: Attempt, occasion: Occasion) -> Change | None:

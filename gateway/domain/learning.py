@@ -144,7 +144,7 @@ def _closed(
             payment,
             heard(attempt, outcome, occasion),
             occasion,
-            case=case_about(CaseKind.CLOSED_AFTER_SUCCESS, outcome, occasion),
+            case=case_about(CaseKind.CLOSED_AFTER_SUCCESS, attempt, outcome, occasion),
         )
     return ended_unpaid(payment, attempt, outcome, o.Proof.FINAL_STATE, occasion)
 
@@ -175,7 +175,7 @@ def _cancel_undecided(
         cancels=attempt.cancels + 1,
     )
     case = (
-        case_about(CaseKind.LONG_IN_DOUBT, outcome, occasion)
+        case_about(CaseKind.LONG_IN_DOUBT, attempt, outcome, occasion)
         if isinstance(outcome, o.CallAgain) and _cancels_in_vain(seen)
         else None
     )
@@ -185,7 +185,7 @@ def _cancel_undecided(
 def _silence(
     payment: Payment,
     attempt: Attempt,
-    outcome: o.Unknown | o.AlreadyExists | o.NotSent,
+    outcome: o.Silence,
     occasion: Occasion,
 ) -> Change | None:
     """Nothing was learned.
@@ -194,10 +194,10 @@ def _silence(
     """
     if not attempt.live:
         return None
-    seen = heard(attempt, outcome, occasion)
-    seen = replace(
-        seen, silences=attempt.silences + (not _same_visit_was_silent(attempt, occasion))
-    )
+    # A visit asks and then cancels: when both learn nothing, that is one silence. Silences pace
+    # phase 2, whose steps are long.
+    is_counted = occasion.silence_counted and attempt.silences > 0
+    seen = replace(heard(attempt, outcome, occasion), silences=attempt.silences + (not is_counted))
     if occasion.source == Source.CANCEL:
         seen = replace(seen, last_cancel=LastCancel(outcome.word), cancels=attempt.cancels + 1)
     if attempt.status != AttemptStatus.SENT:
@@ -210,7 +210,9 @@ def _silence(
             payment,
             seen,
             occasion,
-            case=case_about(CaseKind.LONG_IN_DOUBT, outcome, occasion) if is_long else None,
+            case=case_about(CaseKind.LONG_IN_DOUBT, attempt, outcome, occasion)
+            if is_long
+            else None,
         )
     return changed(
         payment,
@@ -227,17 +229,16 @@ def _mismatch(
     freezes, a person looks.
     """
     seen = heard(attempt, outcome, occasion)
-    fields: dict[str, Any] = {
-        "status": next_state(payment.status, "lost_sight"),
-        "frozen_at": payment.frozen_at or occasion.now,
-    }
+    fields: dict[str, Any] = {"status": next_state(payment.status, "lost_sight")}
+    if payment.frozen_at is None:
+        fields |= {"frozen_at": occasion.now, "frozen_by": attempt.id}
     if attempt.status in (AttemptStatus.SENT, AttemptStatus.PENDING):
         seen = replace(seen, status=AttemptStatus.IN_DOUBT)
     return changed(
         payment,
         seen,
         occasion,
-        case=case_about(CaseKind.MISMATCH, outcome, occasion),
+        case=case_about(CaseKind.MISMATCH, attempt, outcome, occasion),
         **fields,
     )
 
@@ -245,20 +246,6 @@ def _mismatch(
 def _cancels_in_vain(attempt: Attempt) -> bool:
     """Every so many cancels that ended nothing."""
     return attempt.cancels % CANCELS_QUICK_MAX == 0
-
-
-def _same_visit_was_silent(attempt: Attempt, occasion: Occasion) -> bool:
-    """A visit asks and then cancels: when both learn nothing, that is one silence.
-
-    They pace phase 2, whose steps are long.
-    """
-    asked = [item for item in attempt.evidence if item.source != "sweeper"]
-    return (
-        occasion.source == Source.CANCEL
-        and bool(asked)
-        and asked[-1].source == "query"
-        and attempt.silences > 0
-    )
 
 
 def _discounts(outcome: o.Succeeded) -> tuple[dict[str, Any], ...]:

@@ -22,7 +22,8 @@ class Occasion(Struct, frozen=True, kw_only=True):
     """`new_id(prefix)` makes ids; `environment` prefixes refund numbers.
 
     `proof_passed`: P4's clock had run out when the question left. `asked_after_end`: the attempt
-    had ended when the question left. `successor`: which account may go on when an attempt has ended
+    had ended when the question left. `silence_counted`: the query of this very visit learned
+    nothing, and that is counted. `successor`: which account may go on when an attempt has ended
     uncharged (`flow.send.failover`).
     """
 
@@ -32,4 +33,5 @@ class Occasion(Struct, frozen=True, kw_only=True):
     environment: str
     proof_passed: bool = False
     asked_after_end: bool = False
+    silence_counted: bool = False
     successor: Successor | None = None

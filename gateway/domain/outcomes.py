@@ -332,3 +332,5 @@ RefundOutcome: TypeAlias = (
     RefundSucceeded | RefundPending | RefundDeclined | NotSent | Mismatch | Unknown
 )
 RefundQueryOutcome: TypeAlias = RefundOutcome | RefundNotFound
+# What says nothing of the trade.
+Silence: TypeAlias = Unknown | AlreadyExists | NotSent

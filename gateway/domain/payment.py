@@ -62,11 +62,14 @@ class Attempt(Struct, frozen=True, kw_only=True):
     cancels: int = 0
     silences: int = 0  # visits in a row that learned nothing: phase 2 of the schedule
     last_cancel: LastCancel | None = None
+    # When the channel said that it waits for the payer; None once it says anything else.
+    payer_asked_at: datetime | None = None
     channel_trade_no: str | None = None
     captured_amount: int = 0
     received_amount: int = 0
     reserved_amount: int = 0  # refunds that may still move money
     returned_amount: int = 0  # refunds that did
+    surplus: bool = False  # its money came beside another attempt's, and never was the payment's
     evidence: tuple[Evidence, ...] = ()
 
     @property
@@ -107,6 +110,7 @@ class Refund(Struct, frozen=True, kw_only=True):
     due_at: datetime | None = None
     tries: int = 0
     silences: int = 0
+    heard: int = 0  # words about it so far: they pace its visits, and only the first is definite
     evidence: tuple[Evidence, ...] = ()
 
 
@@ -141,6 +145,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     failure: Failure | None = None
     cancel_requested_at: datetime | None = None
     frozen_at: datetime | None = None
+    frozen_by: str | None = None  # the attempt of which a channel said what cannot be right
     late_refund: RefundStatus | None = None  # of the refund of origin `late`
     # A supervisor let another tender in: a later yes is late money, and nothing else.
     overridden_at: datetime | None = None
@@ -162,9 +167,7 @@ class Payment(Struct, frozen=True, kw_only=True):
         """
         wanted = ATTEMPT_LATE if self.status == PaymentStatus.PAID_LATE else ATTEMPT_SETTLED
         for attempt in self.attempts:
-            if attempt.status in wanted and not any(
-                item.outcome == EvidenceWord.SURPLUS for item in attempt.evidence
-            ):
+            if attempt.status in wanted and not attempt.surplus:
                 return attempt
         return None
 

@@ -25,6 +25,7 @@ def gone_on(payment: Payment, end: Change, following: Attempt, occasion: Occasio
         status=next_state(payment.status, "lost_sight"),
         attempts=(*end.payment.attempts, following),
         frozen_at=end.payment.frozen_at,
+        frozen_by=end.payment.frozen_by,
         qr_code=None,
     )
     return Change(

@@ -20,7 +20,7 @@ from gateway.domain.occasion import Occasion
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.states import REFUND, REFUND_OPEN, check_move
 from gateway.domain.statuses import AttemptStatus, RefundStatus
-from gateway.domain.words import EvidenceWord, Origin, Source
+from gateway.domain.words import Origin, Source
 from gateway.limits import EVIDENCE_ITEMS_MAX, SILENCES_BEFORE_CASE
 
 
@@ -65,8 +65,7 @@ def refund_learned(
         case o.RefundPending():
             return _told(payment, _moved(seen, RefundStatus.PROCESSING), refund, occasion)
         case o.RefundDeclined():
-            is_definite = _first_word(refund, occasion)
-            return _declined(payment, seen, outcome, occasion, is_definite=is_definite)
+            return _declined(payment, seen, outcome, occasion)
         case o.Mismatch():
             case = _case(CaseKind.MISMATCH, seen, occasion, field=outcome.field)
             return _told(payment, _moved(seen, _in_doubt(refund)), refund, occasion, case=case)
@@ -109,16 +108,13 @@ def _succeeded(
 
 
 def _declined(
-    payment: Payment,
-    seen: Refund,
-    outcome: o.RefundDeclined,
-    occasion: Occasion,
-    *,
-    is_definite: bool,
+    payment: Payment, seen: Refund, outcome: o.RefundDeclined, occasion: Occasion
 ) -> Change:
     """Failed, and the reserved amount is free again; or it waits for a person: what a person can
-    mend, what we owe, and what may be refused for the money that an earlier send has moved.
+    mend, what we owe, and a repeat, which may be refused for the money that the first send moved.
+    Definite is the answer to a query, and the very first word.
     """
+    is_definite = occasion.source != Source.REFUND or seen.heard == 1
     told = replace(seen, failure_code=outcome.code, channel_code=outcome.channel_code, due_at=None)
     if outcome.needs_action or seen.origin != Origin.MERCHANT or not is_definite:
         case = None
@@ -148,16 +144,12 @@ def _in_doubt(refund: Refund) -> RefundStatus:
 
 
 def _case(kind: CaseKind, seen: Refund, occasion: Occasion, *, field: str = "") -> Case:
-    return Case(id=occasion.new_id("case"), kind=kind, field=field, evidence=seen.evidence[-1])
-
-
-def _first_word(refund: Refund, occasion: Occasion) -> bool:
-    """Whether a refusal is definite: the answer to a query, or to the first and only send.
-
-    A repeat may be refused for what the first one did.
-    """
-    return occasion.source != Source.REFUND or all(
-        item.outcome == EvidenceWord.NOT_SENT for item in refund.evidence
+    return Case(
+        id=occasion.new_id("case"),
+        kind=kind,
+        field=field,
+        attempt_id=seen.attempt_id,
+        evidence=seen.evidence[-1],
     )
 
 
@@ -176,6 +168,7 @@ def _heard(refund: Refund, outcome: o.RefundQueryOutcome, occasion: Occasion) ->
         evidence=items[-EVIDENCE_ITEMS_MAX:],
         channel_refund_no=getattr(outcome, "channel_refund_no", None) or refund.channel_refund_no,
         tries=refund.tries + (occasion.source == Source.REFUND),
+        heard=refund.heard + 1,
         silences=0,
     )
 

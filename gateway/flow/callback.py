@@ -112,9 +112,15 @@ class CallbackDesk:
         )
         if ours is not None and callback.refund is not None:
             await self.transitions.learn_refund(payment, ours.id, callback.refund, Source.CALLBACK)
-        elif ours is None and payment.attempt(callback.out_trade_no).status not in _CANCELLED:
+            return
+        attempt = payment.attempt(callback.out_trade_no)
+        if ours is None and attempt.status not in _CANCELLED:
             await self._open_case(
-                payment.merchant_id, payment.id, CaseKind.REFUND_UNKNOWN, callback
+                payment.merchant_id,
+                payment.id,
+                CaseKind.REFUND_UNKNOWN,
+                callback,
+                attempt_id=attempt.id,
             )
 
     async def _unknown_number(self, account: Account, callback: Callback) -> None:
@@ -126,7 +132,13 @@ class CallbackDesk:
         )
 
     async def _open_case(
-        self, merchant_id: str, object_id: str, kind: CaseKind, callback: Callback
+        self,
+        merchant_id: str,
+        object_id: str,
+        kind: CaseKind,
+        callback: Callback,
+        *,
+        attempt_id: str | None = None,
     ) -> None:
         told = callback.learned
         evidence = evidence_of(
@@ -135,9 +147,8 @@ class CallbackDesk:
             code=code_of(told) if told is not None else "",
             words=told.evidence if told is not None else "",
         )
-        await self.store.open_case(
-            merchant_id, object_id, Case(id=self.ids.new("case"), kind=kind, evidence=evidence)
-        )
+        case = Case(id=self.ids.new("case"), kind=kind, attempt_id=attempt_id, evidence=evidence)
+        await self.store.open_case(merchant_id, object_id, case)
         CASES.labels(kind).inc()
         log.error("case_opened", kind=kind, object=object_id)
 

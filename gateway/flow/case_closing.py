@@ -10,7 +10,6 @@ what was found out about one number says nothing of the next one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from msgspec.structs import replace
 
@@ -46,27 +45,26 @@ class CaseClosing:
         *,
         by: str,
         reason: str,
-        seen_at: datetime | None = None,
+        attempt_id: str | None = None,
     ) -> Payment | None:
         """The payment as it stands afterwards, if the case is about one.
 
         Raises `NotFound` when no such case is open.
 
-        `seen_at`: the moment of the case's evidence, which an attempt carries too; a payment of one
-        attempt needs none.
+        `attempt_id`: the attempt that the case shows.
         """
         payment = await self.store.payment(merchant_id, object_id)
         if payment is not None:
             payment = await self.transitions.step(
-                payment, lambda now: self._judge(now, finding, seen_at)
+                payment, lambda now: self._judge(now, finding, attempt_id)
             )
         await self.store.close_case(case_id, closed_by=by, reason=reason, now=self.clock.now())
         return payment
 
     def _judge(
-        self, payment: Payment, finding: Finding | None, seen_at: datetime | None
+        self, payment: Payment, finding: Finding | None, attempt_id: str | None
     ) -> Change | None:
-        attempt = _shown(payment, seen_at)
+        attempt = _shown(payment, attempt_id)
         # A channel told of money after the attempt had ended, and of another amount: that freezes
         # the payment too. When the person says "paid", the money is given back.
         is_late = (
@@ -79,7 +77,8 @@ class CaseClosing:
             return thawed(payment, occasion) if payment.frozen_at is not None else None
         # The person has looked: a cancel under way is over, and nothing is frozen any more.
         attempt = replace(attempt, last_cancel=LastCancel.USE_REFUND)
-        payment = replace(payment, frozen_at=None, attempts=payment.attempts_with(attempt))
+        attempts = payment.attempts_with(attempt)
+        payment = replace(payment, frozen_at=None, frozen_by=None, attempts=attempts)
         if finding == Finding.PAID:
             found = Succeeded(
                 amount=payment.amount, channel_trade_no=attempt.channel_trade_no or BY_HAND
@@ -88,12 +87,13 @@ class CaseClosing:
         return learned(payment, attempt, Closed(was_charged=None), occasion)
 
 
-def _shown(payment: Payment, seen_at: datetime | None) -> Attempt:
-    """The attempt whose evidence the case shows; else the one that froze the payment; else the one
-    that counts now.
+def _shown(payment: Payment, attempt_id: str | None) -> Attempt:
+    """The attempt that the case shows; else the one that froze the payment; else the one that
+    counts now.
     """
-    for moment in (seen_at, payment.frozen_at):
+    frozen_by = payment.frozen_by if payment.frozen_at is not None else None
+    for wanted in (attempt_id, frozen_by):
         for attempt in payment.attempts:
-            if moment is not None and any(item.at == moment for item in attempt.evidence):
+            if attempt.id == wanted:
                 return attempt
     return payment.current

@@ -17,7 +17,7 @@ from gateway.clock import Clock
 from gateway.domain.acts import cancel_sent, taken
 from gateway.domain.change import Change
 from gateway.domain.occasion import Outcome
-from gateway.domain.outcomes import RefundNotFound
+from gateway.domain.outcomes import RefundNotFound, Silence
 from gateway.domain.payment import Attempt, Payment
 from gateway.domain.states import ATTEMPT_UNCHARGED
 from gateway.domain.statuses import AttemptStatus
@@ -71,10 +71,13 @@ class InDoubt:
                 held=_visited(due.out_trade_no),
             )
             SWEEPS.labels(attempt.channel, "taken").inc()
+        was_silent = False
         if not self._only_cancel(payment, payment.attempt(due.out_trade_no)):
-            payment = await self._query(payment, due.out_trade_no, account, until)
+            payment, was_silent = await self._query(payment, due.out_trade_no, account, until)
         if self._cancel_now(payment, payment.attempt(due.out_trade_no)):
-            await self._cancel(payment, due.out_trade_no, account, until)
+            await self._cancel(
+                payment, due.out_trade_no, account, until, silence_counted=was_silent
+            )
 
     async def visit_refund(self, due: DueRefund, until: float) -> None:
         """One refund: ask; what the channel never accepted is sent again under the same number.
@@ -105,7 +108,7 @@ class InDoubt:
                 await self.refunds.send(payment, refund, send_by)
 
     async def _ask_late(self, payment: Payment, attempt: Attempt, account: Account) -> None:
-        """Somebody heard a yes after the end, and nobody yet what became of the money."""
+        """A yes was heard after the end, and not yet what became of the money."""
         if attempt.status in ATTEMPT_UNCHARGED and attempt.due_at is not None:
             SWEEPS.labels(attempt.channel, "late_query").inc()
             late = LateMoney(self.transitions, self.calls, account, payment, attempt.out_trade_no)
@@ -113,11 +116,12 @@ class InDoubt:
 
     async def _query(
         self, payment: Payment, out_trade_no: str, account: Account, until: float
-    ) -> Payment:
+    ) -> tuple[Payment, bool]:
+        """(the payment afterwards, whether the channel said nothing)."""
         SWEEPS.labels(account.manifest.channel, "query").inc()
         asked_at = self.clock.now()
         outcome = await self.calls.query(account, payment, out_trade_no, until)
-        payment = await self._learned(
+        payment = await self._learn(
             payment,
             out_trade_no,
             outcome,
@@ -127,12 +131,18 @@ class InDoubt:
         )
         late = LateMoney(self.transitions, self.calls, account, payment, out_trade_no)
         await late.settle(told=outcome)
-        return payment
+        return payment, isinstance(outcome, Silence)
 
     async def _cancel(
-        self, payment: Payment, out_trade_no: str, account: Account, until: float
+        self,
+        payment: Payment,
+        out_trade_no: str,
+        account: Account,
+        until: float,
+        *,
+        silence_counted: bool,
     ) -> None:
-        # Before the write is handed over: whoever stands still behind it sends no more.
+        # Before the write is handed over: a sweeper that stands still behind it sends no more.
         send_by = self._send_by(until)
         if payment.attempt(out_trade_no).status != AttemptStatus.CANCELLING:
             payment = await self.transitions.step(
@@ -143,12 +153,14 @@ class InDoubt:
         if payment.attempt(out_trade_no).status != AttemptStatus.CANCELLING or self._too_late(
             send_by
         ):
-            return  # a yes was booked first, and wins; or somebody else visits by now
+            return  # a yes was booked first, and wins; or another sweeper visits by now
         SWEEPS.labels(account.manifest.channel, "cancel").inc()
         outcome = await self.calls.cancel(account, payment, out_trade_no, send_by)
-        await self._learned(payment, out_trade_no, outcome, Source.CANCEL)
+        await self._learn(
+            payment, out_trade_no, outcome, Source.CANCEL, silence_counted=silence_counted
+        )
 
-    async def _learned(
+    async def _learn(
         self,
         payment: Payment,
         out_trade_no: str,
@@ -156,12 +168,11 @@ class InDoubt:
         source: Source,
         *,
         asked_at: datetime | None = None,
+        silence_counted: bool = False,
         held: Held | None = None,
     ) -> Payment:
-        """Apply it.
-
-        Where it proves that this attempt is over, and another account can take the payment, that
-        one is asked.
+        """Where the outcome proves that this attempt is over, and another account can take the
+        payment, that one is asked.
         """
         successors = self.sender.failover.successors()
         payment = await self.transitions.learn(
@@ -170,6 +181,7 @@ class InDoubt:
             outcome,
             source,
             asked_at=asked_at,
+            silence_counted=silence_counted,
             successor=successors,
             held=held,
         )

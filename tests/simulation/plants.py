@@ -74,7 +74,13 @@ class CancelNotDurable(InDoubt):
     """The cancel leaves first, and is written down afterwards."""
 
     async def _cancel(
-        self, payment: Payment, out_trade_no: str, account: Account, until: float
+        self,
+        payment: Payment,
+        out_trade_no: str,
+        account: Account,
+        until: float,
+        *,
+        silence_counted: bool,
     ) -> None:
         outcome = await self.calls.cancel(account, payment, out_trade_no, until)
         payment = await self.transitions.step(

@@ -28,6 +28,7 @@ def occasion(
     *,
     proof_passed: bool = False,
     asked_after_end: bool = False,
+    silence_counted: bool = False,
     successor: Successor | None = None,
 ) -> Occasion:
     return Occasion(
@@ -37,6 +38,7 @@ def occasion(
         environment="TT",
         proof_passed=proof_passed,
         asked_after_end=asked_after_end,
+        silence_counted=silence_counted,
         successor=successor,
     )
 

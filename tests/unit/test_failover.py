@@ -2,7 +2,7 @@
 
 from dataclasses import replace as with_fields
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
@@ -16,10 +16,10 @@ from gateway.domain.payment import Attempt, Payment
 from gateway.flow.choose.health import ChannelHealth
 from gateway.flow.ports import Account
 from gateway.flow.send.failover import RULINGS, Failover, Move, end_of, ruling
-from gateway.limits import ATTEMPTS_MAX, EVIDENCE_ITEMS_MAX, EXPIRES_IN_S_MIN
+from gateway.limits import ATTEMPTS_MAX, EXPIRES_IN_S_MIN
 from tests.shelf import Shelf
 from tests.simulation.clock import SimIds
-from tests.unit.paying import NOW, attempt, later, occasion, payment, said
+from tests.unit.paying import NOW, attempt, later, occasion, payment
 
 ALIPAY = discover()["alipay"]
 THEIR_FAULT = o.Declined(
@@ -260,12 +260,10 @@ def test_a_code_that_was_on_display_expires_and_is_not_replaced(end: str) -> Non
     """However the channel speaks of an order that nobody has scanned,
     and whoever says that it is over.
     """
-    evidence = said("PayerActionNeeded") + said("NotFound", source="query")
     tried = attempt(
         "cancelling",
         channel="alipay",
         channel_account="a",
-        evidence=evidence,
         last_cancel="NothingThere",
     )
     was = payment(
@@ -328,22 +326,12 @@ def test_what_was_surplus_never_becomes_the_money_of_a_payment_that_is_paid_late
     )
 
 
-def test_news_after_the_end_never_push_its_proof_out() -> None:
-    now = payment(
-        "failed", attempt("declined", evidence=(*said(*["Unknown"] * 12), said("Declined")[0]))
-    )
-    proven = replace(now.attempts[0].evidence[-1], proof="P1")
-    now = replace(
-        now, attempts=(replace(now.attempts[0], evidence=(*now.attempts[0].evidence[:-1], proven)),)
-    )
-    for _ in range(30):
-        change = learned(
-            now,
-            now.attempts[0],
-            o.Mismatch(field="amount", expected="1", got="2"),
-            occasion("callback"),
-        )
-        assert change is not None
-        now = change.payment
-    assert proven in now.attempts[0].evidence
-    assert len(now.attempts[0].evidence) <= EVIDENCE_ITEMS_MAX + 1
+@pytest.mark.parametrize(("restored", "accounts"), [(NOW - timedelta(hours=1), []), (None, ["b"])])
+def test_in_restored_mode_no_payment_moves_on(
+    restored: datetime | None, accounts: list[str]
+) -> None:
+    """The next number may have charged at a third account in the hours that were lost."""
+    road = failover(account("a"), account("b"))
+    cast("Shelf", road.directory).restored = restored
+    drawn = road.next_of(doing(), attempt("not_sent"), OUTCOMES["not_sent"], Proof.NEVER_SENT)
+    assert ([drawn.channel_account] if isinstance(drawn, Attempt) else []) == accounts

@@ -100,7 +100,7 @@ async def test_a_verdict_counts_for_the_attempt_that_the_case_shows(verdict):
         verdict,
         by="finance",
         reason="looked at the console",
-        seen_at=opened.evidence.at,
+        attempt_id=opened.attempt_id,
     )
     assert after is not None
     first = "captured_late" if verdict == "paid" else "not_sent"

@@ -7,7 +7,6 @@ closes it.
 import argparse
 import asyncio
 import json
-from datetime import datetime
 
 from gateway.cli.failures import CommandError
 from gateway.cli.registries import Registries, act, registries
@@ -72,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
             "id": found.id,
             "kind": found.kind,
             "about": found.object_id,
+            "attempt": found.attempt_id,
             "merchant": found.merchant_id,
         }
         facts |= {"opened_at": f"{found.opened_at:%Y-%m-%dT%H:%M:%SZ}", "evidence": found.evidence}
@@ -109,7 +109,7 @@ async def _closed(settings: Settings, options: argparse.Namespace) -> None:
             Finding(options.finding) if options.finding else None,
             by=options.by or person(),
             reason=options.reason,
-            seen_at=datetime.fromisoformat(found.evidence["at"]),
+            attempt_id=found.attempt_id,
         )
     print(
         f"closed {found.id}"

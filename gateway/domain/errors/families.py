@@ -65,4 +65,4 @@ class Unavailable(GatewayError):
 def leaves(root: type[GatewayError] = GatewayError) -> list[type[GatewayError]]:
     """Every error with a code of its own, for the documents."""
     below = [leaf for child in root.__subclasses__() for leaf in leaves(child)]
-    return ([root] if "code" in vars(root) else []) + below
+    return ([root] if vars(root).get("code") else []) + below

@@ -140,7 +140,8 @@ class LostAttempts:
                 reason="an account that may hold a later attempt cannot be asked",
             )
             # A person may have let it go on: that stands.
-            thawed = replace(payment, frozen_at=change.payment.frozen_at)
+            after = change.payment
+            thawed = replace(payment, frozen_at=after.frozen_at, frozen_by=after.frozen_by)
             kept = learned(thawed, ended, o.Unknown(reason="restored_unsure"), occasion)
             assert kept is not None, "what ends was live, and silence about it is noted"
             return kept
@@ -252,4 +253,4 @@ def _moves_money(outcome: o.QueryOutcome) -> bool:
 
 
 def _says_nothing(outcome: o.QueryOutcome) -> bool:
-    return isinstance(outcome, o.Unknown | o.NotSent | o.AlreadyExists)
+    return isinstance(outcome, o.Silence)

@@ -108,7 +108,7 @@ def refund_due_after(refund: Refund, profile: str, now: datetime) -> datetime | 
         return None
     if refund.status == RefundStatus.NEEDS_ACTION:
         return now + _ms(REFUND_AGAIN_MS)
-    step = _step(REFUND_STEPS_MS, max(0, len(refund.evidence) - 1))
+    step = _step(REFUND_STEPS_MS, max(0, refund.heard - 1))
     return now + (step / 10 if profile == "short" else step)
 
 

@@ -82,6 +82,7 @@ class Transitions:
         *,
         proof_passed: bool = False,
         asked_after_end: bool = False,
+        silence_counted: bool = False,
         successor: Successor | None = None,
     ) -> Occasion:
         """Now."""
@@ -92,6 +93,7 @@ class Transitions:
             environment=self._environment,
             proof_passed=proof_passed,
             asked_after_end=asked_after_end,
+            silence_counted=silence_counted,
             successor=successor,
         )
 
@@ -103,6 +105,7 @@ class Transitions:
         source: Source,
         *,
         asked_at: datetime | None = None,
+        silence_counted: bool = False,
         successor: Successor | None = None,
         held: Held | None = None,
     ) -> Payment:
@@ -115,7 +118,8 @@ class Transitions:
 
         `asked_at`: when the question left. Without it the answer is never P4: an answer that lay
         about for a while, with us or on its way, may be older than the moment from which "not
-        found" proves anything. `successor`: see `Occasion`; `held`: see `step`.
+        found" proves anything. `silence_counted`, `successor`: see `Occasion`; `held`: see
+        `decide`.
         """
         asked_after_end = payment.attempt(out_trade_no).status in ATTEMPT_UNCHARGED
 
@@ -125,7 +129,11 @@ class Transitions:
                 attempt, self.schedule(now, attempt)
             )
             occasion = self.occasion(
-                source, proof_passed=passed, asked_after_end=asked_after_end, successor=successor
+                source,
+                proof_passed=passed,
+                asked_after_end=asked_after_end,
+                silence_counted=silence_counted,
+                successor=successor,
             )
             return learned(now, attempt, outcome, occasion)
 
@@ -140,7 +148,7 @@ class Transitions:
         *,
         held: bool = False,
     ) -> tuple[Payment, Refund]:
-        """Apply what a channel said about a refund. `held`: the visit goes on, see `step`."""
+        """Apply what a channel said about a refund. `held`: the visit goes on, see `decide`."""
 
         def judge(now: Payment, refund: Refund) -> Change | None:
             return refund_learned(now, refund, outcome, self.occasion(source))

@@ -92,6 +92,7 @@ discounts           json
 failure             json
 cancel_requested_at timestamptz
 frozen_at           timestamptz
+frozen_by           text
 late_refund         text
 overridden_at       timestamptz
 overridden_by       text
@@ -120,11 +121,13 @@ not_founds       int
 cancels          int
 silences         int
 last_cancel      text
+payer_asked_at   timestamptz
 channel_trade_no text
 captured_amount  bigint
 received_amount  bigint
 reserved_amount  bigint
 returned_amount  bigint
+surplus          boolean
 evidence         json
 """)
 
@@ -156,6 +159,7 @@ refunded_at       timestamptz
 due_at            timestamptz
 tries             int
 silences          int
+heard             int
 evidence          json
 """)
 
@@ -186,6 +190,7 @@ merchant_id text
 payment_id  text
 id          text
 kind        text
+attempt_id  text
 evidence    json
 at          timestamptz
 """)

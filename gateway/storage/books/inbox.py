@@ -21,8 +21,9 @@ APPLIED = (
     "UPDATE callback SET applied_at = now() "
     "WHERE account_id = $1 AND event_key = $2 AND applied_at IS NULL"
 )
-OPEN_CASE = """INSERT INTO "case" (merchant_id, id, kind, object_id, evidence, opened_at)
-VALUES ($1, $2, $3, $4, $5, $6)
+OPEN_CASE = """INSERT INTO "case"
+  (merchant_id, id, kind, object_id, attempt_id, evidence, opened_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT DO NOTHING"""
 CLOSE_CASE = """UPDATE "case" SET closed_at = $4, closed_by = $2, reason = $3
 WHERE id = $1 AND closed_at IS NULL RETURNING id"""
@@ -51,9 +52,8 @@ class Inbox(Reader):
     async def open_case(self, merchant_id: str, object_id: str, case: Case) -> None:
         """One open case per kind and object."""
         words = msgspec.json.encode(case.evidence).decode()
-        await self._fetch(
-            OPEN_CASE, merchant_id, case.id, case.name, object_id, words, case.evidence.at
-        )
+        shown = (object_id, case.attempt_id, words, case.evidence.at)
+        await self._fetch(OPEN_CASE, merchant_id, case.id, case.name, *shown)
 
     async def close_case(self, case_id: str, *, closed_by: str, reason: str, now: datetime) -> None:
         """Raises `NotFound` when no such case is open."""

@@ -90,6 +90,7 @@ class _Case(Struct):
     payment_id: str
     id: str
     kind: str
+    attempt_id: str | None
     evidence: Evidence
     at: datetime
 
@@ -115,6 +116,7 @@ def apply_arguments(changes: list[Change]) -> list[str]:
             k.payment.id,
             k.case.id,
             k.case.name,
+            k.case.attempt_id,
             k.case.evidence,
             k.case.evidence.at,
         )
