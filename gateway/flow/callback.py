@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import structlog
 
 from adapters.channel import Callback, CallbackAnswer, CallbackRefused
+from gateway import cases
 from gateway.clock import Clock, Ids
 from gateway.domain.case import Case, CaseKind
 from gateway.domain.errors import NotFound
@@ -31,7 +32,7 @@ from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.learn.late_money import LateMoney
 from gateway.flow.learn.transition import Transitions
 from gateway.flow.ports import Account, Directory, Store, StoredCallback
-from gateway.telemetry.metrics import CALLBACKS, CASES
+from gateway.telemetry.metrics import CALLBACKS
 
 log = structlog.get_logger("tillgate.callback")
 # Money that goes back from such an attempt goes back by our own cancel.
@@ -148,9 +149,7 @@ class CallbackDesk:
             words=told.evidence if told is not None else "",
         )
         case = Case(id=self.ids.new("case"), kind=kind, attempt_id=attempt_id, evidence=evidence)
-        await self.store.open_case(merchant_id, object_id, case)
-        CASES.labels(kind).inc()
-        log.error("case_opened", kind=kind, object=object_id)
+        await cases.open_case(self.store, merchant_id, object_id, case)
 
 
 def _other_amount(payment: Payment, callback: Callback) -> Mismatch:

@@ -112,7 +112,13 @@ class Directory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Write 1 is durable."""
+    """Write 1 is durable.
+
+    `case_opened`: with it, the case of the override; False when one stood open already. It is no
+    part of what was written for the payment, so it is not compared.
+    """
+
+    case_opened: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +150,9 @@ class OrderSplit:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The change is durable."""
+    """The change is durable. `case_opened`: with its case, as in `Opened`."""
+
+    case_opened: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,8 +360,8 @@ class Store(Protocol):
         """Note that its effect is durable."""
         ...
 
-    async def open_case(self, merchant_id: str, object_id: str, case: Case) -> None:
-        """A case without a change (an unknown number); one open case per kind and object."""
+    async def open_case(self, merchant_id: str, object_id: str, case: Case) -> bool:
+        """A case without a change; one open case per kind and object. Whether it was opened now."""
         ...
 
     async def close_case(self, case_id: str, *, closed_by: str, reason: str, now: datetime) -> None:

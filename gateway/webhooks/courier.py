@@ -16,10 +16,11 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from typing import assert_never
 
 import structlog
 
+from gateway.cases import CaseBook, open_case
 from gateway.clock import Clock, Ids
 from gateway.domain.case import Case, CaseKind
 from gateway.domain.errors import GatewayError
@@ -33,7 +34,7 @@ from gateway.limits import (
     WEBHOOK_TIMEOUT_MS,
     WEBHOOKS_IN_FLIGHT_MAX,
 )
-from gateway.telemetry.metrics import CASES, WEBHOOK_LAG, WEBHOOKS
+from gateway.telemetry.metrics import WEBHOOK_LAG, WEBHOOKS
 from gateway.webhooks.delivery import (
     Delivered,
     GivenUp,
@@ -50,14 +51,6 @@ from gateway.webhooks.rest import EndpointRest
 from security.webhook_signature import WebhookSecretUnfit, signed_headers
 
 log = structlog.get_logger("tillgate.courier")
-
-
-class Cases(Protocol):
-    """Where people are told; part of `flow.ports.Store`."""
-
-    async def open_case(self, merchant_id: str, object_id: str, case: Case) -> None:
-        """One open case per kind and object."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +72,7 @@ class Courier:
         *,
         outbox: Outbox,
         line: Line,
-        cases: Cases,
+        cases: CaseBook,
         clock: Clock,
         ids: Ids,
         chance: random.Random,
@@ -274,8 +267,7 @@ class Courier:
                 at=heard.at, source=Source.WEBHOOK, outcome=EvidenceWord.GIVEN_UP, words=words
             ),
         )
-        await self._cases.open_case(delivery.merchant_id, delivery.endpoint_id, case)
-        CASES.labels(case.name).inc()
+        await open_case(self._cases, delivery.merchant_id, delivery.endpoint_id, case)
 
 
 def _short(heard: Heard) -> str:

@@ -154,7 +154,7 @@ class MemoryStore(MemoryDueWork):
         key = (change.payment.merchant_id, change.payment.id)
         old = self.payment_rows.get(key)
         if old is None or old.version != change.payment.version - 1:
-            return Applied() if self._written(change) else Stale()
+            return self._written(change) or Stale()
         if change.new_refund is not None and self._refund_collides(change.new_refund, key):
             return RefundTaken()
         new = self._moved_payment(old, change.payment, change.new_attempt)
@@ -173,9 +173,8 @@ class MemoryStore(MemoryDueWork):
         if new.status not in PAYMENT_HOLDING:
             self._release(key)
         self._record(key[0], change.events, change.postings)
-        if change.case is not None:
-            self._open_case(key[0], key[1], change.case)
-        return Applied()
+        opened = change.case is not None and self._open_case(key[0], key[1], change.case)
+        return Applied(opened)
 
     # --- reading
 
@@ -301,9 +300,9 @@ class MemoryStore(MemoryDueWork):
         if kept is not None:
             self.callbacks[account_id, event_key] = (kept[0], True)
 
-    async def open_case(self, merchant_id: str, object_id: str, case: Case) -> None:
+    async def open_case(self, merchant_id: str, object_id: str, case: Case) -> bool:
         """One open case per kind and object."""
-        self._open_case(merchant_id, object_id, case)
+        return self._open_case(merchant_id, object_id, case)
 
     async def close_case(self, case_id: str, *, closed_by: str, reason: str, now: datetime) -> None:
         """Raises `NotFound` when no such case is open."""
@@ -422,11 +421,15 @@ class MemoryStore(MemoryDueWork):
             for r in self.refund_rows.values()
         )
 
-    def _written(self, change: Change) -> bool:
-        """Whether this very change stands: the reply to it was lost and it was sent again."""
+    def _written(self, change: Change) -> Applied | None:
+        """This very change stands: the reply to it was lost and it was sent again."""
         event = change.events[0]
         known = self._event_ids.get((change.payment.merchant_id, event.id))
-        return known is not None and (known.at, known.data) == (event.at, event.data)
+        if known is None or (known.at, known.data) != (event.at, event.data):
+            return None
+        return Applied(
+            change.case is not None and change.case.id in {k.case.id for k in self.cases}
+        )
 
     def _release(self, key: Key) -> None:
         for name, kept in self.claims.items():
@@ -442,7 +445,7 @@ class MemoryStore(MemoryDueWork):
             self._event_ids[merchant_id, event.id] = event
         self.journal.extend((merchant_id, posting) for posting in postings)
 
-    def _open_case(self, merchant_id: str, object_id: str, case: Case) -> None:
+    def _open_case(self, merchant_id: str, object_id: str, case: Case) -> bool:
         for kept in self.cases:
             same = (kept.merchant_id, kept.object_id, kept.case.name) == (
                 merchant_id,
@@ -453,8 +456,9 @@ class MemoryStore(MemoryDueWork):
                 merchant_id,
                 case.id,
             ):
-                return
+                return False
         self.cases.append(KeptCase(merchant_id, object_id, case))
+        return True
 
     def _refunds(self, merchant_id: str) -> Iterator[Refund]:
         return (r for (merchant, _), r in self.refund_rows.items() if merchant == merchant_id)

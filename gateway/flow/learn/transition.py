@@ -16,6 +16,7 @@ import structlog
 from msgspec.structs import replace
 
 from adapters.channel import Schedule
+from gateway import cases
 from gateway.clock import Clock, Ids
 from gateway.domain.case import Case, CaseKind
 from gateway.domain.change import Change
@@ -33,7 +34,7 @@ from gateway.flow.learn.lost_attempts import LostAttempts
 from gateway.flow.learn.schedule import due_after, proof_at, refund_due_after
 from gateway.flow.ports import Applied, Directory, RefundTaken, Stale, Store, StoreRefused
 from gateway.limits import STALE_RETRIES_MAX, SWEEP_LEASE_MS, WRITE_RETRIES_MAX, WRITE_RETRY_MS
-from gateway.telemetry.metrics import CASES, ILLEGAL, PAYMENTS, REFUNDS, STORE_REFUSALS
+from gateway.telemetry.metrics import ILLEGAL, PAYMENTS, REFUNDS, STORE_REFUSALS
 
 log = structlog.get_logger("tillgate.flow")
 Judge = Callable[[Payment], Change | None]
@@ -269,9 +270,8 @@ class Transitions:
                 PAYMENTS.labels(change.payment.channel, change.payment.status).inc()
             if change.new_refund is not None:
                 REFUNDS.labels(change.new_refund.channel, change.new_refund.status).inc()
-            if change.case is not None:
-                CASES.labels(change.case.name).inc()
-                log.error("case_opened", kind=change.case.name, payment=was.id, case=change.case.id)
+            if change.case is not None and result.case_opened:
+                cases.announce(was.id, change.case)
             self._in_flight.wake(change.payment)
         return result
 
@@ -322,7 +322,7 @@ class Transitions:
         )
         evidence = evidence_of(EvidenceWord.ILLEGAL_TRANSITION, self.occasion(Source.GATEWAY))
         case = Case(id=self._ids.new("case"), kind=CaseKind.ILLEGAL_TRANSITION, evidence=evidence)
-        await self._store.open_case(payment.merchant_id, payment.id, case)
+        await cases.open_case(self._store, payment.merchant_id, payment.id, case)
 
     async def _refused(self, payment: Payment, refused: StoreRefused) -> None:
         """The store holds the tables too, and more: the caller goes no further, the row stays, a
@@ -344,4 +344,4 @@ class Transitions:
             words=refused.words,
         )
         case = Case(id=self._ids.new("case"), kind=CaseKind.STORE_REFUSED, evidence=evidence)
-        await self._store.open_case(payment.merchant_id, payment.id, case)
+        await cases.open_case(self._store, payment.merchant_id, payment.id, case)

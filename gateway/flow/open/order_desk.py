@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import structlog
-
+from gateway import cases
 from gateway.domain import order as o
 from gateway.domain.acts import overridden
 from gateway.domain.change import Opening
@@ -32,9 +31,6 @@ from gateway.flow.learn.transition import Transitions
 from gateway.flow.open.opening import Draft
 from gateway.flow.ports import KeyTaken, NumberTaken, Opened, OrderSplit, Stale, Store, TenderTaken
 from gateway.limits import STALE_RETRIES_MAX
-from gateway.telemetry.metrics import CASES
-
-log = structlog.get_logger("tillgate.flow")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +64,8 @@ class OrderDesk:
                     continue
                 case o.OrderInDoubt() | o.OrderAmountFixed() | o.OrderOverpaid():
                     raise _refused(answer, draft.caller)
-                case Opened() if override is not None:
-                    self._note(override)
+                case Opened(case_opened=case_opened) if override is not None:
+                    self._note(override, case_opened=case_opened)
             return answer
         raise Overloaded("the payment in doubt changes all the time: try again")
 
@@ -97,11 +93,10 @@ class OrderDesk:
             raise refused
         return bound
 
-    def _note(self, override: o.Override) -> None:
+    def _note(self, override: o.Override, *, case_opened: bool) -> None:
         named, case = override.change.payment, override.change.case
-        assert case is not None
-        CASES.labels(case.kind).inc()
-        log.error("case_opened", kind=case.kind, payment=named.id, case=case.id)
+        if case is not None and case_opened:
+            cases.announce(named.id, case)
         self.in_flight.wake(named)
 
 

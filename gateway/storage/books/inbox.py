@@ -24,7 +24,7 @@ APPLIED = (
 OPEN_CASE = """INSERT INTO "case"
   (merchant_id, id, kind, object_id, attempt_id, evidence, opened_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
-ON CONFLICT DO NOTHING"""
+ON CONFLICT DO NOTHING RETURNING id"""
 CLOSE_CASE = """UPDATE "case" SET closed_at = $4, closed_by = $2, reason = $3
 WHERE id = $1 AND closed_at IS NULL RETURNING id"""
 
@@ -49,11 +49,11 @@ class Inbox(Reader):
         """Its effect is durable."""
         await self._fetch(APPLIED, account_id, event_key)
 
-    async def open_case(self, merchant_id: str, object_id: str, case: Case) -> None:
+    async def open_case(self, merchant_id: str, object_id: str, case: Case) -> bool:
         """One open case per kind and object."""
         words = msgspec.json.encode(case.evidence).decode()
         shown = (object_id, case.attempt_id, words, case.evidence.at)
-        await self._fetch(OPEN_CASE, merchant_id, case.id, case.name, *shown)
+        return await self._row(OPEN_CASE, merchant_id, case.id, case.name, *shown) is not None
 
     async def close_case(self, case_id: str, *, closed_by: str, reason: str, now: datetime) -> None:
         """Raises `NotFound` when no such case is open."""

@@ -157,8 +157,11 @@ opened AS (
     INSERT INTO "case" (merchant_id, id, kind, object_id, attempt_id, evidence, opened_at)
     SELECT k.merchant_id, k.id, k.kind, k.payment_id, k.attempt_id, k.evidence, k.at
     FROM {c.CASE.recordset(6, "k")} JOIN moved m USING (merchant_id, payment_id)
-    ON CONFLICT DO NOTHING
+    ON CONFLICT DO NOTHING RETURNING merchant_id, object_id
 )
-SELECT h.merchant_id, h.id AS payment_id, m.payment_id IS NOT NULL AS moved
+SELECT h.merchant_id, h.id AS payment_id, m.payment_id IS NOT NULL AS moved,
+  EXISTS (
+    SELECT FROM opened o WHERE o.merchant_id = h.merchant_id AND o.object_id = h.id
+  ) AS case_opened
 FROM held h LEFT JOIN moved m ON m.merchant_id = h.merchant_id AND m.payment_id = h.id
 """
