@@ -25,7 +25,6 @@ def evidence_of(
     words: str = "",
     proof: o.Proof | None = None,
 ) -> Evidence:
-    """One line."""
     return Evidence(
         at=occasion.now,
         source=occasion.source,

@@ -26,7 +26,6 @@ from gateway.limits import SILENCES_BEFORE_CASE
 
 
 def captured(attempt: Attempt, outcome: o.Succeeded, occasion: Occasion) -> Attempt:
-    """The attempt with its money."""
     received = outcome.amount if outcome.received_amount is None else outcome.received_amount
     return replace(
         heard(attempt, outcome, occasion), captured_amount=outcome.amount, received_amount=received

@@ -174,7 +174,6 @@ def _heard(refund: Refund, outcome: o.RefundQueryOutcome, occasion: Occasion) ->
 
 
 def _asked(payment: Payment, attempt: Attempt, new: Refund, occasion: Occasion) -> Change:
-    """The change that makes a refund."""
     change = changed(payment, attempt, occasion)
     event = refund_event(new, was=None, at=occasion.now)
     return replace(change, new_refund=new, events=(*change.events, event))

@@ -11,7 +11,7 @@ An **attempt** is one try on one channel account under one channel order number.
 and `needs_action` keeps its reservation.
 
 Reading the payment table: a blank cell is illegal (raises, changes nothing, is counted, opens a
-case). `=` keeps the status: whatever attempt, refund or evidence changes is still one durable write
+case). `=` keeps the status: a change of attempt, refund or evidence is still one durable write
 with `version` + 1, and no public event. `expired` and `canceled` come only after the channel proved
 it: the till asked -> `canceled`; the payer did not act in time -> `expired`; every other proven no
 -> `exhausted` -> `failed`. `confirmed` means the live or settling attempt said yes. While an

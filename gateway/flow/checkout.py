@@ -75,7 +75,7 @@ class Checkout:
             except MethodUnavailable as refusal:
                 paid = await self._known_or(refusal, command, caller, key)
             else:
-                draft, relearned = await self.restored.relearned(
+                draft, relearned = await self.restored.relearn(
                     self._draft(command, caller, key, route)
                 )
                 paid = relearned or await (
@@ -86,7 +86,7 @@ class Checkout:
         if answerable(paid.payment):
             return paid
         if paid.replayed:
-            self.on_read.looked_at(paid.payment)
+            self.on_read.look(paid.payment)
         return Paid(await self.in_flight.wait(paid.payment, wait_s, answerable), paid.replayed)
 
     def _draft(self, command: PayCommand, caller: Caller, key: str, route: Route) -> Draft:

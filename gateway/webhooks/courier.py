@@ -6,7 +6,7 @@ At least once: a courier that dies between the merchant's answer and the note of
 that ends, and the next one sends the same bytes under the same id. A courier that stood still past
 its lease sends nothing any more, and what it notes is refused.
 
-A slow merchant delays nobody: the outbox leases only a few rows of one endpoint at a time, every
+A slow merchant delays no other: the outbox leases only a few rows of one endpoint at a time, every
 try is bounded, and an endpoint that fails again and again rests (`webhooks.rest`). There is
 one layer of retries, the outbox's.
 """
@@ -108,7 +108,7 @@ class Courier:
             if not self._is_postponed:
                 log.warning("webhooks_postponed", error=error.code)
             self._is_postponed = True
-        except Exception:  # nobody else tells merchants: the loop outlives whatever the store says
+        except Exception:  # the only one who tells merchants: the loop outlives every answer
             log.exception("webhooks_broken")
         else:
             if self._is_postponed:
@@ -139,7 +139,7 @@ class Courier:
         self._ended.set()
 
     async def _finished(self, delivery: Delivery, leased_at: float) -> None:
-        """Whatever breaks here is tried again when the lease ends."""
+        """A try that breaks is tried again when the lease ends."""
         try:
             await self._deliver(delivery, leased_at)
         except GatewayError as error:
@@ -177,8 +177,8 @@ class Courier:
         return _Try(Heard(at=now, status=None, words=words, took_ms=0), verdict)
 
     async def _sent(self, delivery: Delivery, leased_at: float) -> _Try | None:
-        """One try; None when too little of the lease is left for one:
-        somebody else has it, or will.
+        """One try; None when too little of the lease is left for one: another courier has it, or
+        will.
         """
         started, now = self._clock.monotonic(), self._clock.now()
         if (started - leased_at) * 1000 > WEBHOOK_LEASE_MS - WEBHOOK_TIMEOUT_MS:

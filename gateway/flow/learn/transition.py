@@ -56,8 +56,6 @@ class Step(NamedTuple):
 
 
 class Transitions:
-    """Applies events to payments and refunds."""
-
     def __init__(
         self,
         *,
@@ -86,7 +84,6 @@ class Transitions:
         silence_counted: bool = False,
         successor: Successor | None = None,
     ) -> Occasion:
-        """Now."""
         return Occasion(
             now=self._clock.now(),
             source=source,
@@ -232,7 +229,7 @@ class Transitions:
             if change is None:
                 return Step(payment, None)
             if change.payment.status in PAYMENT_UNCHARGED:
-                change = await self._lost.considered(
+                change = await self._lost.reconsider(
                     payment, change, self.occasion(Source.RESTORED)
                 )
             change = self._scheduled(change, held)
@@ -252,7 +249,6 @@ class Transitions:
         return found
 
     def schedule(self, payment: Payment, attempt: Attempt) -> Schedule:
-        """The schedule of the attempt's channel account."""
         account = self._directory.account(attempt.channel_account)
         # Removed from the books by hand: its channel still knows how long to wait.
         if account is None:

@@ -46,13 +46,13 @@ class Restored:
     clock: Clock
     ids: Ids
 
-    async def relearned(self, draft: Draft) -> tuple[Draft, Paid | None]:
-        """The draft with the first number nobody knows; and the payment, where a channel knew of
-        it. Raises `RestoredUnsure`.
+    async def relearn(self, draft: Draft) -> tuple[Draft, Paid | None]:
+        """The draft with the first number that no channel knows; and the payment, where a channel
+        knew of it. Raises `RestoredUnsure`.
         """
         if self.directory.restored_from() is None or await self._in_the_books(draft):
             return draft, None
-        found = await self.lost.sought(_tender(draft), first_n=1)
+        found = await self.lost.search(_tender(draft), first_n=1)
         if isinstance(found, int):
             return replace(draft, first_n=found), None
         return draft, await self._opened(draft, found)
@@ -64,7 +64,7 @@ class Restored:
     async def _opened(self, draft: Draft, word: Word) -> Paid | None:
         """In the books as sent, and at once what the channel says of it.
 
-        None when somebody else was faster: the books answer.
+        None when another request was faster: the books answer.
         """
         choice = Choice(account=word.account, why=WHY)
         route = Route(

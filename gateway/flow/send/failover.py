@@ -2,8 +2,8 @@
 
 Only with evidence that the attempt before did not and will not charge.
 
-`RULINGS` is the decision, as data: what ended the attempt, and with which proof. Whatever stands in
-no line of it ends nothing and moves nothing: a timeout, a 5xx, a bad signature, SYSTEM_ERROR, an
+`RULINGS` is the decision, as data: what ended the attempt, and with which proof. What stands in no
+line of it ends nothing and moves nothing: a timeout, a 5xx, a bad signature, SYSTEM_ERROR, an
 attempt's age, our own crash, a lost reply to a commit. A payment code is spent on first use, even
 when the payment fails: once bytes reached the wallet, another account needs a new scan.
 """
@@ -55,7 +55,7 @@ class End(Enum):
 
 CODE, QR = Flow.CODE, Flow.QR
 RULINGS: dict[tuple[End, Proof, Flow], Move] = {
-    (End.NOT_SENT, Proof.NEVER_SENT, CODE): Move.NOW,  # nobody has seen the code yet
+    (End.NOT_SENT, Proof.NEVER_SENT, CODE): Move.NOW,  # no channel has seen the code yet
     (End.NOT_SENT, Proof.NEVER_SENT, QR): Move.NOW,
     (End.DECLINED_BY_THE_ACCOUNT, Proof.SIGNED_REFUSAL, CODE): Move.RESCAN,
     (End.DECLINED_BY_THE_ACCOUNT, Proof.SIGNED_REFUSAL, QR): Move.NOW,
@@ -162,13 +162,13 @@ class Failover:
             for attempt in payment.attempts
             if attempt.id != ended.id
         ):
-            # Money came from an earlier one after its end: whoever broke that word may break the
-            # next.
+            # Money came from an earlier attempt after its end: a channel that broke its word may
+            # break it again.
             return None
         if payment.expires_at is not None and payment.expires_at < now + timedelta(
             seconds=EXPIRES_IN_S_MIN
         ):
-            return None  # too little time left for anybody to scan a new code
+            return None  # too little time is left to scan a new code
         if self.directory.restored_from() is not None:
             # The next number may have been used in the time that was lost; a till's next request
             # asks first.

@@ -49,8 +49,6 @@ class CaseListing:
 
 
 class CaseList(Reader):
-    """Reads cases."""
-
     async def cases(
         self, merchant_id: str | None = None, *, closed_too: bool = False
     ) -> list[CaseListing]:
@@ -58,7 +56,6 @@ class CaseList(Reader):
         return [_case(dict(row)) for row in await self._fetch(LIST, merchant_id, closed_too)]
 
     async def case(self, case_id: str) -> CaseListing | None:
-        """One case."""
         row = await self._row(ONE, case_id)
         return _case(dict(row)) if row else None
 

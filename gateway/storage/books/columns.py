@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 
 class Columns(NamedTuple):
-    """Names and types, in order."""
-
     names: tuple[str, ...]
     types: tuple[str, ...]
 
@@ -42,7 +40,6 @@ def columns(text: str) -> Columns:
 
 
 def joined(*groups: Columns) -> Columns:
-    """Several groups side by side."""
     return Columns(
         tuple(n for g in groups for n in g.names), tuple(t for g in groups for t in g.types)
     )

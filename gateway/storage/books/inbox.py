@@ -46,7 +46,6 @@ class Inbox(Reader):
         return row is not None and row["applied_at"] is None
 
     async def callback_applied(self, account_id: str, event_key: str) -> None:
-        """Its effect is durable."""
         await self._fetch(APPLIED, account_id, event_key)
 
     async def open_case(self, merchant_id: str, object_id: str, case: Case) -> bool:

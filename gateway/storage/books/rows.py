@@ -222,7 +222,6 @@ def read_attempt(row: Record) -> Attempt:
 
 
 def read_refund(row: Record) -> Refund:
-    """A refund from its row."""
     fields = {name: row[name] for name in c.REFUND.names}
     fields["status"] = _REFUND_STATUS[fields["status"]]
     fields["origin"] = _ORIGIN[fields["origin"]]

@@ -3,7 +3,7 @@ one data-modifying CTE over JSON records is one transaction.
 
 `OPEN`: the claim is inserted first; payment, attempt, event and journal come only from its
 RETURNING. An order that is split, or just being split, is left alone: `OPEN_IN_ORDER` is the same
-statement for whoever holds that order's lock (see `gateway.storage.books.split_orders`).
+statement for the holder of that order's lock (see `gateway.storage.books.split_orders`).
 
 `APPLY`: the payment row is the one thing compared.
 
@@ -34,9 +34,9 @@ _NEW_ATTEMPT = c.joined(c.columns("merchant_id text\npayment_id text"), c.ATTEMP
 _REFUND_MOVE = c.joined(c.columns("merchant_id text\npayment_id text\nid text"), c.REFUND_MOVING)
 _HOLDING = ", ".join(f"'{status}'" for status in sorted(PAYMENT_HOLDING))
 
-# For whatever writes events: `told` are the rows of this very statement. An event's `notify_url`
-# takes the place of the address of the oldest enabled endpoint of its origin; a merchant without an
-# endpoint pays one probe of an index.
+# For every statement that writes events: `told` are the rows of this very statement. An event's
+# `notify_url` takes the place of the address of the oldest enabled endpoint of its origin; a
+# merchant without an endpoint pays one probe of an index.
 QUEUED = """queued AS (
     INSERT INTO outbox (merchant_id, endpoint_id, event_id, type, url, created_at)
     SELECT t.merchant_id, w.id, t.id, t.type,
