@@ -150,10 +150,10 @@ class InDoubt:
                 lambda now: self._cancel_sent(now, out_trade_no),
                 held=_visited(out_trade_no),
             )
-        if payment.attempt(out_trade_no).status != AttemptStatus.CANCELLING or self._too_late(
-            send_by
-        ):
-            return  # a yes was booked first, and wins; or another sweeper visits by now
+        if payment.attempt(out_trade_no).status != AttemptStatus.CANCELLING:
+            return  # a yes was booked first, and wins
+        if self._too_late(send_by):
+            return  # another sweeper visits by now
         SWEEPS.labels(account.manifest.channel, "cancel").inc()
         outcome = await self.calls.cancel(account, payment, out_trade_no, send_by)
         await self._learn(

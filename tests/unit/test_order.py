@@ -63,6 +63,7 @@ def test_money_of_a_surplus_that_went_back_gives_no_room():
 
 FREE = None
 DOUBT = tender("in_doubt", 300, 2)
+LATER = tender("in_doubt", 200, 4)
 CASES = [
     # amount, order_amount said, fixed before, the others, expectation
     (1000, None, None, [], FREE),
@@ -83,6 +84,11 @@ CASES = [
     ),
     (100, None, None, [DOUBT], o.OrderInDoubt(DOUBT)),
     (9000, 1000, None, [DOUBT], o.OrderInDoubt(DOUBT)),
+    # wherever it stands among the others
+    (100, None, None, [tender("succeeded", 1, 3), DOUBT], o.OrderInDoubt(DOUBT)),
+    (100, None, None, [DOUBT, tender("succeeded", 1, 3)], o.OrderInDoubt(DOUBT)),
+    (100, None, None, [named(DOUBT), tender("processing", 1, 3), LATER], o.OrderInDoubt(LATER)),
+    (100, None, None, [tender("awaiting_payer", 1, 3), LATER, DOUBT], o.OrderInDoubt(LATER)),
     (1000, 1000, None, [named(DOUBT)], FREE),
     (1000, 1000, None, [named(DOUBT), tender("succeeded", 1, 3)], o.OrderOverpaid(1000, 1)),
 ]
