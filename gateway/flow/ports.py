@@ -112,11 +112,7 @@ class Directory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Write 1 is durable.
-
-    `case_opened`: with it, the case of the override; False when one stood open already. It is no
-    part of what was written for the payment, so it is not compared.
-    """
+    """Write 1 is durable. `case_opened`: with the case of its override, where none stood open."""
 
     case_opened: bool = field(default=False, compare=False)
 
@@ -150,7 +146,7 @@ class OrderSplit:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The change is durable. `case_opened`: with its case, as in `Opened`."""
+    """The change is durable. `case_opened`: with its case, where none stood open."""
 
     case_opened: bool = field(default=False, compare=False)
 
@@ -361,11 +357,10 @@ class Store(Protocol):
         ...
 
     async def open_case(self, merchant_id: str, object_id: str, case: Case) -> bool:
-        """A case without a change; one open case per kind and object. Whether it was opened now."""
+        """One open case per kind and object. Whether this one was opened."""
         ...
 
     async def close_case(self, case_id: str, *, closed_by: str, reason: str, now: datetime) -> None:
-        """Close it."""
         ...
 
     async def settle_case(
