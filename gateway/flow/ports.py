@@ -360,8 +360,9 @@ class Store(Protocol):
         """One open case per kind and object. Whether this one was opened."""
         ...
 
-    async def close_case(self, case_id: str, *, closed_by: str, reason: str, now: datetime) -> None:
-        ...
+    async def close_case(
+        self, case_id: str, *, closed_by: str, reason: str, now: datetime
+    ) -> None: ...
 
     async def settle_case(
         self, merchant_id: str, object_id: str, kind: CaseKind, *, reason: str, now: datetime
