@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from adapters.alipay import codes, translate, wire
+from adapters.alipay import codes, orders, translate, wire
 from adapters.alipay.credentials import Credentials
 from adapters.alipay.signing import Trust, open_answer, read_notify, request_content
 from adapters.channel import (
@@ -84,12 +84,12 @@ class AlipayChannel:
         notify_url = request.notify_url or self._account.notify_url
         if request.flow is Flow.QR:
             reply = await self._ask(
-                wire.PRECREATE, translate.precreate_biz(request), request, notify_url
+                wire.PRECREATE, orders.precreate_biz(request), request, notify_url
             )
             return _judged(
                 "precreate", reply, lambda answer: translate.precreated(answer, request, seller_id)
             )
-        reply = await self._ask(wire.PAY, translate.pay_biz(request), request, notify_url)
+        reply = await self._ask(wire.PAY, orders.pay_biz(request), request, notify_url)
         outcome = _judged("pay", reply, lambda answer: translate.paid(answer, request, seller_id))
         assert request.auth_code is not None
         return replace(
@@ -116,7 +116,7 @@ class AlipayChannel:
     async def refund(self, request: RefundRequest) -> RefundOutcome:
         """alipay.trade.refund."""
         notify_url = request.notify_url or self._account.notify_url
-        reply = await self._ask(wire.REFUND, translate.refund_biz(request), request, notify_url)
+        reply = await self._ask(wire.REFUND, orders.refund_biz(request), request, notify_url)
         return _judged("refund", reply, lambda answer: translate.refunded(answer, request))
 
     async def query_refund(self, request: RefundRequest) -> RefundQueryOutcome:

@@ -1,4 +1,4 @@
-"""Ours <-> Alipay's, pure.
+"""Alipay's → ours, pure: what an answer and a notify prove.
 
 Answers that come here are already verified; what their words prove stands in `codes`.
 
@@ -38,68 +38,9 @@ CHANNEL_CODE_CHARS_MAX: Final = 96  # their longest word has half of that
 CANCELS_REPEATABLE: Final = "Y"
 MONEY_MOVED: Final = "Y"
 
-STORE_ID_CHARS_MAX: Final = 32
-TERMINAL_ID_CHARS_MAX: Final = 32
-OPERATOR_ID_CHARS_MAX: Final = 28
-REFUND_REASON_CHARS_MAX: Final = 256
-
 _Row = TypeVar(
     "_Row", codes.PayRow, codes.QueryRow, codes.CancelRow, codes.RefundRow, codes.RefundQueryRow
 )
-
-
-# --- ours to theirs
-
-
-def pay_biz(request: PayRequest) -> wire.PayBiz:
-    """A barcode payment.
-
-    The request must carry an auth code. `time_expire` is its last moment at Alipay.
-    """
-    assert request.auth_code is not None, "a barcode payment needs an auth code"
-    return wire.PayBiz(
-        out_trade_no=request.out_trade_no,
-        total_amount=yuan(request.amount),
-        subject=wire.subject(request.description, request.out_trade_no),
-        auth_code=request.auth_code.reveal(),
-        scene="bar_code",
-        product_code="FACE_TO_FACE_PAYMENT",
-        time_expire=wire.china_time(request.not_after),
-        timeout_express=wire.express_minutes(request.sent_at, request.not_after),
-        store_id=request.store_id[:STORE_ID_CHARS_MAX],
-        terminal_id=request.terminal_id[:TERMINAL_ID_CHARS_MAX],
-        operator_id=request.operator_id[:OPERATOR_ID_CHARS_MAX],
-    )
-
-
-def precreate_biz(request: PayRequest) -> wire.PrecreateBiz:
-    """A QR code that dies, with its trade, at the payment's expiry;
-    both count in whole minutes from now.
-    """
-    minutes = wire.express_minutes(request.sent_at, request.not_after)
-    return wire.PrecreateBiz(
-        out_trade_no=request.out_trade_no,
-        total_amount=yuan(request.amount),
-        subject=wire.subject(request.description, request.out_trade_no),
-        qr_code_timeout_express=minutes,
-        timeout_express=minutes,
-        store_id=request.store_id[:STORE_ID_CHARS_MAX],
-        terminal_id=request.terminal_id[:TERMINAL_ID_CHARS_MAX],
-        operator_id=request.operator_id[:OPERATOR_ID_CHARS_MAX],
-    )
-
-
-def refund_biz(request: RefundRequest) -> wire.RefundBiz:
-    """A refund; every repeat of one refund number makes the same bytes."""
-    return wire.RefundBiz(
-        out_trade_no=request.out_trade_no,
-        refund_amount=yuan(request.refund_amount),
-        out_request_no=request.out_refund_no,
-        refund_reason=request.reason[:REFUND_REASON_CHARS_MAX],
-    )
-
-
-# --- theirs to ours
 
 
 def paid(answer: wire.Answer, request: PayRequest, seller_id: str) -> PayOutcome:

@@ -8,7 +8,8 @@ another one.
 
 from adapters.channel import Callback, CallbackRefused
 from adapters.wechat import signing, wire
-from adapters.wechat.translate import UNLISTED, Merchant, refund_in_state, succeeded
+from adapters.wechat.orders import Merchant
+from adapters.wechat.translate import UNLISTED, refund_in_state, succeeded
 from gateway.domain.outcomes import Unknown
 
 PAID: str = "TRANSACTION.SUCCESS"

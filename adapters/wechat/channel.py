@@ -22,9 +22,10 @@ from adapters.channel import (
     TradeRef,
 )
 from adapters.transport import AnswerLostError, ChannelTransport, HttpCall, NotSentError
-from adapters.wechat import callback, signing, translate
+from adapters.wechat import callback, orders, signing, translate
 from adapters.wechat.credentials import Credentials
-from adapters.wechat.translate import Merchant, Reply
+from adapters.wechat.orders import Merchant
+from adapters.wechat.translate import Reply
 from gateway.clock import Clock, Ids, SystemIds
 from gateway.domain.outcomes import (
     CancelOutcome,
@@ -83,11 +84,11 @@ class WechatChannel:
         counts from.
         """
         if request.flow is Flow.QR:
-            order = translate.native_order(
+            order = orders.native_order(
                 self._merchant, request, request.notify_url or self._credentials.notify_url
             )
         else:
-            order = translate.codepay_order(self._merchant, request)
+            order = orders.codepay_order(self._merchant, request)
         call = "native" if request.flow is Flow.QR else "codepay"
         reply = await self._ask(
             call, "POST", f"/v3/pay/transactions/{call}", order, request, signed_at=request.sent_at
@@ -117,7 +118,7 @@ class WechatChannel:
 
     async def refund(self, request: RefundRequest) -> RefundOutcome:
         """See `Channel`."""
-        body = translate.refund_order(request, request.notify_url or self._credentials.notify_url)
+        body = orders.refund_order(request, request.notify_url or self._credentials.notify_url)
         reply = await self._ask("refund", "POST", "/v3/refund/domestic/refunds", body, request)
         if not isinstance(reply, Reply):
             return reply
@@ -159,14 +160,14 @@ class WechatChannel:
         )
 
     async def _reverse(self, trade: TradeRef) -> CancelOutcome:
-        body = translate.reverse_order(self._merchant)
+        body = orders.reverse_order(self._merchant)
         reply = await self._ask("reverse", "POST", f"{_trade_path(trade)}/reverse", body, trade)
         if not isinstance(reply, Reply):
             return reply
         return self._told("reverse", translate.reverse_outcome(self._merchant, trade, reply), reply)
 
     async def _close(self, trade: TradeRef) -> CancelOutcome:
-        body = translate.close_order(self._merchant)
+        body = orders.close_order(self._merchant)
         reply = await self._ask("close", "POST", f"{_trade_path(trade)}/close", body, trade)
         if not isinstance(reply, Reply):
             return reply

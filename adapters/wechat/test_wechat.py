@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.channel import Flow, PayRequest, RefundRequest, TradeRef
-from adapters.wechat import translate
-from adapters.wechat.translate import Merchant, Reply
+from adapters.wechat import orders, translate
+from adapters.wechat.orders import Merchant
+from adapters.wechat.translate import Reply
 from gateway.domain import outcomes as out
 from gateway.domain.outcomes import FailureCode, Retry
 from security.secret import Secret
@@ -366,7 +367,7 @@ def test_answers_about_a_refund(
 
 @given(text=st.text(), bound=st.integers(0, 200))
 def test_cut_keeps_whole_characters(text: str, bound: int) -> None:
-    kept = translate.cut(text, bound)
+    kept = orders.cut(text, bound)
     assert text.startswith(kept)
     assert len(kept.encode()) <= bound
     assert kept == text or len(text[: len(kept) + 1].encode()) > bound

@@ -1,4 +1,4 @@
-"""Ours ↔ WeChat Pay's, pure.
+"""WeChat Pay's → ours, pure: what an answer proves.
 
 Answers that come here are already verified; what their words prove stands in `codes`.
 
@@ -9,10 +9,8 @@ amount, in our currency, becomes `Succeeded`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Final, TypeVar
-
-import msgspec
 
 from adapters.channel import Flow, PayRequest, RefundRequest, TradeRef
 from adapters.wechat import wire
@@ -32,6 +30,7 @@ from adapters.wechat.codes import (
     Row,
     StateRow,
 )
+from adapters.wechat.orders import Merchant
 from gateway.domain.outcomes import (
     CallAgain,
     CancelOutcome,
@@ -58,10 +57,7 @@ from gateway.domain.outcomes import (
 )
 from gateway.limits import (
     WECHAT_CHANNEL_CODE_CHARS_MAX,
-    WECHAT_DESCRIPTION_BYTES_MAX,
     WECHAT_QR_CODE_CHARS_MAX,
-    WECHAT_REFUND_REASON_BYTES_MAX,
-    WECHAT_SCENE_ID_BYTES_MAX,
 )
 
 UNLISTED: Final = "unlisted_code"  # the reason of an `Unknown` whose word stands in no table
@@ -70,17 +66,8 @@ INCOMPLETE: Final = "incomplete"  # signed, but without a field that we compare
 
 OPENID_SHOWN_CHARS: Final = 4  # at either end
 
-_CHINA: Final = timezone(timedelta(hours=8))
 _PROOFS_OF_NO: Final = (Declined, NotFound, NothingThere, UseRefund, RefundDeclined, RefundNotFound)
 _RowT = TypeVar("_RowT", bound=Row)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Merchant:
-    """Who we are at WeChat Pay."""
-
-    appid: str
-    mchid: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,66 +81,6 @@ class Reply:
     def is_success(self) -> bool:
         """2xx: done, or accepted."""
         return 200 <= self.status < 300  # noqa: PLR2004 - the class of success
-
-
-def codepay_order(merchant: Merchant, request: PayRequest) -> bytes:
-    """The body of a barcode payment. The request must carry an auth code."""
-    assert request.auth_code is not None, "a codepay order needs an auth code"
-    return msgspec.json.encode(
-        wire.CodepayOrder(
-            appid=merchant.appid,
-            mchid=merchant.mchid,
-            description=cut(request.description, WECHAT_DESCRIPTION_BYTES_MAX),
-            out_trade_no=request.out_trade_no,
-            payer=wire.PayerOut(auth_code=request.auth_code.reveal()),
-            amount=wire.AmountOut(total=request.amount, currency=request.currency),
-            scene_info=wire.SceneOut(
-                device_id=cut(request.terminal_id, WECHAT_SCENE_ID_BYTES_MAX),
-                store_info=wire.StoreOut(id=cut(request.store_id, WECHAT_SCENE_ID_BYTES_MAX)),
-            ),
-        )
-    )
-
-
-def native_order(merchant: Merchant, request: PayRequest, notify_url: str | None) -> bytes:
-    """The body of a QR order."""
-    return msgspec.json.encode(
-        wire.NativeOrder(
-            appid=merchant.appid,
-            mchid=merchant.mchid,
-            description=cut(request.description, WECHAT_DESCRIPTION_BYTES_MAX),
-            out_trade_no=request.out_trade_no,
-            time_expire=china_time(request.not_after),
-            amount=wire.AmountOut(total=request.amount, currency=request.currency),
-            notify_url=notify_url,
-        )
-    )
-
-
-def reverse_order(merchant: Merchant) -> bytes:
-    """The body of a reversal."""
-    return msgspec.json.encode(wire.ReverseOrder(appid=merchant.appid, mchid=merchant.mchid))
-
-
-def close_order(merchant: Merchant) -> bytes:
-    """The body of a close."""
-    return msgspec.json.encode(wire.CloseOrder(mchid=merchant.mchid))
-
-
-def refund_order(request: RefundRequest, notify_url: str | None) -> bytes:
-    """The body of a refund; the same bytes for every repeat of one refund number."""
-    amount = wire.RefundAmountOut(
-        refund=request.refund_amount, total=request.total_amount, currency=request.currency
-    )
-    return msgspec.json.encode(
-        wire.RefundOrder(
-            out_trade_no=request.out_trade_no,
-            out_refund_no=request.out_refund_no,
-            amount=amount,
-            reason=cut(request.reason, WECHAT_REFUND_REASON_BYTES_MAX) or None,
-            notify_url=notify_url,
-        )
-    )
 
 
 def pay_outcome(merchant: Merchant, request: PayRequest, reply: Reply) -> PayOutcome:
@@ -408,17 +335,3 @@ def instant(text: str) -> datetime | None:
     except ValueError:
         return None
     return found if found.tzinfo is not None else None
-
-
-def china_time(moment: datetime) -> str:
-    """RFC 3339 at +08:00, whole seconds, rounded down:
-    an order never outlives the moment we count with.
-    """
-    return moment.astimezone(_CHINA).replace(microsecond=0).isoformat()
-
-
-def cut(text: str, bytes_max: int) -> str:
-    """At most so many bytes of UTF-8, cut between characters:
-    Chinese text has three bytes a character.
-    """
-    return text.encode()[:bytes_max].decode("utf-8", "ignore")
