@@ -6,6 +6,8 @@ from adapters.alipay import wire
 from adapters.channel import PayRequest, RefundRequest
 from gateway.domain.money import yuan
 
+FACE_CODE_PREFIX: Final = "fp"  # what a device that reads faces gives in place of digits
+
 STORE_ID_CHARS_MAX: Final = 32
 TERMINAL_ID_CHARS_MAX: Final = 32
 OPERATOR_ID_CHARS_MAX: Final = 28
@@ -18,13 +20,15 @@ def pay_biz(request: PayRequest) -> wire.PayBiz:
     The request must carry an auth code. `time_expire` is its last moment at Alipay.
     """
     assert request.auth_code is not None, "a barcode payment needs an auth code"
+    auth_code = request.auth_code.reveal()
     return wire.PayBiz(
         out_trade_no=request.out_trade_no,
         total_amount=yuan(request.amount),
         subject=wire.subject(request.description, request.out_trade_no),
-        auth_code=request.auth_code.reveal(),
-        scene="bar_code",
+        auth_code=auth_code,
+        scene="security_code" if auth_code.startswith(FACE_CODE_PREFIX) else "bar_code",
         product_code="FACE_TO_FACE_PAYMENT",
+        query_options=wire.PAY_OPTIONS,
         time_expire=wire.china_time(request.not_after),
         timeout_express=wire.express_minutes(request.sent_at, request.not_after),
         store_id=request.store_id[:STORE_ID_CHARS_MAX],

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -13,6 +14,7 @@ from adapters.alipay.test_alipay import (
     APP_ID,
     NUMBER,
     OURS,
+    SELLER_ID,
     THEIRS,
     Alipay,
     channel,
@@ -25,35 +27,83 @@ from gateway.domain.outcomes import Succeeded
 
 
 def notify(name: str, signing_key: rsa.RSAPrivateKey = THEIRS, **changed: str | None) -> bytes:
-    params = fixture(name, **changed)
-    params |= {"sign_type": "RSA2", "sign": signature(notify_content(params), signing_key)}
-    return urlencode(params).encode()
+    return form(fixture(name, **changed), signing_key)
+
+
+def form(
+    params: dict[str, str], signing_key: rsa.RSAPrivateKey = THEIRS, encoding: str = "utf-8"
+) -> bytes:
+    """The notify as it is sent, signed over these parameters."""
+    content = notify_content(params, encoding)
+    signed = params | {"sign_type": "RSA2", "sign": signature(content, signing_key)}
+    return urlencode(signed, encoding=encoding).encode()
 
 
 def made() -> AlipayChannel:
     return channel(Alipay(AssertionError("a callback makes no call")))
 
 
-@pytest.mark.parametrize(
-    ("name", "kind", "learned", "refund_no"),
-    [
-        ("notify_paid", "pay", "Succeeded", None),
-        ("notify_waiting", "pay", "NoneType", None),
-        ("notify_closed_unpaid", "pay", "Closed charged=None", None),
-        ("notify_refunded_in_part", "refund", "Succeeded", "RF1"),
-        ("notify_refunded_whole", "refund", "Closed charged=True", "RF2"),
-    ],
-)
+ZERO: dict[str, Any] = {"refund_fee": "0.00"}
+# name, what is changed, the callback's kind, what it proves, which refund it names
+GENUINE: list[tuple[str, dict[str, Any], str, str, str | None]] = [
+    ("notify_paid", {}, "pay", "Succeeded", None),
+    ("notify_paid", ZERO | {"gmt_close": "2026-11-21 20:15:09"}, "pay", "Succeeded", None),
+    ("notify_paid", ZERO | {"trade_status": "TRADE_FINISHED"}, "pay", "Succeeded", None),
+    ("notify_paid", {"refund_fee": "0"}, "pay", "Succeeded", None),
+    ("notify_paid", {"refund_fee": "x"}, "refund", "Succeeded", None),  # unread, so not a payment
+    ("notify_paid", {"seller_id": None}, "pay", "Succeeded", None),
+    ("notify_waiting", {}, "pay", "NoneType", None),
+    ("notify_waiting", {"total_amount": None}, "pay", "NoneType", None),
+    ("notify_closed_unpaid", {}, "pay", "Closed charged=None", None),
+    ("notify_closed_unpaid", ZERO, "pay", "Closed charged=None", None),
+    ("notify_closed_unpaid", {"total_amount": None}, "pay", "Closed charged=None", None),
+    ("notify_refunded_in_part", {}, "refund", "Succeeded", "RF1"),
+    ("notify_refunded_in_part", {"out_biz_no": None}, "refund", "Succeeded", None),
+    (
+        "notify_refunded_in_part",
+        {"out_biz_no": None, "gmt_refund": None},
+        "refund",
+        "Succeeded",
+        None,
+    ),
+    ("notify_refunded_in_part", ZERO | {"out_biz_no": None}, "refund", "Succeeded", None),
+    ("notify_refunded_whole", {}, "refund", "Closed charged=True", "RF2"),
+]
+
+
+@pytest.mark.parametrize(("name", "changed", "kind", "learned", "refund_no"), GENUINE)
 def test_a_genuine_callback_tells_the_trades_state(
-    name: str, kind: str, learned: str, refund_no: str | None
+    *, name: str, changed: dict[str, Any], kind: str, learned: str, refund_no: str | None
 ) -> None:
-    callback = made().read_callback({}, notify(name))
+    callback = made().read_callback({}, notify(name, **changed))
     assert (callback.kind, told(callback.learned), callback.out_refund_no) == (
         kind,
         learned,
         refund_no,
     )
-    assert (callback.out_trade_no, callback.amount) == (NUMBER, 12_850)
+    total = changed.get("total_amount", "128.50")
+    assert (callback.out_trade_no, callback.amount) == (NUMBER, 12_850 if total else None)
+
+
+# The samples of the documentation and of production, with other numbers and persons.
+QR_SAMPLE = (
+    "total_amount=2.00&buyer_id=2088000000000000&body=x&trade_no=2016071921001003030200089909"
+    "&refund_fee=0.00&notify_type=trade_status_sync&subject=x&out_trade_no=0719141034-6418"
+    "&gmt_close=2016-07-19 14:10:46&gmt_payment=2016-07-19 14:10:47"
+    "&gmt_create=2016-07-19 14:10:44&trade_status=TRADE_SUCCESS"
+)
+FINISHED_SAMPLE = (
+    "total_amount=0.01&trade_no=201609232100100306021234567&refund_fee=0.00"
+    "&out_trade_no=2016092313071234567&gmt_close=2016-09-23 19:08:10"
+    "&gmt_payment=2016-09-23 19:08:10&trade_status=TRADE_FINISHED"
+)
+
+
+@pytest.mark.parametrize(("sample", "amount"), [(QR_SAMPLE, 200), (FINISHED_SAMPLE, 1)])
+def test_a_refund_fee_of_nothing_is_no_refund(sample: str, amount: int) -> None:
+    params = dict(pair.split("=", 1) for pair in sample.split("&"))
+    callback = made().read_callback({}, form(params | {"app_id": APP_ID, "seller_id": SELLER_ID}))
+    assert (callback.kind, told(callback.learned), callback.amount) == ("pay", "Succeeded", amount)
 
 
 def test_a_paid_callback_is_told_whole() -> None:
@@ -68,30 +118,65 @@ def test_a_paid_callback_is_told_whole() -> None:
     assert "&sign=" in learned.evidence
 
 
+VOUCHERS = (
+    '[{"amount":"5.00","merchantContribute":"%s","name":"店铺满减","otherContribute":"%s",'
+    '"type":"ALIPAY_FIX_VOUCHER"}]'
+)
+
+
+@pytest.mark.parametrize(
+    ("changed", "received", "discounts"),
+    [
+        (
+            {"receipt_amount": "123.50", "voucher_detail_list": VOUCHERS % ("5.00", "0.00")},
+            12_350,
+            [(500, "merchant")],
+        ),
+        (
+            {"receipt_amount": "127.50", "voucher_detail_list": VOUCHERS % ("1.00", "4.00")},
+            12_750,
+            [(100, "merchant"), (400, "channel")],
+        ),
+        ({"mdiscount_amount": "3.00"}, 12_850, [(300, "merchant")]),
+        ({"receipt_amount": "0.00"}, None, []),
+        ({"receipt_amount": None}, None, []),
+        ({"voucher_detail_list": "[{"}, 12_850, []),
+    ],
+)
+def test_a_callback_tells_who_paid_a_discount(
+    changed: dict[str, Any], received: int | None, discounts: list[tuple[int, str]]
+) -> None:
+    learned = made().read_callback({}, notify("notify_paid", **changed)).learned
+    assert isinstance(learned, Succeeded)
+    assert learned.received_amount == received
+    assert [(each.amount, each.funded_by) for each in learned.discounts] == discounts
+
+
 def test_one_event_has_one_key_whenever_it_is_sent() -> None:
     again = notify("notify_paid", notify_time="2026-11-22 20:15:10", notify_id="another")
-    read = made().read_callback
-    assert read({}, notify("notify_paid")).event_key == read({}, again).event_key
-    keys = {
-        read({}, notify(name)).event_key
-        for name in (
-            "notify_paid",
-            "notify_refunded_in_part",
-            "notify_refunded_whole",
-            "notify_waiting",
+    assert key(notify("notify_paid")) == key(again)
+
+
+def test_two_events_have_two_keys() -> None:
+    part = "notify_refunded_in_part"
+    keys = [
+        key(sent)
+        for sent in (
+            notify("notify_paid"),
+            notify("notify_paid", total_amount="128.51"),
+            notify("notify_paid", trade_no="2026112122001425561407385963"),
+            notify("notify_waiting"),
+            notify(part),
+            notify(part, out_biz_no="RF2"),  # the sum of all refunds may stay the same
+            notify(part, refund_fee="57.00"),
+            notify("notify_refunded_whole"),
         )
-    }
-    assert (
-        len(
-            keys
-            | {
-                read(
-                    {}, notify("notify_refunded_in_part", refund_fee="57.00", out_biz_no="RF2")
-                ).event_key
-            }
-        )
-        == 5
-    )
+    ]
+    assert len({*keys}) == len(keys)
+
+
+def key(sent: bytes) -> str:
+    return made().read_callback({}, sent).event_key
 
 
 def test_an_amount_that_is_not_ours_is_handed_on() -> None:
@@ -102,10 +187,24 @@ PAID = notify("notify_paid")
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        PAID + b"&",
+        b"&" + PAID.replace(b"&charset", b"&&charset"),
+        PAID.replace(b"%2B", b"+"),  # in `sign`, and nowhere else
+        form(fixture("notify_paid", charset="GBK"), encoding="gbk"),
+    ],
+)
+def test_a_form_written_in_another_way_is_the_same_notify(body: bytes) -> None:
+    assert key(body) == key(PAID)
+
+
+@pytest.mark.parametrize(
     ("body", "reason"),
     [
         (notify("notify_paid", signing_key=OURS), "bad_signature"),
         (PAID.replace(b"128.50", b"0.01"), "bad_signature"),
+        (PAID.replace(b"charset=utf-8", b"charset=GBK"), "malformed"),
         (PAID + b"&extra=1", "bad_signature"),
         (re.sub(rb"&sign=[^&]*", b"", PAID), "bad_signature"),
         (b"", "bad_signature"),
@@ -116,8 +215,9 @@ PAID = notify("notify_paid")
         (notify("notify_paid", app_id="2021000000000002"), "foreign_app"),
         (notify("notify_paid", app_id=None), "foreign_app"),
         (notify("notify_paid", seller_id="2088000000000002"), "foreign_seller"),
-        (notify("notify_paid", seller_id=None), "foreign_seller"),
         (notify("notify_paid", total_amount="x"), "malformed"),
+        (notify("notify_paid", total_amount=None), "malformed"),  # a yes about how much?
+        (notify("notify_waiting", total_amount="x"), "malformed"),
         (notify("notify_paid", out_trade_no=None), "malformed"),
         (notify("notify_paid", trade_status=None), "malformed"),
     ],

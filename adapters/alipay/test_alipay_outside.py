@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
+from msgspec.structs import replace
 
 from adapters.alipay.channel import AlipayChannel, build
 from adapters.alipay.credentials import Credentials
@@ -37,6 +38,7 @@ from adapters.alipay.test_alipay_callbacks import PAID, notify
 from adapters.channel import CallbackRefused, Flow
 from security.errors import RsaKeyInvalid
 from security.rsa_signing import load_public_key, rsa_verify
+from security.secret import Secret
 
 # --- what leaves
 
@@ -60,11 +62,25 @@ async def test_a_barcode_payment_carries_its_fence() -> None:
         "auth_code": "281234567890123456",
         "scene": "bar_code",
         "product_code": "FACE_TO_FACE_PAYMENT",
+        "query_options": [
+            "voucher_detail_list",
+            "fund_bill_list",
+            "mdiscount_amount",
+            "discount_amount",
+        ],
         "time_expire": "2026-11-21 20:16:15",
         "timeout_express": "2m",
         "store_id": "store_1",
         "terminal_id": "term_1",
     }
+
+
+async def test_a_face_is_a_code_of_a_scene_of_its_own() -> None:
+    face = "fp" + "0aZ" * 11
+    _, biz = await sent_by(
+        lambda made: made.pay(replace(CODE_PAY, auth_code=Secret(face))), "pay_succeeded"
+    )
+    assert (biz["scene"], biz["auth_code"]) == ("security_code", face)
 
 
 async def test_a_qr_code_counts_in_whole_minutes_rounded_up() -> None:
@@ -77,7 +93,15 @@ async def test_a_qr_code_counts_in_whole_minutes_rounded_up() -> None:
 @pytest.mark.parametrize(
     ("call", "says", "method", "biz"),
     [
-        ("query", "query_paid", "alipay.trade.query", {"out_trade_no": NUMBER}),
+        (
+            "query",
+            "query_paid",
+            "alipay.trade.query",
+            {
+                "out_trade_no": NUMBER,
+                "query_options": ["voucher_detail_list", "fund_bill_list", "mdiscount_amount"],
+            },
+        ),
         ("cancel", "cancel_nothing_there", "alipay.trade.cancel", {"out_trade_no": NUMBER}),
         (
             "refund",
@@ -239,6 +263,11 @@ def test_keys_that_cannot_be_read_are_refused_when_the_channel_is_made(
         ("134567890123456789", False),
         ("28123456789012345٦", False),
         ("281234567890123456\n", False),
+        ("fp" + "0aZ" * 11, True),
+        ("fp" + "0" * 32, False),
+        ("fp" + "0" * 34, False),
+        ("FP" + "0" * 33, False),
+        ("fp" + "-" * 33, False),
     ],
 )
 def test_whose_payment_code_it_is(auth_code: str, ours: bool) -> None:
