@@ -59,7 +59,7 @@ def _refunded(merchant: Merchant, event_key: str, content: bytes) -> Callback:
         raise CallbackRefused("malformed")
     if refund.mchid != merchant.mchid:
         raise CallbackRefused("foreign_merchant")
-    outcome = refund_in_state(refund, refund.refund_status)
+    outcome = refund_in_state(refund)
     if isinstance(outcome, Unknown) and outcome.reason == UNLISTED:
         raise CallbackRefused("state_unlisted")
     return Callback(

@@ -13,6 +13,7 @@ from typing import Final, TypeVar, final
 from urllib.parse import quote, urlsplit
 
 from adapters.channel import (
+    REFUSED_UNSIGNED,
     Callback,
     CallbackAnswer,
     CallbackRefused,
@@ -37,9 +38,8 @@ from gateway.domain.outcomes import (
     Unknown,
 )
 from gateway.limits import CALLBACK_BODY_BYTES_MAX, EVIDENCE_CHARS_MAX
-from gateway.telemetry.metrics import UNLISTED_CODES
+from gateway.telemetry.metrics import UNLISTED_CODES, UNSIGNED_REFUSALS
 from security.rsa_signing import RsaSigner
-from security.secret import Secret
 
 _Outcome = TypeVar("_Outcome", bound=QueryOutcome | CancelOutcome | RefundQueryOutcome)
 
@@ -96,10 +96,7 @@ class WechatChannel:
         if not isinstance(reply, Reply):
             return reply
         return self._told(
-            call,
-            translate.pay_outcome(self._merchant, request, reply),
-            reply,
-            hidden=request.auth_code,
+            call, translate.pay_outcome(self._merchant, request, reply), reply, asked=request
         )
 
     async def query(self, trade: TradeRef) -> QueryOutcome:
@@ -207,9 +204,13 @@ class WechatChannel:
         except AnswerLostError as error:
             return Unknown(reason=error.reason)
         doubt = signing.doubt(self._keys, answer.headers, answer.body, self._clock.now())
-        if doubt is not None:
-            return Unknown(reason=doubt, evidence=f"HTTP {answer.status}")
-        return Reply(status=answer.status, body=answer.body)
+        if doubt is None:
+            return Reply(status=answer.status, body=answer.body)
+        if doubt == signing.UNSIGNED and 400 <= answer.status < 500:  # noqa: PLR2004 - refusals
+            UNSIGNED_REFUSALS.labels(channel="wechat", operation=operation).inc()
+            words = f"HTTP {answer.status}, unsigned: ".encode() + answer.body
+            return Unknown(reason=REFUSED_UNSIGNED, evidence=_evidence(words, asked))
+        return Unknown(reason=doubt, evidence=f"HTTP {answer.status}")
 
     async def _headers(self, method: str, path: str, body: bytes, timestamp: int) -> dict[str, str]:
         nonce = self._ids.token()
@@ -234,16 +235,13 @@ class WechatChannel:
         return headers
 
     def _told(
-        self, operation: str, outcome: _Outcome, reply: Reply, hidden: Secret | None = None
+        self, operation: str, outcome: _Outcome, reply: Reply, asked: PayRequest | None = None
     ) -> _Outcome:
         """The outcome with its evidence; a word in no table is counted."""
         if isinstance(outcome, Unknown) and outcome.reason == translate.UNLISTED:
             UNLISTED_CODES.labels(channel="wechat", operation=operation).inc()
-        evidence = _evidence(f"HTTP {reply.status} ".encode() + reply.body)
-        return replace(
-            outcome,
-            evidence=evidence.replace(hidden.reveal(), "***") if hidden is not None else evidence,
-        )
+        words = f"HTTP {reply.status} ".encode() + reply.body
+        return replace(outcome, evidence=_evidence(words, asked))
 
 
 def build(credentials: Credentials, transport: ChannelTransport, clock: Clock) -> WechatChannel:
@@ -261,10 +259,9 @@ def _trade_path(trade: TradeRef) -> str:
     return f"/v3/pay/transactions/out-trade-no/{quote(trade.out_trade_no, safe='')}"
 
 
-def _evidence(words: bytes) -> str:
-    """The channel's own signed words, bounded. Postgres stores no NUL."""
-    return (
-        words[: EVIDENCE_CHARS_MAX * 4]
-        .decode("utf-8", "replace")
-        .replace("\x00", "")[:EVIDENCE_CHARS_MAX]
-    )
+def _evidence(words: bytes, asked: PayRequest | TradeRef | RefundRequest | None = None) -> str:
+    """The channel's own words, bounded, without the payment code. Postgres stores no NUL."""
+    text = words[: EVIDENCE_CHARS_MAX * 4].decode("utf-8", "replace").replace("\x00", "")
+    if isinstance(asked, PayRequest) and asked.auth_code is not None:
+        text = text.replace(asked.auth_code.reveal(), "***")
+    return text[:EVIDENCE_CHARS_MAX]

@@ -1,5 +1,6 @@
 """Ours → WeChat Pay's, pure: the bodies of what we send."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Final
@@ -15,6 +16,7 @@ from gateway.limits import (
 )
 
 _CHINA: Final = timezone(timedelta(hours=8))
+_REFUSED: Final = re.compile("[^\u0000-\ud7ff\ue000-\uffff]|[\u200d\ufe0e\ufe0f]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +34,13 @@ def codepay_order(merchant: Merchant, request: PayRequest) -> bytes:
         wire.CodepayOrder(
             appid=merchant.appid,
             mchid=merchant.mchid,
-            description=cut(request.description, WECHAT_DESCRIPTION_BYTES_MAX),
+            description=_description(request),
             out_trade_no=request.out_trade_no,
             payer=wire.PayerOut(auth_code=request.auth_code.reveal()),
             amount=wire.AmountOut(total=request.amount, currency=request.currency),
             scene_info=wire.SceneOut(
-                device_id=cut(request.terminal_id, WECHAT_SCENE_ID_BYTES_MAX),
-                store_info=wire.StoreOut(id=cut(request.store_id, WECHAT_SCENE_ID_BYTES_MAX)),
+                device_id=fitted(request.terminal_id, WECHAT_SCENE_ID_BYTES_MAX),
+                store_info=wire.StoreOut(id=fitted(request.store_id, WECHAT_SCENE_ID_BYTES_MAX)),
             ),
         )
     )
@@ -50,7 +52,7 @@ def native_order(merchant: Merchant, request: PayRequest, notify_url: str | None
         wire.NativeOrder(
             appid=merchant.appid,
             mchid=merchant.mchid,
-            description=cut(request.description, WECHAT_DESCRIPTION_BYTES_MAX),
+            description=_description(request),
             out_trade_no=request.out_trade_no,
             time_expire=china_time(request.not_after),
             amount=wire.AmountOut(total=request.amount, currency=request.currency),
@@ -79,7 +81,7 @@ def refund_order(request: RefundRequest, notify_url: str | None) -> bytes:
             out_trade_no=request.out_trade_no,
             out_refund_no=request.out_refund_no,
             amount=amount,
-            reason=cut(request.reason, WECHAT_REFUND_REASON_BYTES_MAX) or None,
+            reason=fitted(request.reason, WECHAT_REFUND_REASON_BYTES_MAX).strip() or None,
             notify_url=notify_url,
         )
     )
@@ -92,8 +94,16 @@ def china_time(moment: datetime) -> str:
     return moment.astimezone(_CHINA).replace(microsecond=0).isoformat()
 
 
-def cut(text: str, bytes_max: int) -> str:
-    """At most so many bytes of UTF-8, cut between characters:
-    Chinese text has three bytes a character.
+def _description(request: PayRequest) -> str:
+    """It must not be empty: a title of emoji alone becomes the order's number."""
+    title = fitted(request.description, WECHAT_DESCRIPTION_BYTES_MAX)
+    return title if title.strip() else request.out_trade_no
+
+
+def fitted(text: str, bytes_max: int) -> str:
+    """At most so many bytes of UTF-8, cut between characters: Chinese text has three bytes each.
+
+    WeChat Pay takes characters of up to three bytes and refuses a request with any other, so emoji
+    are left out, with the marks that only join or dress them.
     """
-    return text.encode()[:bytes_max].decode("utf-8", "ignore")
+    return _REFUSED.sub("", text).encode()[:bytes_max].decode("utf-8", "ignore")

@@ -9,14 +9,17 @@ from wechatpayv3 import utils as sdk
 
 from adapters.channel import CallbackRefused
 from adapters.transport import HttpAnswer
-from adapters.wechat.test_wechat import NUMBER, REFUND_NO, TRADE_NO, fixture, shape
+from adapters.wechat.test_wechat import NUMBER, REFUND_NO, TRADE_NO, fixture, nulled, shape
 from adapters.wechat.test_wechat_channel import API_V3_KEY, LATE, STRANGER, channel, signed
 from gateway.domain import outcomes as out
 
 
 def notice(name: str, event: str, key: str = API_V3_KEY, **changed: Any) -> HttpAnswer:
     """A callback as the platform sends it: the content sealed, the envelope signed."""
-    content = fixture(name, **changed).body
+    return notice_with(fixture(name, **changed).body, event, key)
+
+
+def notice_with(content: bytes, event: str, key: str = API_V3_KEY) -> HttpAnswer:
     sealed = sdk.b64encode(
         AESGCM(key.encode()).encrypt(b"0123456789ab", content, b"transaction")
     ).decode()
@@ -52,6 +55,17 @@ def test_a_paid_callback_proves_the_payment() -> None:
     assert isinstance(found.learned, out.Succeeded)
     assert found.learned.channel_trade_no == TRADE_NO
     assert '"trade_state": "SUCCESS"' in found.learned.evidence
+
+
+def test_a_null_is_a_field_left_out() -> None:
+    wechat, _ = channel()
+    paid = notice_with(nulled("callback_paid", "success_time", "payer", "attach").body, PAID)
+    assert isinstance(wechat.read_callback(paid.headers, paid.body).learned, out.Succeeded)
+    back = notice_with(nulled("callback_refund_succeeded", "success_time", "status").body, REFUNDED)
+    assert isinstance(wechat.read_callback(back.headers, back.body).refund, out.RefundSucceeded)
+    nobody = notice_with(nulled("callback_paid", "mchid").body, PAID)
+    with pytest.raises(CallbackRefused, match="foreign_merchant"):
+        wechat.read_callback(nobody.headers, nobody.body)
 
 
 def test_another_amount_is_reported_and_another_currency_proves_nothing() -> None:
@@ -96,6 +110,7 @@ def test_refund_callbacks(name: str, event: str, expected: tuple[Any, ...]) -> N
         (notice("callback_paid", PAID, key=API_V3_KEY[::-1]), "seal"),
         (notice("callback_paid", "PROFITSHARING.SUCCESS"), "event_unlisted"),
         (notice("callback_refund_succeeded", REFUNDED, refund_status="SURPRISE"), "state_unlisted"),
+        (notice("callback_refund_succeeded", REFUNDED, refund_status=None), "state_unlisted"),
         (notice("callback_paid", PAID, out_trade_no=None), "malformed"),
         (notice("codepay_user_paying", REFUNDED), "malformed"),
         (signed(b"{}"), "malformed"),

@@ -162,6 +162,28 @@ async def test_codepay_is_signed_over_what_leaves() -> None:
     assert outcome.payer_masked == "oUpF****eS6o"
 
 
+@pytest.mark.parametrize(
+    ("description", "reason", "sent"),
+    [
+        ("火锅🍲", "辣🌶了", ("火锅", "辣了")),
+        ("🍲🍜", "🌶", (NUMBER, None)),
+        (" 🍲 ", " ", (NUMBER, None)),
+    ],
+)
+async def test_what_wechat_pay_refuses_is_not_sent(
+    description: str, reason: str, sent: tuple[str, str | None]
+) -> None:
+    wechat, transport = channel(
+        told("codepay_succeeded"), told("native_created"), told("refund_processing")
+    )
+    await wechat.pay(pay(description=description))
+    await wechat.pay(pay(Flow.QR, description=description))
+    await wechat.refund(refund(reason=reason))
+    codepay, native, back = (json.loads(call.body) for call in transport.calls)
+    assert (codepay["description"], native["description"]) == (sent[0], sent[0])
+    assert back.get("reason") == sent[1]
+
+
 async def test_native_carries_the_expiry_and_where_to_call_back() -> None:
     wechat, transport = channel(
         told("native_created"), told("native_created"), notify_url="https://pay.example/fallback"
@@ -233,12 +255,28 @@ LATE = int(SENT_AT.timestamp()) - 301
             out.Unknown(reason="unsigned", evidence="HTTP 200"),
         ),
         (
+            HttpAnswer(status=204, headers={}, body=b""),
+            out.Unknown(reason="unsigned", evidence="HTTP 204"),
+        ),
+        (
+            HttpAnswer(status=502, headers={}, body=b"<html>"),
+            out.Unknown(reason="unsigned", evidence="HTTP 502"),
+        ),
+        (
             HttpAnswer(status=401, headers={}, body=b'{"code":"SIGN_ERROR"}'),
-            out.Unknown(reason="unsigned", evidence="HTTP 401"),
+            out.Unknown(
+                reason="refused_unsigned", evidence='HTTP 401, unsigned: {"code":"SIGN_ERROR"}'
+            ),
         ),
         (
             HttpAnswer(status=403, headers={}, body=b'{"code":"NOT_ENOUGH"}'),
-            out.Unknown(reason="unsigned", evidence="HTTP 403"),
+            out.Unknown(
+                reason="refused_unsigned", evidence='HTTP 403, unsigned: {"code":"NOT_ENOUGH"}'
+            ),
+        ),
+        (
+            HttpAnswer(status=429, headers={}, body=b""),
+            out.Unknown(reason="refused_unsigned", evidence="HTTP 429, unsigned: "),
         ),
         (signed(BODY, key=STRANGER), out.Unknown(reason="bad_signature", evidence="HTTP 200")),
         (
@@ -259,34 +297,34 @@ async def test_what_is_not_believed(word: HttpAnswer | TransportError, expected:
     assert len(transport.calls) == 6  # one request a call, whatever came of it
 
 
-def unlisted(operation: str) -> float:
+def counted(what: str, operation: str) -> float:
     found = REGISTRY.get_sample_value(
-        "tillgate_channel_unlisted_codes_total", {"channel": "wechat", "operation": operation}
+        f"tillgate_channel_{what}_total", {"channel": "wechat", "operation": operation}
     )
     return found or 0.0
 
 
+async def test_an_unsigned_refusal_is_counted_and_quoted_without_the_payment_code() -> None:
+    before = counted("unsigned_refusals", "codepay")
+    words = json.dumps({"code": "PARAM_ERROR", "detail": {"value": AUTH_CODE}}).encode()
+    wechat, _ = channel(HttpAnswer(status=400, headers={}, body=words))
+    outcome = await wechat.pay(pay())
+    assert shape(outcome) == (out.Unknown, "refused_unsigned")
+    assert counted("unsigned_refusals", "codepay") == before + 1
+    assert outcome.evidence.startswith('HTTP 400, unsigned: {"code": "PARAM_ERROR"')
+    assert AUTH_CODE not in repr(outcome)
+
+
 async def test_an_unlisted_code_is_counted_and_the_auth_code_is_kept_nowhere() -> None:
-    before = unlisted("codepay")
+    before = counted("unlisted_codes", "codepay")
     wechat, _ = channel(
         signed(json.dumps({"code": "SURPRISE", "message": f"code {AUTH_CODE}\x00"}).encode(), 400)
     )
     outcome = await wechat.pay(pay())
     assert shape(outcome) == (out.Unknown, "unlisted_code")
-    assert unlisted("codepay") == before + 1
+    assert counted("unlisted_codes", "codepay") == before + 1
     assert AUTH_CODE not in repr(outcome)
     assert outcome.evidence.startswith("HTTP 400 {")
-
-
-async def test_coupons_are_split_by_who_pays_for_them() -> None:
-    wechat, _ = channel(told("codepay_succeeded_with_coupons"))
-    outcome = await wechat.pay(pay())
-    assert isinstance(outcome, out.Succeeded)
-    assert (outcome.amount, outcome.received_amount) == (12850, 12350)
-    assert outcome.discounts == (
-        out.Discount(name="满百减五", amount=500, funded_by="channel"),
-        out.Discount(name="店庆券", amount=500, funded_by="merchant"),
-    )
 
 
 @pytest.mark.parametrize(

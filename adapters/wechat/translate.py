@@ -7,7 +7,7 @@ one that says "yes" or "ended" and leaves out what we compare is `Unknown`. Only
 amount, in our currency, becomes `Succeeded`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, TypeVar
@@ -17,7 +17,6 @@ from adapters.wechat import wire
 from adapters.wechat.codes import (
     CLOSE_CODES,
     LISTED,
-    OLD_SPELLINGS,
     PAY_CODES,
     QUERY_CODES,
     REFUND_CODES,
@@ -29,6 +28,7 @@ from adapters.wechat.codes import (
     QueryRow,
     Row,
     StateRow,
+    word,
 )
 from adapters.wechat.orders import Merchant
 from gateway.domain.outcomes import (
@@ -148,10 +148,9 @@ def by_code(table: Mapping[str, _RowT], reply: Reply) -> _RowT | Unknown:
     if failure is None or not failure.code:
         return Unknown(reason=UNREADABLE)
     code = failure.code[:WECHAT_CHANNEL_CODE_CHARS_MAX]
-    word = OLD_SPELLINGS.get(code, code)
-    row = table.get(word)
+    row = table.get(word(code))
     if row is None:
-        return Unknown(reason="undecided" if word in LISTED else UNLISTED, channel_code=code)
+        return Unknown(reason="undecided" if word(code) in LISTED else UNLISTED, channel_code=code)
     if isinstance(row, _PROOFS_OF_NO) and not 400 <= reply.status < 500:  # noqa: PLR2004 - the class of refusals
         return Unknown(reason="no_proof", channel_code=code)
     return replace(row, channel_code=code)
@@ -179,7 +178,7 @@ def _trade_outcome(
         return foreign
     if trade.trade_state == "SUCCESS":
         return _paid(ours, trade)
-    row = TRADE_STATES[ours.flow].get(trade.trade_state)
+    row = TRADE_STATES[ours.flow].get(word(trade.trade_state))
     if row is None:
         return Unknown(
             reason=UNLISTED, channel_code=trade.trade_state[:WECHAT_CHANNEL_CODE_CHARS_MAX]
@@ -216,13 +215,14 @@ def _paid(ours: PayRequest | TradeRef, trade: wire.Transaction) -> QueryOutcome:
 
 def succeeded(trade: wire.Transaction, total: int) -> Succeeded:
     """A paid trade as we book it. `total` is the order's gross, in fen."""
+    coupons = wire.read(list[wire.Promotion], bytes(trade.promotion_detail)) or []
     return Succeeded(
         amount=total,
         channel_trade_no=trade.transaction_id,
-        received_amount=_received(trade, total),
+        received_amount=_received(trade, coupons, total),
         paid_at=instant(trade.success_time),
         payer_masked=_masked(trade.payer.openid) if trade.payer else None,
-        discounts=tuple(_discounts(trade)),
+        discounts=tuple(_discounts(coupons)),
     )
 
 
@@ -240,21 +240,18 @@ def _in_state(row: StateRow, trade: wire.Transaction) -> QueryOutcome:
 
 def _refund_state(request: RefundRequest, reply: Reply) -> RefundOutcome:
     refund = wire.read(wire.Refund, reply.body)
-    if refund is None or not refund.status:
+    if refund is None or not refund.state:
         return Unknown(reason=UNREADABLE)
     if foreign := _other_refund(request, refund):
         return foreign
     if not (refund.out_refund_no and refund.refund_id):
-        return Unknown(
-            reason=INCOMPLETE, channel_code=refund.status[:WECHAT_CHANNEL_CODE_CHARS_MAX]
-        )
-    return refund_in_state(refund, refund.status)
+        return Unknown(reason=INCOMPLETE, channel_code=refund.state[:WECHAT_CHANNEL_CODE_CHARS_MAX])
+    return refund_in_state(refund)
 
 
-def refund_in_state(refund: wire.Refund, state: str) -> RefundOutcome:
-    """What a refund that is ours says by its state (`status` in an answer, `refund_status` in a
-    callback).
-    """
+def refund_in_state(refund: wire.Refund) -> RefundOutcome:
+    """What a refund that is ours says by its state."""
+    state = refund.state
     if state == "SUCCESS":
         if refund.amount is None or refund.amount.refund is None:
             return Unknown(reason=INCOMPLETE, channel_code=state)
@@ -262,7 +259,7 @@ def refund_in_state(refund: wire.Refund, state: str) -> RefundOutcome:
         return RefundSucceeded(
             amount=refund.amount.refund, channel_refund_no=refund.refund_id, refunded_at=when
         )
-    row = REFUND_STATES.get(state)
+    row = REFUND_STATES.get(word(state))
     match row:
         case None:
             return Unknown(reason=UNLISTED, channel_code=state[:WECHAT_CHANNEL_CODE_CHARS_MAX])
@@ -295,21 +292,20 @@ def _other_refund(request: RefundRequest, refund: wire.Refund) -> Mismatch | Non
     return None
 
 
-def _received(trade: wire.Transaction, total: int) -> int | None:
-    """What reaches the merchant before fees: all but NOCASH coupons.
+def _received(trade: wire.Transaction, coupons: Sequence[wire.Promotion], total: int) -> int | None:
+    """Fen that reach the merchant before fees: all but NOCASH coupons.
 
-    None when coupons were used and not listed.
+    None, not told, when coupons were used and not listed, or listed with more than the order had.
     """
-    if trade.promotion_detail:
-        return total - sum(
-            coupon.amount or 0 for coupon in trade.promotion_detail if coupon.type == "NOCASH"
-        )
+    if coupons:
+        received = total - sum(each.amount or 0 for each in coupons if each.type == "NOCASH")
+        return received if 0 <= received <= total else None
     return total if trade.amount is not None and trade.amount.payer_total == total else None
 
 
-def _discounts(trade: wire.Transaction) -> list[Discount]:
+def _discounts(coupons: Sequence[wire.Promotion]) -> list[Discount]:
     found = []
-    for coupon in trade.promotion_detail or ():
+    for coupon in coupons:
         merchants_part = coupon.merchant_contribute or 0
         for funded_by, part in (
             ("merchant", merchants_part),
