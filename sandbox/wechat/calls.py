@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Final
 
 from sandbox.book import CHARGED, CLOSED, PENDING, REFUNDED, REVERSED, Trade
 from sandbox.channel import Account, Orders, Reply, Saying
-from sandbox.surroundings import Surroundings
 from sandbox.wechat import wire
+from sandbox.wechat.settings import World
 
 REFUSALS: Final[dict[str, tuple[int, str]]] = {
     "PARAM_ERROR": (400, "参数错误"),
@@ -63,7 +63,7 @@ class WeChatCall:
     def __init__(
         self,
         account: Account,
-        world: Surroundings,
+        world: World,
         fields: dict[str, Any],
         is_stale: Callable[[], bool],
     ) -> None:
@@ -98,7 +98,7 @@ class WeChatCall:
         except RefusedError as refusal:
             return self.refuse(refusal.code, str(refusal))
         except wire.WireError as error:
-            return self.refuse("PARAM_ERROR", str(error))
+            return self.malformed(str(error))
 
     def act(self, orders: Orders) -> Reply:
         """The operation itself."""
@@ -111,7 +111,7 @@ class WeChatCall:
                 try:
                     return self.say_success()
                 except wire.WireError as error:
-                    return self.refuse("PARAM_ERROR", str(error))
+                    return self.malformed(str(error))
             case Saying.FAILURE:
                 return self.say_failure()
             case Saying.NOT_FOUND:
@@ -135,6 +135,10 @@ class WeChatCall:
         """Signed, with the code's HTTP status."""
         status, usual = REFUSALS[code]
         return Reply(status, {"code": code, "message": text or usual})
+
+    def malformed(self, text: str) -> Reply:
+        """A parameter that is not what the page says: refused before the business, unsigned."""
+        return malformed(text, self.world)
 
     def order_number(self) -> str:
         """`out_trade_no` as the channel accepts it."""
@@ -177,6 +181,12 @@ class WeChatCall:
         return value if isinstance(value, str) else ""
 
 
+def malformed(text: str, world: World) -> Reply:
+    """PARAM_ERROR of the host itself."""
+    signed = world.settings.parameter_refusals_are_signed
+    return Reply(400, {"code": "PARAM_ERROR", "message": text}, signed=signed)
+
+
 def state_of(trade: Trade) -> str:
     """WeChat Pay's trade_state."""
     if trade.state == PENDING:
@@ -189,7 +199,7 @@ def state_of(trade: Trade) -> str:
     return "REFUND" if trade.refunds else "SUCCESS"
 
 
-def transaction(trade: Trade, account: Account, world: Surroundings) -> dict[str, Any]:
+def transaction(trade: Trade, account: Account, world: World) -> dict[str, Any]:
     """The order's document; who paid and when only once it is paid."""
     state = state_of(trade)
     document: dict[str, Any] = {

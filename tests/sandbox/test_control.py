@@ -70,6 +70,13 @@ REFUSALS = [
         "times",
     ),
     ("settings", {"channel": "alipay", "colour": 1}, 422, "colour"),
+    ("settings", {"channel": "alipay", "colour": 1}, 422, "notify_empty_fields"),  # what there is
+    ("settings", {"channel": "alipay", "user_paying_status": 200}, 422, "user_paying_status"),
+    ("settings", {"channel": "wechat", "user_paying_status": 201}, 422, "user_paying_status"),
+    ("settings", {"channel": "wechat", "close_may_repeat": "yes"}, 422, "close_may_repeat"),
+    ("settings", {"channel": "cheques"}, 422, "channel"),
+    ("settings", {}, 422, "channel"),
+    ("settings", [], 422, "object"),
     ("settings", {"channel": "alipay", "query_lag_ms_max": -1}, 422, "query_lag_ms_max"),
     (
         "faults",
@@ -118,6 +125,16 @@ async def test_refusals(
     with pytest.raises(SandboxRefusedError, match=words) as refused:
         await sandbox._call("POST", path, body)
     assert refused.value.status == status
+
+
+async def test_a_refused_setting_changes_none(sandbox: SandboxProcess, undisturbed: None) -> None:
+    before = await sandbox.settings("alipay")
+    assert before["channel"] == "alipay"
+    with pytest.raises(SandboxRefusedError, match="voucher_fen"):
+        await sandbox.settings("alipay", clock_offset_ms=1, voucher_fen=-1)
+    assert await sandbox.settings("alipay") == before
+    changed = await sandbox.settings("alipay", voucher_fen=1)
+    assert changed == before | {"voucher_fen": 1}
 
 
 async def test_a_number_at_two_accounts_has_to_be_told_apart(

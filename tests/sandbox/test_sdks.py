@@ -65,17 +65,20 @@ async def test_alipay_certificate_of_an_unknown_number_is_downloaded(
     assert found["alipay_cert_content"]
 
 
-async def test_python_alipay_sdk_raises_on_an_old_timestamp(
-    sandbox: SandboxProcess, enrolled: Any, number: str
+async def test_python_alipay_sdk_verifies_a_gateways_refusal(
+    sandbox: SandboxProcess, enrolled: Any, number: str, undisturbed: None
 ) -> None:
     sdk = alipay_sdk(enrolled["alipay"])
+    old = {"out_trade_no": number}, {"timestamp": "2020-01-01 00:00:00"}
+
+    def ask() -> Any:
+        return sdk.server_api("alipay.trade.query", old[0], **old[1])
+
+    refused = await asyncio.to_thread(ask)
+    assert (refused["code"], refused["sub_code"]) == ("40002", "isv.invalid-timestamp")
+    await sandbox.settings("alipay", gateway_refusals_are_signed=False)
     with pytest.raises(AliPayException, match="invalid-timestamp"):
-        await asyncio.to_thread(
-            sdk.server_api,
-            "alipay.trade.query",
-            {"out_trade_no": number},
-            timestamp="2020-01-01 00:00:00",
-        )
+        await asyncio.to_thread(ask)
 
 
 @pytest.mark.parametrize("mode", ["public_key", "platform_certificate"])
