@@ -32,6 +32,7 @@ class Answer:
     document: dict[str, Any] | None = None
     genuine: bool = False
     serial: str = ""  # of the key that signed it, as WeChat Pay names it
+    raw: str = ""  # the body as it came
 
     def __getitem__(self, name: str) -> Any:
         assert self.document is not None
@@ -150,7 +151,7 @@ class AlipayMerchant:
         genuine = "sign" in envelope and self.sdk._verify(
             _inner(self.sdk, text, method), envelope["sign"]
         )
-        return Answer(self._word(document), status, document, genuine)
+        return Answer(self._word(document), status, document, genuine, raw=text)
 
     @staticmethod
     def amount_of(answer: Answer) -> int:
