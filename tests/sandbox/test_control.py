@@ -1,12 +1,13 @@
 """The control API: what it answers, and how it refuses."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 
 from tests.sandbox.conftest import MERCHANTS
-from tests.sandbox_process import SandboxProcess, SandboxRefusedError
+from tests.sandbox_process import ROOT, SandboxProcess, SandboxRefusedError
 
 
 async def test_enrolment(
@@ -125,6 +126,20 @@ async def test_refusals(
     with pytest.raises(SandboxRefusedError, match=words) as refused:
         await sandbox._call("POST", path, body)
     assert refused.value.status == status
+
+
+async def test_every_setting_is_described_and_no_other(sandbox: SandboxProcess) -> None:
+    text = (ROOT / "sandbox/README.md").read_text()
+    described = re.findall(r"^\| (?:(\w+) )?`(\w+)` \| `([^`]+)` \|", text, re.MULTILINE)
+    real = {
+        channel: {name for name in await sandbox.settings(channel) if name != "channel"}
+        for channel in MERCHANTS
+    }
+    everywhere = set.intersection(*real.values())
+    own = {(channel, name) for channel, names in real.items() for name in names - everywhere}
+    assert {(channel, name) for channel, name, _ in described} == own | {
+        ("", name) for name in everywhere
+    }
 
 
 async def test_a_refused_setting_changes_none(sandbox: SandboxProcess, undisturbed: None) -> None:
