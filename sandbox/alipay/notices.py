@@ -73,6 +73,8 @@ def fields(
         name: json.dumps(each, ensure_ascii=False, separators=(",", ":"))
         for name, each in lists(trade, camel_case=True).items()
     }
+    if world.settings.refund_fee_is_always_told:
+        form["refund_fee"] = "0.00"
     form |= _refund_fields(notice, world)
     if world.settings.notify_empty_fields == "none":
         return {name: value for name, value in form.items() if value}

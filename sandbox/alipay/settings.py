@@ -15,6 +15,8 @@ class AlipaySettings(Settings, kw_only=True, forbid_unknown_fields=True):
     # `body` and `passback_params` in a notify of a trade that has none: left out, or sent empty,
     # signed or not. Alipay's own SDKs disagree on both of the latter.
     notify_empty_fields: Literal["none", "signed", "unsigned"] = "none"
+    # `refund_fee=0.00` in the notify of a payment. The real one has it often, not always.
+    refund_fee_is_always_told: bool = True
     # The gateway's refusals, once it knows the app: signed. Those before that never are.
     gateway_refusals_are_signed: bool = True
     # A query (or pay) answers the lists and the amounts of the funds only to those who ask.

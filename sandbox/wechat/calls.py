@@ -4,7 +4,7 @@ its merchant check, its refusals, its words for a trade.
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final
 
 from sandbox.book import CHARGED, CLOSED, PENDING, REFUNDED, REVERSED, Trade
@@ -41,6 +41,14 @@ _STATE_TEXTS: Final = {
     "USERPAYING": "用户支付中",
     "PAYERROR": "支付失败",
 }
+_OPTIONAL: Final = (
+    "transaction_id",
+    "bank_type",
+    "success_time",
+    "payer",
+    "scene_info",
+    "promotion_detail",
+)
 _NUMBER: Final = re.compile(r"\A[A-Za-z0-9_\-*|]{6,32}\Z")
 
 
@@ -134,6 +142,8 @@ class WeChatCall:
     def refuse(self, code: str, text: str = "") -> Reply:
         """Signed, with the code's HTTP status."""
         status, usual = REFUSALS[code]
+        if self.world.settings.words_are_run_together:
+            code = code.replace("_", "")
         return Reply(status, {"code": code, "message": text or usual})
 
     def malformed(self, text: str) -> Reply:
@@ -221,7 +231,14 @@ def transaction(trade: Trade, account: Account, world: World) -> dict[str, Any]:
         }
         document["success_time"] = wire.time_text(world.china_time(trade.paid_at_ms))
         document["amount"] |= {"payer_total": trade.amount, "payer_currency": "CNY"}
-    return document
+    return with_nulls(document, _OPTIONAL, world)
+
+
+def with_nulls(document: dict[str, Any], optional: Sequence[str], world: World) -> dict[str, Any]:
+    """The document with the fields it leaves out, when the setting wants them."""
+    if not world.settings.absent_fields_are_null:
+        return document
+    return dict.fromkeys(optional) | document
 
 
 def digest(*parts: Any) -> str:

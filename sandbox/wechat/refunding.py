@@ -11,7 +11,7 @@ from sandbox.book import Refund as BookRefund
 from sandbox.book import Trade
 from sandbox.channel import Orders, Reply
 from sandbox.wechat import wire
-from sandbox.wechat.calls import WeChatCall
+from sandbox.wechat.calls import WeChatCall, with_nulls
 from sandbox.wechat.settings import World
 
 REFUNDS_MAX: Final = 50  # partial refunds of one order
@@ -125,7 +125,7 @@ def document(trade: Trade, refund: BookRefund, world: World) -> dict[str, Any]:
     }
     facts |= {
         "create_time": wire.time_text(world.china_time(refund.created_at_ms)),
-        "status": STATUSES[refund.state],
+        world.settings.refund_state_is_called: STATUSES[refund.state],
     }
     if refund.state == "succeeded":
         facts["success_time"] = wire.time_text(world.china_time(refund.finished_at_ms))
@@ -141,4 +141,4 @@ def document(trade: Trade, refund: BookRefund, world: World) -> dict[str, Any]:
         "discount_refund": 0,
         "currency": "CNY",
     }
-    return facts
+    return with_nulls(facts, ("success_time", "funds_account", "promotion_detail"), world)

@@ -19,6 +19,13 @@ class WeChatSettings(Settings, kw_only=True, forbid_unknown_fields=True):
     four_byte_characters_are_taken: bool = False
     # Whether the refusal of a malformed parameter is signed.
     parameter_refusals_are_signed: bool = False
+    # Whether a field that an order or a refund does not have is null, and not left out. The rules
+    # allow both.
+    absent_fields_are_null: bool = False
+    # Whether words come without their underscores (ORDERNOTEXIST). The pages write both.
+    words_are_run_together: bool = False
+    # What a reply calls a refund's state. One report from production has the name of the callback.
+    refund_state_is_called: Literal["status", "refund_status"] = "status"
 
 
 World: TypeAlias = Surroundings[WeChatSettings]

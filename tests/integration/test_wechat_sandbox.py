@@ -131,6 +131,46 @@ async def test_native_unpaid_is_closed_for_good(side: Side) -> None:
     assert asked.was_charged is False
 
 
+DIALECTS: list[dict[str, Any]] = [
+    {"absent_fields_are_null": True},
+    {"words_are_run_together": True},
+    {"refund_state_is_called": "refund_status"},
+    {"close_may_repeat": True, "user_paying_status": 200, "parameter_refusals_are_signed": True},
+]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: next(iter(dialect)))
+async def test_every_way_to_say_it_means_the_same(side: Side, dialect: dict[str, Any]) -> None:
+    usual = await side.sandbox.settings("wechat")
+    await side.sandbox.settings("wechat", **dialect)
+    try:
+        request = side.pay_request()
+        assert isinstance(await side.query(request), out.NotFound)
+        assert isinstance(await side.cancel(request), out.NothingThere)
+        assert isinstance(await side.pay(request), out.Succeeded)
+        assert isinstance(await side.pay(request), out.AlreadyExists)
+        assert isinstance(await side.query(request), out.Succeeded)
+        refund = side.refund_request(request, 500)
+        assert isinstance(await side.query_refund(refund), out.RefundNotFound)
+        assert isinstance(await side.refund(refund), out.RefundPending)
+        assert isinstance(await side.settled_refund(refund), out.RefundSucceeded)
+        typing = side.pay_request(magic="04")
+        assert isinstance(await side.pay(typing), out.PayerActionNeeded)
+        assert isinstance(await side.query(typing), out.PayerActionNeeded)
+        assert isinstance(await side.cancel(typing), out.Reversed)
+        poor = await side.pay(side.pay_request(magic="01"))
+        assert isinstance(poor, out.Declined)
+        assert poor.code == "insufficient_balance"
+        order = await shown(side, paid=True)
+        assert isinstance(await side.query(order), out.Succeeded)
+        await side.postbox.arrived(2)
+        told = {one.kind: one.learned or one.refund for one in side.postbox.accepted()}
+        assert isinstance(told["pay"], out.Succeeded)
+        assert isinstance(told["refund"], out.RefundSucceeded)
+    finally:
+        await side.sandbox.settings(**usual)
+
+
 async def test_a_merchant_of_both_kinds_of_key_is_answered_with_the_one_it_names(
     sandbox: SandboxProcess, postbox: Postbox
 ) -> None:

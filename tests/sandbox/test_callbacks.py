@@ -46,7 +46,8 @@ async def test_alipay_tells_a_barcode_payment_and_its_refund(
     paid, refunded = read(alipay, inbox)
     assert paid
     assert refunded
-    assert (paid["total_amount"], "body" in paid, "refund_fee" in paid) == ("2.50", False, False)
+    assert (paid["total_amount"], "body" in paid, paid["refund_fee"]) == ("2.50", False, "0.00")
+    assert {"out_biz_no", "gmt_refund"}.isdisjoint(paid)
     assert (refunded["trade_status"], refunded["refund_fee"], refunded["out_biz_no"]) == (
         "TRADE_SUCCESS",
         "1.00",
@@ -229,6 +230,16 @@ async def test_refund_callbacks_name_the_refund(
     assert fields
     assert f"R{number}" in {fields.get("out_biz_no"), fields.get("out_refund_no")}
     assert fields.get("trade_status", fields.get("refund_status")) in {"TRADE_SUCCESS", "SUCCESS"}
+
+
+async def test_a_notify_may_tell_no_refund_fee(
+    sandbox: SandboxProcess, alipay: Any, inbox: Inbox, number: str
+) -> None:
+    await sandbox.settings("alipay", refund_fee_is_always_told=False)
+    await paid_by_qr(sandbox, alipay, inbox, number)
+    await inbox.wait_for(1)
+    [fields] = read(alipay, inbox)
+    assert "refund_fee" not in (fields or {"refund_fee": "unread"})
 
 
 @pytest.mark.parametrize("is_notified", [False, True])
