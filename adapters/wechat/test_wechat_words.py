@@ -169,7 +169,7 @@ def test_what_a_word_proves(call: str, status: int, code: str, expected: tuple[A
     assert getattr(outcome, "channel_code", code) == code
 
 
-@pytest.mark.parametrize("call", WORDS.keys() - {"native"})
+@pytest.mark.parametrize("call", [call for call in WORDS if call != "native"])
 def test_every_word_of_the_tables_has_its_line(call: str) -> None:
     rows, table = WORDS[call]
     assert {codes.word(code) for _, code, _ in rows} >= table.keys()

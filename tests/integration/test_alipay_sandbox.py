@@ -13,12 +13,11 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from msgspec.structs import replace
 
 from adapters.alipay.channel import AlipayChannel
 from adapters.alipay.manifest import MANIFEST
+from adapters.alipay.test_alipay import OURS, private_pem
 from adapters.channel import Callback, CallbackRefused, Flow, PayRequest, RefundRequest, TradeRef
 from adapters.transport import AiohttpTransport
 from gateway.clock import SystemClock
@@ -280,13 +279,8 @@ async def test_a_face_is_taken_for_a_code(shop: Shop) -> None:
 async def test_a_wrong_key_is_refused_with_a_signature_and_a_wrong_app_without(
     shop: Shop,
 ) -> None:
-    key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    refused = await shop.built(app_private_key=Secret(pem.decode())).pay(shop.order())
+    another = Secret(private_pem(OURS))
+    refused = await shop.built(app_private_key=another).pay(shop.order())
     assert isinstance(refused, Declined)
     assert (refused.code, refused.failover_useful) == ("channel_configuration", True)
     assert "isv.invalid-signature" in refused.evidence
