@@ -130,7 +130,7 @@ CLOSE_CODES: Final[Mapping[str, CancelRow]] = MappingProxyType(
 
 # "此状态代表退款申请失败" says the page of these words: this refund was not begun.
 _NOT_REFUNDED = RefundDeclined(code="refund_refused", needs_action=False)
-# Somebody mends the account, then the same number goes out again.
+# A person mends the account, then the same number goes out again.
 _ACCOUNT_TO_MEND = RefundDeclined(code="channel_configuration", needs_action=True)
 
 REFUND_CODES: Final[Mapping[str, RefundRow]] = MappingProxyType(
@@ -168,10 +168,10 @@ LISTED: Final[frozenset[str]] = frozenset().union(
 # REFUND means "was paid, and some or all of it went back"; the answer does not tell some from all.
 # Read as Closed it would free the tender for a second charge while most of the first may still be
 # with the merchant; read as Succeeded it would book money that may be gone. Our own refunds start
-# from a booked yes, so an attempt we still ask about was refunded by somebody else, or by us before
-# a database was rolled back. So it is undecided: nothing is booked, nothing is freed, a reversal is
-# repeated until its own answer is definite, and what cannot be reversed stays in doubt for a
-# person.
+# from a booked yes, so an attempt we still ask about was refunded at WeChat Pay's own desk, or by
+# us before a database was rolled back. So it is undecided: nothing is booked, nothing is freed, a
+# reversal is repeated until its own answer is definite, and what cannot be reversed stays in doubt
+# for a person.
 TRADE_STATES: Final[Mapping[Flow, Mapping[str, StateRow]]] = MappingProxyType(
     {
         Flow.CODE: MappingProxyType(
@@ -189,7 +189,7 @@ TRADE_STATES: Final[Mapping[Flow, Mapping[str, StateRow]]] = MappingProxyType(
             {
                 "USERPAYING": PayerActionNeeded(),
                 "ACCEPT": Pending(),
-                "NOTPAY": PayerActionNeeded(),  # nobody has scanned it, or nobody has paid yet
+                "NOTPAY": PayerActionNeeded(),  # not scanned yet, or not paid yet
                 "CLOSED": Closed(was_charged=False),
                 "REVOKED": Closed(was_charged=None),
                 "PAYERROR": UNDECIDED,  # the customer may try the same code again

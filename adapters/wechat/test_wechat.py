@@ -366,7 +366,7 @@ def test_a_cut_keeps_whole_characters(text: str, bound: int) -> None:
 
 
 @given(text=st.text(), bound=st.integers(0, 200))
-def test_whatever_the_text_what_is_sent_can_be_read(text: str, bound: int) -> None:
+def test_every_text_is_sent_in_characters_that_wechat_pay_reads(text: str, bound: int) -> None:
     kept = orders.fitted(text, bound)
     assert all(len(character.encode()) <= 3 for character in kept)
 

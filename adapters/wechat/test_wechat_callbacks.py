@@ -63,9 +63,9 @@ def test_a_null_is_a_field_left_out() -> None:
     assert isinstance(wechat.read_callback(paid.headers, paid.body).learned, out.Succeeded)
     back = notice_with(nulled("callback_refund_succeeded", "success_time", "status").body, REFUNDED)
     assert isinstance(wechat.read_callback(back.headers, back.body).refund, out.RefundSucceeded)
-    nobody = notice_with(nulled("callback_paid", "mchid").body, PAID)
+    unowned = notice_with(nulled("callback_paid", "mchid").body, PAID)
     with pytest.raises(CallbackRefused, match="foreign_merchant"):
-        wechat.read_callback(nobody.headers, nobody.body)
+        wechat.read_callback(unowned.headers, unowned.body)
 
 
 def test_another_amount_is_reported_and_another_currency_proves_nothing() -> None:
