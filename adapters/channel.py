@@ -12,6 +12,8 @@ Rules every adapter keeps, held by tests/conformance:
 - an answer whose signature does not verify is `Unknown`, whatever it says;
 - amount, order number and merchant of a "yes" are compared with ours: a difference is `Mismatch`;
 - a code in no table is `Unknown` and counted;
+- a refusal without a signature is `Unknown` (`REFUSED_UNSIGNED`) and counted: it proves nothing,
+  and tells people that a key, an id or a field of ours is wrong;
 - auth codes and keys never reach a log, an outcome or an exception text.
 """
 
@@ -40,6 +42,9 @@ from gateway.domain.words import Flow as Flow  # noqa: PLC0414 - a part of this 
 if TYPE_CHECKING:
     from security.secret import Secret
 
+
+# The reason of an `Unknown`: the channel's gate refused the request and did not sign the refusal.
+REFUSED_UNSIGNED: Final = "refused_unsigned"
 
 MAIN_HOST: Final = 0
 SECOND_HOST: Final = 1

@@ -66,6 +66,7 @@ class FailureCode(StrEnum):
 RefundFailureCode: TypeAlias = Literal[
     "merchant_balance",  # the merchant's account at the channel holds too little
     "payer_account_unusable",  # the customer's card or account takes no money
+    "held_by_channel",  # the channel holds the trade back, and tells a person why
     "refund_refused",
     "refund_closed",
     "request_refused",

@@ -33,11 +33,13 @@ class Cancellation:
 
         Raises `AlreadyPaid`; an ended payment is answered unchanged.
         """
-        payment = await self.lookup.payment(payment_id, caller)
-        payment = await self.transitions.step(payment, self._judge)
-        if payment.status == PaymentStatus.SUCCEEDED:
-            raise AlreadyPaid(payment=payment)
-        return await self.in_flight.wait(payment, wait_s, lambda now: now.status in PAYMENT_FINAL)
+        with self.in_flight.waiter() as waiter:
+            waiter.await_changes(caller.merchant_id, payment_id)
+            payment = await self.lookup.payment(payment_id, caller)
+            payment = await self.transitions.step(payment, self._judge)
+            if payment.status == PaymentStatus.SUCCEEDED:
+                raise AlreadyPaid(payment=payment)
+            return await waiter.until(lambda now: now.status in PAYMENT_FINAL, payment, wait_s)
 
     def _judge(self, payment: Payment) -> Change | None:
         if payment.status in PAYMENT_FINAL or payment.cancel_requested_at is not None:

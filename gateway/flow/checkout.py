@@ -29,7 +29,7 @@ from gateway.flow.call.channel_call import pay_operation
 from gateway.flow.choose.health import ChannelHealth, Place
 from gateway.flow.choose.routing import Route, choose
 from gateway.flow.commands import Caller, Paid, PayCommand
-from gateway.flow.learn.in_flight import InFlight
+from gateway.flow.learn.in_flight import InFlight, Waiter
 from gateway.flow.learn.on_read import OnRead
 from gateway.flow.open.idempotency import (
     Digest,
@@ -68,26 +68,28 @@ class Checkout:
 
     async def pay(self, command: PayCommand, caller: Caller, key: str, wait_s: float) -> Paid:
         """Raises 422 and 409 with nothing written, 503 as `domain.errors` says."""
-        with self.in_flight.admitted():
-            await refuse_foreign_notify_url(command, caller, key, self.directory, self.store)
-            try:
-                route = choose(command, caller, self.directory, self.clock.now())
-            except MethodUnavailable as refusal:
-                paid = await self._known_or(refusal, command, caller, key)
-            else:
-                draft, relearned = await self.restored.relearn(
-                    self._draft(command, caller, key, route)
-                )
-                paid = relearned or await (
-                    self._settle(draft)
-                    if route.account.local is not None
-                    else self._claim_and_send(draft)
-                )
-        if answerable(paid.payment):
-            return paid
-        if paid.replayed:
-            self.on_read.look(paid.payment)
-        return Paid(await self.in_flight.wait(paid.payment, wait_s, answerable), paid.replayed)
+        with self.in_flight.waiter() as waiter:
+            with self.in_flight.admitted():
+                paid = await self._take(command, caller, key, waiter)
+            if answerable(paid.payment):
+                return paid
+            if paid.replayed:
+                self.on_read.look(paid.payment)
+            return Paid(await waiter.until(answerable, paid.payment, wait_s), paid.replayed)
+
+    async def _take(self, command: PayCommand, caller: Caller, key: str, waiter: Waiter) -> Paid:
+        """Opened and on its way, or found under this key. `waiter` hears of it from then on."""
+        await refuse_foreign_notify_url(command, caller, key, self.directory, self.store)
+        try:
+            route = choose(command, caller, self.directory, self.clock.now())
+        except MethodUnavailable as refusal:
+            return await self._known_or(refusal, command, caller, key)
+        draft, relearned = await self.restored.relearn(self._draft(command, caller, key, route))
+        if relearned is not None:
+            return relearned
+        if route.account.local is not None:
+            return await self._settle(draft)
+        return await self._claim_and_send(draft, waiter)
 
     def _draft(self, command: PayCommand, caller: Caller, key: str, route: Route) -> Draft:
         return Draft(
@@ -132,7 +134,7 @@ class Checkout:
         decision = local.decide(asked)
         return await self._opened(draft, lambda n: draft.local(self.ids, n, decision))
 
-    async def _claim_and_send(self, draft: Draft) -> Paid:
+    async def _claim_and_send(self, draft: Draft, waiter: Waiter) -> Paid:
         token, bound = await self.keys.take(draft.caller, draft.key)
         if bound is not None:
             return _lost(bound, draft)
@@ -142,11 +144,11 @@ class Checkout:
                 return await self._known_or(
                     ChannelsResting(), draft.command, draft.caller, draft.key
                 )
-            return await self._open_and_send(replace(draft, choice=place.choice), place)
+            return await self._open_and_send(replace(draft, choice=place.choice), place, waiter)
         finally:
-            await self.keys.release(draft.caller, draft.key, token)
+            self.keys.release(draft.caller, draft.key, token)
 
-    async def _open_and_send(self, draft: Draft, place: Place) -> Paid:
+    async def _open_and_send(self, draft: Draft, place: Place, waiter: Waiter) -> Paid:
         """`place` passes to the sender, or is given back when nothing is to be sent."""
         # Before the write is queued: a slow store eats our time.
         deadline = self.clock.monotonic() + SEND_DEADLINE_MS / 1000
@@ -161,6 +163,7 @@ class Checkout:
             place.leave()
         else:
             sending = self.sender.send(paid.payment, place, deadline, draft.command.auth_code)
+            waiter.await_changes(paid.payment.merchant_id, paid.payment.id)
             self.in_flight.carry(sending, name=f"pay {paid.payment.id}")
         return paid
 

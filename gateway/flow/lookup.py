@@ -25,13 +25,16 @@ class Lookup:
 
     async def payment(self, payment_id: str, caller: Caller, wait_s: float = 0) -> Payment:
         """With `wait_s`, answers early when the version changes. Raises `NotFound`."""
-        found = await self.store.payment(caller.merchant_id, payment_id)
-        if found is None or not _sees(caller, found.store_id):
-            raise NotFound
-        self.on_read.look(found)
-        if not wait_s:
-            return found
-        return await self.in_flight.wait(found, wait_s, lambda now: now.version > found.version)
+        with self.in_flight.waiter() as waiter:
+            if wait_s:
+                waiter.await_changes(caller.merchant_id, payment_id)
+            found = await self.store.payment(caller.merchant_id, payment_id)
+            if found is None or not _sees(caller, found.store_id):
+                raise NotFound
+            self.on_read.look(found)
+            if not wait_s:
+                return found
+            return await waiter.until(lambda now: now.version > found.version, found, wait_s)
 
     async def payments(self, wanted: PaymentFilter, caller: Caller) -> tuple[list[Payment], bool]:
         """(newest first, whether there are more)."""

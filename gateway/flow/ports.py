@@ -296,13 +296,11 @@ class Store(Protocol):
         """Newest first; at most `limit` + 1."""
         ...
 
-    async def versions(self, ids: Sequence[tuple[str, str]]) -> Mapping[str, int]:
-        """Payment id -> version, for (merchant, payment) pairs."""
+    async def newer(self, known: Sequence[tuple[str, str, int]]) -> Sequence[Payment]:
+        """Of the payments (merchant, id, version): those that have a higher version by now."""
         ...
 
-    async def refund(self, merchant_id: str, refund_id: str) -> Refund | None:
-        """One refund."""
-        ...
+    async def refund(self, merchant_id: str, refund_id: str) -> Refund | None: ...
 
     async def refund_by_number(
         self, merchant_id: str, *, refund_no: str | None = None, idempotency_key: str | None = None
@@ -311,7 +309,7 @@ class Store(Protocol):
         ...
 
     async def refunds_of(self, merchant_id: str, payment_id: str) -> Sequence[Refund]:
-        """All refunds of a payment, oldest first."""
+        """Oldest first."""
         ...
 
     async def refunds(self, merchant_id: str, wanted: RefundFilter) -> Sequence[Refund]:
@@ -390,12 +388,12 @@ class Claims(Protocol):
     """
 
     async def take(self, key: str, token: str) -> bool | None:
-        """True: taken.
-
-        False: somebody holds it. None: Redis is not there (go on, Postgres decides).
-        """
+        """False: another request holds it. None: Redis is not there (go on, Postgres decides)."""
         ...
 
-    async def release(self, key: str, token: str) -> None:
-        """Compare and delete; never raises."""
+    def release(self, key: str, token: str) -> None:
+        """Compare and delete, in the order in which it was asked for; never raises.
+
+        Nothing waits for it: a claim that stays runs out by itself.
+        """
         ...

@@ -77,8 +77,12 @@ class Refunds:
         refund = change.new_refund if change is not None else None
         assert refund is not None, "the judge makes a refund or raises"
         if refund.status == RefundStatus.REQUESTED:
-            self.in_flight.carry(self.send(payment, refund, send_by), name=f"refund {refund.id}")
-            await self.in_flight.wait(payment, wait_s, lambda now: now.version > payment.version)
+            with self.in_flight.waiter() as waiter:
+                waiter.await_changes(payment.merchant_id, payment.id)
+                self.in_flight.carry(
+                    self.send(payment, refund, send_by), name=f"refund {refund.id}"
+                )
+                await waiter.until(lambda now: now.version > payment.version, payment, wait_s)
             refund = await self.lookup.refund(refund.id, caller)
         return Refunded(refund, replayed=False)
 

@@ -5,8 +5,9 @@ Postgres decides.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import asyncpg
 
@@ -26,16 +27,18 @@ from gateway.flow.ports import (
     StoreRefused,
     TenderTaken,
 )
+from gateway.limits import STORE_ANSWER_TIMEOUT_MS
 from gateway.storage.books.due_work import DueWork
 from gateway.storage.books.event_feed import EventFeed
 from gateway.storage.books.group_writer import GroupWriter, Kind
 from gateway.storage.books.heart import Heart
 from gateway.storage.books.inbox import Inbox
-from gateway.storage.books.payment_reader import PaymentReader
-from gateway.storage.books.rows import apply_arguments, open_arguments
+from gateway.storage.books.payment_reader import NEWER, PaymentReader
+from gateway.storage.books.rows import apply_arguments, open_arguments, read_payments
 from gateway.storage.books.split_orders import Lost, OrderOpenings
 from gateway.storage.books.statements import APPLY, OPEN
 from gateway.storage.connections import REFUSED_CLASSES, read_pool, transaction_pool
+from gateway.storage.own_connection import OwnConnection
 
 WRITTEN = """SELECT data::text AS data, at, EXISTS (
   SELECT FROM "case" k WHERE k.merchant_id = $1 AND k.id = $3
@@ -70,6 +73,7 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
         super().__init__(pool)
         self._orders = orders
         self._heart = Heart(dsn)
+        self._watch = OwnConnection(dsn, timeout_ms=STORE_ANSWER_TIMEOUT_MS)
         self._openings = GroupWriter(dsn, OPENINGS)
         self._changes = GroupWriter(dsn, CHANGES)
 
@@ -92,6 +96,7 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
         await self._changes.close()
         await self._orders.close()
         await self._heart.close()
+        await self._watch.close()
         await self._pool.close()
 
     async def open(
@@ -138,13 +143,24 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
         except StoreUnavailable as error:
             raise OutcomePending from error
 
+    async def newer(self, known: Sequence[tuple[str, str, int]]) -> Sequence[Payment]:
+        """Over a connection of its own: tills wait for it."""
+        if not known:
+            return []
+        return read_payments(await self._watch.fetch(NEWER, *zip(*known, strict=True)))
+
     async def beat(self, worker_id: str, at: datetime | None = None) -> datetime:
         """The worker lives."""
         return await self._heart.beat(worker_id, at)
 
-    async def alive(self) -> None:
-        """Raises `StoreUnavailable`."""
-        await self._fetch("SELECT 1")
+    async def state(self) -> Literal["up", "reads only", "down"]:
+        """What a look at it says; a server that only reads takes no payment."""
+        try:
+            row = await self._row("SELECT current_setting('transaction_read_only') AS only_reads")
+        except StoreUnavailable as error:
+            only_reads = isinstance(error.__cause__, asyncpg.TargetServerAttributeNotMatched)
+            return "reads only" if only_reads else "down"
+        return "up" if row is not None and row["only_reads"] == "off" else "reads only"
 
     async def _why_lost(
         self, opening: Opening

@@ -95,16 +95,16 @@ async def test_one_of_many_at_once(side: Side):
 async def test_released_by_its_token_only(side: Side):
     key = fresh_key()
     await side.claims.take(key, "a")
-    await side.claims.release(key, "b")
+    side.claims.release(key, "b")
     assert await side.claims.take(key, "b") is False
-    await side.claims.release(key, "a")
+    side.claims.release(key, "a")
     assert await side.claims.take(key, "b") is True
-    await side.claims.release(key, "a")
+    side.claims.release(key, "a")
     assert await side.claims.take(key, "c") is False
 
 
 async def test_releasing_nothing_is_no_matter(side: Side):
-    await side.claims.release(fresh_key(), "a")
+    side.claims.release(fresh_key(), "a")
 
 
 async def test_a_claim_grows_old(side: Side):
@@ -112,7 +112,7 @@ async def test_a_claim_grows_old(side: Side):
     await side.claims.take(key, "a")
     await side.expire(key)
     assert await side.claims.take(key, "b") is True
-    await side.claims.release(key, "a")  # late: it is somebody else's by now
+    side.claims.release(key, "a")  # late: it is somebody else's by now
     assert await side.claims.take(key, "c") is False
 
 
@@ -120,14 +120,14 @@ async def test_memory_that_is_gone_is_like_redis_that_is_gone():
     claims = MemoryClaims(HandClock())
     claims.reachable = False
     assert await claims.take("k", "a") is None
-    await claims.release("k", "a")
+    claims.release("k", "a")
     claims.reachable = True
     assert await claims.take("k", "a") is True
 
 
 async def test_no_claims_are_never_taken():
     assert await NoClaims().take("k", "a") is None
-    await NoClaims().release("k", "a")
+    NoClaims().release("k", "a")
 
 
 # --- Redis away: counted at a door in front of it
@@ -195,7 +195,7 @@ async def test_silent_redis_is_skipped_and_then_left_alone(door):
         heard = front.heard
         for _ in range(20):
             assert await claims.take(key, "a") is None
-            await claims.release(key, "a")
+            claims.release(key, "a")
     assert front.heard == heard >= 1  # not one byte while it rests
     front.silent = False
     clock.seconds += REDIS_REST_MS / 1000 - 0.001
@@ -227,6 +227,6 @@ async def test_nobody_listens():
     claims = RedisClaims(f"redis://127.0.0.1:{port}/0", HandClock())
     async with asyncio.timeout(20):
         assert await claims.take("k", "a") is None
-        await claims.release("k", "a")
+        claims.release("k", "a")
     assert await claims.state() == "down"
     await claims.close()

@@ -292,7 +292,8 @@ class Program:
             merchant,
             RefundFilter(status=pick((None, RefundStatus.REQUESTED)), limit=limit, **span),
         )
-        await self.both("versions", [*self.left.payment_rows, (merchant, "nobody")])
+        known = [(*key, pick((0, 1, 2, 3))) for key in self.left.payment_rows]
+        await self.both("newer", [*known, (merchant, "nobody", 0)])
         await self.both("payment_by_key", merchant, f"key{pick(range(12))}")
         await self.both("refund_by_number", merchant, refund_no=f"r{pick(range(10))}")
         await self.both("refund_by_number", merchant, idempotency_key=f"rk{pick(range(10))}")

@@ -26,7 +26,7 @@ class MemoryClaims:
         self._held[key] = (token, now + CLAIM_TTL_MS / 1000)
         return True
 
-    async def release(self, key: str, token: str) -> None:
+    def release(self, key: str, token: str) -> None:
         """See the port."""
         if self.reachable and self._held.get(key, ("", 0.0))[0] == token:
             del self._held[key]

@@ -9,7 +9,7 @@ wraps it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
@@ -19,7 +19,7 @@ from msgspec import structs
 from gateway.clock import SystemClock
 from gateway.domain.case import Case, CaseKind
 from gateway.domain.change import Change, Event, Opening, Posting
-from gateway.domain.errors import NotFound
+from gateway.domain.errors import CursorAhead, NotFound
 from gateway.domain.order import OrderRefusal, OrderTerms, Override
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.resources import event_json
@@ -218,13 +218,11 @@ class MemoryStore(MemoryDueWork):
             rows, self.payment_rows.get((merchant_id, wanted.starting_after or "")), wanted
         )
 
-    async def versions(self, ids: Sequence[tuple[str, str]]) -> Mapping[str, int]:
-        """Payment id -> version."""
-        return {
-            payment_id: self.payment_rows[merchant, payment_id].version
-            for merchant, payment_id in ids
-            if (merchant, payment_id) in self.payment_rows
-        }
+    async def newer(self, known: Sequence[tuple[str, str, int]]) -> Sequence[Payment]:
+        """See the port."""
+        found = [(self.payment_rows.get((merchant, each)), had) for merchant, each, had in known]
+        newer = [row for row, had in found if row is not None and row.version > had]
+        return sorted(newer, key=lambda payment: payment.id)
 
     async def refund(self, merchant_id: str, refund_id: str) -> Refund | None:
         """One refund."""
@@ -272,11 +270,15 @@ class MemoryStore(MemoryDueWork):
 
     async def events(self, merchant_id: str, after: str | None, limit: int) -> EventPage:
         """Public events in commit order."""
-        transaction, row = position(after)
+        asked = position(after)
+        if after is not None and int(asked.transaction) > self._transaction:
+            raise CursorAhead(field="after")
         found = [
             k
             for k in self.log
-            if k.place > (int(transaction), row) and k.merchant_id == merchant_id and k.event.public
+            if k.place > (int(asked.transaction), asked.row)
+            and k.merchant_id == merchant_id
+            and k.event.public
         ]
         page = found[:limit]
         cursor = "{}-{}".format(*page[-1].place) if page else after

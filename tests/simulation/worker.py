@@ -293,9 +293,9 @@ class ClaimsLine:
         answer: bool | None = await around.claims.take(key, token)
         return answer
 
-    async def release(self, key: str, token: str) -> None:
+    def release(self, key: str, token: str) -> None:
         if not self._worker.dead:
-            await self._worker.around.claims.release(key, token)
+            self._worker.around.claims.release(key, token)
 
 
 class ChannelLine:

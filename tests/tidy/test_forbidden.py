@@ -60,6 +60,8 @@ COMPARISONS_OF_PUBLIC_TEXT = {
     "base64.b64encode(signature).decode('ascii') != signature_b64",
 }
 SECRET_NAME = re.compile(r"(^|_)(secret|signature|sig|hmac)($|_)")
+CAST_TO_ITS_OWN_NAME = re.compile(r"\b(\w+)\)?::\w+ AS \1\b")
+ORDER_BY = re.compile(r"ORDER BY\s+([^()]*?)(?:\bLIMIT\b|\bFOR\b|\)|$)", re.DOTALL)
 MACHINE_PATH = re.compile(r"(?<![\w.*-])/(?:[w]ork|[r]oot|[h]ome/\w+|[U]sers/\w+)/")
 PACKAGE_ADDRESS = re.compile(
     r"[p]ypi\.org|[p]ythonhosted\.org|[r]egistry\.npmjs|[-]-(?:extra-)?index-url[ =]\w+:"
@@ -170,6 +172,26 @@ def bare_word(source: str) -> list[str]:
     return problems
 
 
+def order_by_a_cast(source: str) -> list[str]:
+    """`x::text AS x … ORDER BY x` sorts the output column, as text: "1000" before "999".
+
+    Only a bare name in ORDER BY means the output column; `t.x` means the table's.
+    """
+    texts = (node.value for node in walk(source) if isinstance(node, ast.Constant))
+    found = []
+    for text in texts:
+        if not isinstance(text, str):
+            continue
+        cast = set(CAST_TO_ITS_OWN_NAME.findall(text))
+        sorted_by = {
+            word
+            for listed in ORDER_BY.findall(text)
+            for word in re.findall(r"(?<![\w.])[a-z_]\w*(?![\w.(])", listed)
+        }
+        found += [f"ORDER BY {name}" for name in sorted(cast & sorted_by)]
+    return found
+
+
 def machine_words(text: str) -> list[str]:
     """A path of somebody's machine, or the address of a package index."""
     return [
@@ -248,6 +270,7 @@ def _shipped(*folders: str, but: tuple[str, ...] = ()) -> list[Path]:
         ),
         (tls_switched_off, _shipped("gateway", "adapters", "security", "reconciliation")),
         (bare_word, _shipped("gateway", but=OUTSIDE_CLIENTS)),
+        (order_by_a_cast, _shipped("gateway", "reconciliation", "loadtests")),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -302,6 +325,9 @@ def test_no_machine_path_and_no_package_address_is_in_the_tree() -> None:
         (bare_word, "match a.status:\n case 'sent': pass", 1),
         (bare_word, "replace(attempt, status='cancelling')", 1),
         (bare_word, "x = a.status == AttemptStatus.SENT or name == 'Main street'", 0),
+        (order_by_a_cast, "X = 'SELECT xid::text AS xid, seq FROM e ORDER BY xid, seq LIMIT 1'", 1),
+        (order_by_a_cast, "X = 'SELECT e.xid::text AS xid FROM e ORDER BY e.xid DESC'", 0),
+        (order_by_a_cast, "X = 'SELECT xid::text AS transaction FROM e ORDER BY xid'", 0),
         (machine_words, "see /" + "home/ann/x and /" + "root/.cache and C", 2),
         (machine_words, "url = 'https://" + "pypi" + ".org/'", 1),
         (machine_words, "--index-" + "url https://x.example/" + "simple/", 1),

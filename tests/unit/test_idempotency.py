@@ -134,7 +134,7 @@ async def test_a_free_key_is_taken_and_let_go():
     desk = KeyDesk(store, claims, Tokens())
     token, bound = await desk.take(CALLER, "k1")
     assert (token, bound, store.looks) == ("token1", None, 0)
-    await desk.release(CALLER, "k1", token)
+    desk.release(CALLER, "k1", token)
     assert await desk.take(CALLER, "k1") == ("token2", None)
 
 
@@ -156,9 +156,9 @@ async def test_a_held_key_without_a_row_goes_on_after_a_while():
     first, _ = await desk.take(CALLER, "k1")
     assert await desk.take(CALLER, "k1") == (None, None)
     assert store.looks == HELD_LOOKS_MAX
-    await desk.release(CALLER, "k1", None)  # whoever has no token lets nothing go
+    desk.release(CALLER, "k1", None)  # whoever has no token lets nothing go
     assert await claims.take("{m1}:pay:k1", "x") is False
-    await desk.release(CALLER, "k1", first)
+    desk.release(CALLER, "k1", first)
     assert await claims.take("{m1}:pay:k1", "x") is True
 
 

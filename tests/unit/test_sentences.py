@@ -118,6 +118,7 @@ OrderOverpaid            409 not   try_again
 OverrideRefused          409 not   do_not_charge_again
 WebhookEndpointsFull     409 not   try_again
 WebhookEndpointDisabled  409 not   try_again
+CursorAhead              409 not   do_not_charge_again
 Refused                  422 not   try_again
 FieldUnknown             422 not   try_again
 FieldMissing             422 not   try_again

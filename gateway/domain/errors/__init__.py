@@ -10,7 +10,7 @@ Each leaf has a stable `code`, an HTTP status, and says whether the same request
     ├── Conflict 409          OrderTenderTaken · AlreadyPaid · PaymentNotPaid ·
     │                         RefundExceedsCaptured · RefundNoTaken · PaymentFrozen ·
     │                         OrderInDoubt · OrderOverpaid · OverrideRefused ·
-    │                         WebhookEndpointsFull · WebhookEndpointDisabled
+    │                         WebhookEndpointsFull · WebhookEndpointDisabled · CursorAhead
     ├── TooLarge 413
     ├── Refused 422           FieldUnknown · FieldMissing · FieldInvalid · AmountInvalid ·
     │                         AuthCodeUnrecognized · IdempotencyKeyReused · MethodUnavailable
@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from gateway.domain.errors.conflicts import (
     AlreadyPaid,
+    CursorAhead,
     OrderInDoubt,
     OrderOverpaid,
     OrderTenderTaken,
@@ -81,6 +82,7 @@ __all__ = [
     "BadRequest",
     "ChannelsResting",
     "Conflict",
+    "CursorAhead",
     "DirectoryStale",
     "FieldInvalid",
     "FieldMissing",

@@ -107,3 +107,16 @@ class WebhookEndpointDisabled(Conflict):
         "回调地址已停用，请先启用",
     )
     verdict = "try_again"
+
+
+class CursorAhead(Conflict):
+    """A place in the feed of events that these books do not have."""
+
+    code, title = (
+        "cursor_ahead",
+        (
+            "The books were restored from a backup since this cursor was issued: begin again "
+            "without after; events that you have seen come with the ids you know"
+        ),
+    )
+    zh = "账本已从备份恢复，该游标不再有效，请不带 after 重新读取；已处理过的事件可按 id 去重"

@@ -108,10 +108,10 @@ class KeyDesk:
             await asyncio.sleep(HELD_PAUSE_MS / 1000)
         return None, None
 
-    async def release(self, caller: Caller, key: str, token: str | None) -> None:
-        """After the row is durable, or after nothing was written."""
+    def release(self, caller: Caller, key: str, token: str | None) -> None:
+        """After the row is durable, or after nothing was written. The payment does not wait."""
         if token is not None:
-            await self._claims.release(self._name(caller, key), token)
+            self._claims.release(self._name(caller, key), token)
 
     @staticmethod
     def _name(caller: Caller, key: str) -> str:

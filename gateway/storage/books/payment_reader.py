@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 
 import asyncpg
 
 from gateway.domain.payment import Payment, Refund
 from gateway.flow.ports import KeyTaken, PaymentFilter, RefundFilter
 from gateway.storage.books import columns as c
-from gateway.storage.books.rows import read_payment, read_refund
+from gateway.storage.books.rows import read_payment, read_payments, read_refund
 from gateway.storage.reader import Reader
 
 _ATTEMPTS = ", ".join(f"a.{name} AS a_{name}" for name in c.ATTEMPT.names)
@@ -61,8 +60,11 @@ LIST = f"""{_WHOLE} FROM (
   ORDER BY p.created_at DESC, p.id DESC LIMIT $8
 ) p {_JOIN} ORDER BY p.created_at DESC, p.id DESC, a.number"""
 
-VERSIONS = """SELECT p.id, p.version FROM unnest($1::text[], $2::text[]) AS w(merchant_id, id)
-JOIN payment p ON p.merchant_id = w.merchant_id AND p.id = w.id"""
+NEWER = f"""{_WHOLE}
+FROM unnest($1::text[], $2::text[], $3::int[]) AS w(merchant_id, id, version)
+JOIN payment p ON p.merchant_id = w.merchant_id AND p.id = w.id AND p.version > w.version
+{_JOIN}
+ORDER BY p.id, a.number"""
 
 _REFUND = f"SELECT {c.REFUND.listed('f.')} FROM refund f"
 REFUND_BY_ID = f"{_REFUND} WHERE f.merchant_id = $1 AND f.id = $2"
@@ -105,17 +107,7 @@ class PaymentReader(Reader):
         rows = await self._fetch(
             LIST, merchant_id, wanted.order_no, wanted.status, wanted.store_id, *span
         )
-        groups = (list(group) for _, group in groupby(rows, key=lambda row: row["id"]))
-        return [read_payment(group[0], group) for group in groups]
-
-    async def versions(self, ids: Sequence[tuple[str, str]]) -> Mapping[str, int]:
-        """Payment id -> version."""
-        if not ids:
-            return {}
-        merchants, payments = zip(*ids, strict=True)
-        return {
-            row["id"]: row["version"] for row in await self._fetch(VERSIONS, merchants, payments)
-        }
+        return read_payments(rows)
 
     async def refund(self, merchant_id: str, refund_id: str) -> Refund | None:
         return _refund(await self._row(REFUND_BY_ID, merchant_id, refund_id))

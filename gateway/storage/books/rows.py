@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -210,6 +211,12 @@ def read_payment(row: Record, attempts: Iterable[Record]) -> Payment:
     fields["discounts"] = _discounts.decode(fields["discounts"])
     fields["failure"] = _failure.decode(fields["failure"]) if fields["failure"] else None
     return Payment(**fields, attempts=tuple(read_attempt(attempt) for attempt in attempts))
+
+
+def read_payments(rows: Iterable[Record]) -> list[Payment]:
+    """Payments from their attempts' rows, those of one payment side by side."""
+    groups = (list(group) for _, group in groupby(rows, key=lambda row: row["id"]))
+    return [read_payment(group[0], group) for group in groups]
 
 
 def read_attempt(row: Record) -> Attempt:

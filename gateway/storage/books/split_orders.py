@@ -15,7 +15,6 @@ the second gets the lock.
 from __future__ import annotations
 
 import asyncio
-from itertools import groupby
 from typing import Any
 
 import asyncpg
@@ -28,7 +27,7 @@ from gateway.domain.payment import Payment
 from gateway.flow.ports import Opened, Stale, TenderTaken
 from gateway.limits import WRITER_FLUSH_MS_MAX
 from gateway.storage.books.payment_reader import HOLDERS
-from gateway.storage.books.rows import apply_arguments, open_arguments, read_payment
+from gateway.storage.books.rows import apply_arguments, open_arguments, read_payments
 from gateway.storage.books.statements import APPLY, OPEN_IN_ORDER
 from gateway.storage.connections import ANSWER_TIMEOUT_S, COLLIDED, GAVE_UP, REPLY_LOST, UNREACHABLE
 from gateway.telemetry.metrics import STORE_RETRIES
@@ -140,10 +139,7 @@ async def _written(connection: Connection, opening: Opening, terms: OrderTerms) 
 
 async def _holding(connection: Connection, payment: Payment) -> list[Payment]:
     rows = await connection.fetch(HOLDERS, payment.merchant_id, payment.order_no)
-    return [
-        read_payment(group[0], group)
-        for group in (list(each) for _, each in groupby(rows, key=lambda row: row["id"]))
-    ]
+    return read_payments(rows)
 
 
 async def _override(

@@ -9,6 +9,7 @@ much.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,12 +67,11 @@ class RedisClaims:
         CLAIMS.labels("taken" if taken else "held").inc()
         return taken
 
-    async def release(self, key: str, token: str) -> None:
-        """See the port. Not waited for by the payment: a claim that stays runs out by itself."""
-        try:
-            await self._ask("EVAL", COMPARE_AND_DELETE, 1, key, token)
-        except (RedisError, OSError, TimeoutError):
-            return
+    def release(self, key: str, token: str) -> None:
+        """See the port."""
+        with contextlib.suppress(TimeoutError):
+            asked = self._queue("EVAL", COMPARE_AND_DELETE, 1, key, token)
+            asked.add_done_callback(_never_mind)
 
     async def state(self) -> str:
         """`up`, or `down` for the readiness report; it has more time than a payment gives."""
@@ -89,13 +89,17 @@ class RedisClaims:
         await self._redis.aclose()
 
     async def _ask(self, *command: object) -> Any:
+        return await self._queue(*command)
+
+    def _queue(self, *command: object) -> asyncio.Future[Any]:
+        """For the next pipeline. Raises `TimeoutError` while Redis is left alone."""
         if self._clock.monotonic() < self._rest_until:
             raise TimeoutError
         asked = _Asked(command, asyncio.get_running_loop().create_future())
         self._asked.append(asked)
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush(), name="redis-claims")
-        return await asked.answer
+        return asked.answer
 
     async def _flush(self) -> None:
         while self._asked:
@@ -129,6 +133,12 @@ class RedisClaims:
                 asked.answer.set_exception(TimeoutError())
 
 
+def _never_mind(answer: asyncio.Future[Any]) -> None:
+    """A release that failed is no loss, and no "exception was never retrieved" either."""
+    if not answer.cancelled():
+        answer.exception()
+
+
 class NoClaims:
     """Runs without Redis: every claim is skipped and Postgres decides."""
 
@@ -137,7 +147,7 @@ class NoClaims:
         del key, token
         return None
 
-    async def release(self, key: str, token: str) -> None:
+    def release(self, key: str, token: str) -> None:
         """Nothing to release."""
 
     async def state(self) -> str:
