@@ -13,7 +13,7 @@ import pytest
 from gateway.flow.ports import Opened, OrderSplit
 from gateway.storage.postgres import PostgresStore
 from tests.contract.drawn import drawn_payment, opening_of
-from tests.contract.test_orders import of
+from tests.contract.split_order import of
 from tests.servers import DatabaseServer
 from tests.world import Shop, order_no, shop
 
