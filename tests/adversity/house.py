@@ -32,15 +32,8 @@ from tests.world import MASTER, Books, Shop, order_no, provisioned, settings_for
 # `make proof` repeats the random tests this many times.
 SCALE = int(os.environ.get("PROOF_SCALE", "1"))
 LINE_BROKEN = (aiohttp.ClientError, ConnectionError, TimeoutError)
-STEMS = {"alipay": "28", "wechat": "13"}
 
 _houses = itertools.count(1)
-_codes = itertools.count(1)
-
-
-def code(channel: str, ending: str = "00") -> str:
-    """A payment code nobody has used in this process; its ending says what the customer does."""
-    return f"{STEMS[channel]}{next(_codes) + 10**9:014d}{ending}"
 
 
 @dataclass(slots=True)

@@ -97,6 +97,10 @@ async def inbox(quiet: Shop, payment: dict[str, Any]) -> list[bool]:
     return [row["applied"] for row in rows]
 
 
+async def is_applied(quiet: Shop, payment: dict[str, Any]) -> bool:
+    return await inbox(quiet, payment) == [True]
+
+
 async def cases(quiet: Shop, object_id: str) -> list[str]:
     return [
         row["kind"]

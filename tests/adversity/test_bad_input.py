@@ -10,9 +10,10 @@ import time
 import pytest
 
 from gateway.limits import AMOUNT_FEN_MAX, REQUEST_BODY_BYTES_MAX
-from tests.adversity.house import code, until
+from tests.adversity.house import until
 from tests.adversity.raw_request import pay_body, sent
 from tests.adversity.tables import digests
+from tests.wallet_codes import code
 from tests.world import Shop, order_no
 
 

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from adapters.discovery import discover
-from tests.adversity.house import code, until
+from tests.adversity.house import until
 from tests.adversity.quiet_shop import (
     ACKNOWLEDGED,
     REFUSED,
@@ -19,6 +19,7 @@ from tests.adversity.quiet_shop import (
     called_back,
     cases,
     inbox,
+    is_applied,
     knows,
     now,
     paid_in_silence,
@@ -27,6 +28,7 @@ from tests.adversity.quiet_shop import (
 )
 from tests.adversity.tables import digests
 from tests.sandbox_process import SandboxProcess
+from tests.wallet_codes import code
 from tests.world import Books, Shop, provisioned
 
 REMOTE = sorted(name for name, manifest in discover().items() if manifest.settles == "remote")
@@ -49,6 +51,8 @@ async def test_fault_19_a_genuine_callback_settles_without_a_query(quiet: Shop, 
     payment = await shown(quiet, channel)
     await quiet.sandbox.pay(payment["out_trade_no"])
     paid = await quiet.settled(payment["id"])
+    # The payment is told first; then its callback is noted as applied.
+    await until(lambda: is_applied(quiet, payment))
     assert (paid["status"], paid["amount_captured"], paid["channel_trade_no"] is not None) == (
         "succeeded",
         4_200,

@@ -17,9 +17,11 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.adversity.house import House, accepted, code, house, until
+from gateway.limits import CALL_TIMEOUT_MS
+from tests.adversity.house import House, accepted, house, until
 from tests.sandbox_process import SandboxProcess, SandboxRefusedError
 from tests.servers import DatabaseServer
+from tests.wallet_codes import code
 
 WAYS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "alipay code": ("alipay", "pay", {"flow": "code"}),
@@ -27,6 +29,8 @@ WAYS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "alipay qr": ("alipay", "precreate", {"flow": "qr", "method": "alipay"}),
 }
 HOLDS = ("delay_before", "delay_after", "drop_after_charge")
+# As long as a call may take, and half a second less: a kill comes long before.
+HELD_MS = CALL_TIMEOUT_MS - 500
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +108,7 @@ async def test_fault_01_work_dies_in_the_middle_of_a_cancel(shop: House, hold: s
     for channel, operation in (("wechat", "reverse"), ("alipay", "cancel")):
         payment = accepted(await shop.pay(700, auth_code=code(channel, "04")))
         fault = await shop.sandbox.arm(
-            channel, operation, hold, account=shop.books.accounts[channel], delay_ms=2_900
+            channel, operation, hold, account=shop.books.accounts[channel], delay_ms=HELD_MS
         )
         assert (await shop.till.cancel(payment["id"], wait_s=0)).status == 200
         await shop.fired(fault["id"])

@@ -8,17 +8,19 @@ from typing import Any
 
 import pytest
 
-from tests.adversity.house import code, until
+from tests.adversity.house import until
 from tests.adversity.quiet_shop import (
     ACKNOWLEDGED,
     REFUSED,
     books_agree,
     called_back,
     inbox,
+    is_applied,
     now,
     shown,
     sweeping,
 )
+from tests.wallet_codes import code
 from tests.world import Shop
 
 
@@ -108,10 +110,6 @@ async def test_fault_22_a_yes_after_a_no_waits_for_the_channels_present_word(qui
         "paid_late",
         [True],
     )
-
-
-async def is_applied(quiet: Shop, payment: dict[str, Any]) -> bool:
-    return await inbox(quiet, payment) == [True]
 
 
 async def has_status(quiet: Shop, payment: dict[str, Any], status: str) -> bool:

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from loadtests.audit import audit
-from tests.adversity.house import code, until
+from tests.adversity.house import until
 from tests.fault_proxy import FaultProxy, fault_proxy
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
+from tests.wallet_codes import code
 from tests.world import Shop, order_no, shop
 
 WRITE_1, WRITE_2 = "INSERT INTO claim", "UPDATE payment p SET"

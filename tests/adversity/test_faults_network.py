@@ -9,10 +9,11 @@ import asyncio
 from typing import Any
 
 from loadtests.audit import audit
-from tests.adversity.house import code, taken, until
+from tests.adversity.house import taken, until
 from tests.adversity.wire import FarSandbox, State, Wire, wire_to_postgres, wire_to_redis
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
+from tests.wallet_codes import code
 from tests.world import Shop, order_no, shop
 
 BROKEN_WAYS: tuple[State, ...] = ("deaf", "mute", "dead")

@@ -24,10 +24,11 @@ from gateway.cli.client.client import Answer
 from gateway.embedded.postgres import EmbeddedPostgres
 from gateway.storage.schema.migrate import migrate
 from loadtests.audit import audit
-from tests.adversity.house import SCALE, code, taken, until
+from tests.adversity.house import SCALE, taken, until
 from tests.fault_proxy import FaultProxy, fault_proxy
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer, temporary_root
+from tests.wallet_codes import code
 from tests.world import Shop, order_no, shop
 
 KILLS = 1 * SCALE

@@ -13,9 +13,10 @@ import pytest
 from adapters.discovery import discover
 from gateway.cli.client.client import Answer
 from loadtests.audit import audit
-from tests.adversity.house import code, taken, until
+from tests.adversity.house import taken, until
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
+from tests.wallet_codes import code
 from tests.world import Shop, shop
 
 REMOTE = sorted(name for name, manifest in discover().items() if manifest.settles == "remote")

@@ -24,10 +24,11 @@ from loadtests.audit import audit
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
 from security.vault import Vault
-from tests.adversity.house import code, taken, until
+from tests.adversity.house import taken, until
 from tests.adversity.tables import TABLES
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
+from tests.wallet_codes import code
 from tests.world import MASTER, STORE, Shop, order_no, shop
 
 REMOTE = sorted(name for name, manifest in discover().items() if manifest.settles == "remote")

@@ -32,9 +32,10 @@ from gateway.http.routes import OPEN_ROUTES, ROUTES
 from loadtests.audit import audit
 from security.secret import Secret
 from security.till_signature import authorization_header
-from tests.adversity.house import SCALE, code, until
+from tests.adversity.house import SCALE, until
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
+from tests.wallet_codes import code
 from tests.world import STORE, Shop, shop
 
 EXAMPLES = 20 * SCALE

@@ -18,9 +18,10 @@ from gateway.domain.change import Case
 from gateway.domain.payment import Evidence
 from gateway.storage.connections import read_pool
 from gateway.storage.registries.restored_log import RestoredLog
-from tests.adversity.house import code, until
+from tests.adversity.house import until
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
+from tests.wallet_codes import code
 from tests.world import Books, Shop, order_no, reopened, shop
 
 BACKUP = "backup"

@@ -15,9 +15,10 @@ from gateway.flow.choose.health import Place
 from gateway.flow.commands import Caller, PayCommand
 from gateway.limits import SEND_DEADLINE_MS, SILENCES_QUICK_MAX
 from security.secret import Secret
-from tests.adversity.house import code, until
+from tests.adversity.house import until
 from tests.adversity.test_restored import back_up, own_database, restored
 from tests.sandbox_process import SandboxProcess
+from tests.wallet_codes import code
 from tests.world import Books, Shop, order_no, reopened, shop
 
 __all__ = ["own_database"]  # a fixture

@@ -6,7 +6,6 @@ capacity) stands in test_choosing_accounts.py, row 8 (a crash) in tests/adversit
 supervisor) in test_override.py.
 """
 
-import itertools
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -19,15 +18,10 @@ from gateway.domain.learning import cancel_sent, learned
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
 from tests.unit import paying
+from tests.wallet_codes import code
 from tests.world import Books, Shop, reopened, shop
 
-codes = itertools.count(1)
-STEM = {"alipay": "29", "wechat": "13"}
 BOTH = pytest.mark.parametrize("channel", ["alipay", "wechat"])
-
-
-def code(channel: str, ending: str = "00") -> str:
-    return f"{STEM[channel]}{next(codes):014d}{ending}"
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ what is in doubt stays so.
 
 import asyncio
 import contextlib
-import itertools
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -17,12 +16,11 @@ from adapters.discovery import discover
 from gateway.workers.sweeper import Sweeper
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
+from tests.wallet_codes import code
 from tests.world import Books, Shop, order_no, reopened, shop
 
 REMOTE = sorted(name for name, manifest in discover().items() if manifest.settles == "remote")
-STEM = {"alipay": "28", "wechat": "13"}
 SUPERVISOR = {"supervisor_id": "ann", "reason": "the queue is long"}
-codes = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +52,10 @@ async def sweeping(at: Shop) -> AsyncIterator[None]:
 
 async def doubtful(at: Shop, channel: str, ending: str = "05", **body: Any) -> dict[str, Any]:
     """A payment whose answer was lost."""
-    code = f"{STEM[channel]}{next(codes):014d}{ending}"
     order = body.pop("order_no", None) or order_no()
-    opened = (await at.pay(900, auth_code=code, order_no=order, wait_s=0, **body)).document
+    opened = (
+        await at.pay(900, auth_code=code(channel, ending), order_no=order, wait_s=0, **body)
+    ).document
     async with asyncio.timeout(10):
         while opened["status"] == "processing":
             opened = (await at.till.payment(opened["id"], wait_s=5)).document

@@ -2,22 +2,16 @@
 same number, in the same attempt.
 """
 
-import itertools
 import json
 from typing import Any
 
 import pytest
 
 from adapters.discovery import discover
+from tests.wallet_codes import code
 from tests.world import Shop
 
 REMOTE = sorted(name for name, manifest in discover().items() if manifest.settles == "remote")
-STEM = {"alipay": "28", "wechat": "13"}
-codes = itertools.count(1)
-
-
-def code(channel: str, ending: str = "00") -> str:
-    return f"{STEM[channel]}{77_0000_0000_0000 + next(codes):014d}{ending}"
 
 
 async def attempts_of(market: Shop, payment_id: str) -> list[dict[str, Any]]:

@@ -3,21 +3,14 @@ that takes payment codes.
 """
 
 import asyncio
-import itertools
 
 import pytest
 
 from adapters.discovery import discover
+from tests.wallet_codes import code
 from tests.world import Shop, order_no
 
 REMOTE = sorted(name for name, manifest in discover().items() if manifest.settles == "remote")
-STEM = {"alipay": "28", "wechat": "13"}
-codes = itertools.count(1)
-
-
-def code(channel: str, ending: str) -> str:
-    """A fresh payment code: a code is spent on first use, even when the payment fails."""
-    return f"{STEM[channel]}{next(codes):014d}{ending}"
 
 
 @pytest.mark.parametrize("channel", REMOTE)
@@ -80,8 +73,12 @@ async def test_payer_never_types_is_cancelled_and_expired(market: Shop, channel:
 
 async def test_lost_answers_are_resolved(market: Shop):
     """Side by side, because proving that nothing will ever be charged takes as long as a request
-    can still act.
+    can still act. Callbacks are held: one may come before the line is seen to break.
     """
+    for channel in REMOTE:
+        await market.sandbox.arm(
+            channel, "callback", "callback_hold", account=market.books.accounts[channel]
+        )
     fates = {"05": "succeeded", "06": "failed", "07": "failed"}
     await asyncio.gather(
         *(
