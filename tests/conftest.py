@@ -23,7 +23,7 @@ async def database(postgres: DatabaseServer) -> AsyncIterator[str]:
     """DSN of a migrated database that only this test uses."""
     dsn = await postgres.fresh_database()
     yield dsn
-    await postgres.drop(dsn)
+    await postgres.give_back(dsn)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ async def empty_database(postgres: DatabaseServer) -> AsyncIterator[str]:
     """DSN of a database without any table, for this test only."""
     dsn = await postgres.empty_database()
     yield dsn
-    await postgres.drop(dsn)
+    await postgres.give_back(dsn)
 
 
 @pytest.fixture(scope="session")

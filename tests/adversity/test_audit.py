@@ -33,7 +33,7 @@ async def healthy(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncIte
         await played(opened)
         await until(lambda: is_healthy(dsn, sandbox))
         yield await read_books(dsn), await read_ledger(sandbox.control_url)
-    await postgres.drop(dsn)
+    await postgres.give_back(dsn)
 
 
 async def played(opened: Shop) -> None:

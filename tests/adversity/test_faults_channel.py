@@ -38,7 +38,7 @@ async def market(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncIter
     dsn = await postgres.fresh_database()
     async with shop(dsn, sandbox=sandbox) as opened:
         yield opened
-    await postgres.drop(dsn)
+    await postgres.give_back(dsn)
 
 
 async def struck(

@@ -46,7 +46,7 @@ async def shop(
         dsn, sandbox, tmp_path_factory.mktemp("kill"), redis_url=redis_session_url
     ) as opened:
         yield opened
-    await postgres.drop(dsn)
+    await postgres.give_back(dsn)
 
 
 @pytest.fixture(autouse=True)

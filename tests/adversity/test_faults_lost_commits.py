@@ -30,7 +30,7 @@ async def far(
     dsn = await postgres.fresh_database()
     async with fault_proxy(dsn) as proxy, shop(proxy.dsn, sandbox=sandbox) as opened:
         yield opened, proxy
-    await postgres.drop(dsn)
+    await postgres.give_back(dsn)
 
 
 def body(method: str) -> dict[str, Any]:

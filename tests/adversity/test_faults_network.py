@@ -67,7 +67,7 @@ async def test_fault_27_postgres_behind_a_broken_wire_is_a_bounded_503(
         )
     )
     for dsn in databases:
-        await postgres.drop(dsn)
+        await postgres.give_back(dsn)
 
 
 async def tapped_meanwhile(database: str, sandbox: SandboxProcess, how: State) -> None:

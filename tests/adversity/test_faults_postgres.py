@@ -151,7 +151,7 @@ async def market(
     dsn = await postgres.fresh_database()
     async with fault_proxy(dsn) as proxy, shop(proxy.dsn, sandbox=sandbox) as opened:
         yield opened, proxy
-    await postgres.drop(dsn)
+    await postgres.give_back(dsn)
 
 
 def taps_of(number: int) -> list[dict[str, Any]]:

@@ -41,7 +41,7 @@ async def market(
     dsn = await postgres.fresh_database()
     async with shop(dsn, redis_url=redis_session_url, sandbox=sandbox) as opened:
         yield opened
-    await postgres.drop(dsn)
+    await postgres.give_back(dsn)
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ async def target(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncIter
     dsn = await postgres.fresh_database()
     async with shop(dsn, sandbox=sandbox) as opened:
         yield opened
-    await postgres.drop(dsn)
+    await postgres.give_back(dsn)
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ async def books(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncItera
         dsn, sandbox=sandbox, sweep=False, extra_accounts={"alipay": 1, "wechat": 1}
     ) as opened:
         yield opened.books
-    await postgres.drop(dsn)
+    await postgres.give_back(dsn)
 
 
 @pytest.fixture

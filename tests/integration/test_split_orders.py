@@ -153,7 +153,7 @@ async def test_an_opening_older_than_the_split_does_not_overlook_it(postgres: Da
         await store.close()
         await gate.close()
         await reader.close()
-        await postgres.drop(dsn)
+        await postgres.give_back(dsn)
 
 
 async def test_a_batch_does_not_wait_behind_an_order_that_is_being_split(postgres: DatabaseServer):
@@ -171,4 +171,4 @@ async def test_a_batch_does_not_wait_behind_an_order_that_is_being_split(postgre
     finally:
         await store.close()
         await splitter.close()
-        await postgres.drop(dsn)
+        await postgres.give_back(dsn)
