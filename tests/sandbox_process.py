@@ -11,11 +11,13 @@ await sandbox.stop()
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import pathlib
 import signal
 import sys
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -144,6 +146,16 @@ class SandboxProcess:
     async def settings(self, channel: str, **switches: Any) -> dict[str, Any]:
         """Changes the switches of a channel; all of them."""
         return await self._call("POST", "settings", {"channel": channel} | switches)
+
+    @contextlib.asynccontextmanager
+    async def changed(self, channel: str, **switches: Any) -> AsyncIterator[None]:
+        """These switches meanwhile, and those of before afterwards: a sandbox serves many tests."""
+        before = await self.settings(channel)
+        await self.settings(channel, **switches)
+        try:
+            yield
+        finally:
+            await self.settings(channel, **{name: before[name] for name in switches})
 
     async def kill(self) -> None:
         """kill -9 of the channel process; the ledger's keeper finishes by itself."""

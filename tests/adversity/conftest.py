@@ -13,15 +13,6 @@ from tests.servers import DatabaseServer
 from tests.world import Shop, shop
 
 
-@pytest.fixture(scope="session")
-async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SandboxProcess]:
-    """One for the session; every world enrols accounts of its own."""
-    process = SandboxProcess()
-    await process.start(tmp_path_factory.mktemp("sandbox"))
-    yield process
-    await process.stop()
-
-
 @pytest.fixture(scope="module")
 async def quiet(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncIterator[Shop]:
     """A shop whose sweeper is held still, so that nothing changes by itself; one a module."""

@@ -77,15 +77,15 @@ async def test_a_lost_answer_is_asked_about_at_the_other_host_and_not_paid_again
     market: Shop, channel: str
 ):
     account = market.books.accounts[channel]
-    await market.sandbox.settings(channel, query_lag_ms_max=0)
     await market.sandbox.arm(
         channel, "pay", "drop_after_charge", account=account, host="main", times=1
     )
     await market.sandbox.arm(channel, "query", "drop_before", account=account, host="main")
     # It would end the doubt before anybody asks.
     await market.sandbox.arm(channel, "callback", "drop_before", account=account)
-    doubted = (await market.pay(4600, auth_code=code(channel), wait_s=0)).document
-    paid = await market.settled(doubted["id"])
+    async with market.sandbox.changed(channel, query_lag_ms_max=0):
+        doubted = (await market.pay(4600, auth_code=code(channel), wait_s=0)).document
+        paid = await market.settled(doubted["id"])
     assert paid["status"] == "succeeded", paid
     [attempt] = await attempts_of(market, paid["id"])
     assert [(item["source"], item["outcome"]) for item in attempt["evidence"]] == [

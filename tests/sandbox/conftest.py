@@ -19,6 +19,7 @@ MERCHANTS: dict[str, Any] = {"alipay": AlipayMerchant, "wechat": WeChatMerchant}
 
 @pytest.fixture(scope="session")
 async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SandboxProcess]:
+    """A sandbox apart: its settings are changed, and its ledger is read whole."""
     process = SandboxProcess()
     await process.start(tmp_path_factory.mktemp("sandbox"))
     yield process
