@@ -22,8 +22,9 @@ from typing import Any
 
 import aiohttp
 
+from tests.patience import PATIENCE_S
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 
 
@@ -67,7 +68,7 @@ class SandboxProcess:
             *command, cwd=ROOT, stdout=asyncio.subprocess.DEVNULL
         )
         try:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(PATIENCE_S):
                 while not ready.exists():
                     if self._process.returncode is not None:
                         raise RuntimeError(

@@ -26,6 +26,7 @@ from gateway.cli.dev.ports import reserved_port
 from gateway.cli.surroundings import without_settings
 from loadtests.audit import audit
 from loadtests.invariants import Violation
+from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
 from tests.world import MASTER, Books, Shop, order_no, provisioned, settings_for
 
@@ -67,7 +68,7 @@ class House:
         if name == "serve":
             await self.ready()
 
-    async def ready(self, within_s: float = 60) -> None:
+    async def ready(self, within_s: float = PATIENCE_S) -> None:
         """Until a worker answers."""
         async with asyncio.timeout(within_s), aiohttp.ClientSession() as session:
             while True:
@@ -139,7 +140,7 @@ class House:
             self.answered[key] = answer.document["id"]
         return answer
 
-    async def settled(self, payment_id: str, within_s: float = 30) -> dict[str, Any]:
+    async def settled(self, payment_id: str, within_s: float = PATIENCE_S) -> dict[str, Any]:
         """The payment once its status is final, whoever dies meanwhile."""
         wait_s = 0
         async with asyncio.timeout(within_s):
@@ -152,7 +153,7 @@ class House:
                 if answer is None or not answer.ok:
                     await asyncio.sleep(0.1)
 
-    async def refund_settled(self, refund_id: str, within_s: float = 30) -> dict[str, Any]:
+    async def refund_settled(self, refund_id: str, within_s: float = PATIENCE_S) -> dict[str, Any]:
         """The refund once it is decided."""
         async with asyncio.timeout(within_s):
             while True:
@@ -196,7 +197,7 @@ class House:
 
 
 async def rested(
-    tap: Callable[[], Awaitable[Answer | None]], within_s: float = 30
+    tap: Callable[[], Awaitable[Answer | None]], within_s: float = PATIENCE_S
 ) -> Answer | None:
     """The same tap again while the accounts it needs rest from their failures, as a till does: the
     key is free until a payment exists.
@@ -232,8 +233,8 @@ async def unbroken(call: Awaitable[Answer]) -> Answer | None:
         return None
 
 
-async def until(holds: Callable[[], Awaitable[bool]], within_s: float = 20) -> None:
-    """Looks again and again; fails the test when it takes too long."""
+async def until(holds: Callable[[], Awaitable[bool]], within_s: float = PATIENCE_S) -> None:
+    """Looks again and again."""
     async with asyncio.timeout(within_s):
         while not await holds():  # noqa: ASYNC110 - the other side is another process
             await asyncio.sleep(0.02)

@@ -14,6 +14,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from gateway.limits import BREAKER_FAILURES_MAX
+from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
 from tests.wallet_codes import code
@@ -110,7 +111,7 @@ async def test_fault_38_retry_storm_payments_return_one_first_and_then_all(two: 
     await two.sandbox.arm("alipay", "pay", "refuse_connection", account=a)
     await lunch(two)
     await two.sandbox.disarm()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             payments = await lunch(two)
             assert {payment["status"] for payment in payments} == {"succeeded"}
@@ -127,7 +128,7 @@ async def breaker_moves(two: Shop, account: str) -> list[Any]:
     """Of this worker, once the last of them is written."""
     sql = """SELECT "to" FROM channel_health_event
     WHERE account = $1 AND worker = $2 AND what = 'breaker' AND operation = 'pay' ORDER BY seq"""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while (  # noqa: ASYNC110
             not (found := await two.rows(sql, account, two.world.worker_id))
             or found[-1]["to"] != "closed"

@@ -124,7 +124,7 @@ async def test_fault_07_committed_and_then_gone(far: tuple[Shop, FaultProxy]):
     await proxy.up()
     known = await opened.pay(500, order_no=order, key=order, wait_s=0, **tap)
     assert (known.status, known.replayed) == (200, True), "the key is bound"
-    ended = await opened.settled(known.document["id"], within_s=40)
+    ended = await opened.settled(known.document["id"])
     assert (ended["status"], ended["verdict"]["code"]) == ("failed", "safe_to_charge_again")
     assert ended["out_trade_no"] not in await opened.captured("alipay"), "nothing was ever sent"
 

@@ -90,7 +90,7 @@ async def tapped_meanwhile(database: str, sandbox: SandboxProcess, how: State) -
         assert len(await opened.captured("alipay")) == 1, "nothing was sent for it"
         again = await taken(opened, 500, **tap)
         assert again.ok, again.document
-        ended = await opened.settled(again.document["id"], within_s=40)
+        ended = await opened.settled(again.document["id"])
         committed = how == "mute"
         assert again.replayed is committed, (how, ended)
         assert (ended["status"] == "succeeded") is (
@@ -134,7 +134,7 @@ async def test_fault_27_a_channel_behind_a_broken_wire_is_in_doubt_until_it_can_
                 wire.heal()
                 payments.append((doubtful["id"], done))
             for payment_id, done in payments:
-                ended = await opened.settled(payment_id, within_s=40)
+                ended = await opened.settled(payment_id)
                 trade = (await opened.captured("alipay")).get(
                     ended["out_trade_no"], {"history": []}
                 )

@@ -14,6 +14,7 @@ from adapters.discovery import discover
 from gateway.cli.client.client import Answer
 from loadtests.audit import audit
 from tests.adversity.house import taken, until
+from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
 from tests.wallet_codes import code
@@ -50,7 +51,7 @@ async def asked(market: Shop, payment: dict[str, Any], refund_no: str, amount: i
 
 
 async def decided(market: Shop, refund_id: str) -> dict[str, Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             refund = (await market.till.refund_state(refund_id)).document
             if refund["status"] not in OPEN:

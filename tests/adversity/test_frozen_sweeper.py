@@ -12,6 +12,7 @@ from typing import Any
 from gateway.cli.dev.children import Child
 from tests.adversity.house import House, accepted, house, until
 from tests.fault_proxy import FaultProxy, Trap, fault_proxy
+from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
 from tests.wallet_codes import code
 
@@ -35,7 +36,7 @@ async def test_fault_37_a_frozen_sweeper_keeps_its_cancel(
         frozen = shop._children.pop("work")
         try:
             await shop.start("work")
-            ended = await shop.settled(payment["id"], within_s=60)
+            ended = await shop.settled(payment["id"])
             assert ended["status"] == "canceled"
             await wakes_up_to_nothing(shop, frozen, "cancel")
         finally:
@@ -66,7 +67,7 @@ async def test_fault_37_a_frozen_sweeper_keeps_its_refund(
         frozen = shop._children.pop("work")
         try:
             await shop.start("work")
-            ended = await shop.refund_settled(refund["id"], within_s=60)
+            ended = await shop.refund_settled(refund["id"])
             assert ended["status"] == "succeeded"
             await wakes_up_to_nothing(shop, frozen, "refund")
         finally:
@@ -97,7 +98,7 @@ async def freeze_after(
 async def the_right_one(
     proxy: FaultProxy, trap: Trap, holds: Callable[[], Awaitable[bool]]
 ) -> Trap:
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             await trap.sprung.wait()
             if await holds():

@@ -102,7 +102,7 @@ async def settled_in_the_books(shop: House, payment_id: str) -> dict[str, Any]:
             "canceled",
         )
 
-    await until(final, within_s=40)
+    await until(final)
     return await row(shop, payment_id)
 
 

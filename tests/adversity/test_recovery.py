@@ -17,6 +17,7 @@ from gateway.flow.ports import Opened
 from gateway.limits import HEARTBEAT_LEASE_MS, READ_CONNECTIONS_MAX
 from tests.adversity.house import until
 from tests.contract.drawn import drawn_payment, opening_of
+from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
 from tests.wallet_codes import code
 from tests.world import Shop, order_no, shop
@@ -33,7 +34,7 @@ async def test_fault_08_a_worker_beats_while_every_reader_waits(database: str):
         waiting = [asyncio.create_task(blocked(opened)) for _ in range(2 * READ_CONNECTIONS_MAX)]
         await until(lambda: sleeping(opened))
         seen = {await beat_at(opened)}
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while len(seen) < 4:
                 await asyncio.sleep(0.05)
                 seen.add(await beat_at(opened))

@@ -15,9 +15,10 @@ from gateway.limits import CLAIM_TTL_MS, REDIS_FAILURES_MAX, REDIS_REST_MS, REDI
 from gateway.storage.redis.claims import NoClaims, RedisClaims
 from tests.fakes.claims import MemoryClaims
 from tests.fakes.clock import HandClock
+from tests.patience import PATIENCE_S
 from tests.redis_door import Door
 
-PATIENCE_MS = 20_000  # on a busy machine 50 ms is not "gone"
+PATIENCE_MS = int(PATIENCE_S * 1000)  # on a busy machine 50 ms is not "gone"
 
 _keys = itertools.count(1)
 
@@ -57,7 +58,7 @@ async def first_use(claims: RedisClaims, clock: HandClock) -> None:
     """A new connection may take longer than a claim may cost;
     that is not what these tests are about.
     """
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while await claims.state() != "up":
             clock.seconds += REDIS_REST_MS / 1000
 
@@ -135,7 +136,7 @@ async def test_silent_redis_is_skipped_and_then_left_alone(door):
     front, claims, clock = door
     front.silent = True
     key = fresh_key()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         for _ in range(REDIS_FAILURES_MAX):
             assert await claims.take(key, "a") is None
         heard = front.heard
@@ -157,7 +158,7 @@ async def test_one_success_forgets_the_failures(door):
         for _ in range(REDIS_FAILURES_MAX - 1):
             before = front.heard
             assert await claims.take(fresh_key(), "a") is None
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 while front.heard == before:  # noqa: ASYNC110 - asked, so it does not rest; the door is not worth an event
                     await asyncio.sleep(0)
         front.silent, claims._timeout_s = False, PATIENCE_MS / 1000
@@ -168,7 +169,7 @@ async def test_one_success_forgets_the_failures(door):
 async def test_nobody_listens():
     with reserved_port() as port:
         claims = RedisClaims(f"redis://127.0.0.1:{port}/0", HandClock())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             assert await claims.take("k", "a") is None
             await claims.release("k", "a")
         assert await claims.state() == "down"

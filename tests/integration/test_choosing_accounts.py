@@ -13,13 +13,14 @@ import pytest
 from gateway.clock import SystemClock, SystemIds
 from gateway.flow.choose import health as channel_health
 from gateway.flow.choose.routing import Ask, Choice, rank
-from gateway.limits import BULKHEAD_PAYMENTS_MAX, DIRECTORY_REFRESH_MS
+from gateway.limits import BULKHEAD_PAYMENTS_MAX, CALL_TIMEOUT_MS
 from gateway.storage.books.health_log import HealthHistory, HealthRow
 from gateway.storage.registries import rules as rule_registry
 from gateway.storage.registries.accounts import AccountRegistry
 from gateway.storage.registries.rules import RuleRegistry
 from security.keyring import MasterKeys
 from security.vault import Vault
+from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
 from tests.wallet_codes import code
@@ -66,7 +67,7 @@ async def test_row_01_breaker_open_or_no_capacity_chooses_b_before_sending(two: 
     assert f"{a} open (" in payment["attempts"][0]["why"]
     assert payment["out_trade_no"] not in await two.captured("alipay")
     await two.sandbox.disarm()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while accounts(payment := await paid(two)) != [a]:
             assert (payment["status"], accounts(payment)) == ("succeeded", [b])
             await asyncio.sleep(0.1)
@@ -105,7 +106,7 @@ async def test_what_breakers_did_can_be_read_afterwards(two: Shop) -> None:
     await two.sandbox.arm("alipay", "pay", "refuse_connection", account=a)
     for _ in range(6):
         await paid(two)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not (moves := await breaker_moves(two, a)):  # noqa: ASYNC110 - nobody says when
             await asyncio.sleep(0.05)
     assert {each.to for each in moves} == {"open"}
@@ -132,7 +133,7 @@ async def test_when_every_account_rests_the_till_hears_so_and_payments_come_back
     again = await two.pay(100, key="before", auth_code=code("wechat"))
     assert again.status == 503
     await two.sandbox.disarm()
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE_S):
         while not (answer := await two.pay(100, auth_code=code("wechat"))).ok:  # noqa: ASYNC110 - nobody says when
             await asyncio.sleep(0.1)
     assert answer.document["status"] == "succeeded"
@@ -150,7 +151,7 @@ async def test_a_drained_account_takes_no_new_payment_and_says_why(two: Shop) ->
     )
     assert await registry.drain(a, "the bank is late", "mei")
     assert not await registry.drain(a, "said twice", "mei")
-    async with asyncio.timeout(DIRECTORY_REFRESH_MS / 1000 + 2):
+    async with asyncio.timeout(PATIENCE_S):
         while (account := two.world.directory.account(a)) is None or account.drained is None:  # noqa: ASYNC110 - nobody says when
             await asyncio.sleep(0.05)
     payment = await paid(two)
@@ -248,7 +249,7 @@ async def test_a_hanging_account_keeps_to_its_share_and_others_pass_it(
     """
     share, a = 24, two.books.accounts["wechat"]
     monkeypatch.setattr(channel_health, "BULKHEAD_PAYMENTS_MAX", share)
-    await two.sandbox.arm("wechat", "pay", "delay_before", account=a, delay_ms=2_900)
+    await two.sandbox.arm("wechat", "pay", "delay_before", account=a, delay_ms=CALL_TIMEOUT_MS)
     hanging = [two.pay(100, wait_s=0, auth_code=code("wechat")) for _ in range(share)]
     assert {answer.document["status"] for answer in await asyncio.gather(*hanging)} == {
         "processing"

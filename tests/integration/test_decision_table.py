@@ -200,7 +200,7 @@ async def test_row_10_not_found_inside_the_window_waits_for_proof(two: Shop) -> 
     """
     await struck(two, "alipay", "pay", "drop_before", times=1)
     payment = (await two.pay(900, auth_code=code("alipay"), wait_s=0)).document
-    ended = await two.settled(payment["id"], within_s=40)
+    ended = await two.settled(payment["id"])
     assert (ended["status"], tried(ended), ended["failure"]["retry"]) == (
         "failed",
         ["reversed"],
@@ -255,7 +255,7 @@ async def test_row_12_when_query_and_cancel_fail_too_nothing_moves(two: Shop, ch
     payment = (await two.office.payment(payment["id"], wait_s=2)).document
     assert (payment["status"], len(payment["attempts"])) == ("in_doubt", 1)
     await two.sandbox.disarm()
-    settled = await two.settled(payment["id"], within_s=40)
+    settled = await two.settled(payment["id"])
     assert settled["status"] in ("succeeded", "failed")
     assert (await charges(two, channel, settled))["A"] == (
         "charged" if settled["status"] == "succeeded" else "reversed"
@@ -281,7 +281,7 @@ async def test_row_14_a_cancel_that_met_money_books_what_is_said_afterwards(
     await struck(two, channel, "query", "http_500_before")
     await struck(two, channel, "callback", "callback_hold")
     payment = (await two.pay(900, auth_code=code(channel), wait_s=0)).document
-    ended = await two.settled(payment["id"], within_s=40)
+    ended = await two.settled(payment["id"])
     assert (ended["status"], tried(ended), ended["failure"]["retry"]) == (
         "failed",
         ["reversed"],

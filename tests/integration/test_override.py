@@ -14,6 +14,7 @@ import pytest
 
 from adapters.discovery import discover
 from gateway.workers.sweeper import Sweeper
+from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
 from tests.wallet_codes import code
@@ -56,7 +57,7 @@ async def doubtful(at: Shop, channel: str, ending: str = "05", **body: Any) -> d
     opened = (
         await at.pay(900, auth_code=code(channel, ending), order_no=order, wait_s=0, **body)
     ).document
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while opened["status"] == "processing":
             opened = (await at.till.payment(opened["id"], wait_s=5)).document
     assert opened["status"] == "in_doubt", opened
@@ -76,7 +77,7 @@ async def cash(at: Shop, order: str, tender_no: int, key: str | None = None, **b
 
 async def refunded(at: Shop, payment_id: str) -> dict[str, Any]:
     """The late payment once its money is back."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             found = (await at.office.payment(payment_id, wait_s=1)).document
             if found["verdict"]["code"] == "refunded":
@@ -168,7 +169,7 @@ async def test_an_override_of_a_payment_that_never_charged_costs_nothing(still: 
     paid = await cash(still, order, 2, override={"payment_id": first["id"], **SUPERVISOR})
     assert paid.status == 201, paid.document
     async with sweeping(still):
-        ended = await still.settled(first["id"], within_s=60)
+        ended = await still.settled(first["id"])
     assert (ended["status"], ended["verdict"]["code"]) == ("failed", "safe_to_charge_again")
     truth = (await still.captured(channel)).get(first["out_trade_no"], {"state": "never seen"})
     assert truth["state"] != "charged"

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from adapters.discovery import discover
+from tests.patience import PATIENCE_S
 from tests.wallet_codes import code
 from tests.world import Shop, order_no
 
@@ -91,7 +92,7 @@ async def test_lost_answers_are_resolved(market: Shop):
 
 async def lost_answer(market: Shop, channel: str, ending: str, status: str) -> None:
     answer = await market.pay(900, auth_code=code(channel, ending), wait_s=0)
-    ended = await market.settled(answer.document["id"], within_s=60)
+    ended = await market.settled(answer.document["id"])
     assert ended["status"] == status, ended
     assert [event["type"] for event in await events_of(market, ended["id"])] == [
         "payment.in_doubt",
@@ -195,7 +196,7 @@ async def events_of(market: Shop, payment_id: str):
 
 
 async def refunded(market: Shop, refund_id: str):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             refund = (await market.till.refund_state(refund_id)).document
             if refund["status"] not in ("requested", "processing", "in_doubt"):
