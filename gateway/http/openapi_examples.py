@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from gateway.domain.outcomes import FailureCode
+from gateway.domain.outcomes import FailureCode, Retry
 from gateway.domain.resources import (
     AttemptResource,
     FailureResource,
@@ -15,7 +15,9 @@ from gateway.domain.resources import (
     PaymentResource,
     RefundResource,
 )
+from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
 from gateway.domain.verdicts import FAILURES, VERDICTS
+from gateway.domain.words import Flow, Origin
 from gateway.http.bodies import (
     CancelBody,
     NothingBody,
@@ -59,7 +61,7 @@ _ACCOUNT, _TRADE = "acct_alipay_1", "P1KZ3M7QXW5NB2VJH6RTYC4DGFAE"
 PAID: Final = PaymentResource(
     id="pay_5a1f0c7d2b9e4386",
     version=2,
-    status="succeeded",
+    status=PaymentStatus.SUCCEEDED,
     order_no="T08-0042",
     tender_no=1,
     amount=12_850,
@@ -70,7 +72,7 @@ PAID: Final = PaymentResource(
     discounts=(),
     fee=None,
     method="alipay",
-    flow="code",
+    flow=Flow.CODE,
     store_id="sto_east",
     terminal_id="term_1",
     operator_id=None,
@@ -89,7 +91,7 @@ PAID: Final = PaymentResource(
             id="att_7c2e9d104fb85a36",
             number=1,
             channel_account=_ACCOUNT,
-            status="succeeded",
+            status=AttemptStatus.SUCCEEDED,
             out_trade_no=_TRADE,
             sent_at=_AT,
             captured_amount=12_850,
@@ -105,7 +107,9 @@ PAID: Final = PaymentResource(
 )
 
 
-def _open(status: Any, attempt: str, verdict: str, next_action: NextAction) -> PaymentResource:
+def _open(
+    status: PaymentStatus, attempt: AttemptStatus, verdict: str, next_action: NextAction
+) -> PaymentResource:
     return replace(
         PAID,
         status=status,
@@ -121,21 +125,21 @@ def _open(status: Any, attempt: str, verdict: str, next_action: NextAction) -> P
 
 
 _POLL: Final = NextAction(type="poll", after_ms=1_000)
-_WAITING = _open("awaiting_payer", "pending", "wait", _POLL)
+_WAITING = _open(PaymentStatus.AWAITING_PAYER, AttemptStatus.PENDING, "wait", _POLL)
 _SHOWN = replace(
     _WAITING,
-    flow="qr",
+    flow=Flow.QR,
     next_action=NextAction(type="show_qr", after_ms=1_000, qr_code="https://qr.alipay.com/bax01"),
     expires_at=_AT + timedelta(minutes=5),
 )
-_IN_DOUBT = _open("in_doubt", "in_doubt", "do_not_charge_again", _POLL)
+_IN_DOUBT = _open(PaymentStatus.IN_DOUBT, AttemptStatus.IN_DOUBT, "do_not_charge_again", _POLL)
 _REASON = FailureCode.INSUFFICIENT_BALANCE
 _REFUSED = replace(
-    _open("failed", "declined", "safe_to_charge_again", _POLL),
+    _open(PaymentStatus.FAILED, AttemptStatus.DECLINED, "safe_to_charge_again", _POLL),
     next_action=None,
     failure=FailureResource(
         code=_REASON,
-        retry="other_method",
+        retry=Retry.OTHER_METHOD,
         zh=FAILURES[_REASON][0],
         en=FAILURES[_REASON][1],
         channel_code="ACQ.BUYER_BALANCE_NOT_ENOUGH",
@@ -151,10 +155,10 @@ _REFUND = RefundResource(
     channel_refund_no=None,
     amount=500,
     currency="CNY",
-    status="succeeded",
+    status=RefundStatus.SUCCEEDED,
     verdict=VERDICTS["refunded"],
     failure=None,
-    origin="merchant",
+    origin=Origin.MERCHANT,
     reason="dish sold out",
     operator_id="c07",
     created_at=_AT,

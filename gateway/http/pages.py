@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from gateway.domain.resources import Instant, PaymentResource, RefundResource
+from gateway.webhooks.endpoints import DeliveryState
 
 
 class PaymentPage(Struct, frozen=True, kw_only=True):
@@ -100,7 +101,7 @@ class DeliveryResource(Struct, frozen=True, kw_only=True):
     event_id: str
     type: str
     url: str | None
-    state: Literal["waiting", "delivered", "dead"]
+    state: DeliveryState
     tries: int
     created_at: Instant
     due_at: Instant | None

@@ -21,7 +21,7 @@ import pytest
 from gateway.http.docs_guide import SAMPLES, sample
 from security.secret import Secret
 from security.till_signature import authorization_header
-from tests.adversity.house import code
+from tests.wallet_codes import code
 from tests.world import Shop, order_no, shop
 
 PACKAGE = "made_of_the_document"

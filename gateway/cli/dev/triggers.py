@@ -20,6 +20,7 @@ from gateway.cli.dev.tour.stage import (
     payment_code,
 )
 from gateway.cli.failures import CommandError
+from gateway.domain.statuses import PaymentStatus
 from security.secret import Secret
 
 Document = dict[str, Any]
@@ -93,7 +94,7 @@ async def _paid_late(stage: Stage) -> Document:
 
 async def _until_late(stage: Stage, payment: Document) -> Document:
     deadline = time.monotonic() + SETTLE_S
-    while payment["status"] != "paid_late":
+    while payment["status"] != PaymentStatus.PAID_LATE:
         if time.monotonic() > deadline:
             raise StepFailed(f"payment {payment['id']} is {payment['status']}")
         payment = accepted(await stage.till.payment(payment["id"], wait_s=1))
