@@ -30,6 +30,8 @@ from gateway.cli.surroundings import (
     without_settings,
     write_private,
 )
+from gateway.cli.table import padded
+from gateway.embedded.errors import ServerMissingError
 from gateway.embedded.postgres import EmbeddedPostgres
 from gateway.embedded.redis import EmbeddedRedis
 from gateway.settings import DATABASE_URL, PREFIX, SERVING, Settings, read_settings
@@ -110,10 +112,20 @@ class World:
                 "postgres", EmbeddedPostgres(self.folder / "postgres")
             )
         if REDIS_URL not in given:
-            made[REDIS_URL] = self._embedded("redis", EmbeddedRedis(self.folder / "redis"))
+            made |= self._redis()
         if not given.keys() & {FILE_VARIABLE, TEXT_VARIABLE}:
             made[FILE_VARIABLE] = str(_master_key_file(self.folder))
         return made | given | asked
+
+    def _redis(self) -> dict[str, str]:
+        """Its address; nothing where the machine has no program for it, since no promise needs
+        one.
+        """
+        try:
+            return {REDIS_URL: self._embedded("redis", EmbeddedRedis(self.folder / "redis"))}
+        except ServerMissingError as error:
+            self._voice.line(f"  {padded('redis', 12)} none: {error}; all works without it")
+            return {}
 
     def _embedded(self, name: str, server: EmbeddedPostgres | EmbeddedRedis) -> str:
         started = time.monotonic()

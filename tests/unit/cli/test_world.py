@@ -1,0 +1,22 @@
+"""`tillgate dev` on a machine that has no program for Redis."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.dev.voice import Voice
+from gateway.cli.dev.world import World
+from gateway.embedded import binaries
+
+
+def test_without_any_redis_it_says_so_in_one_line_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(binaries, "REDIS_WHEELS", ())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    world = World(tmp_path, Voice(), AsyncExitStack(), port=0, workers=1)
+    assert world._redis() == {}
+    (said,) = capsys.readouterr().out.splitlines()
+    assert "redis        none: no Redis is installed" in said
+    assert said.endswith("all works without it")
