@@ -24,8 +24,8 @@ from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.choose.health import ChannelHealth, Posted
 from gateway.flow.ports import Account, Directory
 from gateway.limits import BOARD_INTERVAL_MS, PROBE_TICK_MS, PROBE_TIMEOUT_MS, PROBES_MAX
+from gateway.loops import pause
 from gateway.telemetry.metrics import PROBES
-from gateway.workers.loops import paused
 
 log = structlog.get_logger("tillgate.health")
 
@@ -69,7 +69,7 @@ class Prober:
                 await self.look()
             except Exception:  # without this task no account would come back but by chance
                 log.exception("prober_broken")
-            await paused(stop, PROBE_TICK_MS)
+            await pause(PROBE_TICK_MS, stop)
         for task in self._probing.values():
             task.cancel()
         await asyncio.gather(*self._probing.values(), return_exceptions=True)
