@@ -24,6 +24,7 @@ from gateway.limits import (
     BOARD_AGE_MS_MAX,
     BOARD_ENTRIES_MAX,
     BOARD_REASON_CHARS_MAX,
+    REDIS_FAILURES_MAX,
     REDIS_TIMEOUT_MS,
 )
 from gateway.storage.redis.health_board import BOARD, NoBoard, RedisBoard, read
@@ -203,6 +204,20 @@ async def test_a_redis_that_hangs_costs_its_bound(boards: list[RedisBoard]) -> N
             await asyncio.sleep(0.01)
         assert rounds > 3 + 0.3 / (REDIS_TIMEOUT_MS / 1000)  # after three it is left alone
         await board.close()
+
+
+async def test_a_board_that_is_no_hash_is_no_board_and_redis_goes_on(
+    redis_url: str, boards: list[RedisBoard]
+) -> None:
+    vandal = redis.asyncio.from_url(redis_url)
+    await vandal.set(BOARD, "no hash")
+    for _ in range(REDIS_FAILURES_MAX + 1):
+        assert await boards[0].exchange(NEWS) is None
+        assert await boards[0].words() is None
+    assert await boards[0].may_probe("a") is True  # it answers: it is not left alone
+    await vandal.delete(BOARD)
+    assert await boards[0].exchange(NEWS) == []
+    await vandal.aclose()
 
 
 async def test_whoever_claims_that_all_is_open_only_makes_us_look(
