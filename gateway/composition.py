@@ -9,13 +9,14 @@ import asyncio
 import random
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import uvloop
 
+from adapters.channel import Manifest
 from adapters.discovery import discover
 from adapters.transport import AiohttpTransport
 from gateway.clock import Clock, DatabaseClock, SystemClock, SystemIds
@@ -59,6 +60,7 @@ from gateway.workers.heartbeat import Heartbeat
 from gateway.workers.prober import Prober
 from gateway.workers.supervisor import report_ready
 from gateway.workers.sweeper import Sweeper
+from security.redaction import Redaction
 from security.vault import Vault
 
 
@@ -272,6 +274,13 @@ def _wired(
     )
 
 
+def start_logs(settings: Settings, manifests: Mapping[str, Manifest] | None = None) -> None:
+    """The process's logs, which hide the payment codes of every channel that is installed."""
+    known = (discover() if manifests is None else manifests).values()
+    codes = tuple(pattern for manifest in known for pattern in manifest.auth_codes)
+    configure_logs(settings.log_level, settings.log_format, Redaction(codes))
+
+
 def edge_deps(world: Gateway, dsn: str) -> EdgeDeps:
     """What the edge is given."""
     return EdgeDeps(
@@ -323,7 +332,7 @@ def case_closing(world: Gateway) -> CaseClosing:
 
 def serve_worker(settings: Settings, listening: socket.socket) -> int:
     """One worker of `tillgate serve`: until SIGTERM, then drained. Returns the exit code."""
-    configure_logs(settings.log_level, settings.log_format)
+    start_logs(settings)
     uvloop.run(_serve(settings, listening))
     return 0
 
@@ -342,7 +351,7 @@ def run_work(settings: Settings) -> int:
 
     Returns the exit code.
     """
-    configure_logs(settings.log_level, settings.log_format)
+    start_logs(settings)
     uvloop.run(_work(settings))
     return 0
 

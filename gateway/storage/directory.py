@@ -44,7 +44,7 @@ from gateway.storage.registries.credentials import (
     refuse_unsafe_addresses,
 )
 from gateway.telemetry.metrics import ACCOUNTS_LEFT_OUT, SNAPSHOT_AGE
-from security.redaction import redact
+from security.redaction import Redaction
 from security.secret import Secret
 from security.vault import Vault
 
@@ -144,6 +144,7 @@ class SnapshotDirectory:
         self._vault = vault
         self._clock = clock
         self._manifests = manifests
+        self._redaction = Redaction(())  # what an account is built from holds no payment code
         self._new_transport = new_transport
         self._public_url = public_url
         self._allow_loopback = allow_loopback_channels
@@ -308,7 +309,7 @@ class SnapshotDirectory:
                 case _:
                     return _Ready(row, None)
         except Exception as error:  # noqa: BLE001  a channel's builder may raise anything
-            return _Ready(row, None, None, redact(f"{type(error).__name__}: {error}"))
+            return _Ready(row, None, None, self._redaction.text(f"{type(error).__name__}: {error}"))
 
     def _key(self, row: _Row) -> ApiKey:
         return ApiKey(

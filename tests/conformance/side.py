@@ -237,7 +237,7 @@ class Side:
 
     def auth_code(self, magic: str) -> str:
         """A fresh payment code of this channel that ends in the two digits `magic`."""
-        pattern, prefix, length = _code_form(self.manifest.auth_codes)
+        pattern, prefix, length = code_form(self.manifest.auth_codes)
         middle = "".join(
             secrets.choice("0123456789") for _ in range(length - len(prefix) - len(magic))
         )
@@ -321,7 +321,7 @@ def new_number() -> str:
     return "T0" + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(26))
 
 
-def _code_form(patterns: tuple[re.Pattern[str], ...]) -> tuple[re.Pattern[str], str, int]:
+def code_form(patterns: tuple[re.Pattern[str], ...]) -> tuple[re.Pattern[str], str, int]:
     """A pattern of digits with a prefix and a length it accepts, found by trying."""
     for pattern in patterns:
         for length in range(8, 40):
