@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from adapters.channel import UNLISTED_CODE
 from gateway.domain.outcomes import (
     AlreadyExists,
     CallAgain,
@@ -30,7 +31,7 @@ DONE: Final = "10000"
 BUSINESS_FAILED: Final = "40004"
 
 UNDECIDED: Final = Unknown(reason="undecided")  # a listed word that proves nothing
-UNLISTED: Final = Unknown(reason="unlisted_code")
+UNLISTED: Final = Unknown(reason=UNLISTED_CODE)
 
 PayRow: TypeAlias = PayerActionNeeded | Declined | AlreadyExists | Unknown
 QueryRow: TypeAlias = NotFound | Unknown

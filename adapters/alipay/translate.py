@@ -32,6 +32,7 @@ from gateway.domain.outcomes import (
     Succeeded,
     Unknown,
 )
+from security.secret import Secret
 
 INCOMPLETE: Final = "incomplete"  # signed, but without something that we compare
 CHANNEL_CODE_CHARS_MAX: Final = 96  # their longest word has half of that
@@ -51,17 +52,13 @@ _Row = TypeVar(
 # --- ours to theirs
 
 
-def pay_biz(request: PayRequest) -> wire.PayBiz:
-    """A barcode payment.
-
-    The request must carry an auth code. `time_expire` is its last moment at Alipay.
-    """
-    assert request.auth_code is not None, "a barcode payment needs an auth code"
+def pay_biz(request: PayRequest, auth_code: Secret) -> wire.PayBiz:
+    """A barcode payment. `time_expire` is its last moment at Alipay."""
     return wire.PayBiz(
         out_trade_no=request.out_trade_no,
         total_amount=yuan(request.amount),
         subject=wire.subject(request.description, request.out_trade_no),
-        auth_code=request.auth_code.reveal(),
+        auth_code=auth_code.reveal(),
         scene="bar_code",
         product_code="FACE_TO_FACE_PAYMENT",
         time_expire=wire.china_time(request.not_after),

@@ -35,10 +35,9 @@ from gateway.domain.outcomes import (
     RefundQueryOutcome,
     Unknown,
 )
+from gateway.domain.presenting import PaymentCode
 from gateway.limits import CALLBACK_BODY_BYTES_MAX, EVIDENCE_CHARS_MAX
-from gateway.telemetry.metrics import UNLISTED_CODES
 from security.rsa_signing import RsaSigner
-from security.secret import Secret
 
 _Outcome = TypeVar("_Outcome", bound=QueryOutcome | CancelOutcome | RefundQueryOutcome)
 
@@ -82,24 +81,21 @@ class WechatChannel:
         barcode payment can no longer act, then counts from the very moment our own `not_after`
         counts from.
         """
-        if request.flow is Flow.QR:
-            order = translate.native_order(
-                self._merchant, request, request.notify_url or self._credentials.notify_url
+        presented = request.presented
+        if isinstance(presented, PaymentCode):
+            order, call = (
+                translate.codepay_order(self._merchant, request, presented.auth_code),
+                "codepay",
             )
         else:
-            order = translate.codepay_order(self._merchant, request)
-        call = "native" if request.flow is Flow.QR else "codepay"
+            notify_url = request.notify_url or self._credentials.notify_url
+            order, call = translate.native_order(self._merchant, request, notify_url), "native"
         reply = await self._ask(
             call, "POST", f"/v3/pay/transactions/{call}", order, request, signed_at=request.sent_at
         )
         if not isinstance(reply, Reply):
             return reply
-        return self._told(
-            call,
-            translate.pay_outcome(self._merchant, request, reply),
-            reply,
-            hidden=request.auth_code,
-        )
+        return _told(translate.pay_outcome(self._merchant, request, reply), reply)
 
     async def query(self, trade: TradeRef) -> QueryOutcome:
         """See `Channel`."""
@@ -107,7 +103,7 @@ class WechatChannel:
         reply = await self._ask("query", "GET", path, b"", trade)
         if not isinstance(reply, Reply):
             return reply
-        return self._told("query", translate.query_outcome(self._merchant, trade, reply), reply)
+        return _told(translate.query_outcome(self._merchant, trade, reply), reply)
 
     async def cancel(self, trade: TradeRef) -> CancelOutcome:
         """See `Channel`. A barcode payment can only be reversed, a QR order only be closed."""
@@ -121,7 +117,7 @@ class WechatChannel:
         reply = await self._ask("refund", "POST", "/v3/refund/domestic/refunds", body, request)
         if not isinstance(reply, Reply):
             return reply
-        return self._told("refund", translate.refund_outcome(request, reply), reply)
+        return _told(translate.refund_outcome(request, reply), reply)
 
     async def query_refund(self, request: RefundRequest) -> RefundQueryOutcome:
         """See `Channel`."""
@@ -129,7 +125,7 @@ class WechatChannel:
         reply = await self._ask("refund_query", "GET", path, b"", request)
         if not isinstance(reply, Reply):
             return reply
-        return self._told("refund_query", translate.refund_query_outcome(request, reply), reply)
+        return _told(translate.refund_query_outcome(request, reply), reply)
 
     def read_callback(self, headers: Mapping[str, str], body: bytes) -> Callback:
         """See `Channel`. Refusals: those of `signing.doubt` and `callback.read`, and `too_long`."""
@@ -163,14 +159,14 @@ class WechatChannel:
         reply = await self._ask("reverse", "POST", f"{_trade_path(trade)}/reverse", body, trade)
         if not isinstance(reply, Reply):
             return reply
-        return self._told("reverse", translate.reverse_outcome(self._merchant, trade, reply), reply)
+        return _told(translate.reverse_outcome(self._merchant, trade, reply), reply)
 
     async def _close(self, trade: TradeRef) -> CancelOutcome:
         body = translate.close_order(self._merchant)
         reply = await self._ask("close", "POST", f"{_trade_path(trade)}/close", body, trade)
         if not isinstance(reply, Reply):
             return reply
-        return self._told("close", translate.close_outcome(reply), reply)
+        return _told(translate.close_outcome(reply), reply)
 
     async def _ask(
         self,
@@ -232,18 +228,6 @@ class WechatChannel:
             headers["Wechatpay-Serial"] = next(iter(self._credentials.platform_keys))
         return headers
 
-    def _told(
-        self, operation: str, outcome: _Outcome, reply: Reply, hidden: Secret | None = None
-    ) -> _Outcome:
-        """The outcome with its evidence; a word in no table is counted."""
-        if isinstance(outcome, Unknown) and outcome.reason == translate.UNLISTED:
-            UNLISTED_CODES.labels(channel="wechat", operation=operation).inc()
-        evidence = _evidence(f"HTTP {reply.status} ".encode() + reply.body)
-        return replace(
-            outcome,
-            evidence=evidence.replace(hidden.reveal(), "***") if hidden is not None else evidence,
-        )
-
 
 def build(credentials: Credentials, transport: ChannelTransport, clock: Clock) -> WechatChannel:
     """The channel of one account. Raises ValueError or RsaKeyInvalid when the keys cannot work."""
@@ -260,8 +244,14 @@ def _trade_path(trade: TradeRef) -> str:
     return f"/v3/pay/transactions/out-trade-no/{quote(trade.out_trade_no, safe='')}"
 
 
+def _told(outcome: _Outcome, reply: Reply) -> _Outcome:
+    """The outcome with its evidence."""
+    said = reply.body.decode("utf-8", "replace")
+    return replace(outcome, evidence=f"HTTP {reply.status} {said}")
+
+
 def _evidence(words: bytes) -> str:
-    """The channel's own signed words, bounded. Postgres stores no NUL."""
+    """A callback's own signed words, bounded. Postgres stores no NUL."""
     return (
         words[: EVIDENCE_CHARS_MAX * 4]
         .decode("utf-8", "replace")

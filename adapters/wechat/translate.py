@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from adapters.channel import Flow, PayRequest, RefundRequest, TradeRef
+from adapters.channel import UNLISTED_CODE, Flow, PayRequest, RefundRequest, TradeRef
 from adapters.wechat import wire
 from adapters.wechat.codes import (
     CLOSE_CODES,
@@ -63,8 +63,9 @@ from gateway.limits import (
     WECHAT_REFUND_REASON_BYTES_MAX,
     WECHAT_SCENE_ID_BYTES_MAX,
 )
+from security.secret import Secret
 
-UNLISTED: Final = "unlisted_code"  # the reason of an `Unknown` whose word stands in no table
+UNLISTED: Final = UNLISTED_CODE
 UNREADABLE: Final = "unreadable"  # signed, but not of the shape it should have
 INCOMPLETE: Final = "incomplete"  # signed, but without a field that we compare
 
@@ -96,16 +97,15 @@ class Reply:
         return 200 <= self.status < 300  # noqa: PLR2004 - the class of success
 
 
-def codepay_order(merchant: Merchant, request: PayRequest) -> bytes:
-    """The body of a barcode payment. The request must carry an auth code."""
-    assert request.auth_code is not None, "a codepay order needs an auth code"
+def codepay_order(merchant: Merchant, request: PayRequest, auth_code: Secret) -> bytes:
+    """The body of a barcode payment."""
     return msgspec.json.encode(
         wire.CodepayOrder(
             appid=merchant.appid,
             mchid=merchant.mchid,
             description=cut(request.description, WECHAT_DESCRIPTION_BYTES_MAX),
             out_trade_no=request.out_trade_no,
-            payer=wire.PayerOut(auth_code=request.auth_code.reveal()),
+            payer=wire.PayerOut(auth_code=auth_code.reveal()),
             amount=wire.AmountOut(total=request.amount, currency=request.currency),
             scene_info=wire.SceneOut(
                 device_id=cut(request.terminal_id, WECHAT_SCENE_ID_BYTES_MAX),

@@ -19,16 +19,16 @@ from dataclasses import dataclass
 import structlog
 
 from adapters.channel import Callback, CallbackAnswer, CallbackRefused
-from gateway.clock import Clock, Ids
 from gateway.domain.change import Case
 from gateway.domain.errors import NotFound
 from gateway.domain.learning import evidence_of
 from gateway.domain.outcomes import Mismatch, Succeeded
 from gateway.domain.payment import Payment
+from gateway.flow.accounts import RemoteAccount
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.learn.late_money import asked_about_late_money
 from gateway.flow.learn.transition import Transitions
-from gateway.flow.ports import Account, Directory, Store, StoredCallback
+from gateway.flow.ports import Ports, StoredCallback
 from gateway.telemetry.metrics import CALLBACKS, CASES
 
 log = structlog.get_logger("tillgate.callback")
@@ -38,19 +38,16 @@ log = structlog.get_logger("tillgate.callback")
 class CallbackDesk:
     """`POST /callbacks/{channel_account}`."""
 
-    store: Store
-    directory: Directory
+    ports: Ports
     transitions: Transitions
     calls: ChannelCalls
-    clock: Clock
-    ids: Ids
 
     async def take(
         self, account_id: str, headers: Mapping[str, str], body: bytes
     ) -> CallbackAnswer:
         """The answer in the channel's own words. Raises `NotFound` for an account nobody has."""
-        account = self.directory.account(account_id)
-        if account is None or account.channel is None:
+        account = self.ports.directory.remote_account(account_id)
+        if account is None:
             raise NotFound
         try:
             callback = account.channel.read_callback(headers, body)
@@ -64,20 +61,20 @@ class CallbackDesk:
             out_trade_no=callback.out_trade_no,
             kind=callback.kind,
             body=body,
-            received_at=self.clock.now(),
+            received_at=self.ports.clock.now(),
         )
-        if not await self.store.keep_callback(kept):
+        if not await self.ports.store.keep_callback(kept):
             CALLBACKS.labels(account.manifest.channel, "duplicate").inc()
         elif not await self._apply(account, callback):
             CALLBACKS.labels(account.manifest.channel, "postponed").inc()
             return account.channel.callback_refused()
         return account.channel.callback_accepted()
 
-    async def _apply(self, account: Account, callback: Callback) -> bool:
+    async def _apply(self, account: RemoteAccount, callback: Callback) -> bool:
         """False while the channel will not say what became of the money:
         it sends the callback again.
         """
-        payment = await self.store.payment_by_trade(account.id, callback.out_trade_no)
+        payment = await self.ports.store.payment_by_trade(account.id, callback.out_trade_no)
         if payment is None:
             await self._unknown_number(account, callback)
         elif callback.kind == "refund":
@@ -95,7 +92,7 @@ class CallbackDesk:
                 self.transitions, self.calls, account, payment, number, told=learned
             ):
                 return False
-        await self.store.callback_applied(account.id, callback.event_key)
+        await self.ports.store.callback_applied(account.id, callback.event_key)
         CALLBACKS.labels(account.manifest.channel, "applied").inc()
         return True
 
@@ -103,7 +100,7 @@ class CallbackDesk:
         """A refund of ours, found by its number;
         one we never made leaves money missing: a person looks.
         """
-        refunds = await self.store.refunds_of(payment.merchant_id, payment.id)
+        refunds = await self.ports.store.refunds_of(payment.merchant_id, payment.id)
         ours = next(
             (refund for refund in refunds if refund.out_refund_no == callback.out_refund_no), None
         )
@@ -116,7 +113,7 @@ class CallbackDesk:
             # Of those two the money back is our own cancel's doing.
             await self._open_case(payment.merchant_id, payment.id, "refund_unknown", callback)
 
-    async def _unknown_number(self, account: Account, callback: Callback) -> None:
+    async def _unknown_number(self, account: RemoteAccount, callback: Callback) -> None:
         await self._open_case(
             account.merchant_id,
             f"{account.id}:{callback.out_trade_no}",
@@ -128,8 +125,10 @@ class CallbackDesk:
         self, merchant_id: str, object_id: str, kind: str, callback: Callback
     ) -> None:
         evidence = evidence_of(kind, self.transitions.occasion("callback"), callback.learned)
-        await self.store.open_case(
-            merchant_id, object_id, Case(id=self.ids.new("case"), kind=kind, evidence=evidence)
+        await self.ports.store.open_case(
+            merchant_id,
+            object_id,
+            Case(id=self.ports.ids.new("case"), kind=kind, evidence=evidence),
         )
         CASES.labels(kind).inc()
         log.error("case_opened", kind=kind, object=object_id)

@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from adapters.channel import Channel, LocalChannel, Manifest
+from adapters.channel import Manifest
+from gateway.clock import Clock, Ids
 from gateway.domain.change import Case, Change, Opening
+from gateway.domain.identifiers import Numbers
 from gateway.domain.order import OrderRefusal, OrderTerms
 from gateway.domain.payment import Payment, Refund
 from gateway.domain.routing_rules import RuleSet
+from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
 from security.secret import Secret
 
 # --- who asks, and over which accounts
@@ -36,26 +39,6 @@ class ApiKey:
     revoked: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """A channel account, ready to use.
-
-    `store_id` None: for every store of the merchant. `profile`: standard or short.
-    """
-
-    id: str
-    merchant_id: str
-    store_id: str | None
-    priority: int
-    enabled: bool
-    profile: str
-    manifest: Manifest
-    channel: Channel | None
-    local: LocalChannel | None
-    notify_url: str | None = None
-    drained: str | None = None  # why an operator keeps new payments away from it
-
-
 class Directory(Protocol):
     """The in-memory snapshot of keys, stores and accounts, kept by delta; no lookup does I/O."""
 
@@ -67,8 +50,16 @@ class Directory(Protocol):
         """The account, disabled ones included."""
         ...
 
-    def accounts(self, merchant_id: str) -> Sequence[Account]:
-        """The merchant's accounts in order of priority."""
+    def remote_account(self, account_id: str) -> RemoteAccount | None:
+        """As `account`, when its channel can be called."""
+        ...
+
+    def remote_accounts(self, merchant_id: str) -> Sequence[RemoteAccount]:
+        """Those of the merchant whose channels can be called, in order of priority."""
+        ...
+
+    def local_accounts(self, merchant_id: str) -> Sequence[LocalAccount]:
+        """Those of the merchant that are in our own books, in order of priority."""
         ...
 
     def store_exists(self, merchant_id: str, store_id: str) -> bool:
@@ -396,3 +387,14 @@ class Claims(Protocol):
         Nothing waits for it: a claim that stays runs out by itself.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What nearly every part of the road needs."""
+
+    store: Store
+    directory: Directory
+    clock: Clock
+    ids: Ids
+    numbers: Numbers

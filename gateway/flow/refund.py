@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from adapters.channel import LocalPay, RefundRequest
-from gateway.clock import Clock, Ids
 from gateway.domain.change import Change
 from gateway.domain.errors import (
     IdempotencyKeyReused,
@@ -19,11 +18,11 @@ from gateway.domain.errors import (
     RefundExceedsCaptured,
     RefundNoTaken,
 )
-from gateway.domain.identifiers import out_refund_no
 from gateway.domain.outcomes import Declined
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.returning import reserved, returned_at_once
 from gateway.domain.states import REFUND_OPEN
+from gateway.flow.accounts import LocalAccount, RemoteAccount
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.commands import Caller, RefundCommand, Refunded
 from gateway.flow.learn.in_flight import InFlight
@@ -31,7 +30,7 @@ from gateway.flow.learn.schedule import refund_due_after
 from gateway.flow.learn.transition import RefundRace, Transitions
 from gateway.flow.lookup import Lookup
 from gateway.flow.open.opening import posted
-from gateway.flow.ports import Account, Directory, Store
+from gateway.flow.ports import Ports
 from gateway.limits import SEND_DEADLINE_MS
 
 
@@ -39,15 +38,11 @@ from gateway.limits import SEND_DEADLINE_MS
 class Refunds:
     """Money back, on the merchant's word."""
 
-    store: Store
+    ports: Ports
     lookup: Lookup
-    directory: Directory
     in_flight: InFlight
     transitions: Transitions
     calls: ChannelCalls
-    clock: Clock
-    ids: Ids
-    environment: str
 
     async def refund(
         self, payment_id: str, command: RefundCommand, caller: Caller, key: str, wait_s: float
@@ -63,7 +58,7 @@ class Refunds:
                 return Refunded(known, replayed=True)
             made: list[Refund] = []
             # Before the write is queued, as for a payment.
-            send_by = self.clock.monotonic() + SEND_DEADLINE_MS / 1000
+            send_by = self.ports.clock.monotonic() + SEND_DEADLINE_MS / 1000
             try:
                 payment = await self.transitions.step(
                     payment, lambda now: self._judge(now, command, key, made)
@@ -89,18 +84,15 @@ class Refunds:
 
         Everything later is the sweeper's.
         """
-        account = self.directory.account(refund.channel_account)
-        assert account is not None and account.channel is not None, (  # noqa: PT018
-            "a remote refund has a remote account"
-        )
+        account = self.ports.directory.remote_account(refund.channel_account)
+        if account is None:
+            return  # it cannot be used now: the sweeper sends it once it can
         request = self.request(payment, refund, account, send_by)
-        outcome = await self.calls.made(
-            account, "refund", account.channel.refund, request, refund.silences
-        )
+        outcome = await self.calls.refund(account, request, refund.silences)
         await self.transitions.learn_refund(payment, refund.id, outcome, "refund")
 
     def request(
-        self, payment: Payment, refund: Refund, account: Account, send_by: float
+        self, payment: Payment, refund: Refund, account: RemoteAccount, send_by: float
     ) -> RefundRequest:
         """The call of this refund; every repeat is the same."""
         attempt = next(attempt for attempt in payment.attempts if attempt.id == refund.attempt_id)
@@ -119,7 +111,7 @@ class Refunds:
     async def _known(
         self, payment: Payment, command: RefundCommand, caller: Caller, key: str
     ) -> Refund | None:
-        by_key = await self.store.refund_by_number(caller.merchant_id, idempotency_key=key)
+        by_key = await self.ports.store.refund_by_number(caller.merchant_id, idempotency_key=key)
         if by_key is not None:
             field = _difference(by_key, payment, command)
             if field is not None:
@@ -127,7 +119,7 @@ class Refunds:
                     f"the field {field} differs from the first request with this key", field=field
                 )
             return by_key
-        by_number = await self.store.refund_by_number(
+        by_number = await self.ports.store.refund_by_number(
             caller.merchant_id, refund_no=command.refund_no
         )
         if by_number is None:
@@ -148,10 +140,10 @@ class Refunds:
             raise RefundExceedsCaptured(
                 f"{attempt.refundable} fen are left to refund", field="amount", payment=payment
             )
-        account = self.directory.account(attempt.channel_account)
+        account = self.ports.directory.account(attempt.channel_account)
         refund = self._drawn(payment, attempt, command, key)
         occasion = self.transitions.occasion("till")
-        if account is not None and account.local is not None:
+        if isinstance(account, LocalAccount):
             done = replace(refund, status="succeeded", refunded_at=refund.created_at, due_at=None)
             asked = LocalPay(
                 amount=refund.amount,
@@ -160,7 +152,7 @@ class Refunds:
                 terminal_id=payment.terminal_id or "",
                 tendered=None,
             )
-            decision = account.local.decide_refund(asked)
+            decision = account.channel.decide_refund(asked)
             if isinstance(decision, Declined):
                 raise RefundExceedsCaptured(decision.code, payment=payment)
             made[:] = [done]
@@ -181,19 +173,19 @@ class Refunds:
         self, payment: Payment, attempt: Attempt, command: RefundCommand, key: str
     ) -> Refund:
         return Refund(
-            id=self.ids.new("ref"),
+            id=self.ports.ids.new("ref"),
             merchant_id=payment.merchant_id,
             payment_id=payment.id,
             attempt_id=attempt.id,
             channel=attempt.channel,
             channel_account=attempt.channel_account,
             refund_no=command.refund_no,
-            out_refund_no=out_refund_no(self.environment, attempt.out_trade_no, command.refund_no),
+            out_refund_no=self.ports.numbers.refund(attempt.out_trade_no, command.refund_no),
             amount=command.amount,
             currency=payment.currency,
             origin="merchant",
             status="requested",
-            created_at=self.clock.now(),
+            created_at=self.ports.clock.now(),
             reason=command.reason,
             operator_id=command.operator_id,
             idempotency_key=key,

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from gateway.domain.presenting import Flow
 from gateway.limits import (
     AMOUNT_FEN_MAX,
     AMOUNT_FEN_MIN,
@@ -139,7 +140,7 @@ class PayBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str, Meta(pattern=_METHOD, description="A channel, or `auto`: found from the payment code.")
     ] = "auto"
     flow: Annotated[
-        Literal["code", "qr"] | None,
+        Flow | None,
         Meta(description="`code`: the till scans the customer; `qr`: the customer scans the till."),
     ] = None
     auth_code: Annotated[

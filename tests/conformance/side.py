@@ -20,14 +20,16 @@ from adapters.channel import (
     CallbackRefused,
     Channel,
     Flow,
-    Manifest,
     PayRequest,
     RefundRequest,
+    RemoteManifest,
     TradeRef,
 )
 from adapters.transport import AiohttpTransport, HttpAnswer, HttpCall
 from gateway.clock import SystemClock
 from gateway.domain.outcomes import NotSent, RefundNotFound, RefundPending
+from gateway.domain.presenting import PaymentCode, ShownQr
+from gateway.flow.call.evidence import kept
 from security.secret import Secret, decode_hook
 from tests.sandbox_process import SandboxProcess, SandboxRefusedError
 
@@ -141,7 +143,7 @@ class Side:
     """Makes requests, sends them through the adapter, and looks at the ledger."""
 
     sandbox: SandboxProcess
-    manifest: Manifest
+    manifest: RemoteManifest
     account: str
     credentials: dict[str, Any]
     postbox: Postbox
@@ -167,7 +169,6 @@ class Side:
         return self.manifest.channel
 
     def built(self, credentials: Mapping[str, Any]) -> Channel:
-        assert self.manifest.credentials is not None
         decoded = msgspec.convert(credentials, self.manifest.credentials, dec_hook=decode_hook)
         channel: Channel = self.manifest.build(decoded, self.transport, CLOCK)
         return channel
@@ -198,8 +199,9 @@ class Side:
             "amount": AMOUNT,
             "currency": "CNY",
             "description": "午餐 T08",
-            "flow": flow,
-            "auth_code": Secret(self.auth_code(magic)) if flow is Flow.CODE else None,
+            "presented": PaymentCode(Secret(self.auth_code(magic)))
+            if flow is Flow.CODE
+            else ShownQr(),
             "store_id": "store_0001",
             "terminal_id": "term_0001",
             "operator_id": "op7",
@@ -248,7 +250,8 @@ class Side:
     # --- the five calls, each at most one request
 
     async def pay(self, request: PayRequest) -> Any:
-        return await self._once(self.channel.pay(request))
+        """What the flow keeps of it."""
+        return kept(await self._once(self.channel.pay(request)), request.presented.secrets)
 
     async def query(self, request: PayRequest) -> Any:
         return await self.query_of(self.trade(request))

@@ -15,9 +15,16 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from msgspec.structs import replace
 
-from adapters.alipay.channel import AlipayChannel
 from adapters.alipay.manifest import MANIFEST
-from adapters.channel import Callback, CallbackRefused, Flow, PayRequest, RefundRequest, TradeRef
+from adapters.channel import (
+    Callback,
+    CallbackRefused,
+    Channel,
+    Flow,
+    PayRequest,
+    RefundRequest,
+    TradeRef,
+)
 from adapters.transport import AiohttpTransport
 from gateway.clock import SystemClock
 from gateway.domain.outcomes import (
@@ -35,6 +42,7 @@ from gateway.domain.outcomes import (
     Succeeded,
     Unknown,
 )
+from gateway.domain.presenting import PaymentCode, ShownQr
 from security.secret import Secret, decode_hook
 from tests.sandbox_process import SandboxProcess
 
@@ -49,7 +57,7 @@ class Shop:
 
     name: str
     sandbox: SandboxProcess
-    channel: AlipayChannel
+    channel: Channel
     inbox: asyncio.Queue[tuple[dict[str, str], bytes]]
 
     def order(self, flow: Flow = Flow.CODE, person: str = "00") -> PayRequest:
@@ -60,8 +68,9 @@ class Shop:
             amount=AMOUNT,
             currency="CNY",
             description="一号店 / 午餐",
-            flow=flow,
-            auth_code=Secret(f"28{number:014d}{person}"[-18:]) if flow is Flow.CODE else None,
+            presented=PaymentCode(Secret(f"28{number:014d}{person}"[-18:]))
+            if flow is Flow.CODE
+            else ShownQr(),
             store_id="store_1",
             terminal_id="term_1",
             operator_id="",

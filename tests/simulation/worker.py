@@ -15,9 +15,11 @@ import dataclasses
 import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from gateway.domain.errors import GatewayError, OutcomePending, StoreUnavailable
+from gateway.domain.identifiers import Numbers
+from gateway.flow.accounts import RemoteAccount
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.callback import CallbackDesk
 from gateway.flow.cancellation import Cancellation
@@ -32,7 +34,7 @@ from gateway.flow.lookup import Lookup
 from gateway.flow.open.idempotency import KeyDesk
 from gateway.flow.open.order_desk import OrderDesk
 from gateway.flow.open.restored import Restored
-from gateway.flow.ports import Account
+from gateway.flow.ports import Ports
 from gateway.flow.refund import Refunds
 from gateway.flow.send.failover import Failover
 from gateway.flow.send.sending import Sender
@@ -73,7 +75,7 @@ class Surroundings:
     weather: Callable[[], Weather]
     store: MemoryStore
     claims: Any
-    accounts: list[tuple[Account, SimChannel]]
+    accounts: list[tuple[RemoteAccount, SimChannel]]
     faults: list[str]
     in_doubt: type[InDoubt] = InDoubt
 
@@ -92,7 +94,7 @@ class Worker:
         self._context.run(OWNER.set, self)
         store: Any = StoreLine(self)
         accounts = [
-            dataclasses.replace(account, channel=ChannelLine(self, channel))
+            dataclasses.replace(account, channel=cast("Any", ChannelLine(self, channel)))
             for account, channel in around.accounts
         ]
         directory = Shelf(
@@ -103,59 +105,38 @@ class Worker:
         )
         clock, ids = around.clock, around.ids
         self.in_flight = InFlight(store)
-        shared: dict[str, Any] = {"store": store, "directory": directory, "clock": clock}
         health = ChannelHealth(clock, worker_id=self.id)
         calls = ChannelCalls(clock, health)
-        lost = LostAttempts(**shared, calls=calls, ids=ids, environment=ENVIRONMENT)
-        transitions = Transitions(
-            **shared, lost=lost, ids=ids, in_flight=self.in_flight, environment=ENVIRONMENT
+        ports = Ports(
+            store=store, directory=directory, clock=clock, ids=ids, numbers=Numbers(ENVIRONMENT)
         )
+        lost = LostAttempts(ports=ports, calls=calls)
+        transitions = Transitions(ports=ports, in_flight=self.in_flight, lost=lost)
         on_read = OnRead(
             store=store, in_flight=self.in_flight, transitions=transitions, clock=clock
         )
         self.lookup = Lookup(store, self.in_flight, on_read)
-        failover = Failover(
-            directory=directory,
+        failover = Failover(ports=ports, health=health, worker_id=self.id)
+        sender = Sender(transitions=transitions, calls=calls, health=health, failover=failover)
+        learning: dict[str, Any] = {"ports": ports, "transitions": transitions, "calls": calls}
+        self.refunds = Refunds(**learning, in_flight=self.in_flight, lookup=self.lookup)
+        orders = OrderDesk(store=store, transitions=transitions, in_flight=self.in_flight)
+        self.checkout = Checkout(
+            ports=ports,
+            keys=KeyDesk(store, ClaimsLine(self), ids),
+            orders=orders,
+            restored=Restored(ports=ports, transitions=transitions, lost=lost, orders=orders),
+            in_flight=self.in_flight,
+            on_read=on_read,
+            sender=sender,
             health=health,
-            clock=clock,
-            ids=ids,
-            environment=ENVIRONMENT,
+            digest=lambda _, text: f"digest of {text}",
             worker_id=self.id,
         )
-        sender = Sender(
-            directory=directory,
-            transitions=transitions,
-            calls=calls,
-            health=health,
-            failover=failover,
-        )
-        flow: dict[str, Any] = {**shared, "transitions": transitions, "calls": calls}
-        in_flight: dict[str, Any] = {
-            "in_flight": self.in_flight,
-            "ids": ids,
-            "environment": ENVIRONMENT,
-        }
-        self.refunds = Refunds(**flow, **in_flight, lookup=self.lookup)
-        keys = KeyDesk(store, ClaimsLine(self), ids)
-        orders = OrderDesk(store=store, transitions=transitions, in_flight=self.in_flight)
-        paying: dict[str, Any] = {
-            **shared,
-            **in_flight,
-            "sender": sender,
-            "health": health,
-            "keys": keys,
-            "orders": orders,
-        }
-        paying["restored"] = Restored(
-            **shared, transitions=transitions, lost=lost, orders=orders, ids=ids
-        )
-        self.checkout = Checkout(
-            **paying, on_read=on_read, digest=lambda _, text: f"digest of {text}", worker_id=self.id
-        )
         self.cancellation = Cancellation(self.lookup, transitions, self.in_flight)
-        self.callbacks = CallbackDesk(**flow, ids=ids)
+        self.callbacks = CallbackDesk(**learning)
         self.in_doubt = around.in_doubt(
-            **flow, refunds=self.refunds, sender=sender, in_flight=self.in_flight
+            **learning, refunds=self.refunds, sender=sender, in_flight=self.in_flight
         )
         self.sweeper = Visits(store, self.in_doubt, clock)
 

@@ -14,16 +14,16 @@ from gateway.domain.late_answer import answered, asked
 from gateway.domain.outcomes import Closed, Declined, Mismatch, Succeeded
 from gateway.domain.payment import Payment
 from gateway.domain.states import ATTEMPT_UNCHARGED
+from gateway.flow.accounts import RemoteAccount
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.learn.schedule import late_due_after
 from gateway.flow.learn.transition import Transitions
-from gateway.flow.ports import Account
 
 
 async def asked_about_late_money(
     transitions: Transitions,
     calls: ChannelCalls,
-    account: Account,
+    account: RemoteAccount,
     payment: Payment,
     out_trade_no: str,
     *,
@@ -45,7 +45,7 @@ async def asked_about_late_money(
 async def ask_again_about_late_money(
     transitions: Transitions,
     calls: ChannelCalls,
-    account: Account,
+    account: RemoteAccount,
     payment: Payment,
     out_trade_no: str,
 ) -> None:
@@ -59,7 +59,7 @@ async def ask_again_about_late_money(
 async def _ask(
     transitions: Transitions,
     calls: ChannelCalls,
-    account: Account,
+    account: RemoteAccount,
     payment: Payment,
     out_trade_no: str,
 ) -> bool:

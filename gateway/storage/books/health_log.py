@@ -17,7 +17,7 @@ import asyncpg
 import structlog
 
 from gateway.domain.errors import StoreUnavailable
-from gateway.flow.choose.health import HealthChange
+from gateway.flow.choose.standing import HealthChange
 from gateway.limits import HEALTH_CHANGES_INTERVAL_MS, HEALTH_CHANGES_MAX, HEARTBEAT_LEASE_MS
 from gateway.loops import pause
 from gateway.storage.reader import Reader

@@ -20,8 +20,9 @@ from typing import Any, Final
 import msgspec
 
 from gateway.clock import Clock
+from gateway.domain.presenting import PAY_OPERATIONS
 from gateway.flow.choose.breaker import State
-from gateway.flow.choose.health import Posted
+from gateway.flow.choose.standing import Posted
 from gateway.limits import (
     BOARD_AGE_MS_MAX,
     BOARD_ENTRIES_MAX,
@@ -155,7 +156,7 @@ def _said(name: str, value: Any, now: datetime, but_of: str | None) -> Posted | 
         age_s = (now - word.at).total_seconds()
     except (msgspec.DecodeError, TypeError, ValueError):
         return None
-    if not (slash and len(account) <= REFERENCE_CHARS_MAX and operation in ("pay", "precreate")):
+    if not (slash and len(account) <= REFERENCE_CHARS_MAX and operation in PAY_OPERATIONS):
         return None
     if word.worker == but_of:
         return ""

@@ -16,8 +16,10 @@ from gateway.domain.errors import (
     Overloaded,
     leaves,
 )
+from gateway.domain.presenting import PaymentCode
 from gateway.flow.ports import PaymentFilter
 from gateway.limits import REQUEST_BODY_BYTES_MAX
+from security.secret import Secret
 from tests.fakes.flow import World, in_doubt
 from tests.unit.http.conftest import Reply, Till
 
@@ -52,15 +54,13 @@ async def test_the_command_is_the_body_with_defaults_and_the_caller_is_the_key(
 ) -> None:
     await pay(till)
     command = world.flow.commands[0]
-    assert (command.order_no, command.tender_no, command.amount, command.method, command.flow) == (
+    assert (command.order_no, command.tender_no, command.amount, command.method, command.given) == (
         "T08-0042",
         1,
         12850,
         "auto",
-        None,
+        PaymentCode(Secret("280000000000000000")),
     )
-    assert command.auth_code is not None
-    assert command.auth_code.reveal() == "280000000000000000"
     name, caller, key, wait_s = world.flow.asked[0]
     assert (name, caller.terminal_id, caller.store_id, caller.role, key, wait_s) == (
         "pay",
