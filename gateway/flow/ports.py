@@ -308,26 +308,22 @@ class Store(Protocol):
         ...
 
     async def take_due_attempts(
-        self, places: Places, lease_ms: int, worker_lease_ms: int, at: datetime | None = None
+        self, places: Places, lease_ms: int, worker_lease_ms: int
     ) -> Sequence[DueAttempt]:
         """Lease attempts that are due, longest due first; one that is still `sent` only past
         `send_by`, when its worker is gone or silent.
 
-        Judged by the store's own clock, unless `at` is given. `SKIP LOCKED`: two takers share.
+        Judged by the store's own clock. `SKIP LOCKED`: two takers share.
         """
         ...
 
-    async def take_due_refunds(
-        self, places: Places, lease_ms: int, at: datetime | None = None
-    ) -> Sequence[DueRefund]:
+    async def take_due_refunds(self, places: Places, lease_ms: int) -> Sequence[DueRefund]:
         """Lease undecided refunds that are due; else as `take_due_attempts`."""
         ...
 
-    async def hasten(
-        self, merchant_id: str, payment_id: str, pace_ms: int, at: datetime | None = None
-    ) -> None:
-        """Somebody looks at an undecided payment: its next visit is due now, unless one began (or
-        it was sent) less than `pace_ms` ago.
+    async def hasten(self, merchant_id: str, payment_id: str, pace_ms: int) -> None:
+        """A till looks at an undecided payment: its next visit is due now, unless one began (or it
+        was sent) less than `pace_ms` ago.
         """
         ...
 
@@ -357,11 +353,8 @@ class Store(Protocol):
         """
         ...
 
-    async def beat(self, worker_id: str, at: datetime | None = None) -> datetime:
-        """The worker lives: now by the store's own clock, unless `at` is given.
-
-        Returns what that clock says.
-        """
+    async def beat(self, worker_id: str) -> datetime:
+        """The worker lives. Returns what the store's own clock says."""
         ...
 
 

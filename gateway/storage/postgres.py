@@ -142,9 +142,9 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
             return []
         return read_payments(await self._watch.fetch(NEWER, *zip(*known, strict=True)))
 
-    async def beat(self, worker_id: str, at: datetime | None = None) -> datetime:
+    async def beat(self, worker_id: str) -> datetime:
         """The worker lives."""
-        return await self._heart.beat(worker_id, at)
+        return await self._heart.beat(worker_id)
 
     async def alive(self) -> None:
         """Raises `StoreUnavailable`."""

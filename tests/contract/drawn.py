@@ -5,7 +5,7 @@ at tables the port does not show.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ from gateway.domain.returning import reserved
 from gateway.flow.ports import Opened
 from gateway.storage.postgres import PostgresStore
 from tests.fakes.store import MemoryStore
+from tests.store_clock import MemoryClock, ServerClock
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 MERCHANT, STORE, ACCOUNT, WORKER = "m1", "s1", "acct_1", "wrk_1"
@@ -193,9 +194,11 @@ def case(kind: str = "mismatch_amount") -> Case:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """A store, and what lies in its tables as plain tuples."""
+    """A store, its own clock, and what lies in its tables as plain tuples."""
 
     store: MemoryStore | PostgresStore
+    # A test that tells the time gives the one of this store.
+    clock: MemoryClock | ServerClock = field(default_factory=MemoryClock)
 
     async def cases(self) -> list[tuple[str, str, str | None]]:
         """(kind, object, closed by)."""
