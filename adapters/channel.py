@@ -43,7 +43,11 @@ from gateway.domain.outcomes import (
 from gateway.domain.presenting import Flow as Flow  # noqa: PLC0414 - a part of this contract
 from gateway.domain.presenting import Presented
 
-UNLISTED_CODE: Final = "unlisted_code"  # the reason of an `Unknown` whose word is in no table
+# The reasons of an `Unknown` that the flow counts: a word in no table; and a request that the
+# channel's gate refused without a signature.
+UNLISTED_CODE: Final = "unlisted_code"
+REFUSED_UNSIGNED: Final = "refused_unsigned"
+
 MAIN_HOST: Final = 0
 SECOND_HOST: Final = 1
 

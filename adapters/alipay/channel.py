@@ -7,10 +7,12 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from adapters.alipay import translate, wire
+from adapters import documents
+from adapters.alipay import codes, orders, translate, wire
 from adapters.alipay.credentials import Credentials
-from adapters.alipay.signing import Trust, open_answer, read_notify, request_content
+from adapters.alipay.signing import UNSIGNED, Trust, open_answer, read_notify, request_content
 from adapters.channel import (
+    REFUSED_UNSIGNED,
     Callback,
     CallbackAnswer,
     CallbackRefused,
@@ -82,17 +84,15 @@ class AlipayChannel:
         seller_id, presented = self._account.seller_id, request.presented
         notify_url = request.notify_url or self._account.notify_url
         if isinstance(presented, PaymentCode):
-            biz = translate.pay_biz(request, presented.auth_code)
+            biz = orders.pay_biz(request, presented.auth_code)
             reply = await self._ask(wire.PAY, biz, request, notify_url)
             return _judged(reply, lambda answer: translate.paid(answer, request, seller_id))
-        reply = await self._ask(
-            wire.PRECREATE, translate.precreate_biz(request), request, notify_url
-        )
+        reply = await self._ask(wire.PRECREATE, orders.precreate_biz(request), request, notify_url)
         return _judged(reply, lambda answer: translate.precreated(answer, request, seller_id))
 
     async def query(self, trade: TradeRef) -> QueryOutcome:
         """alipay.trade.query."""
-        reply = await self._ask(wire.QUERY, wire.TradeBiz(out_trade_no=trade.out_trade_no), trade)
+        reply = await self._ask(wire.QUERY, wire.QueryBiz(out_trade_no=trade.out_trade_no), trade)
         return _judged(
             reply, lambda answer: translate.queried(answer, trade, self._account.seller_id)
         )
@@ -104,13 +104,13 @@ class AlipayChannel:
         alipay.trade.close would refuse the first and the last of these, and which it is we cannot
         know when we send.
         """
-        reply = await self._ask(wire.CANCEL, wire.TradeBiz(out_trade_no=trade.out_trade_no), trade)
+        reply = await self._ask(wire.CANCEL, wire.CancelBiz(out_trade_no=trade.out_trade_no), trade)
         return _judged(reply, lambda answer: translate.canceled(answer, trade))
 
     async def refund(self, request: RefundRequest) -> RefundOutcome:
         """alipay.trade.refund."""
         notify_url = request.notify_url or self._account.notify_url
-        reply = await self._ask(wire.REFUND, translate.refund_biz(request), request, notify_url)
+        reply = await self._ask(wire.REFUND, orders.refund_biz(request), request, notify_url)
         return _judged(reply, lambda answer: translate.refunded(answer, request))
 
     async def query_refund(self, request: RefundRequest) -> RefundQueryOutcome:
@@ -130,10 +130,10 @@ class AlipayChannel:
         if len(body) > CALLBACK_BODY_BYTES_MAX:
             raise CallbackRefused("too_long")
         try:
-            params = read_notify(body)
+            notify = read_notify(body)
         except ValueError as failure:
             raise CallbackRefused("malformed") from failure
-        believed = self._trust.believed_notify(params)
+        believed = self._trust.believed_notify(notify)
         if believed is None:
             raise CallbackRefused("bad_signature")
         evidence = body.decode("ascii")[:EVIDENCE_CHARS_MAX]
@@ -191,20 +191,22 @@ class AlipayChannel:
         return urlencode(params).encode("ascii")
 
     def _believed(self, method: str, body: bytes) -> Reply | Unknown:
-        """Nothing is read for its meaning before the signature is right; a refusal's own words are
-        kept for people.
+        """Only an answer whose signature is right is a `Reply`; the words of any other are kept for
+        people.
         """
         evidence = body.decode("utf-8", "replace")
         try:
             signed = open_answer(body, method)
             doubt = self._trust.doubt_answer(signed)
-            if doubt is not None:
+            if doubt is not None and doubt != UNSIGNED:
                 return Unknown(reason=doubt, evidence=evidence)
-            return Reply(
-                answer=msgspec.json.decode(signed.content, type=wire.Answer), evidence=evidence
-            )
-        except ValueError:  # of the scanner, or of msgspec
+            answer = documents.read(wire.Answer, signed.content)
+        except ValueError:  # of the scanner, or of the document
             return Unknown(reason="unreadable", evidence=evidence)
+        if doubt is None:
+            return Reply(answer=answer, evidence=evidence)
+        is_refusal = answer.code != codes.DONE
+        return Unknown(reason=REFUSED_UNSIGNED if is_refusal else UNSIGNED, evidence=evidence)
 
 
 def _judged(

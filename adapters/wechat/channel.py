@@ -13,6 +13,7 @@ from typing import Final, TypeVar, final
 from urllib.parse import quote, urlsplit
 
 from adapters.channel import (
+    REFUSED_UNSIGNED,
     Callback,
     CallbackAnswer,
     CallbackRefused,
@@ -22,9 +23,10 @@ from adapters.channel import (
     TradeRef,
 )
 from adapters.transport import AnswerLostError, ChannelTransport, HttpCall, NotSentError
-from adapters.wechat import callback, signing, translate
+from adapters.wechat import callback, orders, signing, translate
 from adapters.wechat.credentials import Credentials
-from adapters.wechat.translate import Merchant, Reply
+from adapters.wechat.orders import Merchant
+from adapters.wechat.translate import Reply
 from gateway.clock import Clock, Ids, SystemIds
 from gateway.domain.outcomes import (
     CancelOutcome,
@@ -84,12 +86,12 @@ class WechatChannel:
         presented = request.presented
         if isinstance(presented, PaymentCode):
             order, call = (
-                translate.codepay_order(self._merchant, request, presented.auth_code),
+                orders.codepay_order(self._merchant, request, presented.auth_code),
                 "codepay",
             )
         else:
             notify_url = request.notify_url or self._credentials.notify_url
-            order, call = translate.native_order(self._merchant, request, notify_url), "native"
+            order, call = orders.native_order(self._merchant, request, notify_url), "native"
         reply = await self._ask(
             call, "POST", f"/v3/pay/transactions/{call}", order, request, signed_at=request.sent_at
         )
@@ -113,7 +115,7 @@ class WechatChannel:
 
     async def refund(self, request: RefundRequest) -> RefundOutcome:
         """See `Channel`."""
-        body = translate.refund_order(request, request.notify_url or self._credentials.notify_url)
+        body = orders.refund_order(request, request.notify_url or self._credentials.notify_url)
         reply = await self._ask("refund", "POST", "/v3/refund/domestic/refunds", body, request)
         if not isinstance(reply, Reply):
             return reply
@@ -155,14 +157,14 @@ class WechatChannel:
         )
 
     async def _reverse(self, trade: TradeRef) -> CancelOutcome:
-        body = translate.reverse_order(self._merchant)
+        body = orders.reverse_order(self._merchant)
         reply = await self._ask("reverse", "POST", f"{_trade_path(trade)}/reverse", body, trade)
         if not isinstance(reply, Reply):
             return reply
         return _told(translate.reverse_outcome(self._merchant, trade, reply), reply)
 
     async def _close(self, trade: TradeRef) -> CancelOutcome:
-        body = translate.close_order(self._merchant)
+        body = orders.close_order(self._merchant)
         reply = await self._ask("close", "POST", f"{_trade_path(trade)}/close", body, trade)
         if not isinstance(reply, Reply):
             return reply
@@ -202,9 +204,14 @@ class WechatChannel:
         except AnswerLostError as error:
             return Unknown(reason=error.reason)
         doubt = signing.doubt(self._keys, answer.headers, answer.body, self._clock.now())
-        if doubt is not None:
-            return Unknown(reason=doubt, evidence=f"HTTP {answer.status}")
-        return Reply(status=answer.status, body=answer.body)
+        if doubt is None:
+            return Reply(status=answer.status, body=answer.body)
+        if doubt == signing.UNSIGNED and 400 <= answer.status < 500:  # noqa: PLR2004 - refusals
+            said = answer.body.decode("utf-8", "replace")
+            return Unknown(
+                reason=REFUSED_UNSIGNED, evidence=f"HTTP {answer.status}, unsigned: {said}"
+            )
+        return Unknown(reason=doubt, evidence=f"HTTP {answer.status}")
 
     async def _headers(self, method: str, path: str, body: bytes, timestamp: int) -> dict[str, str]:
         nonce = self._ids.token()

@@ -7,7 +7,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from gateway.domain.payment import Payment
-from gateway.domain.presenting import Flow
+from gateway.domain.words import Flow
 
 
 class Tender(Struct, frozen=True, kw_only=True):
@@ -33,5 +33,5 @@ def tender_of(payment: Payment) -> Tender:
         amount=payment.amount,
         currency=payment.currency,
         channel=payment.channel,
-        flow=Flow(payment.flow),
+        flow=payment.flow,
     )

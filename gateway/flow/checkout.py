@@ -25,6 +25,7 @@ from gateway.domain.errors import (
 from gateway.domain.payment import Payment
 from gateway.domain.presenting import Digest, Presented
 from gateway.domain.states import PAYMENT_FINAL
+from gateway.domain.statuses import PaymentStatus
 from gateway.flow.choose.health import ChannelHealth, Place
 from gateway.flow.choose.routing import local_choices, remote_choices
 from gateway.flow.choose.wish import LocalWish, RemoteWish, Wish, wish
@@ -70,7 +71,7 @@ class Checkout:
             if answerable(paid.payment):
                 return paid
             if paid.replayed:
-                self.on_read.looked_at(paid.payment)
+                self.on_read.look(paid.payment)
             return Paid(await waiter.until(answerable, paid.payment, wait_s), paid.replayed)
 
     async def _take(self, command: PayCommand, caller: Caller, key: str, waiter: Waiter) -> Paid:
@@ -180,7 +181,7 @@ class Checkout:
 def answerable(payment: Payment) -> bool:
     """Nothing more to wait for: it ended, or the customer has a code to scan."""
     return payment.status in PAYMENT_FINAL or (
-        payment.status == "awaiting_payer" and payment.qr_code is not None
+        payment.status == PaymentStatus.AWAITING_PAYER and payment.qr_code is not None
     )
 
 

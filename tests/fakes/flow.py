@@ -14,6 +14,8 @@ import msgspec
 from adapters.channel import CallbackAnswer
 from gateway.domain.errors import NotFound, OrderTenderTaken
 from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
+from gateway.domain.words import Origin
 from gateway.flow.commands import Caller, Paid, PayCommand, RefundCommand, Refunded
 from gateway.flow.ports import ApiKey, EventPage, PaymentFilter, RefundFilter
 from gateway.http.exchange import EdgeDeps, Readiness
@@ -100,7 +102,6 @@ class FakeDirectory(Shelf):
 def payment_of(
     command: PayCommand, caller: Caller, payment_id: str, status: str = "succeeded"
 ) -> Payment:
-    """A payment as the flow would keep it."""
     attempt = Attempt(
         id="att_1",
         number=1,
@@ -108,7 +109,7 @@ def payment_of(
         channel="alipay",
         channel_account="acct_1",
         out_trade_no="TGABC",
-        status="succeeded" if status == "succeeded" else "in_doubt",
+        status=AttemptStatus.SUCCEEDED if status == "succeeded" else AttemptStatus.IN_DOUBT,
         why="priority",
         worker_id="w",
         sent_at=NOW,
@@ -127,7 +128,7 @@ def payment_of(
         currency=command.currency,
         channel="alipay",
         flow=command.given.flow,
-        status=status,
+        status=PaymentStatus(status),
         business_date="2026-11-21",
         created_at=NOW,
         operator_id=command.operator_id,
@@ -203,8 +204,8 @@ class FakeRefunds:
             out_refund_no="TGREF",
             amount=command.amount,
             currency="CNY",
-            origin="merchant",
-            status="processing",
+            origin=Origin.MERCHANT,
+            status=RefundStatus.PROCESSING,
             created_at=NOW,
             reason=command.reason,
         )

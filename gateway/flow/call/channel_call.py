@@ -14,7 +14,13 @@ from typing import TypeVar
 import structlog
 from msgspec.structs import replace
 
-from adapters.channel import UNLISTED_CODE, PayRequest, RefundRequest, TradeRef
+from adapters.channel import (
+    REFUSED_UNSIGNED,
+    UNLISTED_CODE,
+    PayRequest,
+    RefundRequest,
+    TradeRef,
+)
 from gateway.clock import Clock
 from gateway.domain.outcomes import (
     CancelOutcome,
@@ -31,12 +37,19 @@ from gateway.flow.call.evidence import kept
 from gateway.flow.call.hosts import on_some_host
 from gateway.flow.choose.health import ChannelHealth
 from gateway.limits import SEND_DEADLINE_MS
-from gateway.telemetry.metrics import CHANNEL_CALLS, CHANNEL_SECONDS, UNLISTED_CODES
+from gateway.telemetry.metrics import (
+    CHANNEL_CALLS,
+    CHANNEL_SECONDS,
+    UNLISTED_CODES,
+    UNSIGNED_REFUSALS,
+)
 from security.secret import Secret
 
 T = TypeVar("T", bound=QueryOutcome | CancelOutcome | RefundQueryOutcome)
 Request = TypeVar("Request", PayRequest, TradeRef, RefundRequest)
 log = structlog.get_logger("tillgate.channel")
+# By the reason of an `Unknown`.
+COUNTED = {UNLISTED_CODE: UNLISTED_CODES, REFUSED_UNSIGNED: UNSIGNED_REFUSALS}
 
 
 class ChannelCalls:
@@ -110,7 +123,7 @@ class ChannelCalls:
         *,
         secrets: tuple[Secret, ...] = (),
     ) -> T | Unknown:
-        """The outcome of `ask(request)` at the host that `hosts` chooses, counted by its type."""
+        """The outcome of `ask(request)` at the host that `hosts` chooses, counted by its word."""
         began, channel = self._clock.monotonic(), account.manifest.channel
         with self._health.watching(account, operation) as watch:
             try:
@@ -127,9 +140,10 @@ class ChannelCalls:
                 outcome = Unknown(reason="adapter_broken")
             watch.saw(outcome)
         CHANNEL_SECONDS.labels(channel, operation).observe(self._clock.monotonic() - began)
-        CHANNEL_CALLS.labels(channel, operation, type(outcome).__name__).inc()
-        if isinstance(outcome, Unknown) and outcome.reason == UNLISTED_CODE:
-            UNLISTED_CODES.labels(channel, operation).inc()
+        CHANNEL_CALLS.labels(channel, operation, outcome.word).inc()
+        counter = COUNTED.get(outcome.reason) if isinstance(outcome, Unknown) else None
+        if counter is not None:
+            counter.labels(channel, operation).inc()
         return kept(outcome, secrets)
 
     def _attempt(self, payment: Payment, out_trade_no: str, until: float) -> tuple[TradeRef, int]:

@@ -25,10 +25,12 @@ from msgspec.structs import replace
 from gateway.domain import outcomes as o
 from gateway.domain.change import Change
 from gateway.domain.errors import RestoredUnsure
-from gateway.domain.learning import Occasion, learned
+from gateway.domain.learning import learned
+from gateway.domain.occasion import Occasion
 from gateway.domain.payment import Attempt, Payment
 from gateway.domain.relearned import gone_on
 from gateway.domain.states import PAYMENT_UNCHARGED
+from gateway.domain.statuses import AttemptStatus, PaymentStatus
 from gateway.domain.tender import Tender, tender_of
 from gateway.flow.accounts import RemoteAccount
 from gateway.flow.call.channel_call import ChannelCalls
@@ -59,7 +61,7 @@ class LostAttempts:
     calls: ChannelCalls
 
     async def search(self, tender: Tender, *, sent_at: datetime, first_n: int) -> Word | int:
-        """The word that speaks of money, or the first number that no account knows.
+        """The word that speaks of money, or the first number that no channel knows.
 
         `sent_at`: no lost attempt was sent later. Raises `RestoredUnsure`.
         """
@@ -84,7 +86,7 @@ class LostAttempts:
             first_n = max(first_n, spent + 1)
         return first_n
 
-    async def considered(self, payment: Payment, change: Change, occasion: Occasion) -> Change:
+    async def reconsider(self, payment: Payment, change: Change, occasion: Occasion) -> Change:
         """What to write of `payment` in place of `change`; the same, except for an end in
         "restored" mode that may be no end.
 
@@ -106,14 +108,15 @@ class LostAttempts:
                 reason="an account that may hold a later attempt cannot be asked",
             )
             # A person may have let it go on: that stands.
-            thawed = replace(payment, frozen_at=change.payment.frozen_at)
+            after = change.payment
+            thawed = replace(payment, frozen_at=after.frozen_at, frozen_by=after.frozen_by)
             kept = learned(thawed, ended, o.Unknown(reason="restored_unsure"), occasion)
             assert kept is not None, "what ends was live, and silence about it is noted"
             return kept
         if isinstance(found, int):
             return change
         following = self._relearned(payment, ended, found, occasion.now)
-        RELEARNED.labels(following.channel, "in_doubt").inc()
+        RELEARNED.labels(following.channel, PaymentStatus.IN_DOUBT).inc()
         log.warning(
             "attempt_relearned",
             payment=payment.id,
@@ -123,8 +126,8 @@ class LostAttempts:
         return gone_on(payment, change, following, occasion)
 
     def _may_have_gone_on(self, payment: Payment, change: Change) -> bool:
-        """A payment that was opened while the mode stood was asked about before, and moves to no
-        other account.
+        """A payment that was opened while the mode stood has no lost attempts: all accounts were
+        asked before it was opened.
         """
         if change.payment.status not in PAYMENT_UNCHARGED or payment.status in PAYMENT_UNCHARGED:
             return False
@@ -132,7 +135,7 @@ class LostAttempts:
         return began is not None and payment.created_at < began + UNSEEN
 
     def _relearned(self, payment: Payment, ended: Attempt, word: Word, now: datetime) -> Attempt:
-        """As if it was sent just now: what can still act at the channel was sent before."""
+        """Times count from now: what can still act at the channel was sent before."""
         tender = tender_at(word.account, tender_of(payment))
         return Attempt(
             id=self.ports.ids.new("att"),
@@ -141,7 +144,7 @@ class LostAttempts:
             channel=word.account.manifest.channel,
             channel_account=word.account.id,
             out_trade_no=self.ports.numbers.trade(tender, word.n),
-            status="in_doubt",
+            status=AttemptStatus.IN_DOUBT,
             why=WHY,
             worker_id=ended.worker_id,
             sent_at=now,
@@ -194,4 +197,4 @@ def _moves_money(outcome: o.QueryOutcome) -> bool:
 
 
 def _says_nothing(outcome: o.QueryOutcome) -> bool:
-    return isinstance(outcome, o.Unknown | o.NotSent | o.AlreadyExists)
+    return isinstance(outcome, o.Silence)

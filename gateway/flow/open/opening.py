@@ -17,7 +17,9 @@ from gateway.domain.outcomes import Declined
 from gateway.domain.payment import Attempt, Evidence, Failure, Payment
 from gateway.domain.presenting import CashGiven, ShownQr
 from gateway.domain.states import NEW, next_state
+from gateway.domain.statuses import AttemptStatus
 from gateway.domain.tender import Tender
+from gateway.domain.words import Source
 from gateway.flow.accounts import Candidate, RemoteAccount
 from gateway.flow.choose.routing import Choice
 from gateway.flow.commands import Caller, PayCommand
@@ -51,7 +53,13 @@ class Draft(Struct, frozen=True, kw_only=True):
         acts_until = not_after(choice.account, self.tender.flow, self.now, expires_at)
         send_by = self.now + timedelta(milliseconds=SEND_DEADLINE_MS)
         attempt = self._attempt(
-            ids, choice, n, status="sent", send_by=send_by, not_after=acts_until, due_at=send_by
+            ids,
+            choice,
+            n,
+            status=AttemptStatus.SENT,
+            send_by=send_by,
+            not_after=acts_until,
+            due_at=send_by,
         )
         payment = self._payment(ids, attempt, status=next_state(NEW, "sent"), expires_at=expires_at)
         return self._opening(payment, n)
@@ -66,8 +74,8 @@ class Draft(Struct, frozen=True, kw_only=True):
             )
             refusal = Evidence(
                 at=self.now,
-                source="pay",
-                outcome="Declined",
+                source=Source.PAY,
+                outcome=decision.word,
                 proof=decision.proof,
                 code=decision.code,
             )
@@ -75,7 +83,7 @@ class Draft(Struct, frozen=True, kw_only=True):
                 ids,
                 choice,
                 n,
-                status="declined",
+                status=AttemptStatus.DECLINED,
                 send_by=self.now,
                 not_after=self.now,
                 evidence=(refusal,),
@@ -88,7 +96,7 @@ class Draft(Struct, frozen=True, kw_only=True):
             ids,
             choice,
             n,
-            status="succeeded",
+            status=AttemptStatus.SUCCEEDED,
             send_by=self.now,
             not_after=self.now,
             captured_amount=amount,

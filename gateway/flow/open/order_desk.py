@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import structlog
-
+from gateway import cases
 from gateway.domain import order as o
+from gateway.domain.acts import overridden
 from gateway.domain.change import Opening
 from gateway.domain.errors import (
     FieldInvalid,
@@ -22,8 +22,9 @@ from gateway.domain.errors import (
     Overloaded,
     OverrideRefused,
 )
-from gateway.domain.learning import overridden
 from gateway.domain.payment import Payment
+from gateway.domain.statuses import PaymentStatus
+from gateway.domain.words import Source
 from gateway.flow.commands import Caller
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.transition import Transitions
@@ -31,9 +32,6 @@ from gateway.flow.open.opening import Draft
 from gateway.flow.ports import KeyTaken, NumberTaken, Opened, OrderSplit, Stale, Store, TenderTaken
 from gateway.flow.visible import seen
 from gateway.limits import STALE_RETRIES_MAX
-from gateway.telemetry.metrics import CASES
-
-log = structlog.get_logger("tillgate.flow")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +65,8 @@ class OrderDesk:
                     continue
                 case o.OrderInDoubt() | o.OrderAmountFixed() | o.OrderOverpaid():
                     raise _refused(answer, draft.caller)
-                case Opened() if override is not None:
-                    self._note(override)
+                case Opened(case_opened=case_opened) if override is not None:
+                    self._note(override, case_opened=case_opened)
             return answer
         raise Overloaded("the payment in doubt changes all the time: try again")
 
@@ -90,15 +88,14 @@ class OrderDesk:
             named,
             by=opening.payment.id,
             words=f"{asked.supervisor_id}: {asked.reason}",
-            occasion=self.transitions.occasion("supervisor"),
+            occasion=self.transitions.occasion(Source.SUPERVISOR),
         )
         return o.Override(change=change, supervisor_id=asked.supervisor_id, reason=asked.reason)
 
-    def _note(self, override: o.Override) -> None:
+    def _note(self, override: o.Override, *, case_opened: bool) -> None:
         named, case = override.change.payment, override.change.case
-        assert case is not None
-        CASES.labels(case.kind).inc()
-        log.error("case_opened", kind=case.kind, payment=named.id, case=case.id)
+        if case is not None and case_opened:
+            cases.announce(named.id, case)
         self.in_flight.wake(named)
 
 
@@ -107,7 +104,7 @@ def _named(found: Payment | None, draft: Draft) -> Payment | GatewayError:
     named = seen(draft.caller, found)
     if named is None or named.order_no != draft.command.order_no:
         return FieldInvalid("this order has no such payment", field="override.payment_id")
-    return named if named.status == "in_doubt" else OverrideRefused(payment=named)
+    return named if named.status == PaymentStatus.IN_DOUBT else OverrideRefused(payment=named)
 
 
 def _refused(answer: o.OrderRefusal, caller: Caller) -> GatewayError:

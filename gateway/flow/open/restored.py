@@ -18,7 +18,9 @@ import structlog
 from msgspec.structs import replace
 
 from gateway.domain import outcomes as o
+from gateway.domain.case import CaseKind
 from gateway.domain.payment import Payment
+from gateway.domain.words import Source
 from gateway.flow.accounts import RemoteAccount
 from gateway.flow.choose.routing import Choice
 from gateway.flow.commands import Paid
@@ -60,7 +62,7 @@ class Restored:
     async def _opened(self, draft: Draft, word: Word) -> Paid | None:
         """In the books as sent, and at once what the channel says of it.
 
-        None when another worker was faster: the books answer.
+        None when another request was faster: the books answer.
         """
         draft = replace(
             draft, tender=tender_at(word.account, draft.tender), now=self.ports.clock.now()
@@ -76,7 +78,7 @@ class Restored:
             else o.Unknown(reason="relearned")
         )
         payment = await self.transitions.learn(
-            payment, payment.current.out_trade_no, told, "relearned"
+            payment, payment.current.out_trade_no, told, Source.RELEARNED
         )
         RELEARNED.labels(word.account.manifest.channel, payment.status).inc()
         log.warning(
@@ -92,7 +94,7 @@ class Restored:
         await self.ports.store.settle_case(
             payment.merchant_id,
             about,
-            "callback_unknown_number",
+            CaseKind.CALLBACK_UNKNOWN_NUMBER,
             reason=reason,
             now=self.ports.clock.now(),
         )

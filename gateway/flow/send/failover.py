@@ -12,16 +12,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
 from adapters.channel import Flow
-from gateway.domain.learning import Outcome, payer_was_asked
-from gateway.domain.outcomes import Declined, Proof, Retry
+from gateway.domain.ending import payer_was_asked
+from gateway.domain.occasion import Outcome
+from gateway.domain.outcomes import Closed, Declined, NotFound, NotSent, Proof, Retry, Reversed
 from gateway.domain.payment import Attempt, Payment
 from gateway.domain.states import ATTEMPT_UNCHARGED
+from gateway.domain.statuses import AttemptStatus
 from gateway.domain.tender import tender_of
 from gateway.flow.accounts import RemoteAccount
 from gateway.flow.choose.health import ChannelHealth
@@ -39,16 +41,27 @@ class Ruling(StrEnum):
     STAY = "stay"  # no other account would fare better: the customer's or the request's own fault
 
 
-# Nothing was seen by the channel: what the customer presented is as good as new.
-UNSEEN = ("NotSent", Proof.NEVER_SENT)
-RULINGS: dict[tuple[str, Proof], Ruling] = {
+class End(Enum):
+    """What the channel said when the attempt ended uncharged."""
+
+    NOT_SENT = auto()  # nothing: no byte left
+    DECLINED = auto()  # no, and the customer or the request is to blame; or a query said "refused"
+    DECLINED_BY_THE_ACCOUNT = auto()  # no, and our account is to blame
+    CLOSED = auto()  # it is closed or revoked
+    REVERSED = auto()  # our cancel ended it
+    NOT_FOUND = auto()  # it never arrived
+
+
+# No channel has seen what the customer presented: it is as good as new.
+UNSEEN = (End.NOT_SENT, Proof.NEVER_SENT)
+RULINGS: dict[tuple[End, Proof], Ruling] = {
     UNSEEN: Ruling.NOW,
-    ("Declined, the account's fault", Proof.SIGNED_REFUSAL): Ruling.NOW,
-    ("Declined", Proof.SIGNED_REFUSAL): Ruling.STAY,
-    ("Declined", Proof.FINAL_STATE): Ruling.NOW,
-    ("Closed", Proof.FINAL_STATE): Ruling.NOW,
-    ("Reversed", Proof.CANCEL_CONFIRMED): Ruling.NOW,
-    ("NotFound", Proof.NOT_FOUND_TWICE): Ruling.NOW,
+    (End.DECLINED_BY_THE_ACCOUNT, Proof.SIGNED_REFUSAL): Ruling.NOW,
+    (End.DECLINED, Proof.SIGNED_REFUSAL): Ruling.STAY,
+    (End.DECLINED, Proof.FINAL_STATE): Ruling.NOW,
+    (End.CLOSED, Proof.FINAL_STATE): Ruling.NOW,
+    (End.REVERSED, Proof.CANCEL_CONFIRMED): Ruling.NOW,
+    (End.NOT_FOUND, Proof.NOT_FOUND_TWICE): Ruling.NOW,
 }
 
 Next: TypeAlias = Attempt | Retry | None
@@ -60,14 +73,33 @@ def ruling(outcome: Outcome, proof: Proof, flow: Flow) -> Ruling:
     Where the channel has seen what the customer presented, and that is spent by it, the next
     account needs it anew.
     """
-    name = type(outcome).__name__
-    if isinstance(outcome, Declined) and outcome.failover_useful and proof is Proof.SIGNED_REFUSAL:
-        name = "Declined, the account's fault"
-    end = (name, proof)
+    kind = end_of(outcome, proof)
+    if kind is None:
+        return Ruling.STAY
+    end = (kind, proof)
     ruled = RULINGS.get(end, Ruling.STAY)
     if ruled is Ruling.NOW and end != UNSEEN and flow.facts.is_spent_by_use:
         return Ruling.RESCAN
     return ruled
+
+
+def end_of(outcome: Outcome, proof: Proof) -> End | None:
+    """None: what ends no attempt."""
+    match outcome:
+        case NotSent():
+            return End.NOT_SENT
+        case Declined(failover_useful=True) if proof is Proof.SIGNED_REFUSAL:
+            return End.DECLINED_BY_THE_ACCOUNT
+        case Declined():
+            return End.DECLINED
+        case Closed():
+            return End.CLOSED
+        case Reversed():
+            return End.REVERSED
+        case NotFound():
+            return End.NOT_FOUND
+        case _:
+            return None
 
 
 class Drawn(NamedTuple):
@@ -95,7 +127,7 @@ class Successors:
         ours to send. Else None.
         """
         attempt = payment.current
-        return self.drawn.pop(attempt.id, None) if attempt.status == "sent" else None
+        return self.drawn.pop(attempt.id, None) if attempt.status == AttemptStatus.SENT else None
 
     def __call__(self, payment: Payment, ended: Attempt, outcome: Outcome, proof: Proof) -> Next:
         """The attempt that follows; or what the customer has to do, when an account is left that
@@ -126,7 +158,7 @@ class Failover:
         self, payment: Payment, ended: Attempt, outcome: Outcome, proof: Proof
     ) -> Choice[RemoteAccount] | Retry | None:
         """Which account may go on; or what the customer has to do first; or None."""
-        ruled = ruling(outcome, proof, Flow(payment.flow))
+        ruled = ruling(outcome, proof, payment.flow)
         if ruled is Ruling.STAY or not self._may_go_on(payment, ended):
             return None
         choice = self._backup(payment)
@@ -140,7 +172,7 @@ class Failover:
 
     def draw(self, payment: Payment, ended: Attempt, choice: Choice[RemoteAccount]) -> Attempt:
         """The attempt that follows `ended` at the chosen account."""
-        n, now, flow = ended.trade_number + 1, self.ports.clock.now(), Flow(payment.flow)
+        n, now = ended.trade_number + 1, self.ports.clock.now()
         send_by = now + timedelta(milliseconds=SEND_DEADLINE_MS)
         return Attempt(
             id=self.ports.ids.new("att"),
@@ -149,12 +181,12 @@ class Failover:
             channel=payment.channel,
             channel_account=choice.account.id,
             out_trade_no=self.ports.numbers.trade(tender_of(payment), n),
-            status="sent",
+            status=AttemptStatus.SENT,
             why=choice.why,
             worker_id=self.worker_id,
             sent_at=now,
             send_by=send_by,
-            not_after=not_after(choice.account, flow, now, payment.expires_at),
+            not_after=not_after(choice.account, payment.flow, now, payment.expires_at),
             due_at=send_by,
         )
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from adapters.channel import PayRequest
 from gateway.domain.payment import Payment
-from gateway.domain.presenting import Flow, Presented, ShownQr
+from gateway.domain.presenting import Presented, ShownQr
+from gateway.domain.words import Source
 from gateway.flow.accounts import RemoteAccount
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.choose.health import ChannelHealth, Place
-from gateway.flow.learn.late_money import asked_about_late_money
+from gateway.flow.learn.late_money import LateMoney
 from gateway.flow.learn.transition import Transitions
 from gateway.flow.send.failover import Drawn, Failover, Successors
 
@@ -58,7 +59,7 @@ class Sender:
         await self.send(payment, self._enter(payment, drawn), drawn.deadline, ShownQr())
 
     def _enter(self, payment: Payment, drawn: Drawn) -> Place:
-        return self.health.enter(drawn.choice, Flow(payment.flow).facts.operation)
+        return self.health.enter(drawn.choice, payment.flow.facts.operation)
 
     async def _send_one(
         self, payment: Payment, account: RemoteAccount, request: PayRequest, successors: Successors
@@ -66,11 +67,10 @@ class Sender:
         number = request.out_trade_no
         outcome = await self.calls.pay(account, request)
         payment = await self.transitions.learn(
-            payment, number, outcome, "pay", successor=successors
+            payment, number, outcome, Source.PAY, successor=successors
         )
-        await asked_about_late_money(
-            self.transitions, self.calls, account, payment, number, told=outcome
-        )
+        late = LateMoney(self.transitions, self.calls, account, payment, number)
+        await late.settle(told=outcome)
         return payment
 
 

@@ -98,7 +98,7 @@ class RuleRegistry(Reader):
             )
         except asyncpg.UniqueViolationError:
             raise RegistryError(
-                "somebody wrote a new version at the same moment: look at it, then try again"
+                "another person wrote a new version at the same moment: look at it, then try again"
             ) from None
         assert row is not None
         return row["version"], findings.warnings
