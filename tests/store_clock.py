@@ -22,6 +22,11 @@ CREATE FUNCTION told.now() RETURNS timestamptz LANGUAGE sql STABLE
   AS $$ SELECT coalesce((SELECT at FROM told.moment), pg_catalog.now()) $$;
 CREATE FUNCTION told.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
   AS $$ SELECT coalesce((SELECT at FROM told.moment), pg_catalog.clock_timestamp()) $$;
+ALTER DATABASE "{name}" SET search_path = told, pg_catalog, public;
+"""
+SERVERS_TIME = """
+ALTER DATABASE "{name}" RESET search_path;
+DROP SCHEMA told CASCADE;
 """
 
 
@@ -41,22 +46,21 @@ class MemoryClock:
 class ServerClock:
     """Of one database; made before the store connects to it."""
 
-    def __init__(self, connection: asyncpg.Connection[Any]) -> None:
-        self._connection = connection
+    def __init__(self, connection: asyncpg.Connection[Any], name: str) -> None:
+        self._connection, self._name = connection, name
 
     @classmethod
     async def of(cls, dsn: str) -> ServerClock:
         connection = await asyncpg.connect(dsn)
-        await connection.execute(OWN_TIME)
         name = urlsplit(dsn).path.removeprefix("/")
-        await connection.execute(
-            f'ALTER DATABASE "{name}" SET search_path = told, pg_catalog, public'
-        )
-        return cls(connection)
+        await connection.execute(OWN_TIME.format(name=name))
+        return cls(connection, name)
 
     async def stand_at(self, moment: datetime) -> None:
         await self._connection.execute("DELETE FROM told.moment")
         await self._connection.execute("INSERT INTO told.moment VALUES ($1)", moment)
 
     async def close(self) -> None:
+        """Once no store reads it any more. The next test's database has the server's time."""
+        await self._connection.execute(SERVERS_TIME.format(name=self._name))
         await self._connection.close()

@@ -26,3 +26,12 @@ def test_its_payment_codes_are_masked_in_the_log(manifest: Manifest) -> None:
         structlog.get_logger("t").warning(f"scanned {code}", body=f'{{"said":"{code}"}}')
     assert code not in written.getvalue()
     assert written.getvalue().count(prefix + "*" * (length - len(prefix))) == 2
+
+
+def test_a_code_of_letters_is_masked_whole() -> None:
+    """A device that reads faces gives one."""
+    code = "fp" + "0aZ" * 11
+    with real_logs() as written:
+        structlog.get_logger("t").warning(f"scanned {code}", body=f'{{"said":"{code}"}}')
+    assert code not in written.getvalue()
+    assert written.getvalue().count("0aZ") == 0

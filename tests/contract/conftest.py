@@ -24,4 +24,4 @@ async def books(request: pytest.FixtureRequest) -> AsyncIterator[Books]:
     yield Books(store, clock)
     await store.close()
     await clock.close()
-    await server.drop(dsn)
+    await server.give_back(dsn)

@@ -373,4 +373,4 @@ async def test_both_stores_show_the_same(postgres: DatabaseServer, seed: int):
     finally:
         await right.close()
         await clocks[1].close()
-        await postgres.drop(dsn)
+        await postgres.give_back(dsn)

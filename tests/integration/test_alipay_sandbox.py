@@ -15,17 +15,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from msgspec.structs import replace
 
+from adapters.alipay.channel import AlipayChannel, build
 from adapters.alipay.manifest import MANIFEST
 from adapters.alipay.test_alipay import OURS, private_pem
-from adapters.channel import (
-    Callback,
-    CallbackRefused,
-    Channel,
-    Flow,
-    PayRequest,
-    RefundRequest,
-    TradeRef,
-)
+from adapters.channel import Callback, CallbackRefused, Flow, PayRequest, RefundRequest, TradeRef
 from adapters.transport import AiohttpTransport
 from gateway.clock import SystemClock
 from gateway.domain.outcomes import (
@@ -45,6 +38,7 @@ from gateway.domain.outcomes import (
 )
 from gateway.domain.presenting import PaymentCode, ShownQr
 from security.secret import Secret, decode_hook
+from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
 
 CLOCK = SystemClock()
@@ -58,9 +52,9 @@ class Shop:
 
     name: str
     sandbox: SandboxProcess
-    channel: Channel
+    channel: AlipayChannel
     inbox: asyncio.Queue[tuple[dict[str, str], bytes]]
-    built: Callable[..., Channel]  # the same account with changed credentials
+    built: Callable[..., AlipayChannel]  # the same account with changed credentials
 
     def order(self, flow: Flow = Flow.CODE, person: str = "00") -> PayRequest:
         """`person`: the payment code's last two digits say what its owner does."""
@@ -84,7 +78,7 @@ class Shop:
 
     async def callback(self) -> Callback:
         """The next one, verified."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             headers, body = await self.inbox.get()
         return self.channel.read_callback(headers, body)
 
@@ -155,10 +149,8 @@ async def open_shop(request: Any, sandbox: SandboxProcess) -> AsyncIterator[Shop
                 call_timeout_ms=40_000,
             )
 
-            def built(**changed: Any) -> Channel:
-                return MANIFEST.build(
-                    msgspec.structs.replace(credentials, **changed), transport, CLOCK
-                )
+            def built(**changed: Any) -> AlipayChannel:
+                return build(msgspec.structs.replace(credentials, **changed), transport, CLOCK)
 
             yield Shop(mode, sandbox, built(), inbox, built)
             await transport.aclose()
@@ -281,7 +273,9 @@ async def test_who_paid_a_discount_is_told_by_answer_query_and_callback(shop: Sh
 async def test_a_face_is_taken_for_a_code(shop: Shop) -> None:
     order = shop.order()
     face = Secret(f"fp{order.out_trade_no[2:]:0>33}")
-    assert isinstance(await shop.channel.pay(replace(order, auth_code=face)), Succeeded)
+    assert isinstance(
+        await shop.channel.pay(replace(order, presented=PaymentCode(face))), Succeeded
+    )
 
 
 async def test_a_wrong_key_is_refused_with_a_signature_and_a_wrong_app_without(

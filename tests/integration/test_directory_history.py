@@ -38,7 +38,7 @@ async def hostile(postgres: DatabaseServer):
         await server.execute(f"ALTER DATABASE \"{urlsplit(dsn).path[1:]}\" SET {name} = '{bad}'")
     await server.close()
     yield dsn
-    await postgres.drop(dsn)
+    await postgres.give_back(dsn)
 
 
 async def test_the_mode_stands_whatever_the_database_was_told_about_dates(hostile: str) -> None:
@@ -156,7 +156,7 @@ async def test_what_the_other_server_does_not_hold_exists_no_more(
         assert snapshot.restored_from() is not None  # until its own row says that it has ended
         assert snapshot.fresh()
         await snapshot.close()
-        await postgres.drop(other)
+        await postgres.give_back(other)
 
 
 async def test_the_age_counts_from_before_the_question(database: str) -> None:

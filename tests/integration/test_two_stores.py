@@ -59,7 +59,7 @@ async def books(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncItera
         terminal = await people.create_terminal(merchant, OTHER, "Till 2")
         key = await people.issue_terminal_key(merchant, terminal.id, KeyEnvironment.TEST)
         yield Provisioned(opened.books, (key.id, key.secret))
-    await postgres.drop(dsn)
+    await postgres.give_back(dsn)
 
 
 @pytest.fixture

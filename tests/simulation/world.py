@@ -22,8 +22,9 @@ from gateway.domain.errors import GatewayError
 from gateway.flow.accounts import RemoteAccount
 from gateway.flow.in_doubt import InDoubt
 from tests.fakes.accounts import remote_account
-from tests.fakes.channel import Nature, SimChannel, Trade
+from tests.fakes.channel import SimChannel
 from tests.fakes.claims import MemoryClaims
+from tests.fakes.far_side import Nature, Trade
 from tests.fakes.store import MemoryStore
 from tests.simulation.checker import violations
 from tests.simulation.clock import SimClock, SimIds
@@ -196,7 +197,7 @@ class World:
             return False
         worker = self._chance.choice(living)
         try:
-            answer = await worker.ask(worker.callbacks.take(account_id, {}, body))
+            answer = await worker.ask(worker.desks.callbacks.take(account_id, {}, body))
         except (ConnectionError, GatewayError):
             self._count("callback unheard")
             return False
