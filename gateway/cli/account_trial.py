@@ -9,10 +9,11 @@ import asyncio
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
-from adapters.channel import Channel, Manifest
-from adapters.transport import AiohttpTransport, InlineExecutor
+from adapters.channel import Channel, Means, RemoteManifest
+from adapters.transport import InlineExecutor
 from gateway.cli.failures import CommandError
 from gateway.clock import SystemClock
+from gateway.domain.identifiers import Numbers
 from gateway.domain.outcomes import NotSent, Unknown
 from gateway.flow.call.probe import unused_trade
 from gateway.limits import PROBE_TIMEOUT_MS
@@ -37,10 +38,10 @@ class Trial(NamedTuple):
 
 
 async def try_channel(
-    channel: Channel, manifest: Manifest, merchant_id: str, environment: str
+    channel: Channel, manifest: RemoteManifest, merchant_id: str, environment: str
 ) -> Trial:
     """One query, bounded in time."""
-    asked = unused_trade(environment, merchant_id, manifest, SystemClock())
+    asked = unused_trade(Numbers(environment), merchant_id, manifest, SystemClock())
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_MS / 1000):
             outcome = await channel.query(asked)
@@ -58,7 +59,7 @@ async def try_channel(
             return Trial(Result.WORKS, "the channel believes its signature")
 
 
-def in_words(outcome: Unknown, manifest: Manifest) -> str:
+def in_words(outcome: Unknown, manifest: RemoteManifest) -> str:
     """What to do where the channel's word is known, and the word itself."""
     said = f"{outcome.channel_code} {outcome.evidence}"
     advice = [text for word, text in manifest.advice if word in said]
@@ -68,7 +69,7 @@ def in_words(outcome: Unknown, manifest: Manifest) -> str:
 
 
 async def refuse_untried(
-    manifest: Manifest, credentials: Any, *, environment: str, allow_loopback: bool
+    manifest: RemoteManifest, credentials: Any, *, environment: str, allow_loopback: bool
 ) -> str:
     """What the channel said of good credentials. Raises CommandError for others: nothing is to be
     stored that no payment can work with.
@@ -77,10 +78,10 @@ async def refuse_untried(
         refuse_unsafe_addresses(credentials, allow_loopback=allow_loopback)
     except CredentialsInvalid as error:
         raise CommandError(f"the credentials cannot be used: {error}") from None
-    clock = SystemClock()
-    transport = AiohttpTransport(clock=clock, signing_executor=InlineExecutor())
+    means = Means(clock=SystemClock(), signing_executor=InlineExecutor())
+    transport = manifest.transport(credentials, means)
     try:
-        channel = manifest.build(credentials, transport, clock)
+        channel = manifest.build(credentials, transport, means.clock)
         trial = await try_channel(channel, manifest, "~trial", environment)
     finally:
         await transport.aclose()

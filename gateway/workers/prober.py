@@ -1,8 +1,8 @@
 """The task that brings resting accounts back: probes those whose breaker is open, tells the other
 workers, and lets scores drift.
 
-A probe is a query of a number that nobody uses: the channel's "there is no such order" is a healthy
-answer, and no customer's payment is the guinea pig. Through Redis one worker probes an account
+A probe is a query of a number that no payment has: the channel's "there is no such order" is a
+healthy answer, and no customer's payment is put at risk. Through Redis one worker probes an account
 while the others wait for its word; without Redis each probes for itself, once a breaker. What
 another worker only claims is always probed by ourselves.
 """
@@ -15,15 +15,16 @@ from typing import Protocol
 
 import structlog
 
-from gateway.clock import Clock
 from gateway.domain.outcomes import NotSent, Unknown
+from gateway.flow.accounts import RemoteAccount
 from gateway.flow.call.channel_call import ChannelCalls
-from gateway.flow.call.probe import unused_trade
-from gateway.flow.choose.health import ChannelHealth, Posted
-from gateway.flow.ports import Account, Directory
+from gateway.flow.call.probe import SENT_AGO, unused_tender
+from gateway.flow.choose.health import ChannelHealth
+from gateway.flow.choose.standing import Posted
+from gateway.flow.ports import Ports
 from gateway.limits import BOARD_INTERVAL_MS, PROBE_TICK_MS, PROBE_TIMEOUT_MS, PROBES_MAX
+from gateway.loops import pause
 from gateway.telemetry.metrics import PROBES
-from gateway.workers.loops import paused
 
 log = structlog.get_logger("tillgate.health")
 
@@ -36,7 +37,7 @@ class Board(Protocol):
         ...
 
     async def may_probe(self, account_id: str) -> bool | None:
-        """Whether nobody else is probing it; None when the board is not there."""
+        """Whether no other worker is probing it; None when the board is not there."""
         ...
 
 
@@ -49,12 +50,10 @@ class Prober:
         health: ChannelHealth,
         board: Board,
         calls: ChannelCalls,
-        directory: Directory,
-        clock: Clock,
-        environment: str,
+        ports: Ports,
     ) -> None:
-        self._health, self._board, self._calls, self._directory = health, board, calls, directory
-        self._clock, self._environment = clock, environment
+        self._health, self._board, self._calls = health, board, calls
+        self._directory, self._clock, self._numbers = ports.directory, ports.clock, ports.numbers
         self._probing: dict[str, asyncio.Task[None]] = {}
         self._exchange_at = 0.0
 
@@ -65,7 +64,7 @@ class Prober:
                 await self.look()
             except Exception:  # without this task no account would come back but by chance
                 log.exception("prober_broken")
-            await paused(stop, PROBE_TICK_MS)
+            await pause(PROBE_TICK_MS, stop)
         for task in self._probing.values():
             task.cancel()
         await asyncio.gather(*self._probing.values(), return_exceptions=True)
@@ -87,30 +86,24 @@ class Prober:
 
     async def _exchange(self) -> None:
         for posted in await self._board.exchange(self._health.news()) or ():
-            account = self._directory.account(posted.account)
+            account = self._directory.remote_account(posted.account)
             if account is not None:
                 self._health.hear(account, posted)
 
-    async def _probe(self, account: Account) -> None:
+    async def _probe(self, account: RemoteAccount) -> None:
         """One harmless question. `account` may have new credentials since its breaker opened."""
-        account = self._directory.account(account.id) or account
-        if account.channel is None:
-            return
+        account = self._directory.remote_account(account.id) or account
         if (
             not self._health.only_heard(account)
             and await self._board.may_probe(account.id) is False
         ):
             self._health.postpone(account)
             return
+        tender = unused_tender(account.merchant_id, account.manifest)
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_MS / 1000):
-                outcome = await self._calls.made(
-                    account,
-                    "query",
-                    account.channel.query,
-                    unused_trade(
-                        self._environment, account.merchant_id, account.manifest, self._clock
-                    ),
+                outcome = await self._calls.query_number(
+                    account, tender, self._numbers.trade(tender, 0), self._clock.now() - SENT_AGO
                 )
             is_alive = not isinstance(outcome, NotSent | Unknown)
         except TimeoutError:

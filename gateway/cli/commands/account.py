@@ -8,6 +8,7 @@ import json
 import sys
 from pathlib import Path
 
+from adapters.channel import LocalManifest
 from adapters.discovery import discover
 from gateway.cli.account_trial import refuse_untried
 from gateway.cli.commands.account_health import show_health
@@ -138,11 +139,12 @@ async def _tried(
 ) -> None:
     """Before they are stored: what the channel says of them."""
     struct = opened.accounts.usable(channel, credentials)
-    if struct is None or options.untried:
+    manifest = discover()[channel]
+    if isinstance(manifest, LocalManifest) or options.untried:
         return
     settings = read_settings(environment(options.data))
     said = await refuse_untried(
-        discover()[channel],
+        manifest,
         struct,
         environment=settings.environment,
         allow_loopback=settings.allow_loopback_channels,

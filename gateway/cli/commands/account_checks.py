@@ -9,14 +9,16 @@ import ssl
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from adapters.channel import Means
 from adapters.discovery import discover
-from adapters.transport import AiohttpTransport, InlineExecutor
+from adapters.transport import InlineExecutor
 from gateway.cli.account_trial import Result, try_channel
 from gateway.cli.commands.finding import Finding, Level
 from gateway.cli.registries import Registries, registries
 from gateway.clock import SystemClock
-from gateway.flow.ports import Account
+from gateway.flow.accounts import Account, LocalAccount
 from gateway.settings import Settings
+from gateway.storage.built_accounts import BuiltAccounts
 from gateway.storage.directory import SnapshotDirectory
 from gateway.storage.registries.accounts import AccountListing
 from security.vault import Vault
@@ -26,15 +28,16 @@ CONNECT_S: Final = 3.0  # a host that needs longer is as good as gone
 
 async def examine_accounts(settings: Settings) -> list[Finding]:
     """What the directory would serve, tried."""
-    clock = SystemClock()
-    directory = SnapshotDirectory(
-        settings.needed_database_url().reveal(),
-        vault=Vault(settings.needed_master_keys()),
-        clock=clock,
+    clock, vault = SystemClock(), Vault(settings.needed_master_keys())
+    accounts = BuiltAccounts(
+        vault=vault,
+        means=Means(clock=clock, signing_executor=InlineExecutor()),
         manifests=discover(),
-        new_transport=lambda: AiohttpTransport(clock=clock, signing_executor=InlineExecutor()),
         public_url=settings.public_url,
         allow_loopback_channels=settings.allow_loopback_channels,
+    )
+    directory = SnapshotDirectory(
+        settings.needed_database_url().reveal(), vault=vault, clock=clock, accounts=accounts
     )
     try:
         await directory.refresh()
@@ -96,7 +99,7 @@ async def _account(
 ) -> Finding:
     """The worst of: its breakers, the signed call, its second host."""
     where = f"{listed.channel}, priority {listed.priority}"
-    if account.channel is None:
+    if isinstance(account, LocalAccount):
         return Finding(Level.GOOD, listed.id, f"{where}, settles here")
     trial = await try_channel(account.channel, account.manifest, account.merchant_id, environment)
     resting = [each for each in await opened.health.states(listed.id) if each.to != "closed"]

@@ -19,9 +19,8 @@ def run(options: argparse.Namespace) -> int:
     settings = read_settings()
     # uvloop and the drivers, only once the settings are right
     from gateway.cli.start import begin  # noqa: PLC0415
-    from gateway.composition import run_work  # noqa: PLC0415
-    from gateway.telemetry.logs import configure_logs  # noqa: PLC0415
+    from gateway.composition import run_work, start_logs  # noqa: PLC0415
 
-    configure_logs(settings.log_level, settings.log_format)
+    start_logs(settings)
     begin(settings, "works: queries, cancels, refunds and webhooks")
     return run_work(settings)

@@ -12,11 +12,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from adapters.channel import Manifest
+from adapters.channel import LocalManifest, Manifest, Profile, RemoteManifest
 from security.secret import HIDDEN, Secret, decode_hook
 
 PEM_BEGIN: Final = "-----BEGIN "
-STANDARD: Final = "standard"
 
 
 class CredentialsInvalid(ValueError):
@@ -44,7 +43,7 @@ def decoded(manifest: Manifest, text: bytes) -> Any:
     """
     try:
         given = msgspec.json.decode(text)
-        if manifest.credentials is None:
+        if isinstance(manifest, LocalManifest):
             if given != {}:
                 raise CredentialsInvalid(
                     f"channel {manifest.channel} settles here and takes no credentials: "
@@ -57,8 +56,7 @@ def decoded(manifest: Manifest, text: bytes) -> Any:
         raise CredentialsInvalid(f"credentials of channel {manifest.channel}: {error}") from None
 
 
-def _refuse_other_fields(manifest: Manifest, given: Any) -> None:
-    assert manifest.credentials is not None, "a remote channel has a struct"
+def _refuse_other_fields(manifest: RemoteManifest, given: Any) -> None:
     if not isinstance(given, dict):
         return
     fields = msgspec.structs.fields(manifest.credentials)
@@ -72,9 +70,9 @@ def _refuse_other_fields(manifest: Manifest, given: Any) -> None:
         raise CredentialsInvalid(f"credentials of channel {manifest.channel}: {'; '.join(told)}")
 
 
-def profile_of(credentials: Any) -> str:
-    """`standard` or `short`."""
-    return str(getattr(credentials, "profile", STANDARD))
+def profile_of(credentials: Any) -> Profile:
+    """Which schedules the account's payments follow."""
+    return "short" if getattr(credentials, "profile", "standard") == "short" else "standard"
 
 
 def shown(credentials: Any) -> dict[str, Any]:
