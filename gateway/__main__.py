@@ -17,11 +17,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     2: it was asked or configured wrongly, and the text says what to do.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(given)
+    except KeyboardInterrupt:  # while the drivers are imported, too
+        return INTERRUPTED
+
+
+def _run(given: Sequence[str]) -> int:
     options = _parser(given).parse_args(given)
     try:
         return int(options.run(options))
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:  # `tillgate … | head`
         sys.stderr.close()
         return 0

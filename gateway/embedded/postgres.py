@@ -190,6 +190,7 @@ class EmbeddedPostgres:
             check=False,
             capture_output=True,
             text=True,
+            start_new_session=True,  # Ctrl-C lets it finish, and ends its owner after it
             cwd="/",
             env=server_environment(),
             **identity(self._run_as),

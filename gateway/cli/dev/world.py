@@ -107,14 +107,14 @@ class World:
             "TILLGATE_ALLOW_LOOPBACK_WEBHOOKS": "yes",
         }
         asked = {"TILLGATE_LISTEN": address, "TILLGATE_WORKERS": str(self._workers)}
+        if not given.keys() & {FILE_VARIABLE, TEXT_VARIABLE}:
+            made[FILE_VARIABLE] = str(_master_key_file(self.folder))
         if DATABASE_URL not in given:
             made[DATABASE_URL] = self._embedded(
                 "postgres", EmbeddedPostgres(self.folder / "postgres")
             )
         if REDIS_URL not in given:
             made |= self._redis()
-        if not given.keys() & {FILE_VARIABLE, TEXT_VARIABLE}:
-            made[FILE_VARIABLE] = str(_master_key_file(self.folder))
         return made | given | asked
 
     def _redis(self) -> dict[str, str]:
@@ -229,7 +229,13 @@ async def _is_ready(session: aiohttp.ClientSession, base_url: str) -> bool:
 
 
 def _master_key_file(folder: Path) -> Path:
+    """Made once. Raises CommandError when it is gone and what it opens is still there."""
     path = folder / "master.key"
     if not path.exists():
+        if (folder / DEV_JSON).exists():
+            raise CommandError(
+                f"{path} is gone, and the secrets kept in {folder} do not open without it: "
+                f"put it back, or begin anew with `make clean`"
+            )
         MasterKeys.generate(path)
     return path
