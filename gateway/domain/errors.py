@@ -10,10 +10,11 @@ Each leaf has a stable `code`, an HTTP status, and says whether the same request
     ├── Conflict 409          OrderTenderTaken · AlreadyPaid · PaymentNotPaid ·
     │                         RefundExceedsCaptured · RefundNoTaken · PaymentFrozen ·
     │                         OrderInDoubt · OrderOverpaid · OverrideRefused ·
-    │                         WebhookEndpointsFull · WebhookEndpointDisabled
+    │                         WebhookEndpointsFull · WebhookEndpointDisabled · SignatureUsed
     ├── TooLarge 413
     ├── Refused 422           FieldUnknown · FieldMissing · FieldInvalid · AmountInvalid ·
     │                         AuthCodeUnrecognized · IdempotencyKeyReused · MethodUnavailable
+    ├── RateLimited 429
     └── Unavailable 503       StoreUnavailable · Overloaded · ChannelsResting ·
                               DirectoryStale · OutcomePending · RestoredUnsure
 
@@ -263,6 +264,30 @@ class WebhookEndpointDisabled(Conflict):
         "回调地址已停用，请先启用",
     )
     verdict = "try_again"
+
+
+class SignatureUsed(Conflict):
+    """The very same signed request came before, and its answer was not kept."""
+
+    code, title, zh = (
+        "signature_used",
+        "This signed request was taken already and acts once: look at the object, then sign anew",
+        "该签名请求已受理，不会重复执行，请先查询结果，再重新签名",
+    )
+    verdict = "try_again"
+
+
+class RateLimited(GatewayError):
+    """The key, or the peer that proves none, asks too often; nothing was done."""
+
+    code, http_status, title, zh = (
+        "rate_limited",
+        429,
+        "Too many requests: send the same request again after Retry-After seconds",
+        "请求过于频繁，请稍后重试",
+    )
+    sendable_again = True
+    retry_after_s = 1
 
 
 class TooLarge(GatewayError):

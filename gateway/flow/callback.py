@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
@@ -30,8 +31,16 @@ from gateway.flow.learn.late_money import asked_about_late_money
 from gateway.flow.learn.transition import Transitions
 from gateway.flow.ports import Account, Directory, Store, StoredCallback
 from gateway.telemetry.metrics import CALLBACKS, CASES
+from gateway.telemetry.refusals import REFUSALS
 
 log = structlog.get_logger("tillgate.callback")
+
+
+class Heard(NamedTuple):
+    """What to answer, and whether the channel itself had spoken."""
+
+    answer: CallbackAnswer
+    is_genuine: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +54,12 @@ class CallbackDesk:
     clock: Clock
     ids: Ids
 
-    async def take(
-        self, account_id: str, headers: Mapping[str, str], body: bytes
-    ) -> CallbackAnswer:
+    def expects(self, account_id: str) -> bool:
+        """Whether the account may be called back at all; asked before a body is read."""
+        account = self.directory.account(account_id)
+        return account is not None and account.channel is not None
+
+    async def take(self, account_id: str, headers: Mapping[str, str], body: bytes) -> Heard:
         """The answer in the channel's own words. Raises `NotFound` for an account nobody has."""
         account = self.directory.account(account_id)
         if account is None or account.channel is None:
@@ -56,8 +68,8 @@ class CallbackDesk:
             callback = account.channel.read_callback(headers, body)
         except CallbackRefused as refused:
             CALLBACKS.labels(account.manifest.channel, f"refused_{refused.reason}").inc()
-            log.warning("callback_refused", account=account_id, reason=refused.reason)
-            return account.channel.callback_refused()
+            REFUSALS.note("callback_refused", account=account_id, reason=refused.reason)
+            return Heard(account.channel.callback_refused(), is_genuine=False)
         kept = StoredCallback(
             account_id=account_id,
             event_key=callback.event_key,
@@ -70,8 +82,8 @@ class CallbackDesk:
             CALLBACKS.labels(account.manifest.channel, "duplicate").inc()
         elif not await self._apply(account, callback):
             CALLBACKS.labels(account.manifest.channel, "postponed").inc()
-            return account.channel.callback_refused()
-        return account.channel.callback_accepted()
+            return Heard(account.channel.callback_refused(), is_genuine=True)
+        return Heard(account.channel.callback_accepted(), is_genuine=True)
 
     async def _apply(self, account: Account, callback: Callback) -> bool:
         """False while the channel will not say what became of the money:

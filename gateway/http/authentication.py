@@ -1,31 +1,49 @@
-"""Who sent this: the key of the Authorization header, proven over the raw bytes before anything of
-them is parsed.
+"""Who sent this: the key that the Authorization header names, proven over the raw bytes before
+anything of them is parsed.
 """
 
 from aiohttp import web
 
 from gateway.domain.errors import DirectoryStale, KeyRevoked, KeyUnknown, NotPermitted
 from gateway.flow.commands import Caller
+from gateway.flow.ports import ApiKey
 from gateway.http.exchange import EdgeDeps
 from security.roles import Permission, Role, may
-from security.till_signature import only_header, parse_authorization, verify
+from security.till_signature import (
+    Authorization,
+    only_header,
+    parse_authorization,
+    refuse_expired,
+    verify,
+)
 
 
-def authenticated(
-    request: web.Request, body: bytes, idempotency_key: str | None, deps: EdgeDeps
-) -> Caller:
-    """The caller.
+def introduced(request: web.Request, deps: EdgeDeps) -> tuple[Authorization, ApiKey]:
+    """Whom the head of the request claims to come from; looked at before its body is read.
 
-    Raises `SignatureInvalid`, `SignatureExpired` (with our time), `KeyUnknown`, `DirectoryStale` or
-    `KeyRevoked`.
-
-    Only somebody who holds a key's secret learns that it was revoked or that the clock is wrong.
+    Raises `SignatureInvalid` for a header of the wrong form, `SignatureExpired` (with our time),
+    `KeyUnknown` or `DirectoryStale`.
     """
     authorization = parse_authorization(only_header(request.headers.getall("Authorization", [])))
     key = deps.directory.key(authorization.key_id)
     if key is None:
         # A copy that is old or empty cannot say that a key does not exist.
         raise KeyUnknown if deps.directory.fresh() else DirectoryStale
+    refuse_expired(authorization, deps.clock.now().timestamp())
+    return authorization, key
+
+
+def proven(
+    request: web.Request,
+    authorization: Authorization,
+    key: ApiKey,
+    body: bytes,
+    idempotency_key: str | None,
+    now_s: float,
+) -> Caller:
+    """The caller, at the moment `now_s`. Raises as `verify`, or `KeyRevoked`: only somebody who
+    holds the key's secret learns that it was revoked.
+    """
     verify(
         key.secret,
         authorization,
@@ -33,7 +51,7 @@ def authenticated(
         path_qs=target_as_sent(request),
         idempotency_key=idempotency_key,
         body=body,
-        now_s=deps.clock.now().timestamp(),
+        now_s=now_s,
     )
     if key.revoked:
         raise KeyRevoked

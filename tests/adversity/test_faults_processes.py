@@ -21,9 +21,9 @@ from aiohttp import web
 
 from gateway.cli.client.client import Answer, Client
 from gateway.cli.dev.children import start_child
-from gateway.composition import edge_deps
+from gateway.composition import edge
 from gateway.http.app import build_app
-from gateway.http.serving import DRAINING
+from gateway.http.serving import DRAINING, LEAVING
 from tests.adversity.house import House, accepted, code, house, until
 from tests.fault_proxy import fault_proxy
 from tests.sandbox_process import SandboxProcess
@@ -124,8 +124,8 @@ async def agree(here: House) -> bool:
 
 async def served_with_cancellation(opened: Shop, stack: contextlib.AsyncExitStack) -> Client:
     """The same gateway once more, on a server that cancels handlers whose client has left."""
-    app = build_app(edge_deps(opened.world, opened.books.dsn))
-    app[DRAINING] = asyncio.Event()
+    app = build_app(await stack.enter_async_context(edge(opened.world, opened.books.settings)))
+    app[LEAVING] = app[DRAINING] = asyncio.Event()
     runner = web.AppRunner(app, handler_cancellation=True)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)

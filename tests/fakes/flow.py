@@ -14,9 +14,14 @@ import msgspec
 from adapters.channel import CallbackAnswer, Manifest
 from gateway.domain.errors import NotFound, OrderTenderTaken
 from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.flow.callback import Heard
 from gateway.flow.commands import Caller, Paid, PayCommand, RefundCommand, Refunded
 from gateway.flow.ports import Account, ApiKey, EventPage, PaymentFilter, RefundFilter
+from gateway.http.door import Door
 from gateway.http.exchange import EdgeDeps, Readiness
+from gateway.http.peers import DIRECT, Peers
+from gateway.http.rates import Rates
+from gateway.http.raw_body import BodyBudget
 from gateway.webhooks.endpoints import (
     Delivery,
     DeliveryFilter,
@@ -37,15 +42,17 @@ class FixedClock:
 
     def __init__(self) -> None:
         self.wall = datetime.fromtimestamp(1_795_219_200, UTC)
+        self.passed_s = 0.0
 
     def now(self) -> datetime:
         return self.wall
 
     def monotonic(self) -> float:
-        return 0.0
+        return self.passed_s
 
-    def move(self, seconds: int) -> None:
+    def move(self, seconds: float) -> None:
         self.wall += timedelta(seconds=seconds)
+        self.passed_s += seconds
 
 
 class CountingIds:
@@ -281,14 +288,34 @@ class FakeCallbackDesk:
         self._flow = flow
         self.taken: list[tuple[Mapping[str, str], bytes]] = []
 
-    async def take(
-        self, account_id: str, headers: Mapping[str, str], body: bytes
-    ) -> CallbackAnswer:
+    def expects(self, account_id: str) -> bool:
+        return account_id == "acct_1"
+
+    async def take(self, account_id: str, headers: Mapping[str, str], body: bytes) -> Heard:
         self._flow._judge("callback", account_id)
-        if account_id != "acct_1":
-            raise NotFound
         self.taken.append((headers, body))
-        return self._flow.callback_answer
+        return Heard(self._flow.callback_answer, self._flow.callback_answer.status < 400)
+
+
+class FakeSignatureBook:
+    """Signatures in a dictionary."""
+
+    def __init__(self) -> None:
+        self.used: dict[tuple[tuple[str, str], str], tuple[int, bytes] | None] = {}
+
+    async def take(self, owner: tuple[str, str], sig: str) -> bool:
+        is_new = (owner, sig) not in self.used
+        self.used.setdefault((owner, sig))
+        return is_new
+
+    async def answer(self, owner: tuple[str, str], sig: str) -> tuple[int, bytes] | None:
+        return self.used.get((owner, sig))
+
+    async def keep(self, owner: tuple[str, str], sig: str, status: int, body: bytes) -> None:
+        self.used[owner, sig] = status, body
+
+    async def forget(self, owner: tuple[str, str], sig: str) -> None:
+        self.used.pop((owner, sig), None)
 
 
 class FakeEndpointBook:
@@ -364,12 +391,14 @@ class World:
     directory: FakeDirectory
     clock: FixedClock
     ready: bool
+    signatures: FakeSignatureBook
     deps: EdgeDeps
 
 
-def new_world() -> World:
+def new_world(peers: Peers = DIRECT) -> World:
     """A world in which nothing has happened yet."""
     flow, directory, clock = FakeFlow(), FakeDirectory(), FixedClock()
+    signatures = FakeSignatureBook()
     desk = FakeCallbackDesk(flow)
 
     async def readiness() -> Readiness:
@@ -389,8 +418,11 @@ def new_world() -> World:
         clock=clock,
         ids=CountingIds(),
         readiness=readiness,
+        door=Door(peers, Rates(workers=1, factor=1, shared=None, monotonic=clock.monotonic)),
+        bodies=BodyBudget(),
+        signatures=signatures,
     )
-    world = World(flow, desk, directory, clock, ready=True, deps=deps)
+    world = World(flow, desk, directory, clock, True, signatures, deps)
     return world
 
 

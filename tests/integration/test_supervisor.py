@@ -21,8 +21,9 @@ from gateway.workers.supervisor import restart_wait_s, supervise
 SERVER = """
 import asyncio, logging, os, pathlib, signal, socket, sys
 from aiohttp import web
-from gateway.http.serving import DRAINING, serve_until
-from gateway.workers.supervisor import report_ready, supervise
+from gateway.http.serving import LEAVING, Listening, serve_until
+from gateway.workers.forked import LEAVE, report_ready
+from gateway.workers.supervisor import supervise
 
 folder = pathlib.Path(sys.argv[1])
 
@@ -31,7 +32,7 @@ async def answer(request):
     return web.Response(text=str(os.getpid()))
 
 async def readyz(request):
-    return web.Response(status=503 if request.app[DRAINING].is_set() else 200)
+    return web.Response(status=503 if request.app[LEAVING].is_set() else 200)
 
 async def serve(listening):
     stop = asyncio.Event()
@@ -39,7 +40,7 @@ async def serve(listening):
     app = web.Application()
     app.router.add_post("/", answer)
     app.router.add_get("/readyz", readyz)
-    await serve_until(app, listening, stop, on_started=report_ready)
+    await serve_until(Listening(app=app, socket=listening), stop, on_started=report_ready)
 
 def worker(index, listening):
     if (folder / "broken").exists():

@@ -118,7 +118,8 @@ async def test_two_idempotency_keys_are_refused(till: Till) -> None:
     assert reader_writer.status == 201
     raw = await till.raw(
         b"POST /v1/payments HTTP/1.1\r\nHost: x\r\nIdempotency-Key: a\r\nIdempotency-Key: b\r\n"
-        b"Content-Length: 0\r\n\r\n"
+        + till.authorization("POST", "/v1/payments", key="a")
+        + b"Content-Length: 0\r\n\r\n"
     )
     assert raw.startswith(b"HTTP/1.1 400 ")
     assert b'"malformed"' in raw
@@ -211,7 +212,9 @@ async def test_a_body_over_the_limit_is_refused_however_it_is_sent(
     too_long = BODY + b" " * REQUEST_BODY_BYTES_MAX
     declared = await pay(till, body=too_long)
     chunks = (
-        b"POST /v1/payments HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"POST /v1/payments HTTP/1.1\r\nHost: x\r\n"
+        + till.authorization("POST", "/v1/payments")
+        + b"Transfer-Encoding: chunked\r\n\r\n"
         b"8000\r\n" + b" " * 0x8000 + b"\r\n"
     )
     chunked = await till.raw(chunks + (b"8000\r\n" + b" " * 0x8000 + b"\r\n") * 2)
