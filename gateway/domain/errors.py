@@ -63,9 +63,9 @@ class BadRequest(GatewayError):
 
 
 class Malformed(BadRequest):
-    """Not UTF-8 JSON, a duplicate key, or too deep."""
+    """No HTTP/1.1, not UTF-8 JSON, a duplicate key, or too deep."""
 
-    code, title, zh = "malformed", "The body is not the JSON this call takes", "请求格式错误"
+    code, title, zh = "malformed", "The request or its JSON body is not well-formed", "请求格式错误"
 
 
 class IdempotencyKeyMissing(BadRequest):

@@ -2,6 +2,8 @@
 anything of them is parsed.
 """
 
+from typing import NamedTuple
+
 from aiohttp import web
 
 from gateway.domain.errors import DirectoryStale, KeyRevoked, KeyUnknown, NotPermitted
@@ -18,8 +20,15 @@ from security.till_signature import (
 )
 
 
-def introduced(request: web.Request, deps: EdgeDeps) -> tuple[Authorization, ApiKey]:
-    """Whom the head of the request claims to come from; looked at before its body is read.
+class Claim(NamedTuple):
+    """What the head of a request says; nothing of it is proven."""
+
+    authorization: Authorization
+    key: ApiKey
+
+
+def claimed(request: web.Request, deps: EdgeDeps) -> Claim:
+    """Whom the request claims to come from; looked at before its body is read.
 
     Raises `SignatureInvalid` for a header of the wrong form, `SignatureExpired` (with our time),
     `KeyUnknown` or `DirectoryStale`.
@@ -30,13 +39,12 @@ def introduced(request: web.Request, deps: EdgeDeps) -> tuple[Authorization, Api
         # A copy that is old or empty cannot say that a key does not exist.
         raise KeyUnknown if deps.directory.fresh() else DirectoryStale
     refuse_expired(authorization, deps.clock.now().timestamp())
-    return authorization, key
+    return Claim(authorization, key)
 
 
 def proven(
     request: web.Request,
-    authorization: Authorization,
-    key: ApiKey,
+    claim: Claim,
     body: bytes,
     idempotency_key: str | None,
     now_s: float,
@@ -44,9 +52,10 @@ def proven(
     """The caller, at the moment `now_s`. Raises as `verify`, or `KeyRevoked`: only somebody who
     holds the key's secret learns that it was revoked.
     """
+    key = claim.key
     verify(
         key.secret,
-        authorization,
+        claim.authorization,
         method=request.method,
         path_qs=target_as_sent(request),
         idempotency_key=idempotency_key,

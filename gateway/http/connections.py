@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from aiohttp import web
-from aiohttp.http import HttpVersion11
+from aiohttp.http import HttpVersion10, HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.clock import Ids
@@ -158,11 +158,14 @@ class Guard:
         return response
 
     def _answered(self, handle: Handle) -> Handle:
-        """`handle`, where the library answers nothing by itself: `OPTIONS *`, CONNECT, and a target
-        without a path match none of our routes.
+        """`handle`, where the library answers nothing by itself: a version that it reads and we do
+        not speak, and targets that match no route of ours (`*`, an authority, no path).
         """
 
         async def answer(request: web.BaseRequest) -> web.StreamResponse:
+            if request.version != HttpVersion11 and request.version != HttpVersion10:
+                speak_our_version(request)
+                return self.refused(Malformed("This is HTTP/1.1"))
             try:
                 return await handle(request)
             except web.HTTPException:
@@ -317,7 +320,7 @@ class GuardedConnection(web.RequestHandler):
         del status, message
         if request.writer.output_size > 0:
             raise ConnectionError("another answer has begun")
-        request._version = HttpVersion11  # noqa: SLF001 - the library takes 1.0 for what it cannot read
+        speak_our_version(request)
         if not isinstance(exc, HttpProcessingError):
             return self._guard.refused(Internal(), accident=exc or TimeoutError())
         REFUSALS.note("not_http", peer=self.peer, reason=type(exc).__name__)
@@ -327,6 +330,11 @@ class GuardedConnection(web.RequestHandler):
         """Whether the head ends within its bound, in what has just come."""
         before = self._head_bytes - len(data)
         return data.find(b"\r\n\r\n", 0, max(0, REQUEST_HEAD_BYTES_MAX - before)) >= 0
+
+
+def speak_our_version(request: web.BaseRequest) -> None:
+    """The status line repeats the request's version, which may be any."""
+    request._cache["version"] = HttpVersion11  # noqa: SLF001 - where the library looks for it
 
 
 def tell_proven(request: web.BaseRequest) -> None:

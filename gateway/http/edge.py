@@ -11,6 +11,7 @@ when a till hangs up.
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -27,12 +28,12 @@ from gateway.domain.errors import (
     Unauthenticated,
 )
 from gateway.flow.commands import Caller
-from gateway.http.authentication import introduced, permit, proven
+from gateway.http.authentication import Claim, claimed, permit, proven
 from gateway.http.connections import tell_proven
 from gateway.http.exchange import Answer, Call, EdgeDeps, OpenRoute, Repeat, Route, response_of
 from gateway.http.operations import OperationsDeps, OperationsRoute
 from gateway.http.problems import Internal, problem_answer, report
-from gateway.http.raw_body import read_body
+from gateway.http.raw_body import Misframed, read_body
 from gateway.http.repeats import act_once
 from gateway.limits import (
     IDEMPOTENCY_KEY_CHARS_MAX,
@@ -72,28 +73,30 @@ def signed(route: Route, deps: EdgeDeps) -> WebHandler:
     return answering(work, route.path, deps.clock, deps.ids, shows_verdict=route.shows_verdict)
 
 
-async def _let_in(
-    request: web.Request, route: Route, deps: EdgeDeps
-) -> tuple[Caller, str, bytes, str | None]:
-    """(who asks, the signature, the body, the Idempotency-Key), proven, permitted and not too often.
+class _Entered(NamedTuple):
+    """A request whose signer is proven, permitted and not too often."""
 
-    What is refused here is written down: it is what a thief would try.
-    """
-    named: str | None = None
+    caller: Caller
+    sig: str
+    body: bytes
+    idempotency_key: str | None
+
+
+async def _let_in(request: web.Request, route: Route, deps: EdgeDeps) -> _Entered:
+    """Raises what a thief would hear; that is written down."""
+    claim: Claim | None = None
     try:
-        authorization, known = introduced(request, deps)
-        named = known.id
+        claim = claimed(request, deps)
         key = _only_idempotency_key(request)
         body = await read_body(request, deps.bodies)
-        now_s = deps.clock.now().timestamp()
-        caller = proven(request, authorization, known, body, key, now_s)
+        caller = proven(request, claim, body, key, deps.clock.now().timestamp())
         tell_proven(request)
         permit(caller, route.permission)
         deps.door.admit(caller, route.kind)
     except (Unauthenticated, NotPermitted, RateLimited) as refusal:
-        deps.door.note(refusal, request, named)
+        deps.door.note(refusal, request, claim.key.id if claim else None)
         raise
-    return caller, authorization.sig, body, key
+    return _Entered(caller, claim.authorization.sig, body, key)
 
 
 def unsigned(route: OpenRoute, deps: EdgeDeps) -> WebHandler:
@@ -128,10 +131,12 @@ def answering(
     async def handle(request: web.Request) -> web.StreamResponse:
         started = clock.monotonic()
         request_id = f"req_{ids.token()}"
+        goes_on = True
         try:
             answer = await work(request)
         except GatewayError as error:
             answer = problem_answer(error, request_id, shows_verdict=shows_verdict)
+            goes_on = not isinstance(error, Misframed)
             if isinstance(error, _WrongMethod):
                 answer = answer._replace(headers={"Allow": error.allowed})
         except Exception as error:  # noqa: BLE001 - the last line: a till gets a problem, never a broken connection
@@ -142,7 +147,10 @@ def answering(
         )
         counter.inc()
         seconds.observe(clock.monotonic() - started)
-        return _response(request, answer, request_id)
+        response = response_of(answer, request_id)
+        if not goes_on or (request.body_exists and not request.content.is_eof()):
+            response.force_close()  # the rest of a refused body is not worth reading
+        return response
 
     return handle
 
@@ -202,10 +210,3 @@ def _checked_ids(request: web.Request) -> dict[str, str]:
 
 def _raw_query(target: str) -> str:
     return target.partition("?")[2].partition("#")[0]
-
-
-def _response(request: web.Request, answer: Answer, request_id: str) -> web.Response:
-    response = response_of(answer, request_id)
-    if request.body_exists and not request.content.is_eof():
-        response.force_close()  # the rest of a refused body is not worth reading
-    return response

@@ -62,13 +62,19 @@ async def read_body(
         raise Malformed("The body did not arrive whole") from None
 
 
+class Misframed(Malformed):
+    """Two readers of the same bytes could disagree where the body ends: nothing more is read."""
+
+
 def _refuse_odd_framing(request: web.Request) -> None:
-    """What two readers of the same bytes could take for different bodies."""
     encodings = request.headers.getall("Content-Encoding", ())
     if [each.lower() for each in encodings] not in ([], ["identity"]):
         raise Malformed("Send the body without Content-Encoding")
-    if request.version < HttpVersion11 and "Transfer-Encoding" in request.headers:
-        raise Malformed("HTTP/1.0 has no Transfer-Encoding")
+    transfers = request.headers.getall("Transfer-Encoding", ())
+    if transfers and request.version < HttpVersion11:
+        raise Misframed("HTTP/1.0 has no Transfer-Encoding")
+    if [each.lower() for each in transfers] not in ([], ["chunked"]):
+        raise Misframed("Send the body in no Transfer-Encoding but chunked")
 
 
 async def _ask_for_it(request: web.Request) -> None:
@@ -85,21 +91,25 @@ async def _ask_for_it(request: web.Request) -> None:
 
 async def _whole(request: web.Request) -> bytes:
     """A body of announced length: the parser ends it there."""
-    pieces = []
-    while piece := await request.content.readany():
-        pieces.append(piece)
-    return b"".join(pieces)
+    pieces = [await request.content.readany()]
+    try:
+        while pieces[-1]:
+            pieces.append(await request.content.readany())
+        return b"".join(pieces)
+    finally:
+        # When the line breaks, the error keeps this frame until the next garbage collection.
+        pieces.clear()
 
 
 async def _chunks(request: web.Request) -> bytes:
     """A body in chunks, few and small."""
     chunks, size = 0, 0
-    body: list[bytes] = []
+    pieces: list[bytes] = []
     while True:
         piece, ends_chunk = await request.content.readchunk()
         if not piece and not ends_chunk:
-            return b"".join(body)
-        body.append(piece)
+            return b"".join(pieces)
+        pieces.append(piece)
         size += len(piece)
         chunks += ends_chunk
         if size > BODY_WITHOUT_LENGTH_BYTES_MAX:
