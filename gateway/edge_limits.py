@@ -70,7 +70,7 @@ RATE_FACTOR_MAX = 10_000  # of the setting that raises them all
 RATE_STRANGER = Rate(20, 200)
 RATE_PEERS_MAX = 10_000  # whose buckets are kept; the longest unused goes first
 # The part of a worker that cannot reach Redis is not less than this, on hosts of many workers.
-RATE_SHARE_MIN = Rate(2, 10)
+RATE_SHARE_MIN = Rate(2, 5)
 RATE_LEASE_MS = 1_000  # what Redis lent is used within this time, or given back
 RATE_DENIED_MS = 250  # after "nothing left", Redis has the last word for so long
 RATE_LEASE_SHARE = 4  # one in so many of a burst is lent at once

@@ -82,13 +82,14 @@ class Bucket:
 
     def take(self, now: float) -> bool:
         """One token, if there is one."""
-        if not self.has_one(now):
-            return False
         if self.lent > 0 and now < self.lent_until:
             self.lent -= 1
-        else:
-            self.share -= 1
-            self.untold += 1
+            return True
+        self._refill(now)
+        if self.share < 1 or now < self.denied_until:
+            return False
+        self.share -= 1
+        self.untold += 1
         return True
 
     def has_one(self, now: float) -> bool:
@@ -121,21 +122,26 @@ class Bucket:
         return Ask(self.name, self.rate, used, wanted)
 
     def heard(self, ask: Ask, lent: int | None, now: float) -> None:
-        """Redis's answer to `ask`; None: there was none, and what was told counts as untold."""
+        """Redis's answer to `ask`; None: there was none, and what was told counts as untold, as far
+        as it has not grown again meanwhile.
+        """
         if lent is None:
-            self.untold += ask.used
+            self.untold = min(self.untold + ask.used, self.own.burst)
         elif lent:
             self.lent += lent
             self.lent_until = now + RATE_LEASE_MS / 1_000
         elif ask.wanted:
-            self.denied_until = now + RATE_DENIED_MS / 1_000
+            # What is left of the share is not there any more: other workers have used it.
+            self.denied_until = self.counted_at = now + RATE_DENIED_MS / 1_000
+            self.share = 0.0
 
     def _needs_more(self, now: float) -> bool:
         return self.share * 2 < self.own.burst and (self.lent == 0 or now >= self.lent_until)
 
     def _refill(self, now: float) -> None:
-        grown = self.share + (now - self.counted_at) * self.own.per_s
-        self.share, self.counted_at = min(self.own.burst, grown), now
+        if now > self.counted_at:
+            grown = self.share + (now - self.counted_at) * self.own.per_s
+            self.share, self.counted_at = min(self.own.burst, grown), now
 
 
 class Rates:

@@ -349,7 +349,8 @@ TARGETS = [
         "an upgrade to websockets",
         plain(
             READ
-            + b"Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            + b"Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            + b"Sec-WebSocket-Version: 13\r\n\r\n"
             + SMUGGLED
         ),
         (200, 200),
@@ -359,7 +360,8 @@ TARGETS = [
         "an upgrade to HTTP/2",
         plain(
             READ
-            + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"
+            + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+            + b"HTTP2-Settings: AAMAAABk\r\n\r\n"
         ),
         (200,),
         lives=True,

@@ -13,6 +13,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from gateway.clock import Clock
 from gateway.edge_limits import Rate
+from gateway.limits import REDIS_TIMEOUT_MS
 from gateway.storage.redis.guarded import GuardedRedis, RedisAway
 
 PREFIX = "tillgate:rate:"
@@ -42,8 +43,8 @@ Ask = tuple[str, Rate, int, int]  # name, rate, tokens used, tokens wanted
 class RedisBuckets:
     """`gateway.http.rates.SharedBuckets`."""
 
-    def __init__(self, url: str, clock: Clock) -> None:
-        self._redis = GuardedRedis(url, clock, user="rates", connections=1)
+    def __init__(self, url: str, clock: Clock, *, timeout_ms: int = REDIS_TIMEOUT_MS) -> None:
+        self._redis = GuardedRedis(url, clock, user="rates", connections=1, timeout_ms=timeout_ms)
 
     async def exchange(self, asks: Sequence[Ask]) -> Sequence[int] | None:
         """See the port."""

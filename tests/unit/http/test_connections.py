@@ -131,7 +131,7 @@ async def test_who_does_not_read_is_cut_off(world: World) -> None:
                 if peer.writer.is_closing():
                     break
         async with asyncio.timeout(PATIENCE_S):
-            while not peer.writer.is_closing():  # noqa: ASYNC110 - the transport tells nobody
+            while not peer.writer.is_closing():
                 peer.writer.write(b" ")
                 await asyncio.sleep(0.05)
         assert (await till.plain("GET", "/healthz")).status == 200
