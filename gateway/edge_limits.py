@@ -88,6 +88,10 @@ SIGNATURE_KEPT_S = 600.0
 REFUSALS_TOLD_EVERY_S = 60.0  # after the first line of a kind, one a minute
 REFUSAL_KINDS_MAX = 1_000  # told apart within a minute; then they are counted together
 
+# --- what callers say
+INSTANT_YEAR_MIN = 2_000  # no payment of ours is older ...
+INSTANT_YEAR_MAX = 2_100  # ... and nothing of ours is planned for later
+
 # --- probes
 READINESS_AGE_MS_MAX = 250  # PostgreSQL is asked no more often, whoever asks us
 METRICS_AGE_MS_MAX = 1_000  # rendering takes 10 ms of the loop's time

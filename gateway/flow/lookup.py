@@ -38,8 +38,10 @@ class Lookup:
 
     async def payments(self, wanted: PaymentFilter, caller: Caller) -> tuple[list[Payment], bool]:
         """(newest first, whether there are more)."""
+        if _is_elsewhere(caller, wanted.store_id):
+            return [], False
         found = await self.store.payments(
-            caller.merchant_id, replace(wanted, store_id=_store(caller, wanted.store_id))
+            caller.merchant_id, replace(wanted, store_id=caller.store_id or wanted.store_id)
         )
         return list(found[: wanted.limit]), len(found) > wanted.limit
 
@@ -58,8 +60,10 @@ class Lookup:
 
     async def refunds(self, wanted: RefundFilter, caller: Caller) -> tuple[list[Refund], bool]:
         """(newest first, whether there are more)."""
+        if _is_elsewhere(caller, wanted.store_id):
+            return [], False
         found = await self.store.refunds(
-            caller.merchant_id, replace(wanted, store_id=_store(caller, wanted.store_id))
+            caller.merchant_id, replace(wanted, store_id=caller.store_id or wanted.store_id)
         )
         return list(found[: wanted.limit]), len(found) > wanted.limit
 
@@ -74,10 +78,6 @@ def _sees(caller: Caller, store_id: str) -> bool:
     return caller.store_id in (None, store_id)
 
 
-def _store(caller: Caller, asked: str | None) -> str | None:
-    """A terminal lists its own store, whatever it asks for:
-    another store's list is empty, not forbidden.
-    """
-    if caller.store_id is None or asked in (None, caller.store_id):
-        return caller.store_id or asked
-    return "\0"
+def _is_elsewhere(caller: Caller, asked: str | None) -> bool:
+    """A terminal that asks for another store's list: it is empty, not forbidden."""
+    return caller.store_id is not None and asked not in (None, caller.store_id)

@@ -85,7 +85,13 @@ PaymentStatus = Literal[
 ]
 RefundStatus = Literal["requested", "processing", "in_doubt", "succeeded", "failed", "needs_action"]
 Instant = Annotated[
-    datetime, Meta(tz=True, description="RFC 3339 with an offset; write `+` as `%2B` in a query.")
+    datetime,
+    Meta(
+        tz=True,
+        description=(
+            "RFC 3339 with an offset, of the years 2000 to 2100; write `+` as `%2B` in a query."
+        ),
+    ),
 ]
 Url = Annotated[str, Meta(pattern=_URL, max_length=WEBHOOK_URL_CHARS_MAX)]
 DeliveryState = Literal["waiting", "delivered", "dead"]

@@ -52,6 +52,7 @@ from gateway.telemetry.refusals import REFUSALS
 
 Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
+SPOKEN = (HttpVersion11, HttpVersion10)
 NO_ROUTE = "(not http)"  # in metrics and logs, where the route template stands
 
 
@@ -163,7 +164,7 @@ class Guard:
         """
 
         async def answer(request: web.BaseRequest) -> web.StreamResponse:
-            if request.version != HttpVersion11 and request.version != HttpVersion10:
+            if request.version not in SPOKEN:
                 speak_our_version(request)
                 return self.refused(Malformed("This is HTTP/1.1"))
             try:

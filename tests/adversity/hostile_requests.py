@@ -349,8 +349,8 @@ TARGETS = [
         "an upgrade to websockets",
         plain(
             READ
-            + b"Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-            + b"Sec-WebSocket-Version: 13\r\n\r\n"
+            + b"Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            + b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
             + SMUGGLED
         ),
         (200, 200),

@@ -88,7 +88,7 @@ async def is_redis(opened: Shop, state: str) -> bool:
         session.get(f"{opened.operations_url}/readyz") as answer,
     ):
         checks = (await answer.json())["checks"]
-    assert answer.status == 200, answer.document
+    assert answer.status == 200, checks
     return bool(checks["redis"] == state)
 
 

@@ -15,7 +15,7 @@ from gateway.http.app import build_app, build_operations_app
 from gateway.http.connections import OF_TILLS, Bounds
 from gateway.http.operations import OperationsDeps
 from gateway.http.serving import Listening, serve_until
-from security.till_signature import authorization_header
+from security.till_signature import authorization_header, parse_authorization
 from tests.fakes.flow import SECRET, World, new_world
 
 
@@ -76,6 +76,19 @@ class Till:
             body=body,
         )
         return f"Authorization: {header}\r\n".encode()
+
+    def signature(self, method: str, target: str, body: bytes = b"", key_id: str = "tk_1") -> str:
+        """What `send` puts into `sig`."""
+        header = authorization_header(
+            key_id,
+            SECRET,
+            method=method,
+            path_qs=target,
+            ts=int(self.world.clock.now().timestamp()),
+            idempotency_key=None,
+            body=body,
+        )
+        return parse_authorization(header).sig
 
     async def plain(
         self,
@@ -140,7 +153,9 @@ async def serving(
     )
     await started.wait()
     try:
-        async with aiohttp.ClientSession(skip_auto_headers=["Content-Type"]) as session:
+        async with aiohttp.ClientSession(
+            skip_auto_headers=["Content-Type"], connector=aiohttp.TCPConnector(limit=0)
+        ) as session:
             yield Till(ports[0], ports[1], session, world)
     finally:
         stop.set()

@@ -14,8 +14,10 @@ from gateway.domain.errors import (
     IdempotencyKeyReused,
     OutcomePending,
     Overloaded,
+    OverrideRefused,
     leaves,
 )
+from gateway.domain.verdicts import verdict_of
 from gateway.flow.ports import PaymentFilter
 from gateway.limits import REQUEST_BODY_BYTES_MAX
 from tests.fakes.flow import World, in_doubt
@@ -136,6 +138,20 @@ async def test_a_conflict_carries_the_payment_and_its_verdict(till: Till, world:
     assert problem["payment"]["id"] == first.json()["id"]
     assert problem["verdict"] == problem["payment"]["verdict"]
     assert problem["verdict"]["code"] == "do_not_charge_again"
+
+
+async def test_a_problem_that_carries_a_payment_shows_that_payments_verdict(
+    till: Till, world: World
+) -> None:
+    """Not the word that the error would say by itself."""
+    await pay(till)
+    paid = world.flow.payments_by_key["idem-0001"]
+    world.flow.refuse_with = OverrideRefused(payment=paid)
+    assert verdict_of(paid).code != OverrideRefused.verdict, "or this shows nothing"
+    for reply in (await pay(till, key="other"), await till.send("GET", "/v1/payments/pay_1")):
+        problem = reply.json()
+        assert (reply.status, problem["verdict"]["code"]) == (409, verdict_of(paid).code)
+        assert problem["verdict"] == problem["payment"]["verdict"]
 
 
 @pytest.mark.parametrize("error", leaves(), ids=lambda leaf: leaf.__name__)
