@@ -28,14 +28,20 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from gateway.clock import SystemIds
 from gateway.http.routes import OPEN_ROUTES, ROUTES
+from gateway.storage.connections import read_pool
+from gateway.storage.registries.people import Registry
 from loadtests.audit import audit
+from security.key_material import KeyEnvironment
+from security.keyring import MasterKeys
 from security.secret import Secret
 from security.till_signature import authorization_header
+from security.vault import Vault
 from tests.adversity.house import SCALE, code, until
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
-from tests.world import STORE, Shop, shop
+from tests.world import MASTER, STORE, Shop, shop
 
 EXAMPLES = 20 * SCALE
 CHECKS = [
@@ -52,6 +58,8 @@ FUZZED = [
     # What takes nothing cannot be asked wrongly.
     if mode is GenerationMode.POSITIVE or "/v1/" in route.path or "{" in route.path
 ]
+LISTS = {"GET /v1/payments", "GET /v1/refunds"}
+FUZZED_ELSEWHERE = [f"{route.method} {route.path}" for route in ROUTES]
 
 
 seen: Counter[tuple[str, int]] = Counter()
@@ -92,6 +100,28 @@ async def ids(target: Shop) -> dict[str, list[str]]:
     }
 
 
+@pytest.fixture(scope="module")
+async def elsewhere(target: Shop) -> tuple[str, Secret]:
+    """The key of a till in another store of the same merchant."""
+    pool = await read_pool(target.books.dsn)
+    try:
+        registry = Registry(
+            pool, vault=Vault(MasterKeys.from_text(MASTER, source="test")), ids=SystemIds()
+        )
+        merchant = target.books.merchant_id
+        await registry.create_store(merchant, "Side street", "store_2")
+        terminal = await registry.create_terminal(merchant, "store_2", "Till 2")
+        issued = await registry.issue_terminal_key(merchant, terminal.id, KeyEnvironment.TEST)
+    finally:
+        await pool.close()
+    await until(lambda: knows(target, issued.id))
+    return issued.id, issued.secret
+
+
+async def knows(target: Shop, key_id: str) -> bool:
+    return target.world.directory.key(key_id) is not None
+
+
 class Signed(requests.auth.AuthBase):
     """Signs what goes out, as it goes out."""
 
@@ -122,13 +152,34 @@ async def test_every_answer_is_a_documented_one(
 ):
     seed = secrets.randbits(32)
     print(f"seed {seed}")  # noqa: T201 - shown when the test fails
-    await asyncio.to_thread(fuzz, target, ids, label, mode, seed)
+    await asyncio.to_thread(fuzz, target, target.books.merchant, ids, label, mode, seed)
+
+
+@pytest.mark.parametrize("label", FUZZED_ELSEWHERE)
+async def test_a_till_of_another_store_gets_documented_answers_and_sees_nothing(
+    target: Shop, ids: dict[str, list[str]], elsewhere: tuple[str, Secret], label: str
+):
+    seed = secrets.randbits(32)
+    print(f"seed {seed}")  # noqa: T201 - shown when the test fails
+    await asyncio.to_thread(
+        fuzz, target, elsewhere, ids, label, GenerationMode.POSITIVE, seed, hidden=True
+    )
 
 
 def fuzz(
-    target: Shop, ids: dict[str, list[str]], label: str, mode: GenerationMode, seed: int
+    target: Shop,
+    signer: tuple[str, Secret],
+    ids: dict[str, list[str]],
+    label: str,
+    mode: GenerationMode,
+    seed: int,
+    *,
+    hidden: bool = False,
 ) -> None:
-    """In a thread: schemathesis waits where the gateway's loop must run."""
+    """In a thread: schemathesis waits where the gateway's loop must run.
+
+    `hidden`: no answer may name an object of `ids`.
+    """
     schema = schemathesis.openapi.from_url(f"{target.base_url}/openapi.json")
     operation = schema.find_operation_by_label(label)
     assert operation is not None, f"{label} is not in the document"
@@ -148,17 +199,20 @@ def fuzz(
                     st.sampled_from([*known, case.path_parameters[name]])
                 )
         waits(case)
+        if hidden and label in LISTS and data.draw(st.booleans()):
+            case.query = {**(case.query or {}), "store_id": STORE}
         if (
             label == "POST /v1/payments"
             and mode is GenerationMode.POSITIVE
             and data.draw(st.booleans())
         ):
             case.body = payable(case.body)
-        response = case.call(
-            base_url=target.base_url, auth=Signed(*target.books.merchant), timeout=20
-        )
-        seen[label, response.status_code] += 1
+        response = case.call(base_url=target.base_url, auth=Signed(*signer), timeout=20)
         case.validate_response(response, checks=CHECKS)
+        if hidden:
+            assert [each for known in ids.values() for each in known if each in response.text] == []
+        else:
+            seen[label, response.status_code] += 1
 
     answers()
 
