@@ -34,12 +34,18 @@ def shown(listening: socket.socket) -> str:
 
 
 def raise_descriptors() -> int:
-    """Ask the system for as many file descriptors as it allows us; returns how many we may have.
+    """Take as many file descriptors as we are allowed; returns how many that are.
 
     The usual soft limit of a service manager is 1 024, and every till is one.
     """
+    allowed = descriptors_allowed()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = DESCRIPTORS_MAX if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_MAX)
-    if wanted > soft:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return max(wanted, soft)
+    if soft != resource.RLIM_INFINITY and allowed > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed
+
+
+def descriptors_allowed() -> int:
+    """The hard limit of this process, at most DESCRIPTORS_MAX."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return DESCRIPTORS_MAX if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_MAX)
