@@ -28,7 +28,6 @@ from gateway.cli.client.client import Client
 from gateway.cli.dev.children import Child, start_child
 from gateway.cli.dev.demo import open_shop
 from gateway.cli.dev.listener import Listener, listening
-from gateway.cli.dev.ports import reserved_port
 from gateway.cli.dev.sandbox_control import SandboxControl
 from gateway.cli.dev.tour.runner import play
 from gateway.cli.dev.tour.stage import Stage, payment_code
@@ -46,7 +45,7 @@ from gateway.embedded.data_folder import choose_data_folder
 from gateway.embedded.postgres import EmbeddedPostgres
 from gateway.embedded.redis import EmbeddedRedis
 from gateway.limits import WORKERS_MAX
-from gateway.settings import DATABASE_URL, PREFIX, SERVING, Address, Settings, read_settings
+from gateway.settings import DATABASE_URL, PREFIX, SERVING, Settings, read_settings
 from gateway.storage.schema.migrate import migrate
 from security.keyring import FILE_VARIABLE, TEXT_VARIABLE, MasterKeys
 from security.secret import Secret
@@ -150,10 +149,7 @@ class _World:
         await self._schema(settings)
         self._listener = await self._stack.enter_async_context(listening())
         async with SandboxControl(await self._control_url(sandbox)) as control:
-            self._document = await self._shop(settings, control) | {
-                "operations_url": _url(settings.operations_listen),
-                "work_operations_url": _url(settings.work_operations_listen),
-            }
+            self._document = await self._shop(settings, control)
         write_private(self._folder / DEV_JSON, self._document)
         await self._service(environment)
 
@@ -186,11 +182,6 @@ class _World:
             "TILLGATE_LOG_FORMAT": "console",
             "TILLGATE_ALLOW_LOOPBACK_CHANNELS": "yes",
             "TILLGATE_ALLOW_LOOPBACK_WEBHOOKS": "yes",
-            **{
-                name: f"127.0.0.1:{self._stack.enter_context(reserved_port())}"
-                for name in ("TILLGATE_OPERATIONS_LISTEN", "TILLGATE_WORK_OPERATIONS_LISTEN")
-                if name not in given
-            },
         }
         asked = {"TILLGATE_LISTEN": address, "TILLGATE_WORKERS": str(self._options.workers)}
         if DATABASE_URL not in given:
@@ -345,10 +336,6 @@ class _World:
         self._voice.line(f"  look     {command} account list{where} · {command} doctor{where}")
         self._voice.line(f"  read     {url}/docs")
         self._voice.line("Ctrl-C stops everything.")
-
-
-def _url(address: Address | None) -> str | None:
-    return f"http://{address.host}:{address.port}" if address else None
 
 
 def _client(document: Document, which: str) -> Client:
