@@ -22,9 +22,9 @@ import asyncpg
 
 from gateway.cli.client.client import Answer, Client
 from gateway.cli.dev.children import Child, start_child
+from gateway.cli.dev.ports import reserved_port
 from gateway.cli.surroundings import without_settings
 from loadtests.audit import Violation, audit
-from loadtests.ports import reserved_port
 from tests.sandbox_process import SandboxProcess
 from tests.world import MASTER, Books, Shop, order_no, provisioned, settings_for
 
