@@ -19,9 +19,10 @@ from typing import Any
 from adapters.discovery import discover
 from gateway.cli.client.client import Answer, Client
 from gateway.clock import Clock, SystemClock, SystemIds
-from gateway.composition import Gateway, courier, edge, gateway, operations_app
+from gateway.composition import Gateway, gateway
 from gateway.http.app import build_app
 from gateway.http.serving import Listening, serve_until
+from gateway.service import courier, edge, operations_app
 from gateway.settings import Settings, read_settings
 from gateway.storage.connections import read_pool
 from gateway.storage.registries.accounts import AccountRegistry

@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
 def _serve(settings: Settings) -> int:
     from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415  see METRICS_FOLDER
 
-    from gateway.composition import serve_worker  # noqa: PLC0415
+    from gateway.service import serve_worker  # noqa: PLC0415
     from gateway.telemetry.logs import configure_logs  # noqa: PLC0415
     from gateway.workers.supervisor import supervise  # noqa: PLC0415
 

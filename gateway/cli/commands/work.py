@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     """Work until SIGTERM or SIGINT."""
     end_with_parent(options)
     settings = read_settings()
-    from gateway.composition import run_work  # noqa: PLC0415  uvloop and the drivers, only once the settings are right
+    from gateway.service import run_work  # noqa: PLC0415  uvloop and the drivers, only once the settings are right
     from gateway.telemetry.logs import configure_logs  # noqa: PLC0415
 
     configure_logs(settings.log_level, settings.log_format)
