@@ -172,24 +172,22 @@ def readiness(world: Gateway, settings: Settings) -> Callable[[], Awaitable[Read
 
     async def look() -> Readiness:
         nonlocal migrated
+        postgres, schema = await world.store.state(), "unknown"
+        if postgres == "up":
+            try:
+                migrated = migrated or not await pending(dsn)
+                schema = "migrated" if migrated else "behind: run `tillgate migrate`"
+            except (GatewayError, OSError):
+                postgres = "down"
+            except MigrationError as error:
+                schema = str(error)
         checks = {
-            "postgres": "up",
-            "schema": "migrated",
-            "directory": "fresh",
+            "postgres": postgres,
+            "schema": schema,
+            "directory": "fresh" if world.directory.fresh() else "stale",
             "redis": await world.claims.state(),
         }
-        try:
-            await world.store.alive()
-            migrated = migrated or not await pending(dsn)
-        except (GatewayError, OSError):
-            checks |= {"postgres": "down", "schema": "unknown"}
-        except MigrationError as error:
-            checks["schema"] = str(error)
-        else:
-            checks["schema"] = "migrated" if migrated else "behind: run `tillgate migrate`"
-        if not world.directory.fresh():
-            checks["directory"] = "stale"
-        ready = checks["postgres"] == "up" and migrated and world.directory.fresh()
+        ready = postgres == "up" and migrated and world.directory.fresh()
         return Readiness(ready=ready, checks=checks)
 
     return Remembered(look, READINESS_AGE_MS_MAX)

@@ -7,6 +7,7 @@ from gateway.domain.errors import (
     AlreadyPaid,
     AmountInvalid,
     AuthCodeUnrecognized,
+    CursorAhead,
     FieldInvalid,
     FieldMissing,
     FieldUnknown,
@@ -216,7 +217,7 @@ ROUTES: tuple[Route, ...] = (
         title_zh="按提交顺序读取事件",
         query=EventsQuery,
         answers={200: EventsPage},
-        errors=_BAD_QUERY,
+        errors=(CursorAhead, *_BAD_QUERY),
     ),
     Route(
         method="POST",

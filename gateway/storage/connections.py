@@ -26,6 +26,7 @@ _SETTINGS = {
     "idle_in_transaction_session_timeout": str(STATEMENT_TIMEOUT_MS),
     "synchronous_commit": "on",
     "timezone": "UTC",
+    "datestyle": "ISO",
     "jit": "off",  # our statements run in a millisecond; compiling them takes fifty
     # Every statement of ours has its index; a plan made while a table was new must not scan it for
     # ever.
@@ -72,6 +73,8 @@ GAVE_UP = (
     asyncpg.PostgresSystemError,
     asyncpg.ReadOnlySQLTransactionError,
 )
+# The session cannot write, whatever its server can by now: it is closed, never used again.
+ONLY_READS = asyncpg.ReadOnlySQLTransactionError
 # SQLSTATE classes of what the server refuses in itself: values, constraints, and what our own
 # triggers raise.
 REFUSED_CLASSES = frozenset({"22", "23", "TG"})
@@ -79,15 +82,28 @@ REFUSED_CLASSES = frozenset({"22", "23", "TG"})
 COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
+def _given(settings: dict[str, str]) -> dict[str, Any]:
+    """How every connection of ours is made.
+
+    Only to a server that can write: what a standby says of a payment may be old, and a session that
+    began while its server could only read stays so for as long as it lives.
+    """
+    return {
+        "timeout": CONNECT_TIMEOUT_S,
+        "command_timeout": ANSWER_TIMEOUT_S,
+        "server_settings": settings,
+        "target_session_attrs": "read-write",
+    }
+
+
 async def connect(dsn: str, *, writing: bool = False) -> asyncpg.Connection[Any]:
     """One connection with our settings, for readers or for the group writer.
 
     Raises one of `UNREACHABLE`.
     """
-    settings = _WRITING if writing else _SETTINGS
-    return await asyncpg.connect(
-        dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=ANSWER_TIMEOUT_S, server_settings=settings
-    )
+    given = _given(_WRITING if writing else _SETTINGS)
+    connection: asyncpg.Connection[Any] = await asyncpg.connect(dsn, **given)
+    return connection
 
 
 async def _keep(_: Any) -> None:
@@ -96,22 +112,16 @@ async def _keep(_: Any) -> None:
     """
 
 
-async def read_pool(dsn: str) -> asyncpg.Pool[Any]:
-    """The pool of the readers.
-
-    Opens no connection until one is asked for, so that a worker starts while Postgres is down.
-    """
-    pool = asyncpg.create_pool(
-        dsn,
-        min_size=0,
-        max_size=READ_CONNECTIONS_MAX,
-        timeout=CONNECT_TIMEOUT_S,
-        command_timeout=ANSWER_TIMEOUT_S,
-        server_settings=_SETTINGS,
-        reset=_keep,
-    )
+async def _pool(dsn: str, size: int, settings: dict[str, str]) -> asyncpg.Pool[Any]:
+    """Opens no connection until one is asked for: a worker starts while Postgres is down."""
+    pool = asyncpg.create_pool(dsn, min_size=0, max_size=size, reset=_keep, **_given(settings))
     await pool
     return pool
+
+
+async def read_pool(dsn: str) -> asyncpg.Pool[Any]:
+    """The pool of the readers."""
+    return await _pool(dsn, READ_CONNECTIONS_MAX, _SETTINGS)
 
 
 async def transaction_pool(dsn: str) -> asyncpg.Pool[Any]:
@@ -119,17 +129,7 @@ async def transaction_pool(dsn: str) -> asyncpg.Pool[Any]:
 
     A connection that fails in one is terminated, never given back.
     """
-    pool = asyncpg.create_pool(
-        dsn,
-        min_size=0,
-        max_size=TRANSACTION_CONNECTIONS_MAX,
-        timeout=CONNECT_TIMEOUT_S,
-        command_timeout=ANSWER_TIMEOUT_S,
-        server_settings=_WRITING,
-        reset=_keep,
-    )
-    await pool
-    return pool
+    return await _pool(dsn, TRANSACTION_CONNECTIONS_MAX, _WRITING)
 
 
 async def discard(connection: asyncpg.Connection[Any] | None) -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import asyncpg
 
+from gateway.domain.case import Case
 from gateway.domain.change import Change, Opening
 from gateway.domain.errors import OutcomePending, StoreUnavailable
 from gateway.domain.order import OrderRefusal, OrderTerms
@@ -39,7 +40,11 @@ from gateway.storage.books.statements import APPLY, OPEN
 from gateway.storage.connections import REFUSED_CLASSES, read_pool, transaction_pool
 from gateway.storage.own_connection import OwnConnection
 
-WRITTEN = "SELECT data::text AS data, at FROM event WHERE merchant_id = $1 AND id = $2"
+WRITTEN = """SELECT data::text AS data, at, EXISTS (
+  SELECT FROM "case" k WHERE k.merchant_id = $1 AND k.id = $3
+) AS case_opened FROM event WHERE merchant_id = $1 AND id = $2"""
+
+CASE_STANDS = """SELECT id FROM "case" WHERE id = $1"""
 
 
 def _open_keys(opening: Opening) -> tuple[object, ...]:
@@ -115,6 +120,8 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
             return result
         try:
             lost = await self._why_lost(opening)
+            if isinstance(lost, Opened) and terms.override is not None:
+                return Opened(await self._stands(terms.override.change.case))
         except StoreUnavailable as error:
             raise OutcomePending from error
         return NumberTaken(opening.claim.first_n - 1) if isinstance(lost, OrderSplit) else lost
@@ -130,9 +137,9 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
                 error.sqlstate, getattr(error, "constraint_name", None), str(error.args[0])
             ) from error
         if row is not None:
-            return Applied() if row["moved"] else RefundTaken()
+            return Applied(row["case_opened"]) if row["moved"] else RefundTaken()
         try:
-            return Applied() if await self._written(change) else Stale()
+            return await self._written(change) or Stale()
         except StoreUnavailable as error:
             raise OutcomePending from error
 
@@ -146,9 +153,14 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
         """The worker lives."""
         return await self._heart.beat(worker_id, at)
 
-    async def alive(self) -> None:
-        """Raises `StoreUnavailable`."""
-        await self._fetch("SELECT 1")
+    async def state(self) -> Literal["up", "reads only", "down"]:
+        """What a look at it says; a server that only reads takes no payment."""
+        try:
+            row = await self._row("SELECT current_setting('transaction_read_only') AS only_reads")
+        except StoreUnavailable as error:
+            only_reads = isinstance(error.__cause__, asyncpg.TargetServerAttributeNotMatched)
+            return "reads only" if only_reads else "down"
+        return "up" if row is not None and row["only_reads"] == "off" else "reads only"
 
     async def _why_lost(
         self, opening: Opening
@@ -167,10 +179,16 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
         highest_n = await self._highest_n(p.merchant_id, p.order_no, p.tender_no)
         return NumberTaken(highest_n) if highest_n >= opening.claim.first_n else OrderSplit()
 
-    async def _written(self, change: Change) -> bool:
-        """Whether this very change is what stands at its version: the reply to its commit was lost
-        and it was sent again.
+    async def _stands(self, case: Case | None) -> bool:
+        """Whether this very case was opened: the reply to its commit was lost."""
+        return case is not None and await self._row(CASE_STANDS, case.id) is not None
+
+    async def _written(self, change: Change) -> Applied | None:
+        """This very change stands at its version: the reply to its commit was lost and it was sent
+        again. None when another one stands there.
         """
-        event = change.events[0]
-        row = await self._row(WRITTEN, change.payment.merchant_id, event.id)
-        return row is not None and row["at"] == event.at and row["data"] == event.data.decode()
+        event, case_id = change.events[0], change.case.id if change.case is not None else ""
+        row = await self._row(WRITTEN, change.payment.merchant_id, event.id, case_id)
+        if row is None or row["at"] != event.at or row["data"] != event.data.decode():
+            return None
+        return Applied(row["case_opened"])

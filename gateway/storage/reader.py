@@ -9,7 +9,13 @@ from typing import Any
 import asyncpg
 
 from gateway.domain.errors import StoreUnavailable
-from gateway.storage.connections import ANSWER_TIMEOUT_S, GAVE_UP, REPLY_LOST, UNREACHABLE
+from gateway.storage.connections import (
+    ANSWER_TIMEOUT_S,
+    GAVE_UP,
+    ONLY_READS,
+    REPLY_LOST,
+    UNREACHABLE,
+)
 
 
 class Reader:
@@ -22,7 +28,11 @@ class Reader:
         try:
             # Nobody queues for ever behind a server that hangs.
             async with self._pool.acquire(timeout=ANSWER_TIMEOUT_S) as connection:
-                return await connection.fetch(sql, *arguments)
+                try:
+                    return await connection.fetch(sql, *arguments)
+                except ONLY_READS:
+                    connection.terminate()
+                    raise
         except (*UNREACHABLE, *REPLY_LOST, *GAVE_UP) as error:
             raise StoreUnavailable from error
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from gateway.domain.change import EVENT_TYPES
 from gateway.domain.errors import (
@@ -82,6 +82,9 @@ class Answered:
     took_ms: int
 
 
+DeliveryState: TypeAlias = Literal["waiting", "delivered", "dead"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """One event to one endpoint.
@@ -92,7 +95,7 @@ class Delivery:
     event_id: str
     type: str
     url: str | None
-    state: str
+    state: DeliveryState
     tries: int
     created_at: datetime
     due_at: datetime | None
@@ -104,7 +107,7 @@ class DeliveryFilter:
     """`GET …/deliveries`. `starting_after` is an event id."""
 
     event_id: str | None = None
-    state: str | None = None
+    state: DeliveryState | None = None
     limit: int
     starting_after: str | None = None
 

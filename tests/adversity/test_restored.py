@@ -14,8 +14,9 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
-from gateway.domain.change import Case
+from gateway.domain.case import Case, CaseKind
 from gateway.domain.payment import Evidence
+from gateway.domain.words import EvidenceWord, Source
 from gateway.storage.connections import read_pool
 from gateway.storage.registries.restored_log import RestoredLog
 from tests.adversity.house import code, until
@@ -237,9 +238,11 @@ async def test_fault_36_who_cannot_be_asked_may_hold_a_charge(
 async def unknown_number(opened: Shop, number: str) -> None:
     """The case that a callback about a number leaves which the books do not know."""
     evidence = Evidence(
-        at=opened.world.clock.now(), source="callback", outcome="callback_unknown_number"
+        at=opened.world.clock.now(),
+        source=Source.CALLBACK,
+        outcome=EvidenceWord.CALLBACK_UNKNOWN_NUMBER,
     )
-    case = Case(id="case_1", kind="callback_unknown_number", evidence=evidence)
+    case = Case(id="case_1", kind=CaseKind.CALLBACK_UNKNOWN_NUMBER, evidence=evidence)
     await opened.world.store.open_case(
         opened.books.merchant_id, f"{opened.books.accounts['alipay']}:{number}", case
     )

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.domain import order as o
-from gateway.domain.learning import overridden
+from gateway.domain.acts import overridden
 from gateway.domain.payment import Payment
 from gateway.flow.ports import (
     Applied,

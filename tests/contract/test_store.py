@@ -8,8 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.domain import outcomes as o
+from gateway.domain.acts import cancel_requested, cancel_sent, taken
+from gateway.domain.case import CaseKind
 from gateway.domain.change import Posting, payment_event
-from gateway.domain.learning import cancel_requested, cancel_sent, late_refund, taken
+from gateway.domain.late_money import late_refund
+from gateway.domain.statuses import PaymentStatus
+from gateway.domain.words import Origin
 from gateway.flow.ports import (
     Applied,
     KeyTaken,
@@ -305,7 +309,9 @@ async def test_an_illegal_move_of_the_payment_is_refused(books):
     no = after(payment, NO)
     await books.store.apply(no)
     back = replace(no.payment, version=3, status="processing")
-    backwards = replace(no, payment=back, events=(payment_event(back, was="failed", at=later(9)),))
+    backwards = replace(
+        no, payment=back, events=(payment_event(back, was=PaymentStatus.FAILED, at=later(9)),)
+    )
     found, beside = await asyncio.gather(
         refused(books.store.apply(backwards)), books.store.apply(after(other, YES))
     )
@@ -411,7 +417,7 @@ async def test_late_refund_comes_with_the_very_change(books):
         MERCHANT, refund_no=f"late.{payment.current.out_trade_no}"
     )
     assert (refund, refund.origin) == (late.new_refund, "late")
-    again = late_refund(late.payment, late.payment.attempts[0], "late", occasion())
+    again = late_refund(late.payment, late.payment.attempts[0], Origin.LATE, occasion())
     twice = replace(after_cancel_request(late.payment), new_refund=again)
     assert await books.store.apply(twice) == RefundTaken()
     assert await books.cases() == [("captured_late", payment.id, None)]
@@ -425,10 +431,12 @@ async def test_a_case_of_a_change_is_open_once(books):
         )
         assert await books.store.apply(change) == Applied()
         payment = change.payment
-    await books.store.apply(replace(after(payment, SILENT, "query", later(3)), case=case("other")))
+    await books.store.apply(
+        replace(after(payment, SILENT, "query", later(3)), case=case(CaseKind.OVERRIDE))
+    )
     assert await books.cases() == [
         ("mismatch_amount", payment.id, None),
-        ("other", payment.id, None),
+        ("override", payment.id, None),
     ]
     assert payment.frozen_at == later(1)
 

@@ -278,13 +278,13 @@ class SimChannel:
     def _act_refund(self, asked: RefundRequest) -> o.RefundOutcome:
         trade = self.ledger.get(asked.out_trade_no)
         if trade is None or trade.state != "charged":
-            return o.RefundDeclined(code="trade_closed", needs_action=False)
+            return o.RefundDeclined(code="refund_closed", needs_action=False)
         if asked.out_refund_no not in trade.refunds:
             if (
                 sum(amount for amount, _ in trade.refunds.values()) + asked.refund_amount
                 > trade.amount
             ):
-                return o.RefundDeclined(code="too_much", needs_action=False)
+                return o.RefundDeclined(code="refund_refused", needs_action=False)
             trade.refunds[asked.out_refund_no] = (asked.refund_amount, False)
             if self._hit("refund_waits"):
                 self._spawn(self._refunds_later(trade, asked.out_refund_no))

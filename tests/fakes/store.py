@@ -17,8 +17,9 @@ from typing import TypeVar
 from msgspec import structs
 
 from gateway.clock import SystemClock
-from gateway.domain.change import Case, Change, Event, Opening, Posting
-from gateway.domain.errors import NotFound
+from gateway.domain.case import Case, CaseKind
+from gateway.domain.change import Change, Event, Opening, Posting
+from gateway.domain.errors import CursorAhead, NotFound
 from gateway.domain.order import OrderRefusal, OrderTerms, Override
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.resources import event_json
@@ -153,7 +154,7 @@ class MemoryStore(MemoryDueWork):
         key = (change.payment.merchant_id, change.payment.id)
         old = self.payment_rows.get(key)
         if old is None or old.version != change.payment.version - 1:
-            return Applied() if self._written(change) else Stale()
+            return self._written(change) or Stale()
         if change.new_refund is not None and self._refund_collides(change.new_refund, key):
             return RefundTaken()
         new = self._moved_payment(old, change.payment, change.new_attempt)
@@ -172,9 +173,8 @@ class MemoryStore(MemoryDueWork):
         if new.status not in PAYMENT_HOLDING:
             self._release(key)
         self._record(key[0], change.events, change.postings)
-        if change.case is not None:
-            self._open_case(key[0], key[1], change.case)
-        return Applied()
+        opened = change.case is not None and self._open_case(key[0], key[1], change.case)
+        return Applied(opened)
 
     # --- reading
 
@@ -270,11 +270,15 @@ class MemoryStore(MemoryDueWork):
 
     async def events(self, merchant_id: str, after: str | None, limit: int) -> EventPage:
         """Public events in commit order."""
-        transaction, row = position(after)
+        asked = position(after)
+        if after is not None and int(asked.transaction) > self._transaction:
+            raise CursorAhead(field="after")
         found = [
             k
             for k in self.log
-            if k.place > (int(transaction), row) and k.merchant_id == merchant_id and k.event.public
+            if k.place > (int(asked.transaction), asked.row)
+            and k.merchant_id == merchant_id
+            and k.event.public
         ]
         page = found[:limit]
         cursor = "{}-{}".format(*page[-1].place) if page else after
@@ -298,9 +302,9 @@ class MemoryStore(MemoryDueWork):
         if kept is not None:
             self.callbacks[account_id, event_key] = (kept[0], True)
 
-    async def open_case(self, merchant_id: str, object_id: str, case: Case) -> None:
+    async def open_case(self, merchant_id: str, object_id: str, case: Case) -> bool:
         """One open case per kind and object."""
-        self._open_case(merchant_id, object_id, case)
+        return self._open_case(merchant_id, object_id, case)
 
     async def close_case(self, case_id: str, *, closed_by: str, reason: str, now: datetime) -> None:
         """Raises `NotFound` when no such case is open."""
@@ -311,11 +315,11 @@ class MemoryStore(MemoryDueWork):
         raise NotFound(f"no open case {case_id}")
 
     async def settle_case(
-        self, merchant_id: str, object_id: str, kind: str, *, reason: str, now: datetime
+        self, merchant_id: str, object_id: str, kind: CaseKind, *, reason: str, now: datetime
     ) -> None:
         """If there is one."""
         for place, kept in enumerate(self.cases):
-            if (kept.merchant_id, kept.object_id, kept.case.kind, kept.closed) == (
+            if (kept.merchant_id, kept.object_id, kept.case.name, kept.closed) == (
                 merchant_id,
                 object_id,
                 kind,
@@ -419,11 +423,15 @@ class MemoryStore(MemoryDueWork):
             for r in self.refund_rows.values()
         )
 
-    def _written(self, change: Change) -> bool:
-        """Whether this very change stands: the reply to it was lost and it was sent again."""
+    def _written(self, change: Change) -> Applied | None:
+        """This very change stands: the reply to it was lost and it was sent again."""
         event = change.events[0]
         known = self._event_ids.get((change.payment.merchant_id, event.id))
-        return known is not None and (known.at, known.data) == (event.at, event.data)
+        if known is None or (known.at, known.data) != (event.at, event.data):
+            return None
+        return Applied(
+            change.case is not None and change.case.id in {k.case.id for k in self.cases}
+        )
 
     def _release(self, key: Key) -> None:
         for name, kept in self.claims.items():
@@ -439,19 +447,20 @@ class MemoryStore(MemoryDueWork):
             self._event_ids[merchant_id, event.id] = event
         self.journal.extend((merchant_id, posting) for posting in postings)
 
-    def _open_case(self, merchant_id: str, object_id: str, case: Case) -> None:
+    def _open_case(self, merchant_id: str, object_id: str, case: Case) -> bool:
         for kept in self.cases:
-            same = (kept.merchant_id, kept.object_id, kept.case.kind) == (
+            same = (kept.merchant_id, kept.object_id, kept.case.name) == (
                 merchant_id,
                 object_id,
-                case.kind,
+                case.name,
             )
             if (same and kept.closed is None) or (kept.merchant_id, kept.case.id) == (
                 merchant_id,
                 case.id,
             ):
-                return
+                return False
         self.cases.append(KeptCase(merchant_id, object_id, case))
+        return True
 
     def _refunds(self, merchant_id: str) -> Iterator[Refund]:
         return (r for (merchant, _), r in self.refund_rows.items() if merchant == merchant_id)

@@ -3,8 +3,8 @@
 import pytest
 
 from gateway.composition import case_closing
+from gateway.domain.case import Finding
 from gateway.domain.errors import NotFound
-from gateway.flow.case_closing import Verdict
 from tests.integration.test_wallets import code
 from tests.world import Shop
 
@@ -31,8 +31,10 @@ async def open_case(market: Shop, payment_id: str) -> str:
     return rows[0]["id"]
 
 
-@pytest.mark.parametrize(("verdict", "status"), [("paid", "succeeded"), ("not_charged", "failed")])
-async def test_a_verdict_decides(market: Shop, verdict: Verdict, status: str):
+@pytest.mark.parametrize(
+    ("finding", "status"), [(Finding.PAID, "succeeded"), (Finding.NOT_CHARGED, "failed")]
+)
+async def test_a_finding_decides(market: Shop, finding: Finding, status: str):
     payment = await frozen(market)
     case = await open_case(market, payment["id"])
     closing = case_closing(market.world)
@@ -40,7 +42,7 @@ async def test_a_verdict_decides(market: Shop, verdict: Verdict, status: str):
         market.books.merchant_id,
         case,
         payment["id"],
-        verdict,
+        finding,
         by="finance",
         reason="looked at the channel's console",
     )
@@ -49,11 +51,11 @@ async def test_a_verdict_decides(market: Shop, verdict: Verdict, status: str):
     assert [item.source for item in after.attempts[0].evidence][-1] == "case"
     with pytest.raises(NotFound):
         await closing.close(
-            market.books.merchant_id, case, payment["id"], verdict, by="finance", reason="again"
+            market.books.merchant_id, case, payment["id"], finding, by="finance", reason="again"
         )
 
 
-async def test_without_a_verdict_the_payment_thaws_and_the_channel_decides(market: Shop):
+async def test_without_a_finding_the_payment_thaws_and_the_channel_decides(market: Shop):
     payment = await frozen(market)
     case = await open_case(market, payment["id"])
     await case_closing(market.world).close(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.clock import SystemClock, SystemIds
+from gateway.domain.words import Flow
 from gateway.flow.choose import health as channel_health
 from gateway.flow.choose.routing import Ask, Choice, rank
 from gateway.limits import BULKHEAD_PAYMENTS_MAX, DIRECTORY_REFRESH_MS
@@ -93,7 +94,7 @@ def two_choices(two: Shop) -> tuple[Choice, ...]:
             merchant_id=merchant,
             store_id="store_1",
             channel="alipay",
-            flow="code",
+            flow=Flow.CODE,
             amount=1,
             at=now,
         ),

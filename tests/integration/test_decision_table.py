@@ -15,7 +15,8 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.domain import outcomes as o
-from gateway.domain.learning import cancel_sent, learned
+from gateway.domain.acts import cancel_sent
+from gateway.domain.learning import learned
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
 from tests.unit import paying

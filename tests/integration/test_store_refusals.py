@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from gateway.domain.errors import OutcomePending, StoreUnavailable
-from gateway.flow.ports import KeyTaken, Opened
+from gateway.flow.ports import Applied, KeyTaken, Opened
 from gateway.storage.postgres import PostgresStore
 from tests.contract.drawn import NOW, YES, after, drawn_payment, opening_of
 from tests.servers import DatabaseServer
@@ -51,7 +51,7 @@ class Unreadable(PostgresStore):
     async def payment_by_key(self, merchant_id: str, idempotency_key: str) -> KeyTaken | None:
         raise StoreUnavailable
 
-    async def _written(self, change: object) -> bool:
+    async def _written(self, change: object) -> Applied | None:
         raise StoreUnavailable
 
 

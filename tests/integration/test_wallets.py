@@ -190,6 +190,41 @@ async def test_double_tap_charges_once(market: Shop, channel: str):
     ] == [660]
 
 
+@pytest.mark.parametrize("channel", REMOTE)
+async def test_a_dish_with_an_emoji_is_sold_and_refunded(market: Shop, channel: str):
+    paid = (await market.pay(700, auth_code=code(channel, "00"), description="火锅🍲")).document
+    assert paid["status"] == "succeeded", paid
+    shown = (await market.pay(700, method=channel, flow="qr", description="🍲")).document
+    assert shown["status"] == "awaiting_payer", shown
+    body = {"refund_no": f"{channel}emoji", "amount": 100, "reason": "冷了🥶"}
+    answer = await market.till.refund(paid["id"], body, f"{channel}-emoji", wait_s=5)
+    assert (await refunded(market, answer.document["id"]))["status"] == "succeeded"
+
+
+async def test_a_payment_that_a_query_settles_knows_what_was_received_and_who_gave_a_discount(
+    market: Shop,
+):
+    assert market.sandbox is not None
+    usual = await market.sandbox.settings("alipay")
+    await market.sandbox.settings("alipay", voucher_fen=500)
+    account = market.books.accounts["alipay"]
+    await market.sandbox.arm("alipay", "callback", "drop_before", account=account)
+    try:
+        answer = await market.pay(2_000, auth_code=code("alipay", "05"), wait_s=0)
+        ended = await market.settled(answer.document["id"], within_s=60)
+    finally:
+        await market.sandbox.disarm()
+        await market.sandbox.settings(**usual)
+    assert (ended["status"], ended["amount_captured"], ended["amount_received"]) == (
+        "succeeded",
+        2_000,
+        1_500,
+    )
+    assert [(each["amount"], each["funded_by"]) for each in ended["discounts"]] == [
+        (500, "merchant")
+    ]
+
+
 async def events_of(market: Shop, payment_id: str):
     rows = await market.rows(
         "SELECT type FROM event WHERE object_id = $1 AND public ORDER BY version", payment_id

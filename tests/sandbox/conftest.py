@@ -45,12 +45,17 @@ async def merchants(enrolled: dict[str, Any], session: aiohttp.ClientSession) ->
 
 @pytest.fixture
 async def undisturbed(sandbox: SandboxProcess, merchants: dict[str, Any]) -> AsyncIterator[None]:
-    """No fault armed before and after, no callback wanted unless the test says so."""
+    """No fault armed before and after, no callback wanted unless the test says so, and every switch
+    as it was.
+    """
     for one in merchants.values():
         one.notify_url = None
     await sandbox.disarm()
+    switches = [await sandbox.settings(channel) for channel in merchants]
     yield
     await sandbox.disarm()
+    for each in switches:
+        await sandbox.settings(**each)
 
 
 @pytest.fixture(params=MERCHANTS)

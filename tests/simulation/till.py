@@ -22,6 +22,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.payment import Payment
 from gateway.domain.states import PAYMENT_FINAL, PAYMENT_UNCHARGED
+from gateway.domain.words import Flow
 from gateway.flow.commands import Caller, PayCommand, RefundCommand
 from security.secret import Secret
 from tests.simulation.worker import MERCHANT, STORE, Worker
@@ -162,8 +163,8 @@ class Till:
 
     def _command(self) -> PayCommand:
         channel = self._chance.choice(list(STEMS))
-        flow = "qr" if self._chance.random() < 0.15 else "code"
-        code = Secret(f"{STEMS[channel]}{next(self._codes):016d}") if flow == "code" else None
+        flow = Flow.QR if self._chance.random() < 0.15 else Flow.CODE
+        code = Secret(f"{STEMS[channel]}{next(self._codes):016d}") if flow == Flow.CODE else None
         return PayCommand(
             order_no=self._order_no,
             tender_no=1,
@@ -173,7 +174,7 @@ class Till:
             flow=flow,
             auth_code=code,
             tendered=None,
-            expires_in_s=60 if flow == "qr" else None,
+            expires_in_s=60 if flow == Flow.QR else None,
             store_id=None,
             operator_id=None,
             description=None,

@@ -198,11 +198,11 @@ class World:
             return False
         worker = self._chance.choice(living)
         try:
-            answer = await worker.ask(worker.callbacks.take(account_id, {}, body))
+            heard = await worker.ask(worker.callbacks.take(account_id, {}, body))
         except (ConnectionError, GatewayError):
             self._count("callback unheard")
             return False
-        return bool(answer.status == 200)
+        return bool(heard.answer.status == 200)
 
     async def _storm(self) -> None:
         """Workers die, freeze and are replaced."""
@@ -264,7 +264,7 @@ class World:
         for payment in self._store.payment_rows.values():
             self.report.ended[payment.status] = self.report.ended.get(payment.status, 0) + 1
         for case in self._store.cases:
-            self.report.cases[case.case.kind] = self.report.cases.get(case.case.kind, 0) + 1
+            self.report.cases[case.case.name] = self.report.cases.get(case.case.name, 0) + 1
         events = (kept_event.event for kept_event in self._store.log)
         self.report.trace = [
             ((e.at - self._store.log[0].event.at).total_seconds(), e.object_id, e.version, e.type)

@@ -36,13 +36,16 @@ CONNECT_S: Final = 3.0  # a channel that needs longer is as good as gone
 REDIS_S: Final = 2.0
 # Signatures allow 300 s; NTP keeps milliseconds, so a second is already a sign.
 SKEW_MAX: Final = timedelta(seconds=1)
+WRITE_AGE_MAX: Final = timedelta(seconds=30)  # ours end within milliseconds
 OVERDUE: Final = timedelta(minutes=2)  # the sweeper comes several times a second
 
 STATE = """SELECT clock_timestamp() AS now, current_setting('server_version') AS version,
  current_setting('fsync') AS fsync,
  (SELECT count(*) FROM worker WHERE beat_at > clock_timestamp() - $2::interval) AS workers,
  (SELECT count(*) FROM attempt WHERE due_at < clock_timestamp() - $1::interval) AS overdue,
- (SELECT count(*) FROM "case" WHERE closed_at IS NULL) AS cases"""
+ (SELECT count(*) FROM "case" WHERE closed_at IS NULL) AS cases,
+ (SELECT max(clock_timestamp() - xact_start) FROM pg_stat_activity
+  WHERE backend_xid IS NOT NULL) AS oldest_write"""
 
 
 class Level(Enum):
@@ -75,6 +78,12 @@ async def examine(settings: Settings) -> list[Finding]:
         return found
     try:
         return found + await _database(settings) + await _accounts(settings)
+    except asyncpg.TargetServerAttributeNotMatched:
+        text = (
+            "only reads (a standby, or default_transaction_read_only is on): every payment is "
+            "refused; point TILLGATE_DATABASE_URL at the primary, or let it write"
+        )
+        return [*found, Finding(Level.WRONG, "postgres", text)]
     except (StoreUnavailable, *UNREACHABLE, *REPLY_LOST) as error:
         return [
             *found,
@@ -199,6 +208,12 @@ def _activity(state: asyncpg.Record) -> list[Finding]:
             Level.WARNING, "workers", "none alive: start `tillgate serve` and `tillgate work`"
         )
     found = [workers]
+    if state["oldest_write"] is not None and state["oldest_write"] > WRITE_AGE_MAX:
+        text = (
+            f"a transaction that writes has been open for {state['oldest_write'].seconds} s: "
+            f"events and webhooks wait for it; end it (pg_stat_activity, backend_xid)"
+        )
+        found.append(Finding(Level.WRONG, "events", text))
     if state["overdue"]:
         text = (
             f"{state['overdue']} undecided payments wait for a query: "

@@ -40,6 +40,7 @@ from gateway.storage.connections import (
     ANSWER_TIMEOUT_S,
     COLLIDED,
     GAVE_UP,
+    ONLY_READS,
     REPLY_LOST,
     UNREACHABLE,
     connect,
@@ -78,6 +79,34 @@ class _Waiting(Generic[R]):
     lost_once: bool = field(default=False)
 
 
+class _Lane:
+    """One connection, opened when the first record comes. It belongs to the lane from the moment it
+    is open, whatever becomes of the flush that asked for it.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection: asyncpg.Connection[Any] | None = None
+
+    async def connected(self, give_up_at: float) -> asyncpg.Connection[Any]:
+        """Raises one of `UNREACHABLE`, or what the server said."""
+        if self._connection is None or self._connection.is_closed():
+            async with asyncio.timeout_at(give_up_at):
+                self._connection = await connect(self._dsn, writing=True)
+        return self._connection
+
+    async def drop(self) -> None:
+        """Its state is unknown, or it cannot write: the next flush opens another."""
+        connection, self._connection = self._connection, None
+        await discard(connection)
+
+    async def close(self) -> None:
+        """Nothing is under way on it."""
+        if self._connection is not None:
+            with contextlib.suppress(*REPLY_LOST, asyncpg.PostgresError):
+                await self._connection.close()
+
+
 class GroupWriter(Generic[R]):
     """`write(record)` returns the answer row, or None: the record lost a conflict (also against its
     own first sending).
@@ -98,7 +127,7 @@ class GroupWriter(Generic[R]):
     def start(self) -> None:
         """Start the lanes on the running loop; they connect when the first record comes."""
         self._lanes = [
-            asyncio.create_task(self._lane(), name=f"{self._kind.name}-lane-{n}")
+            asyncio.create_task(self._run(_Lane(self._dsn)), name=f"{self._kind.name}-lane-{n}")
             for n in range(FLUSHES_IN_FLIGHT_MAX)
         ]
 
@@ -131,22 +160,17 @@ class GroupWriter(Generic[R]):
             f"rows_in_flight={len(self._busy)}>"
         )
 
-    async def _lane(self) -> None:
-        connection: asyncpg.Connection[Any] | None = None
+    async def _run(self, lane: _Lane) -> None:
         while batch := await self._next_batch():
             try:
-                connection = await self._flush(
-                    connection, batch, asyncio.get_running_loop().time() + FLUSH_S
-                )
+                await self._flush(lane, batch, asyncio.get_running_loop().time() + FLUSH_S)
             except Exception as error:  # noqa: BLE001 - a lane must outlive whatever a batch brings; its records hear of it
                 self._fail(batch, error)
             finally:
                 for waiting in batch:
                     self._busy.difference_update(waiting.keys)
                 self._work.set()  # what waited for these rows may go
-        if connection is not None:
-            with contextlib.suppress(*REPLY_LOST, asyncpg.PostgresError):
-                await connection.close()
+        await lane.close()
 
     async def _next_batch(self) -> list[_Waiting[R]]:
         while True:
@@ -200,59 +224,45 @@ class GroupWriter(Generic[R]):
         batch.sort(key=lambda waiting: self._kind.sort_key(waiting.record))
         return batch
 
-    async def _flush(
-        self,
-        connection: asyncpg.Connection[Any] | None,
-        batch: list[_Waiting[R]],
-        give_up_at: float,
-    ) -> asyncpg.Connection[Any]:
-        """The connection to use next.
-
-        Raises what the batch's callers are told, no later than `give_up_at` on the loop's clock.
-        """
+    async def _flush(self, lane: _Lane, batch: list[_Waiting[R]], give_up_at: float) -> None:
+        """Raises what the callers are told, no later than `give_up_at` on the loop's clock."""
         self._flushed.observe(len(batch))
         again = "no"
         for attempt in range(4):
             if asyncio.get_running_loop().time() >= give_up_at:
                 break
-            if connection is None or connection.is_closed():
-                connection = await self._connected(batch, give_up_at)
+            try:
+                connection = await lane.connected(give_up_at)
+            except (*UNREACHABLE, asyncpg.PostgresError) as error:
+                self._tell("store_unreachable", batch, error)
+                raise _absence(batch) from error
             try:
                 found = await self._send(connection, batch, give_up_at)
             except COLLIDED:
                 again = "collided"
             except REPLY_LOST as error:
-                log.warning(
-                    "reply_lost",
-                    writer=self._kind.name,
-                    error=type(error).__name__,
-                    records=len(batch),
-                    attempt=attempt,
-                )
+                self._tell("reply_lost", batch, error, attempt=attempt)
                 for waiting in batch:
                     waiting.lost_once = True
-                await discard(connection)
-                connection, again = None, "reply_lost"
+                await lane.drop()
+                again = "reply_lost"
             except GAVE_UP as error:
-                log.warning(
-                    "store_too_slow",
-                    writer=self._kind.name,
-                    error=type(error).__name__,
-                    records=len(batch),
-                )
+                self._tell("store_too_slow", batch, error)
+                if isinstance(error, ONLY_READS):
+                    await lane.drop()
                 raise _absence(batch) from error
             except asyncpg.PostgresError:
                 if len(batch) == 1:
                     raise
-                return await self._one_by_one(connection, batch, give_up_at)
+                return await self._one_by_one(lane, batch, give_up_at)
             else:
                 for waiting in batch:
                     if not waiting.answer.done():
                         waiting.answer.set_result(found.get(self._kind.identity(waiting.record)))
-                return connection
+                return None
             STORE_RETRIES.labels(again).inc()
-        if again == "collided" and connection is not None and len(batch) > 1:
-            return await self._one_by_one(connection, batch, give_up_at)
+        if again == "collided" and len(batch) > 1:
+            return await self._one_by_one(lane, batch, give_up_at)
         raise _absence(batch)
 
     async def _send(
@@ -265,26 +275,22 @@ class GroupWriter(Generic[R]):
             answer = await connection.fetch(self._kind.statement, *arguments)
         return {(row["merchant_id"], row["payment_id"]): row for row in answer}
 
-    async def _connected(
-        self, batch: list[_Waiting[R]], give_up_at: float
-    ) -> asyncpg.Connection[Any]:
-        try:
-            async with asyncio.timeout_at(give_up_at):
-                return await connect(self._dsn, writing=True)
-        except (*UNREACHABLE, asyncpg.PostgresError) as error:
-            log.warning("store_unreachable", writer=self._kind.name, error=type(error).__name__)
-            raise _absence(batch) from error
-
-    async def _one_by_one(
-        self, connection: asyncpg.Connection[Any], batch: list[_Waiting[R]], give_up_at: float
-    ) -> asyncpg.Connection[Any]:
+    async def _one_by_one(self, lane: _Lane, batch: list[_Waiting[R]], give_up_at: float) -> None:
         """One bad record must not fail its neighbours."""
         for waiting in batch:
             try:
-                connection = await self._flush(connection, [waiting], give_up_at)
+                await self._flush(lane, [waiting], give_up_at)
             except Exception as error:  # noqa: BLE001 - told to the one caller it belongs to
                 self._fail([waiting], error)
-        return connection
+
+    def _tell(self, what: str, batch: list[_Waiting[R]], error: Exception, **more: int) -> None:
+        log.warning(
+            what,
+            writer=self._kind.name,
+            error=type(error).__name__,
+            records=len(batch),
+            **more,
+        )
 
     def _fail(self, batch: list[_Waiting[R]], error: Exception) -> None:
         if not isinstance(error, (StoreUnavailable, Overloaded)):

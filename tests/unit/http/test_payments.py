@@ -17,6 +17,7 @@ from gateway.domain.errors import (
     OverrideRefused,
     leaves,
 )
+from gateway.domain.statuses import PaymentStatus
 from gateway.domain.verdicts import verdict_of
 from gateway.flow.ports import PaymentFilter
 from gateway.limits import REQUEST_BODY_BYTES_MAX
@@ -276,7 +277,12 @@ async def test_reading_listing_and_cancelling(till: Till, world: World) -> None:
         ("payment", "pay_1", 30),
         (
             "payments",
-            PaymentFilter(order_no="T08-0042", status="succeeded", limit=1, starting_after="pay_9"),
+            PaymentFilter(
+                order_no="T08-0042",
+                status=PaymentStatus.SUCCEEDED,
+                limit=1,
+                starting_after="pay_9",
+            ),
         ),
         ("cancel", "pay_1", 2),
     ]
