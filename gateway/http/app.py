@@ -5,6 +5,7 @@ No aiohttp middleware: the wrapper of `edge` does their work, and a request pass
 function less.
 """
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 
@@ -14,20 +15,26 @@ from gateway.http.docs_page import render
 from gateway.http.edge import WebHandler, probed, signed, unmatched, unsigned
 from gateway.http.exchange import Described, EdgeDeps
 from gateway.http.openapi import document, encoded
-from gateway.http.operations import DOCUMENTS, OPERATIONS_ROUTES, OperationsDeps
+from gateway.http.operations import DOCUMENTS, OPERATIONS_ROUTES, Documents, OperationsDeps
 from gateway.http.routes import OPEN_ROUTES, ROUTES
 
 
 def build_app(deps: EdgeDeps) -> web.Application:
     """The public application, not yet frozen: `serving.serve_until` runs it."""
     app = web.Application()
-    app[DOCUMENTS] = render(document(ROUTES, OPEN_ROUTES), encoded)
+    app[DOCUMENTS] = _documents()
     handlers: list[tuple[Described, WebHandler]] = [
         (route, signed(route, deps)) for route in ROUTES
     ]
     handlers += [(route, unsigned(route, deps)) for route in OPEN_ROUTES]
     _add(app, handlers, unmatched(allowed_methods(handlers), deps.clock, deps.ids))
     return app
+
+
+@functools.cache
+def _documents() -> Documents:
+    """The same for every application of a process."""
+    return render(document(ROUTES, OPEN_ROUTES), encoded)
 
 
 def build_operations_app(deps: OperationsDeps) -> web.Application:

@@ -16,9 +16,10 @@ import pytest
 
 from gateway.cli.commands.checks import Level, examine
 from gateway.embedded.postgres import EmbeddedPostgres
-from tests.adversity.house import House, accepted, code, house, until
+from tests.adversity.house import House, accepted, house, until
 from tests.adversity.test_faults_postgres import mortal, refused_for_now
 from tests.sandbox_process import SandboxProcess
+from tests.wallet_codes import code
 from tests.world import order_no, settings_for
 
 __all__ = ["mortal"]

@@ -257,7 +257,7 @@ async def test_fault_35_the_view_of_a_clumsy_merchant_is_the_database(database: 
             return await all_delivered(opened)
 
         try:
-            await until(done, within_s=40)
+            await until(done)
         except TimeoutError:
             raise AssertionError(f"seed {seed}: {await states(opened)}") from None
         assert receiver.refused == [], f"seed {seed}"

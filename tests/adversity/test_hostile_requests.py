@@ -38,7 +38,7 @@ async def here(
         dsn, sandbox, folder, run=("serve",), TILLGATE_TRUSTED_PROXIES="none"
     ) as opened:
         yield opened
-    await postgres.drop(dsn)
+    await postgres.give_back(dsn)
 
 
 async def connected(here: House) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

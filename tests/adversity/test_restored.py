@@ -19,9 +19,10 @@ from gateway.domain.payment import Evidence
 from gateway.domain.words import EvidenceWord, Source
 from gateway.storage.connections import read_pool
 from gateway.storage.registries.restored_log import RestoredLog
-from tests.adversity.house import code, until
+from tests.adversity.house import until
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
+from tests.wallet_codes import code
 from tests.world import Books, Shop, order_no, reopened, shop
 
 BACKUP = "backup"
@@ -195,7 +196,7 @@ async def test_fault_36_an_undecided_one_is_the_sweepers(
             900, order_no=order, auth_code=code("wechat"), key="other", wait_s=0
         )
         assert repeated.document["out_trade_no"] == waiting.document["out_trade_no"]
-        assert (await after.settled(repeated.document["id"], within_s=40))["status"] in (
+        assert (await after.settled(repeated.document["id"]))["status"] in (
             "failed",
             "expired",
         )

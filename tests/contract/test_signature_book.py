@@ -14,7 +14,7 @@ import pytest
 from gateway.http.exchange import SignatureBook
 from gateway.storage.connections import read_pool
 from gateway.storage.registries.signatures import PostgresSignatures
-from tests.fakes.flow import FakeSignatureBook
+from tests.fakes.books import FakeSignatureBook
 from tests.servers import DatabaseServer
 
 OWNER = ("mer_1", "key_1")
@@ -32,7 +32,7 @@ async def signatures(request: pytest.FixtureRequest) -> AsyncIterator[SignatureB
     pool = await read_pool(dsn)
     yield PostgresSignatures(pool)
     await pool.close()
-    await server.drop(dsn)
+    await server.give_back(dsn)
 
 
 def sig() -> str:

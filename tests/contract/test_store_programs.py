@@ -362,4 +362,4 @@ async def test_both_stores_show_the_same(postgres: DatabaseServer, seed: int):
         raise
     finally:
         await right.close()
-        await postgres.drop(dsn)
+        await postgres.give_back(dsn)

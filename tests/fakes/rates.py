@@ -1,5 +1,5 @@
 """The shared buckets, in memory: the script of `gateway.storage.redis.rates` line by line, on a
-clock of the test's. `tests/contract/test_rates.py` holds it to Redis.
+clock of the test's. `tests/contract/test_shared_buckets.py` holds it to Redis.
 """
 
 from collections.abc import Callable, Sequence

@@ -37,6 +37,7 @@ from gateway.domain.outcomes import (
     Unknown,
 )
 from security.secret import Secret, decode_hook
+from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
 
 CLOCK = SystemClock()
@@ -75,7 +76,7 @@ class Shop:
 
     async def callback(self) -> Callback:
         """The next one, verified."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             headers, body = await self.inbox.get()
         return self.channel.read_callback(headers, body)
 

@@ -5,15 +5,18 @@ import pytest
 from gateway.composition import case_closing
 from gateway.domain.case import Finding
 from gateway.domain.errors import NotFound
-from tests.integration.test_wallets import code
+from tests.wallet_codes import code
 from tests.world import Shop
 
 
 async def frozen(market: Shop) -> dict:
-    """A payment whose channel answered with another amount."""
-    await market.sandbox.arm(
-        "alipay", "pay", "wrong_amount", account=market.books.accounts["alipay"], times=1
-    )
+    """A payment whose channel answered with another amount.
+
+    Its callback, which tells the right one and may come first, is held.
+    """
+    account = market.books.accounts["alipay"]
+    await market.sandbox.arm("alipay", "callback", "callback_hold", account=account)
+    await market.sandbox.arm("alipay", "pay", "wrong_amount", account=account, times=1)
     payment = (await market.pay(900, auth_code=code("alipay", "00"))).document
     assert (payment["status"], payment["verdict"]["code"]) == ("in_doubt", "do_not_charge_again")
     refused = await market.till.refund(

@@ -24,7 +24,7 @@ CODES = {"disk_full": "53100", "out_of_memory": "53200", "io_error": "58030", "s
 async def dsn(postgres: DatabaseServer) -> AsyncIterator[str]:
     fresh = await postgres.fresh_database()
     yield fresh
-    await postgres.drop(fresh)
+    await postgres.give_back(fresh)
 
 
 @pytest.mark.parametrize("trouble", CODES)

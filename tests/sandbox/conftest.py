@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from tests.patience import PATIENCE_S
 from tests.sandbox.merchants import AlipayMerchant, WeChatMerchant
 from tests.sandbox_process import SandboxProcess
 
@@ -19,6 +20,7 @@ MERCHANTS: dict[str, Any] = {"alipay": AlipayMerchant, "wechat": WeChatMerchant}
 
 @pytest.fixture(scope="session")
 async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SandboxProcess]:
+    """A sandbox apart: its settings are changed, and its ledger is read whole."""
     process = SandboxProcess()
     await process.start(tmp_path_factory.mktemp("sandbox"))
     yield process
@@ -113,7 +115,7 @@ class Inbox:
         return web.Response(status=status, body=text)
 
     async def wait_for(self, count: int) -> list[tuple[dict[str, str], bytes]]:
-        async with asyncio.timeout(10), self.changed:
+        async with asyncio.timeout(PATIENCE_S), self.changed:
             await self.changed.wait_for(lambda: len(self.arrived) >= count)
         return self.arrived
 
@@ -150,7 +152,7 @@ async def state_of(sandbox: SandboxProcess, channel: str, number: str) -> str | 
 
 
 async def until(look: Callable[[], Any], expected: Any) -> None:
-    """Polls until it is so; the deadline only ends a failing test."""
-    async with asyncio.timeout(10):
+    """Polls until it is so."""
+    async with asyncio.timeout(PATIENCE_S):
         while await look() != expected:  # noqa: ASYNC110 - the other side is another process
             await asyncio.sleep(0.02)

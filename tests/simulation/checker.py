@@ -23,7 +23,7 @@ from gateway.domain.states import (
     REFUND,
     payment_moves,
 )
-from tests.fakes.channel import Trade
+from tests.fakes.far_side import Trade
 from tests.fakes.store import MemoryStore
 from tests.simulation.till import Journal
 from tests.simulation.worker import MERCHANT

@@ -25,7 +25,8 @@ from gateway.flow.ports import Account, Applied, RefundTaken, Stale
 from gateway.flow.send import failover
 from gateway.flow.send.failover import Move
 from tests.fakes.channel import SimChannel
-from tests.fakes.store import KeptClaim, MemoryStore
+from tests.fakes.store import MemoryStore
+from tests.fakes.store_tables import KeptClaim
 from tests.simulation.split_till import SplitTill
 from tests.simulation.world import Plant
 

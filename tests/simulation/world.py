@@ -21,8 +21,9 @@ from adapters.wechat.manifest import MANIFEST as WECHAT
 from gateway.domain.errors import GatewayError
 from gateway.flow.in_doubt import InDoubt
 from gateway.flow.ports import Account
-from tests.fakes.channel import Nature, SimChannel, Trade
+from tests.fakes.channel import SimChannel
 from tests.fakes.claims import MemoryClaims
+from tests.fakes.far_side import Nature, Trade
 from tests.fakes.store import MemoryStore
 from tests.simulation.checker import violations
 from tests.simulation.clock import SimClock, SimIds
@@ -198,7 +199,7 @@ class World:
             return False
         worker = self._chance.choice(living)
         try:
-            heard = await worker.ask(worker.callbacks.take(account_id, {}, body))
+            heard = await worker.ask(worker.desks.callbacks.take(account_id, {}, body))
         except (ConnectionError, GatewayError):
             self._count("callback unheard")
             return False
