@@ -248,8 +248,8 @@ class GuardedConnection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
-        waiter = self._waiter
-        if waiter is None or waiter.done():
+        requests_before = self._request_count
+        if requests_before and not self.is_waiting:
             # A request is under way: this is its body, or the next request too early.
             self._bytes_ahead += len(data)
             if self._bytes_ahead > BYTES_AHEAD_MAX and self._request_in_progress:
@@ -263,7 +263,7 @@ class GuardedConnection(web.RequestHandler):
             self.cut("head")
             return
         super().data_received(data)
-        if waiter.done():
+        if self._request_count > requests_before:
             self._head_since = None
             self._head_bytes = 0
         elif self._head_since is None:

@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
 import pytest
+from aiohttp import web
 
+from gateway.clock import SystemIds
 from gateway.edge_limits import (
     BYTES_AHEAD_MAX,
     CONNECTIONS_MAX,
@@ -15,9 +17,10 @@ from gateway.edge_limits import (
     DESCRIPTORS_RESERVED_MIN,
     HEAD_TIMEOUT_S,
     IDLE_TIMEOUT_S,
+    REQUEST_HEAD_BYTES_MAX,
     UNREAD_TIMEOUT_S,
 )
-from gateway.http.connections import OF_TILLS, Bounds, connections_within
+from gateway.http.connections import OF_TILLS, Bounds, Guard, connections_within
 from gateway.http.peers import DIRECT
 from gateway.settings import LOOPBACK
 from tests.fakes.flow import World, new_world
@@ -107,6 +110,39 @@ async def test_a_byte_now_and_then_gives_no_more_time(world: World) -> None:
         dribbling = asyncio.create_task(dribble(peer))
         assert await peer.closed_after() < PATIENCE_S
         dribbling.cancel()
+
+
+class Line(asyncio.Transport):
+    """A transport that only counts how often it was cut."""
+
+    cuts = 0
+
+    def abort(self) -> None:
+        self.cuts += 1
+
+    def close(self) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+async def refuse(_request: web.BaseRequest) -> web.StreamResponse:
+    raise AssertionError("no request was ever whole")
+
+
+async def test_what_comes_with_the_connect_counts_as_head() -> None:
+    """The library begins to wait for a request a moment after the connect; data may come first."""
+    guard = Guard("public", bounds=OF_TILLS, peers=DIRECT, ids=SystemIds())
+    connection = guard.connections_of(web.Server(refuse))()
+    line, field = Line(), b"X: " + b"y" * 1_000 + b"\r\n"
+    half = REQUEST_HEAD_BYTES_MAX // 2 // len(field) + 1
+    connection.connection_made(line)
+    connection.data_received(b"GET /healthz HTTP/1.1\r\n" + field * half)
+    assert line.cuts == 0
+    connection.data_received(field * half)
+    assert line.cuts == 1
+    connection.connection_lost(None)
 
 
 async def test_an_idle_connection_is_kept_for_a_while(world: World) -> None:
