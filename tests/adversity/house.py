@@ -54,6 +54,11 @@ class House:
     answered: dict[str, str] = field(default_factory=dict)
     _children: dict[str, Child] = field(default_factory=dict)
 
+    @property
+    def operations_url(self) -> str:
+        """Of `serve`'s listener for operations."""
+        return f"http://{self.environment['TILLGATE_OPERATIONS_LISTEN']}"
+
     async def start(self, name: str) -> None:
         """`serve` (waits until a worker is ready) or `work`."""
         arguments = [
@@ -266,7 +271,7 @@ async def house(
             "TILLGATE_DATABASE_URL": dsn,
             "TILLGATE_MASTER_KEY": MASTER,
             "TILLGATE_LISTEN": f"127.0.0.1:{port}",
-            "TILLGATE_OPERATIONS_LISTEN": "127.0.0.1:0",
+            "TILLGATE_OPERATIONS_LISTEN": f"127.0.0.1:{stack.enter_context(reserved_port())}",
             "TILLGATE_WORK_OPERATIONS_LISTEN": "127.0.0.1:0",
             "TILLGATE_RATE_FACTOR": "1000",
             "TILLGATE_PUBLIC_URL": base_url,
