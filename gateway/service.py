@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import uvloop
 from aiohttp import web
 
-from gateway.composition import Gateway, gateway
+from gateway.composition import Gateway, gateway, start_logs
 from gateway.domain.errors import GatewayError
 from gateway.edge_limits import READINESS_AGE_MS_MAX
 from gateway.http.app import build_app, build_operations_app
@@ -31,7 +31,6 @@ from gateway.settings import Settings
 from gateway.storage.redis.rates import RedisBuckets
 from gateway.storage.registries.signatures import PostgresSignatures
 from gateway.storage.schema.migrate import MigrationError, pending
-from gateway.telemetry.logs import configure_logs
 from gateway.webhooks.courier import Courier
 from gateway.webhooks.line import WebhookLine
 from gateway.workers.forked import LEAVE, report_ready
@@ -42,7 +41,7 @@ def serve_worker(
     settings: Settings, listening: socket.socket, operations: socket.socket | None
 ) -> int:
     """One worker of `tillgate serve`: until SIGTERM, then drained. Returns the exit code."""
-    configure_logs(settings.log_level, settings.log_format)
+    start_logs(settings)
     uvloop.run(_serve(settings, listening, operations))
     return 0
 
@@ -80,7 +79,6 @@ def run_work(settings: Settings, operations: socket.socket | None) -> int:
 
     Returns the exit code.
     """
-    configure_logs(settings.log_level, settings.log_format)
     uvloop.run(_work(settings, operations))
     return 0
 
@@ -109,7 +107,7 @@ async def courier(world: Gateway, settings: Settings) -> AsyncIterator[Courier]:
             line=line,
             cases=world.store,
             clock=world.clock,
-            ids=world.ids,
+            ids=world.ports.ids,
             chance=random.SystemRandom(),
         )
     finally:
@@ -144,7 +142,7 @@ async def edge(world: Gateway, settings: Settings) -> AsyncIterator[EdgeDeps]:
             webhooks=world.webhooks,
             directory=world.directory,
             clock=world.clock,
-            ids=world.ids,
+            ids=world.ports.ids,
             readiness=readiness(world, settings),
             door=Door(Peers(settings.trusted_proxies), rates),
             bodies=BodyBudget(),
@@ -161,7 +159,7 @@ async def edge(world: Gateway, settings: Settings) -> AsyncIterator[EdgeDeps]:
 def operations_app(world: Gateway, settings: Settings) -> web.Application:
     """The application of the listener for operations."""
     return build_operations_app(
-        OperationsDeps(readiness=readiness(world, settings), clock=world.clock, ids=world.ids)
+        OperationsDeps(readiness=readiness(world, settings), clock=world.clock, ids=world.ports.ids)
     )
 
 

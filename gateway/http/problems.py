@@ -12,7 +12,6 @@ from gateway.domain.errors import GatewayError, leaves
 from gateway.domain.resources import PaymentResource, payment_resource
 from gateway.domain.verdicts import VERDICTS, Verdict, verdict_of
 from gateway.http.exchange import Answer
-from security.redaction import redact
 
 log = structlog.get_logger("tillgate.http")
 
@@ -89,7 +88,7 @@ def report(accident: BaseException, request_id: str, template: str) -> None:
         request_id=request_id,
         route=template,
         error=type(accident).__name__,
-        trace=redact("".join(traceback.format_exception(accident))),
+        trace="".join(traceback.format_exception(accident)),
     )
 
 

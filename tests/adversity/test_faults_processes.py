@@ -57,7 +57,7 @@ async def test_fault_03_a_blocked_event_loop_is_unhealthy_and_others_finish(
         payment = accepted(await here.pay(900, auth_code=code("alipay")))
         await here.fired(fault["id"])
         held.touch()
-        here.signal_worker(signal.SIGUSR1)
+        here.signal_worker(signal.SIGUSR2)
         assert await until_silent(here, "/healthz"), "the orchestrator sees it"
         order = order_no()
         tapping = asyncio.create_task(

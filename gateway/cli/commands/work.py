@@ -24,10 +24,10 @@ def run(options: argparse.Namespace) -> int:
     """Work until SIGTERM or SIGINT."""
     end_with_parent(options)
     settings = read_settings()
+    from gateway.composition import start_logs  # noqa: PLC0415
     from gateway.service import run_work  # noqa: PLC0415  uvloop and the drivers, only once the settings are right
-    from gateway.telemetry.logs import configure_logs  # noqa: PLC0415
 
-    configure_logs(settings.log_level, settings.log_format)
+    start_logs(settings)
     with ExitStack() as stack:
         operations = (
             stack.enter_context(
