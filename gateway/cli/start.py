@@ -1,9 +1,8 @@
-"""How a service begins: it says what it is, and refuses a database that is not migrated."""
+"""How a service begins: it refuses a database that is not migrated."""
 
 import asyncio
 import logging
 
-from gateway import __version__
 from gateway.cli.failures import CommandError
 from gateway.settings import Settings
 from gateway.storage.schema.migrate import MigrationError, pending
@@ -11,12 +10,11 @@ from gateway.storage.schema.migrate import MigrationError, pending
 log = logging.getLogger("tillgate.start")
 
 
-def begin(settings: Settings, what: str) -> None:
+def refuse_unmigrated(settings: Settings) -> None:
     """Raises CommandError where migrations are missing.
 
     A database that cannot be reached yet is no reason to end: the workers wait for it.
     """
-    log.info("tillgate %s %s", __version__, what)
     try:
         missing = asyncio.run(pending(settings.needed_database_url().reveal()))
     except MigrationError as error:

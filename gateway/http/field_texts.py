@@ -333,8 +333,7 @@ _PROBLEM: Final = {
     "Problem.server_time": Text(
         "Unix seconds here, for a till whose clock is wrong.", "服务器时间（Unix 秒），供校时。"
     ),
-    "ReadinessResource.ready": Text("Whether this worker takes traffic.", "是否可接流量。"),
-    "ReadinessResource.checks": Text("Each thing looked at.", "各项检查的结果。"),
+    "ReadyResource.ready": Text("Whether this worker takes traffic.", "是否可接流量。"),
     "AliveResource.status": Text("The process answers.", "进程存活。"),
 }
 

@@ -15,6 +15,8 @@ from gateway.domain.errors import (
     KeyUnknown,
     Malformed,
     NotPermitted,
+    Overloaded,
+    RateLimited,
     SignatureExpired,
     SignatureInvalid,
     StoreUnavailable,
@@ -52,7 +54,9 @@ SIGNED_ERRORS = (
     KeyRevoked,
     NotPermitted,
     TooLarge,
+    RateLimited,
     StoreUnavailable,
+    Overloaded,
     Internal,
 )
 

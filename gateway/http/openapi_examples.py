@@ -35,7 +35,7 @@ from gateway.http.pages import (
     EventResource,
     EventsPage,
     PaymentPage,
-    ReadinessResource,
+    ReadyResource,
     RefundPage,
     ResentResource,
     WebhookEndpointList,
@@ -247,6 +247,6 @@ EXAMPLES: Final[dict[type, dict[str, Any]]] = {
     WebhookEndpointList: {"one": WebhookEndpointList(data=(_ENDPOINT,), has_more=False)},
     DeliveryPage: {"one_waits": DeliveryPage(data=(_DELIVERY,), has_more=False)},
     ResentResource: {"three": ResentResource(resent=3)},
-    ReadinessResource: {"ready": ReadinessResource(ready=True, checks={"postgres": "writes"})},
+    ReadyResource: {"ready": ReadyResource(ready=True)},
     AliveResource: {"alive": AliveResource(status="alive")},
 }

@@ -12,9 +12,12 @@ import asyncpg
 import redis.asyncio
 from redis.exceptions import RedisError
 
+from gateway.cli.binding import descriptors_allowed
 from gateway.cli.commands.account_checks import examine_accounts
 from gateway.cli.commands.finding import Finding, Level
 from gateway.domain.errors import StoreUnavailable
+from gateway.edge_limits import CONNECTIONS_MAX, DESCRIPTORS_MAX
+from gateway.http.connections import connections_within
 from gateway.limits import HEARTBEAT_LEASE_MS
 from gateway.settings import Settings
 from gateway.storage.connections import REPLY_LOST, UNREACHABLE, connect
@@ -37,7 +40,12 @@ STATE = """SELECT clock_timestamp() AS now, current_setting('server_version') AS
 
 async def examine(settings: Settings) -> list[Finding]:
     """Everything behind the settings. Without a migrated database the rest cannot be looked at."""
-    found = [_master_keys(settings), _public_url(settings), await _redis(settings)]
+    found = [
+        _master_keys(settings),
+        _public_url(settings),
+        _descriptors(descriptors_allowed()),
+        await _redis(settings),
+    ]
     schema = await _schema(settings)
     found.append(schema)
     if schema.level is Level.WRONG:
@@ -74,6 +82,19 @@ def _public_url(settings: Settings) -> Finding:
     return Finding(
         Level.GOOD, "callbacks", f"asked for at {settings.public_url}/callbacks/<account>"
     )
+
+
+def _descriptors(allowed: int) -> Finding:
+    """Of this process: a service manager may allow the service more, or less."""
+    connections = connections_within(allowed)
+    if connections < CONNECTIONS_MAX:
+        return Finding(
+            Level.WARNING,
+            "descriptors",
+            f"{allowed} file descriptors are allowed: a worker keeps {connections} connections; "
+            f"raise the hard limit (`LimitNOFILE={DESCRIPTORS_MAX}`) where the service is started",
+        )
+    return Finding(Level.GOOD, "descriptors", f"{allowed} allowed, {connections} connections")
 
 
 async def _redis(settings: Settings) -> Finding:
