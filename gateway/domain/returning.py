@@ -18,10 +18,11 @@ from gateway.domain.change import Change, Posting, changed, refund_event
 from gateway.domain.evidence import evidence_about
 from gateway.domain.occasion import Occasion
 from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.domain.silence import refunded_in_vain, silent_too_long
 from gateway.domain.states import REFUND, REFUND_OPEN, check_move
 from gateway.domain.statuses import AttemptStatus, RefundStatus
 from gateway.domain.words import Origin, Source
-from gateway.limits import EVIDENCE_ITEMS_MAX, SILENCES_BEFORE_CASE
+from gateway.limits import EVIDENCE_ITEMS_MAX
 
 
 def reserved(payment: Payment, attempt: Attempt, refund: Refund, occasion: Occasion) -> Change:
@@ -63,17 +64,16 @@ def refund_learned(
         case o.RefundSucceeded():
             return _succeeded(payment, seen, outcome, occasion)
         case o.RefundPending():
-            return _told(payment, _moved(seen, RefundStatus.PROCESSING), refund, occasion)
+            return _accepted(payment, seen, refund, occasion)
         case o.RefundDeclined():
             return _declined(payment, seen, outcome, occasion)
         case o.Mismatch():
             case = _case(CaseKind.MISMATCH, seen, occasion, field=outcome.field)
             return _told(payment, _moved(seen, _in_doubt(refund)), refund, occasion, case=case)
         case o.Unknown():
-            return _silence(payment, seen, refund, occasion)
+            return _silence(payment, _moved(seen, _in_doubt(refund)), refund, occasion)
         case o.NotSent() | o.RefundNotFound():
-            silent = replace(seen, silences=refund.silences + 1)
-            return _told(payment, silent, refund, occasion)
+            return _silence(payment, seen, refund, occasion)
         case _:
             assert_never(outcome)
 
@@ -127,13 +127,25 @@ def _declined(
     return _told(payment, _moved(told, RefundStatus.FAILED), seen, occasion, attempt=freed)
 
 
-def _silence(payment: Payment, seen: Refund, refund: Refund, occasion: Occasion) -> Change:
-    silences = refund.silences + 1
+def _accepted(payment: Payment, seen: Refund, refund: Refund, occasion: Occasion) -> Change:
+    """A channel that accepts it again and again, and does not know it in between, never says an
+    end: after some sends a person should know.
+    """
     case = None
-    if silences == SILENCES_BEFORE_CASE:
+    if occasion.source == Source.REFUND and refunded_in_vain(seen.tries):
         case = _case(CaseKind.REFUND_LONG_IN_DOUBT, seen, occasion)
-    unknown = _moved(replace(seen, silences=silences), _in_doubt(refund))
-    return _told(payment, unknown, refund, occasion, case=case)
+    return _told(payment, _moved(seen, RefundStatus.PROCESSING), refund, occasion, case=case)
+
+
+def _silence(payment: Payment, seen: Refund, refund: Refund, occasion: Occasion) -> Change:
+    """Nothing was learned: no answer, nothing sent, or a channel that does not know the number. The
+    three take turns, so they are one row of silences.
+    """
+    silent = replace(seen, silences=refund.silences + 1)
+    case = None
+    if silent_too_long(silent.silences):
+        case = _case(CaseKind.REFUND_LONG_IN_DOUBT, silent, occasion)
+    return _told(payment, silent, refund, occasion, case=case)
 
 
 def _in_doubt(refund: Refund) -> RefundStatus:

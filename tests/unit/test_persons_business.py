@@ -30,6 +30,8 @@ STAYS_PAID: tuple[tuple[str, Outcome], ...] = (
         (STAYS_PAID, ["long_in_doubt"]),
         ((("cancel", o.CallAgain()),), ["long_in_doubt"]),
         ((("cancel", o.NothingThere()),), []),  # its end is P4's clock
+        # The two take turns: the one that calls is not the one that reaches the number.
+        ((("cancel", o.NothingThere()), ("cancel", o.CallAgain())), ["long_in_doubt"]),
         ((("query", YES),), []),
     ],
 )
