@@ -315,8 +315,8 @@ def _readiness(world: Gateway, dsn: str) -> Callable[[], Awaitable[Readiness]]:
 
 
 def case_closing(world: Gateway) -> CaseClosing:
-    """For `tillgate case close`."""
-    return CaseClosing(world.store, world.transitions, world.clock)
+    """For `tillgate case`."""
+    return CaseClosing(world.store, world.store, world.transitions, world.clock)
 
 
 def serve_worker(settings: Settings, listening: socket.socket) -> int:

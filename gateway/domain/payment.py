@@ -108,6 +108,8 @@ class Refund(Struct, frozen=True, kw_only=True):
     channel_code: str | None = None
     refunded_at: datetime | None = None
     due_at: datetime | None = None
+    # A person has proposed how it ends: it is asked about, and not sent any more.
+    stopped_at: datetime | None = None
     tries: int = 0
     silences: int = 0
     heard: int = 0  # words about it so far: they pace its visits, and only the first is definite

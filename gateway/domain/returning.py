@@ -50,6 +50,8 @@ def refund_learned(
 
     `due_at` is set by the caller. Raises `IllegalTransition`.
     """
+    if refund.status == RefundStatus.FAILED and isinstance(outcome, o.RefundSucceeded):
+        return _given_after_all(payment, refund, outcome, occasion)
     if refund.status not in REFUND_OPEN:
         return None
     if isinstance(outcome, o.RefundSucceeded) and outcome.amount != refund.amount:
@@ -80,9 +82,25 @@ def refund_learned(
 
 def sent_again(payment: Payment, refund: Refund, occasion: Occasion) -> Change | None:
     """Durable before a refund that was refused for now goes out again, under the same number."""
-    if refund.status != RefundStatus.NEEDS_ACTION:
+    if refund.status != RefundStatus.NEEDS_ACTION or refund.stopped_at is not None:
         return None
     return _told(payment, _moved(refund, RefundStatus.PROCESSING), refund, occasion)
+
+
+def stopped(payment: Payment, refund: Refund, occasion: Occasion) -> Change | None:
+    """A person proposes how the refund ends. From now on it is not sent; what is under way is still
+    answered.
+    """
+    if refund.status not in REFUND_OPEN or refund.stopped_at is not None:
+        return None
+    return _told(payment, replace(refund, stopped_at=occasion.now), refund, occasion)
+
+
+def let_go_on(payment: Payment, refund: Refund, occasion: Occasion) -> Change | None:
+    """The proposal was taken back."""
+    if refund.status not in REFUND_OPEN or refund.stopped_at is None:
+        return None
+    return _told(payment, replace(refund, stopped_at=None), refund, occasion)
 
 
 def _succeeded(
@@ -127,6 +145,17 @@ def _declined(
     return _told(payment, _moved(told, RefundStatus.FAILED), seen, occasion, attempt=freed)
 
 
+def _given_after_all(
+    payment: Payment, refund: Refund, outcome: o.RefundSucceeded, occasion: Occasion
+) -> Change:
+    """The channel gave back what we, or a person, had taken for not given. The books keep their
+    word, which others have acted on; a person looks at both.
+    """
+    seen = replace(_heard(refund, outcome, occasion), channel_refund_no=outcome.channel_refund_no)
+    case = _case(CaseKind.REFUND_AFTER_ALL, seen, occasion)
+    return _told(payment, seen, refund, occasion, case=case)
+
+
 def _accepted(payment: Payment, seen: Refund, refund: Refund, occasion: Occasion) -> Change:
     """A channel that accepts it again and again, and does not know it in between, never says an
     end: after some sends a person should know.
@@ -161,6 +190,7 @@ def _case(kind: CaseKind, seen: Refund, occasion: Occasion, *, field: str = "") 
         kind=kind,
         field=field,
         attempt_id=seen.attempt_id,
+        refund_id=seen.id,
         evidence=seen.evidence[-1],
     )
 

@@ -16,9 +16,7 @@ def silent_too_long(silences: int) -> bool:
 
 
 def cancelled_in_vain(cancels: int) -> bool:
-    """`cancels`: of one attempt. The answer that the order is unknown does not look: it ends by P4's
-    clock.
-    """
+    """`cancels`: of one attempt. "No such order" does not look: P4's clock ends it."""
     return cancels >= CANCELS_QUICK_MAX
 
 

@@ -150,7 +150,9 @@ async def test_past_the_channels_fiftieth_part_a_refund_ends_and_holds_nothing(m
         "refund_refused",
         "INVALID_REQUEST",
     )
-    reserved = "SELECT sum(reserved_amount) AS held FROM attempt WHERE payment_id = $1"
     async with asyncio.timeout(PATIENCE_S):
-        while (await market.rows(reserved, payment["id"]))[0]["held"]:
+        while True:
+            sums = "SELECT sum(reserved_amount) AS held FROM attempt WHERE payment_id = $1"
+            if not (await market.rows(sums, payment["id"]))[0]["held"]:
+                return
             await asyncio.sleep(0.05)

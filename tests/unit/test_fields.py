@@ -254,7 +254,7 @@ def test_what_the_command_says_stands_in_a_local_payment(name):
             RefundResource,
             {"failure_code": "failure", "channel_code": "failure"},
             {"merchant_id", "channel", "channel_account", "idempotency_key", "due_at", "tries"}
-            | {"silences", "heard", "evidence"},
+            | {"stopped_at", "silences", "heard", "evidence"},
         ),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

@@ -57,7 +57,8 @@ needs_action merchant silence     | needs_action 400 0 succeeded -
 needs_action merchant other_order | needs_action 400 0 succeeded mismatch_order
 succeeded    merchant done        | nothing
 succeeded    merchant no          | nothing
-failed       merchant done        | nothing
+failed       merchant done        | failed       400 0 succeeded refund_after_all
+failed       merchant no          | nothing
 requested    late     done_1000   | succeeded    0 1000 returned -
 requested    late     no          | needs_action 1000 0 captured_late refund_needs_action
 in_doubt     late     balance     | needs_action 1000 0 captured_late refund_needs_action
@@ -115,6 +116,7 @@ def test_refund_learned(line: str):
     assert change.events[1].public == (now.status != status)
     assert now.evidence[-1].outcome in (type(OUTCOMES[word]).__name__, "Mismatch")
     assert (now.refunded_at is not None) == (now.status == "succeeded")
+    assert change.case is None or change.case.refund_id == "ref_1"
 
 
 REPEATS = """

@@ -151,26 +151,26 @@ class Transitions:
         def judge(now: Payment, refund: Refund) -> Change | None:
             return refund_learned(now, refund, outcome, self.occasion(source))
 
-        return await self._refund_step(payment, refund_id, judge, held=held)
+        return await self.step_refund(payment, refund_id, judge, held=held)
 
     async def refund_again(self, payment: Payment, refund_id: str) -> tuple[Payment, Refund]:
         """Before a refund that waits for a person goes out once more;
         changes nothing for any other.
         """
-        return await self._refund_step(
+        return await self.step_refund(
             payment,
             refund_id,
             lambda now, refund: sent_again(now, refund, self.occasion(Source.SWEEPER)),
             held=True,
         )
 
-    async def _refund_step(
+    async def step_refund(
         self,
         payment: Payment,
         refund_id: str,
         judge: Callable[[Payment, Refund], Change | None],
         *,
-        held: bool,
+        held: bool = False,
     ) -> tuple[Payment, Refund]:
         """`step` for a refund, which is read beside its payment."""
         for _ in range(STALE_RETRIES_MAX):

@@ -154,6 +154,7 @@ failure_code      text
 channel_code      text
 refunded_at       timestamptz
 due_at            timestamptz
+stopped_at        timestamptz
 tries             int
 silences          int
 heard             int
@@ -188,6 +189,7 @@ payment_id  text
 id          text
 kind        text
 attempt_id  text
+refund_id   text
 evidence    json
 at          timestamptz
 """)
