@@ -79,6 +79,7 @@ def late_refund(payment: Payment, attempt: Attempt, origin: Origin, occasion: Oc
         id=occasion.new_id("ref"),
         merchant_id=payment.merchant_id,
         payment_id=payment.id,
+        store_id=payment.store_id,
         attempt_id=attempt.id,
         channel=attempt.channel,
         channel_account=attempt.channel_account,

@@ -293,11 +293,11 @@ class Store(Protocol):
 
     async def refund(self, merchant_id: str, refund_id: str) -> Refund | None: ...
 
-    async def refund_by_number(
-        self, merchant_id: str, *, refund_no: str | None = None, idempotency_key: str | None = None
-    ) -> Refund | None:
-        """By the merchant's number, or by the idempotency key."""
-        ...
+    async def refund_by_number(self, merchant_id: str, refund_no: str) -> Refund | None: ...
+
+    async def refund_by_key(
+        self, merchant_id: str, store_id: str, idempotency_key: str
+    ) -> Refund | None: ...
 
     async def refunds_of(self, merchant_id: str, payment_id: str) -> Sequence[Refund]:
         """Oldest first."""

@@ -55,17 +55,17 @@ class Refunds:
         """
         with self.in_flight.admitted():
             payment = await self.lookup.payment(payment_id, caller)
-            known = await self._known(payment, command, caller, key)
+            known = await self._known(payment, command, key)
             if known is not None:
                 return Refunded(known, replayed=True)
             # Before the write is queued, as for a payment.
             send_by = self.ports.clock.monotonic() + SEND_DEADLINE_MS / 1000
             try:
                 payment, change = await self.transitions.decide(
-                    payment, lambda now: self._judge(now, command, key)
+                    payment, lambda now: self._judge(now, command, caller, key)
                 )
             except RefundRace:
-                raced = await self._known(payment, command, caller, key)
+                raced = await self._known(payment, command, key)
                 if raced is None:
                     raise
                 return Refunded(raced, replayed=True)
@@ -110,10 +110,8 @@ class Refunds:
             deadline=send_by,
         )
 
-    async def _known(
-        self, payment: Payment, command: RefundCommand, caller: Caller, key: str
-    ) -> Refund | None:
-        by_key = await self.ports.store.refund_by_number(caller.merchant_id, idempotency_key=key)
+    async def _known(self, payment: Payment, command: RefundCommand, key: str) -> Refund | None:
+        by_key = await self.ports.store.refund_by_key(payment.merchant_id, payment.store_id, key)
         if by_key is not None:
             field = _difference(by_key, payment, command)
             if field is not None:
@@ -121,16 +119,14 @@ class Refunds:
                     f"the field {field} differs from the first request with this key", field=field
                 )
             return by_key
-        by_number = await self.ports.store.refund_by_number(
-            caller.merchant_id, refund_no=command.refund_no
-        )
+        by_number = await self.ports.store.refund_by_number(payment.merchant_id, command.refund_no)
         if by_number is None:
             return None
         if _difference(by_number, payment, command) is not None:
             raise RefundNoTaken(field="refund_no", payment=payment)
         return by_number
 
-    def _judge(self, payment: Payment, command: RefundCommand, key: str) -> Change:
+    def _judge(self, payment: Payment, command: RefundCommand, caller: Caller, key: str) -> Change:
         attempt = payment.settling
         if payment.frozen_at is not None:
             raise PaymentFrozen(payment=payment)
@@ -141,7 +137,7 @@ class Refunds:
                 f"{attempt.refundable} fen are left to refund", field="amount", payment=payment
             )
         account = self.ports.directory.account(attempt.channel_account)
-        refund = self._drawn(payment, attempt, command, key)
+        refund = self._drawn(payment, attempt, command, caller, key)
         occasion = self.transitions.occasion(Source.TILL)
         if isinstance(account, LocalAccount):
             done = replace(
@@ -151,7 +147,7 @@ class Refunds:
                 amount=refund.amount,
                 currency=refund.currency,
                 store_id=payment.store_id,
-                terminal_id=payment.terminal_id or "",
+                terminal_id=caller.terminal_id or "",  # whose drawer the cash leaves
                 tendered=None,
             )
             decision = account.channel.decide_refund(asked)
@@ -165,12 +161,18 @@ class Refunds:
         return reserved(payment, attempt, replace(refund, due_at=due_at), occasion)
 
     def _drawn(
-        self, payment: Payment, attempt: Attempt, command: RefundCommand, key: str
+        self,
+        payment: Payment,
+        attempt: Attempt,
+        command: RefundCommand,
+        caller: Caller,
+        key: str,
     ) -> Refund:
         return Refund(
             id=self.ports.ids.new("ref"),
             merchant_id=payment.merchant_id,
             payment_id=payment.id,
+            store_id=payment.store_id,
             attempt_id=attempt.id,
             channel=attempt.channel,
             channel_account=attempt.channel_account,
@@ -183,6 +185,8 @@ class Refunds:
             created_at=self.ports.clock.now(),
             reason=command.reason,
             operator_id=command.operator_id,
+            terminal_id=caller.terminal_id,
+            asked_by=caller.key_id,
             idempotency_key=key,
         )
 

@@ -230,6 +230,7 @@ class MemoryStore(MemoryReading, MemoryDueWork, MemoryCases):
                     or (
                         r.idempotency_key is not None
                         and r.idempotency_key == refund.idempotency_key
+                        and r.store_id == refund.store_id
                     )
                 )
             )

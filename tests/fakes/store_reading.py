@@ -68,21 +68,15 @@ class MemoryReading(MemoryTables):
         """One refund."""
         return self.refund_rows.get((merchant_id, refund_id))
 
-    async def refund_by_number(
-        self, merchant_id: str, *, refund_no: str | None = None, idempotency_key: str | None = None
+    async def refund_by_number(self, merchant_id: str, refund_no: str) -> Refund | None:
+        return next((r for r in self._refunds(merchant_id) if r.refund_no == refund_no), None)
+
+    async def refund_by_key(
+        self, merchant_id: str, store_id: str, idempotency_key: str
     ) -> Refund | None:
-        """By the merchant's number, else by the key."""
+        wanted = (store_id, idempotency_key)
         rows = self._refunds(merchant_id)
-        if refund_no is not None:
-            return next((r for r in rows if r.refund_no == refund_no), None)
-        return next(
-            (
-                r
-                for r in rows
-                if r.idempotency_key == idempotency_key and idempotency_key is not None
-            ),
-            None,
-        )
+        return next((r for r in rows if (r.store_id, r.idempotency_key) == wanted), None)
 
     async def refunds_of(self, merchant_id: str, payment_id: str) -> Sequence[Refund]:
         """Oldest first."""

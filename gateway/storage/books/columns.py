@@ -62,6 +62,7 @@ merchant_id   text
 id            text
 store_id      text
 terminal_id   text
+asked_by      text
 operator_id   text
 order_no      text
 tender_no     int
@@ -88,6 +89,7 @@ payer_masked        text
 discounts           json
 failure             json
 cancel_requested_at timestamptz
+cancel_requested_by text
 frozen_at           timestamptz
 frozen_by           text
 late_refund         text
@@ -132,6 +134,7 @@ REFUND_FIXED = columns("""
 merchant_id     text
 id              text
 payment_id      text
+store_id        text
 attempt_id      text
 channel         text
 channel_account text
@@ -142,6 +145,8 @@ currency        text
 origin          text
 reason          text
 operator_id     text
+terminal_id     text
+asked_by        text
 idempotency_key text
 created_at      timestamptz
 """)
