@@ -198,7 +198,10 @@ REFUND_AGAIN_MS = 3_600_000
 REFUND_STEPS_MS = (10_000, 30_000, 60_000, 300_000, 1_800_000, 3_600_000)
 RESTORED_NUMBERS_MAX = 64  # attempts of one tender that the channels know; more are no meal
 OPEN_RETRIES_MAX = 8  # openings of one tender that race for the same attempt number
-STALE_RETRIES_MAX = 32  # writers that lose the comparison this often in a row are in a loop
+STALE_RETRIES_MAX = 32  # a writer that loses the comparison this often in a row gives up: 503
+STALE_QUICK_MAX = 4  # losses in a row after which a writer waits before it tries again ...
+STALE_WAIT_MS_MIN = 4  # ... at most this long, a random part of it, doubling with each loss ...
+STALE_WAIT_MS_MAX = 64  # ... up to this: a write takes a few milliseconds
 # What a channel told us is offered to a struggling database this often; then the sweeper asks.
 WRITE_RETRIES_MAX = 10
 WRITE_RETRY_MS = 500  # between those
