@@ -194,6 +194,9 @@ SILENCES_BEFORE_CASE = 8  # in a row, after which a person should know; asking g
 CANCELS_QUICK_MAX = 64
 # A refund that waits for a person, under the same number: balances are topped up within the day.
 REFUND_AGAIN_MS = 3_600_000
+# What a till gives back without a second person: a large table's bill ...
+TERMINAL_REFUND_FEN_MAX = 200_000
+TERMINAL_REFUND_DAY_FEN_MAX = 1_000_000  # ... and a bad day; `tillgate key limits` sets others
 # Alipay: not before 10 s; the last repeats.
 REFUND_STEPS_MS = (10_000, 30_000, 60_000, 300_000, 1_800_000, 3_600_000)
 RESTORED_NUMBERS_MAX = 64  # attempts of one tender that the channels know; more are no meal
@@ -324,6 +327,7 @@ assert RSA_SIGNATURE_CHARS_MAX == (RSA_KEY_BITS_MAX // 8 + 2) // 3 * 4, (
     "base64 of the longest signature, no more"
 )
 assert AUTHORIZATION_BYTES_MAX >= 160 + KEY_ID_CHARS_MAX, "the longest lawful header fits"
+assert TERMINAL_REFUND_FEN_MAX <= TERMINAL_REFUND_DAY_FEN_MAX, "one refund fits into its day"
 assert WEBHOOK_SECRET_BYTES_MIN <= WEBHOOK_SECRET_BYTES <= WEBHOOK_SECRET_BYTES_MAX, (
     "as Standard Webhooks says"
 )

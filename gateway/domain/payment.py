@@ -106,6 +106,8 @@ class Refund(Struct, frozen=True, kw_only=True):
     terminal_id: str | None = None  # of the till that asked; cash goes out of its drawer
     asked_by: str | None = None  # the key that signed; None: nobody asked, the money came late
     idempotency_key: str | None = None  # counts within the store
+    # Fen that the one who asked may give back on that day; None: no limit.
+    day_limit: int | None = None
     channel_refund_no: str | None = None
     failure_code: RefundFailureCode | None = None
     channel_code: str | None = None

@@ -16,10 +16,12 @@ from gateway.domain.errors import (
     PaymentFrozen,
     PaymentNotPaid,
     RefundExceedsCaptured,
+    RefundLimitReached,
     RefundNoTaken,
 )
 from gateway.domain.outcomes import Declined
 from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.domain.refund_limits import RefundLimits, day_begins, refund_limits
 from gateway.domain.returning import reserved, returned_at_once
 from gateway.domain.states import REFUND_OPEN
 from gateway.domain.statuses import RefundStatus
@@ -51,18 +53,19 @@ class Refunds:
     ) -> Refunded:
         """The same number or key with the same body answers the same refund.
 
-        Raises 404 and the refund 409s.
+        Raises 404, the refund 409s, and `RefundLimitReached`.
         """
         with self.in_flight.admitted():
             payment = await self.lookup.payment(payment_id, caller)
             known = await self._known(payment, command, key)
             if known is not None:
                 return Refunded(known, replayed=True)
+            limits = await self._limits(payment, command, caller)
             # Before the write is queued, as for a payment.
             send_by = self.ports.clock.monotonic() + SEND_DEADLINE_MS / 1000
             try:
                 payment, change = await self.transitions.decide(
-                    payment, lambda now: self._judge(now, command, caller, key)
+                    payment, lambda now: self._judge(now, command, caller, key, limits.day)
                 )
             except RefundRace:
                 raced = await self._known(payment, command, key)
@@ -126,7 +129,39 @@ class Refunds:
             raise RefundNoTaken(field="refund_no", payment=payment)
         return by_number
 
-    def _judge(self, payment: Payment, command: RefundCommand, caller: Caller, key: str) -> Change:
+    async def _limits(
+        self, payment: Payment, command: RefundCommand, caller: Caller
+    ) -> RefundLimits:
+        """What the caller may give back alone. The store decides about the day, which refunds at
+        the same moment share; looking first spares it the refusal.
+        """
+        key = self.ports.directory.key(caller.key_id)
+        limits = key.refund_limits if key is not None else refund_limits(caller.role)
+        if limits.each is not None and command.amount > limits.each:
+            raise RefundLimitReached(
+                f"this key gives back at most {limits.each} fen by one refund", field="amount"
+            )
+        if limits.day is not None:
+            given = await self.ports.store.given_back(
+                payment.merchant_id,
+                caller.terminal_id or caller.key_id,
+                day_begins(self.ports.clock.now()),
+            )
+            if given + command.amount > limits.day:
+                raise RefundLimitReached(
+                    f"{max(0, limits.day - given)} fen are left of what this key gives back today",
+                    field="amount",
+                )
+        return limits
+
+    def _judge(
+        self,
+        payment: Payment,
+        command: RefundCommand,
+        caller: Caller,
+        key: str,
+        day_limit: int | None,
+    ) -> Change:
         attempt = payment.settling
         if payment.frozen_at is not None:
             raise PaymentFrozen(payment=payment)
@@ -137,7 +172,8 @@ class Refunds:
                 f"{attempt.refundable} fen are left to refund", field="amount", payment=payment
             )
         account = self.ports.directory.account(attempt.channel_account)
-        refund = self._drawn(payment, attempt, command, caller, key)
+        drawn = self._drawn(payment, attempt, command, caller, key)
+        refund = replace(drawn, day_limit=day_limit)
         occasion = self.transitions.occasion(Source.TILL)
         if isinstance(account, LocalAccount):
             done = replace(

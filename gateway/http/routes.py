@@ -23,6 +23,7 @@ from gateway.domain.errors import (
     PaymentFrozen,
     PaymentNotPaid,
     RefundExceedsCaptured,
+    RefundLimitReached,
     RefundNoTaken,
     StoreUnavailable,
     WebhookEndpointDisabled,
@@ -149,6 +150,7 @@ ROUTES: tuple[Route, ...] = (
         errors=(
             IdempotencyKeyMissing,
             NotFound,
+            RefundLimitReached,
             PaymentNotPaid,
             RefundExceedsCaptured,
             RefundNoTaken,

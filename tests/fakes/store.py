@@ -18,8 +18,10 @@ from msgspec import structs
 
 from gateway.clock import SystemClock
 from gateway.domain.change import Change, Event, Opening, Posting
+from gateway.domain.errors import RefundLimitReached
 from gateway.domain.order import OrderRefusal, OrderTerms
 from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.domain.refund_limits import day_begins
 from gateway.domain.states import PAYMENT_HOLDING
 from gateway.flow.ports import (
     Applied,
@@ -113,6 +115,7 @@ class MemoryStore(MemoryReading, MemoryDueWork, MemoryCases):
         check_postings(change.postings)
         if change.new_refund is not None:
             check_refund(change.new_refund)
+            self._check_day(change.new_refund)
         self._check_new(None, change.events, key[0])
         self.payment_rows[key] = new
         self.trades |= {attempt.out_trade_no: key for attempt in new.attempts[len(old.attempts) :]}
@@ -216,6 +219,14 @@ class MemoryStore(MemoryReading, MemoryDueWork, MemoryCases):
         check_refund_move(old, new)
         check_refund(new)
         return new
+
+    def _check_day(self, refund: Refund) -> None:
+        if refund.day_limit is None:
+            return
+        asked_by = refund.terminal_id or refund.asked_by or ""
+        given = self.given_back_now(refund.merchant_id, asked_by, day_begins(refund.created_at))
+        if given + refund.amount > refund.day_limit:
+            raise RefundLimitReached
 
     def _refund_collides(self, refund: Refund, key: Key) -> bool:
         if (refund.merchant_id, refund.payment_id) != key:

@@ -274,7 +274,7 @@ def test_what_the_command_says_stands_in_a_local_payment(name):
             RefundResource,
             {"failure_code": "failure", "channel_code": "failure"},
             {"merchant_id", "channel", "channel_account", "idempotency_key", "due_at", "tries"}
-            | {"store_id", "asked_by"}
+            | {"store_id", "asked_by", "day_limit"}
             | {"stopped_at", "silences", "heard", "evidence"},
         ),
     ],

@@ -148,6 +148,7 @@ operator_id     text
 terminal_id     text
 asked_by        text
 idempotency_key text
+day_limit       bigint
 created_at      timestamptz
 """)
 
