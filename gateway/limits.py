@@ -85,6 +85,8 @@ STORE_ANSWER_TIMEOUT_MS = 6_000  # after the server's own timeout, so that its w
 CHANNEL_SLOW_MS = 1_000
 # Where answers usually take long, three times as long as usual; never more than this.
 CHANNEL_SLOW_MS_MAX = 3_000
+# While calls are under way: how much later a tick comes is how long the loop stood still.
+LOOP_TICK_MS = 20
 BREAKER_FAILURES_MAX = 5  # in a row: under load, a tenth of a second
 # In a row: enough for a lonely till, when nothing else of the account has answered since ...
 BREAKER_LONELY_FAILURES_MAX = 2
@@ -354,6 +356,7 @@ assert BULKHEAD_PAYMENTS_MAX <= CHANNEL_CONNECTIONS_MAX, (
     "a payment that has its place finds a connection"
 )
 assert PROBE_TIMEOUT_MS < PROBE_LEASE_MS, "whoever probes has an answer before another may"
+assert LOOP_TICK_MS * 10 < CHANNEL_SLOW_MS, "a loop that stood still is told from a slow channel"
 assert CHANNEL_SLOW_MS < CHANNEL_SLOW_MS_MAX <= READ_TIMEOUT_MS, (
     "silence is noticed before the call ends by itself"
 )
