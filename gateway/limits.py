@@ -236,6 +236,8 @@ WEBHOOK_INTERVAL_MS = 200  # how often due deliveries are looked for while there
 WEBHOOK_GAP_MS = 10  # between two looks while there are
 # Of one process: 64 ordinary endpoints have to hang before anybody else waits, and then they rest.
 WEBHOOKS_IN_FLIGHT_MAX = 256
+# Of one merchant, over all its endpoints: three others stay at full speed.
+WEBHOOKS_PER_MERCHANT_MAX = WEBHOOKS_IN_FLIGHT_MAX // 4
 WEBHOOK_CONNECT_TIMEOUT_MS = 5_000  # DNS, TCP and TLS, over any distance
 WEBHOOK_TIMEOUT_MS = 15_000  # one try; the shortest that Standard Webhooks recommends
 WEBHOOK_WORDS_TIMEOUT_MS = 2_000  # the status decides; the words behind it are not worth a slot
@@ -346,8 +348,8 @@ assert WEBHOOK_CONNECT_TIMEOUT_MS + WEBHOOK_WORDS_TIMEOUT_MS < WEBHOOK_TIMEOUT_M
 assert WEBHOOK_TIMEOUT_MS < WORKER_STOP_WAIT_S * 1_000, (
     "tries under way end before whoever stops us loses patience"
 )
-assert WEBHOOK_CONCURRENCY_MAX * 4 <= WEBHOOKS_IN_FLIGHT_MAX, (
-    "one endpoint never takes more than a part of the slots"
+assert WEBHOOK_CONCURRENCY_MAX <= WEBHOOKS_PER_MERCHANT_MAX, (
+    "one endpoint may take its share though a merchant has a bound"
 )
 assert WEBHOOK_STEPS_MS[0] <= WEBHOOK_REST_MS_MIN < WEBHOOK_REST_MS_MAX, (
     "an endpoint rests longer than one failure waits"
