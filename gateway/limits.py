@@ -162,6 +162,8 @@ DIRECTORY_AGE_MS_MAX = 5_000  # ... or writes stop
 WEBHOOK_URL_CHARS_MAX = 2_048  # longer ones do not survive proxies
 # Enabled at one merchant; each is told every event, in the transaction that makes it.
 WEBHOOK_ENDPOINTS_MAX = 20
+# Of a merchant in all, disabled ones too: none is ever deleted. A new one each week, for years.
+WEBHOOK_ENDPOINTS_KEPT_MAX = 200
 WEBHOOK_EVENT_TYPES_MAX = 32  # there are thirteen
 WEBHOOK_CONCURRENCY_DEFAULT = 4  # deliveries under way to one endpoint: a shop's server is small
 WEBHOOK_CONCURRENCY_MAX = 16  # one merchant must not take a courier for itself

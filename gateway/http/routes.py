@@ -44,6 +44,7 @@ from gateway.http.bodies import (
     RefundsQuery,
     ResendBody,
     WebhookEndpointBody,
+    WebhookEndpointsQuery,
 )
 from gateway.http.callbacks import take_callback
 from gateway.http.events import list_events
@@ -243,8 +244,9 @@ ROUTES: tuple[Route, ...] = (
         repeat=Repeat.READS,
         title_en="List webhook endpoints",
         title_zh="查询回调地址列表",
+        query=WebhookEndpointsQuery,
         answers={200: WebhookEndpointList},
-        errors=(FieldUnknown,),
+        errors=(NotFound, *_BAD_QUERY),
     ),
     Route(
         method="GET",
