@@ -218,5 +218,5 @@ def start_logs(settings: Settings, manifests: Mapping[str, Manifest] | None = No
 
 
 def case_closing(world: Gateway) -> CaseClosing:
-    """For `tillgate case close`."""
-    return CaseClosing(world.store, world.transitions, world.clock)
+    """For `tillgate case`."""
+    return CaseClosing(world.store, world.store, world.transitions, world.clock)

@@ -4,6 +4,7 @@ import asyncpg
 
 from adapters.discovery import DiscoveryError
 from gateway.cli.failures import CommandError
+from gateway.domain.case import FindingRefused
 from gateway.domain.errors import StoreUnavailable
 from gateway.embedded.data_folder import DataFolderError
 from gateway.embedded.errors import EmbeddedServerError
@@ -32,6 +33,7 @@ def in_words(error: Exception) -> str | None:
             | EmbeddedServerError()
             | DataFolderError()
             | SecurityError()
+            | FindingRefused()
         ):
             return str(error)
         case _:

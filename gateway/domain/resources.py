@@ -136,6 +136,7 @@ class RefundResource(Struct, frozen=True, kw_only=True):
     failure: RefundFailure | None
     origin: Origin
     reason: str
+    terminal_id: str | None
     operator_id: str | None
     created_at: Instant
     refunded_at: Instant | None
@@ -201,6 +202,7 @@ def refund_resource(refund: Refund) -> RefundResource:
         failure=failure,
         origin=refund.origin,
         reason=refund.reason,
+        terminal_id=refund.terminal_id,
         operator_id=refund.operator_id,
         created_at=refund.created_at,
         refunded_at=refund.refunded_at,

@@ -20,6 +20,7 @@ from gateway.domain.change import Change, Opening
 from gateway.domain.identifiers import Numbers
 from gateway.domain.order import OrderRefusal, OrderTerms
 from gateway.domain.payment import Payment, Refund
+from gateway.domain.refund_limits import NO_LIMITS, RefundLimits
 from gateway.domain.routing_rules import RuleSet
 from gateway.domain.statuses import PaymentStatus, RefundStatus
 from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
@@ -39,6 +40,7 @@ class ApiKey:
     role: str
     secret: Secret
     revoked: bool
+    refund_limits: RefundLimits = NO_LIMITS
 
 
 class Directory(Protocol):
@@ -267,7 +269,7 @@ class Store(Protocol):
         """Compare `change.payment.version - 1` and write all of it or nothing,
         through the group writer.
 
-        Raises `StoreRefused` for what the store's own rules do not allow.
+        Raises `StoreRefused` for what the store's own rules do not allow, and `RefundLimitReached`.
         """
         ...
 
@@ -293,10 +295,14 @@ class Store(Protocol):
 
     async def refund(self, merchant_id: str, refund_id: str) -> Refund | None: ...
 
-    async def refund_by_number(
-        self, merchant_id: str, *, refund_no: str | None = None, idempotency_key: str | None = None
-    ) -> Refund | None:
-        """By the merchant's number, or by the idempotency key."""
+    async def refund_by_number(self, merchant_id: str, refund_no: str) -> Refund | None: ...
+
+    async def refund_by_key(
+        self, merchant_id: str, store_id: str, idempotency_key: str
+    ) -> Refund | None: ...
+
+    async def given_back(self, merchant_id: str, asked_by: str, since: datetime) -> int:
+        """Fen of refunds that this till, or this key without a till, asked for and did not fail."""
         ...
 
     async def refunds_of(self, merchant_id: str, payment_id: str) -> Sequence[Refund]:

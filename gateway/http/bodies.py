@@ -297,6 +297,15 @@ class EventsQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     limit: Limit = LIST_LIMIT_DEFAULT
 
 
+class WebhookEndpointsQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`GET /v1/webhook-endpoints`, oldest first."""
+
+    limit: Limit = LIST_LIMIT_DEFAULT
+    starting_after: Annotated[
+        Reference | None, Meta(description="The last endpoint id of the page before.")
+    ] = None
+
+
 class DeliveriesQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`GET /v1/webhook-endpoints/{endpoint_id}/deliveries`, newest first."""
 

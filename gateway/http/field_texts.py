@@ -157,6 +157,9 @@ _QUERIES: Final = {
     "RefundsQuery.starting_after": Text(
         "The last refund id of the page before.", "上一页最后一笔退款的编号。"
     ),
+    "WebhookEndpointsQuery.starting_after": Text(
+        "The last endpoint id of the page before.", "上一页最后一个端点的编号。"
+    ),
     "DeliveriesQuery.starting_after": Text(
         "The last event id of the page before.", "上一页最后一个事件的编号。"
     ),

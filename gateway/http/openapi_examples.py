@@ -160,6 +160,7 @@ _REFUND = RefundResource(
     failure=None,
     origin=Origin.MERCHANT,
     reason="dish sold out",
+    terminal_id="term_1",
     operator_id="c07",
     created_at=_AT,
     refunded_at=_AT + timedelta(seconds=2),

@@ -25,6 +25,7 @@ from gateway.domain.errors import (
     PaymentNotPaid,
     RateLimited,
     RefundExceedsCaptured,
+    RefundLimitReached,
     RefundNoTaken,
     RestoredUnsure,
     SignatureUsed,
@@ -45,6 +46,7 @@ from gateway.http.bodies import (
     RefundsQuery,
     ResendBody,
     WebhookEndpointBody,
+    WebhookEndpointsQuery,
 )
 from gateway.http.callbacks import take_callback
 from gateway.http.events import list_events
@@ -164,6 +166,7 @@ ROUTES: tuple[Route, ...] = (
         errors=(
             IdempotencyKeyMissing,
             NotFound,
+            RefundLimitReached,
             PaymentNotPaid,
             RefundExceedsCaptured,
             RefundNoTaken,
@@ -245,8 +248,9 @@ ROUTES: tuple[Route, ...] = (
         repeat=Repeat.READS,
         title_en="List webhook endpoints",
         title_zh="查询回调地址列表",
+        query=WebhookEndpointsQuery,
         answers={200: WebhookEndpointList},
-        errors=(FieldUnknown,),
+        errors=(NotFound, *_BAD_QUERY),
     ),
     Route(
         method="GET",

@@ -24,6 +24,7 @@ import msgspec
 from adapters.channel import Manifest
 from gateway.clock import Clock
 from gateway.domain.errors import StoreUnavailable
+from gateway.domain.refund_limits import refund_limits
 from gateway.domain.routing_rules import RuleFile, RuleSet
 from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
 from gateway.flow.ports import ApiKey
@@ -237,6 +238,7 @@ class SnapshotDirectory:
             role=row.role,
             secret=Secret(self._vault.open(row.sealed, about=key_about(row.id)).decode()),
             revoked=row.revoked,
+            refund_limits=refund_limits(row.role, row.refund_max, row.refund_day_max),
         )
 
     # -- taking over (on the loop) -----------------------------------------------------------------

@@ -198,6 +198,7 @@ class FakeRefunds:
             id=f"ref_{len(self._flow.refunds_by_key) + 1}",
             merchant_id=caller.merchant_id,
             payment_id=payment_id,
+            store_id="store_1",
             attempt_id="att_1",
             channel="alipay",
             channel_account="acct_1",

@@ -258,7 +258,7 @@ def test_what_the_command_says_stands_in_a_local_payment(name):
             PaymentResource,
             {"channel": "method", "payer_masked": "payer", "qr_code": "next_action"},
             {"merchant_id", "frozen_at", "frozen_by", "late_refund", "notify_url"}
-            | {"overridden_at", "overridden_by", "tendered"},
+            | {"overridden_at", "overridden_by", "tendered", "asked_by", "cancel_requested_by"},
         ),
         (
             Attempt,
@@ -274,7 +274,8 @@ def test_what_the_command_says_stands_in_a_local_payment(name):
             RefundResource,
             {"failure_code": "failure", "channel_code": "failure"},
             {"merchant_id", "channel", "channel_account", "idempotency_key", "due_at", "tries"}
-            | {"silences", "heard", "evidence"},
+            | {"store_id", "asked_by", "day_limit"}
+            | {"stopped_at", "silences", "heard", "evidence"},
         ),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

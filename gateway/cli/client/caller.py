@@ -71,7 +71,7 @@ def client_of(options: argparse.Namespace) -> Client:
 
     flags = (options.url, options.key, options.secret_file)
     if all(flags):
-        return Client(options.url, options.key, secret_in(options.secret_file))
+        return Client(options.url, options.key, read_secret(options.secret_file))
     if any(flags):
         raise CommandError(
             "--url, --key and --secret-file belong together: "
@@ -112,8 +112,8 @@ async def reached(base_url: str, work: Coroutine[Any, Any, T]) -> T:
         ) from error
 
 
-def secret_in(path: str) -> Secret:
-    """The secret in a file, or on standard input. Raises CommandError."""
+def read_secret(path: str) -> Secret:
+    """The text of a file, - for standard input. Raises CommandError."""
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text()
     except OSError as error:

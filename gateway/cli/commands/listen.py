@@ -107,7 +107,7 @@ async def _forward(
 
 
 def _signing_secret(options: argparse.Namespace) -> Secret:
-    from gateway.cli.client.caller import secret_in  # noqa: PLC0415
+    from gateway.cli.client.caller import read_secret  # noqa: PLC0415
     from security.webhook_signature import new_secret  # noqa: PLC0415
 
-    return secret_in(options.webhook_secret) if options.webhook_secret else new_secret()
+    return read_secret(options.webhook_secret) if options.webhook_secret else new_secret()

@@ -5,7 +5,7 @@ Each leaf has a stable `code`, an HTTP status, and says whether the same request
     GatewayError
     ├── BadRequest 400        Malformed · IdempotencyKeyMissing
     ├── Unauthenticated 401   SignatureInvalid · SignatureExpired · KeyUnknown · KeyRevoked
-    ├── NotPermitted 403
+    ├── NotPermitted 403      RefundLimitReached 403
     ├── NotFound 404          (also for another tenant's ids) · MethodNotAllowed 405
     ├── Conflict 409          OrderTenderTaken · AlreadyPaid · PaymentNotPaid ·
     │                         RefundExceedsCaptured · RefundNoTaken · PaymentFrozen ·
@@ -66,6 +66,7 @@ from gateway.domain.errors.requests import (
     NotFound,
     NotPermitted,
     RateLimited,
+    RefundLimitReached,
     SignatureExpired,
     SignatureInvalid,
     TooLarge,
@@ -111,6 +112,7 @@ __all__ = [
     "PaymentNotPaid",
     "RateLimited",
     "RefundExceedsCaptured",
+    "RefundLimitReached",
     "RefundNoTaken",
     "Refused",
     "RestoredUnsure",

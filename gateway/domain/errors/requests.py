@@ -57,6 +57,17 @@ class NotPermitted(GatewayError):
     code, http_status, title, zh = "not_permitted", 403, "This key may not do that", "无权限"
 
 
+class RefundLimitReached(GatewayError):
+    """Nothing was written."""
+
+    code, http_status, title, zh = (
+        "refund_limit",
+        403,
+        "This key may not give back so much alone: a second person with a merchant key may",
+        "超出本终端的退款限额，请由有更高权限的人退款",
+    )
+
+
 class NotFound(GatewayError):
     """Also for the ids of another tenant."""
 
