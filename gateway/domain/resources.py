@@ -123,7 +123,8 @@ class RefundResource(Struct, frozen=True, kw_only=True):
     refunded_at: datetime | None
 
 
-def payment_resource(payment: Payment) -> PaymentResource:
+def payment_resource(payment: Payment, verdict: Verdict | None = None) -> PaymentResource:
+    """`verdict`: what the reader may hear, where it is not the payment's own."""
     current, settling = payment.current, payment.settling
     return PaymentResource(
         id=payment.id,
@@ -150,7 +151,7 @@ def payment_resource(payment: Payment) -> PaymentResource:
         channel_trade_no=current.channel_trade_no,
         payer=Payer(ref_masked=payment.payer_masked) if payment.payer_masked else None,
         change=payment.change,
-        verdict=verdict_of(payment),
+        verdict=verdict or verdict_of(payment),
         next_action=_next_action(payment),
         failure=_failure(payment),
         attempts=tuple(_attempt(attempt) for attempt in payment.attempts),
@@ -180,7 +181,7 @@ def refund_resource(refund: Refund) -> RefundResource:
         amount=refund.amount,
         currency=refund.currency,
         status=refund.status,
-        verdict=refund_verdict(refund.status),
+        verdict=refund_verdict(refund.status, refund.origin),
         failure=failure,
         origin=refund.origin,
         reason=refund.reason,

@@ -20,6 +20,7 @@ from gateway.domain.errors import (
     GatewayError,
     MethodUnavailable,
     OrderTenderTaken,
+    OrderUsed,
     Overloaded,
 )
 from gateway.domain.payment import Payment
@@ -116,7 +117,7 @@ class Checkout:
             raise refusal
         payment = bound.payment
         same_body_or_refuse(
-            bound, fingerprint(command, payment.store_id, payment.flow, self.digest)
+            bound, fingerprint(command, payment.store_id, payment.flow, self.digest), caller
         )
         return Paid(payment, replayed=True)
 
@@ -197,7 +198,9 @@ def _lost(lost: KeyTaken | TenderTaken, draft: Draft) -> Paid:
     """
     payment = lost.payment
     if isinstance(lost, KeyTaken):
-        same_body_or_refuse(lost, draft.fingerprint)
+        same_body_or_refuse(lost, draft.fingerprint, draft.caller)
         return Paid(payment, replayed=True)
-    visible = draft.caller.store_id in (None, payment.store_id)
-    raise OrderTenderTaken(payment=payment if visible else None)
+    if draft.caller.store_id not in (None, payment.store_id):
+        raise OrderUsed  # in another store: waiting for it would never end
+    has_charged = payment.status == PaymentStatus.SUCCEEDED
+    raise (OrderUsed if has_charged else OrderTenderTaken)(payment=payment)

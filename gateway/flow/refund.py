@@ -20,6 +20,7 @@ from gateway.domain.errors import (
     RefundNoTaken,
 )
 from gateway.domain.identifiers import out_refund_no
+from gateway.domain.money import yuan
 from gateway.domain.outcomes import Declined
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.returning import reserved, returned_at_once
@@ -126,7 +127,10 @@ class Refunds:
             field = _difference(by_key, payment, command)
             if field is not None:
                 raise IdempotencyKeyReused(
-                    f"the field {field} differs from the first request with this key", field=field
+                    f"the field {field} differs from the first request with this key: "
+                    f"take a new key for another refund",
+                    zh=f"字段 {field} 与该幂等键的首次请求不同，另一笔退款请使用新的幂等键",
+                    field=field,
                 )
             return by_key
         by_number = await self.store.refund_by_number(
@@ -146,7 +150,10 @@ class Refunds:
             raise PaymentNotPaid(payment=payment)
         if command.amount > attempt.refundable:
             raise RefundExceedsCaptured(
-                f"{attempt.refundable} fen are left to refund", field="amount", payment=payment
+                f"{yuan(attempt.refundable)} is left to refund",
+                zh=f"退款金额超出可退金额，还可退 {yuan(attempt.refundable)} 元",
+                field="amount",
+                payment=payment,
             )
         account = self.directory.account(attempt.channel_account)
         refund = self._drawn(payment, attempt, command, key)

@@ -26,6 +26,7 @@ from gateway.domain.errors import (
     NotFound,
     TooLarge,
 )
+from gateway.domain.verdicts import Words
 from gateway.http.authentication import authenticated, permit
 from gateway.http.exchange import Answer, Call, EdgeDeps, OpenRoute, Route
 from gateway.http.problems import Internal, problem_answer
@@ -70,7 +71,7 @@ def signed(route: Route, deps: EdgeDeps) -> WebHandler:
         )
         return await route.handler(call, deps)
 
-    return answering(work, route.path, deps, shows_verdict=route.shows_verdict)
+    return answering(work, route.path, deps)
 
 
 def unsigned(route: OpenRoute, deps: EdgeDeps) -> WebHandler:
@@ -79,13 +80,17 @@ def unsigned(route: OpenRoute, deps: EdgeDeps) -> WebHandler:
     async def work(request: web.Request) -> Answer:
         return await route.handler(request, deps)
 
-    return answering(work, route.path, deps, shows_verdict=False)
+    return answering(work, route.path, deps)
 
 
-def answering(work: Work, template: str, deps: EdgeDeps, *, shows_verdict: bool) -> WebHandler:
+def answering(work: Work, template: str, deps: EdgeDeps) -> WebHandler:
     """`work`, measured under its route template,
     with every refusal and accident turned into a problem.
     """
+    titles = {
+        channel: Words(manifest.title_zh, manifest.title_en)
+        for channel, manifest in deps.directory.manifests().items()
+    }
     seconds = REQUEST_SECONDS.labels(template)
     counted = {status: REQUESTS.labels(template, str(status)) for status in (200, 201)}
 
@@ -95,12 +100,12 @@ def answering(work: Work, template: str, deps: EdgeDeps, *, shows_verdict: bool)
         try:
             answer = await work(request)
         except GatewayError as error:
-            answer = problem_answer(error, request_id, shows_verdict=shows_verdict)
+            answer = problem_answer(error, request_id, titles)
             if isinstance(error, _WrongMethod):
                 answer = answer._replace(headers={"Allow": error.allowed})
         except Exception as error:  # noqa: BLE001 - the last line: a till gets a problem, never a broken connection
             _report(error, request_id, template)
-            answer = problem_answer(Internal(), request_id, shows_verdict=shows_verdict)
+            answer = problem_answer(Internal(), request_id, titles)
         counter = counted.get(answer.status) or counted.setdefault(
             answer.status, REQUESTS.labels(template, str(answer.status))
         )
@@ -172,7 +177,7 @@ def unmatched(allowed_for: Callable[[str], Sequence[str]], deps: EdgeDeps) -> We
             return Answer(204, b"", "", {"Allow": allowed})
         raise _WrongMethod(allowed)
 
-    return answering(work, "(unmatched)", deps, shows_verdict=False)
+    return answering(work, "(unmatched)", deps)
 
 
 class _WrongMethod(MethodNotAllowed):

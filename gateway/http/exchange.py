@@ -101,8 +101,7 @@ class Described:
 class Route(Described):
     """A signed route.
 
-    `body` and `query` are structs of `bodies`; `waits`: it heeds `Prefer: wait=N`; `shows_verdict`:
-    every problem says what the cashier may do.
+    `body` and `query` are structs of `bodies`; `waits`: it heeds `Prefer: wait=N`.
     """
 
     permission: Permission
@@ -111,7 +110,6 @@ class Route(Described):
     query: type | None = None
     needs_idempotency_key: bool = False
     waits: bool = False
-    shows_verdict: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -187,7 +187,7 @@ async def test_an_override_that_comes_after_the_answer_is_refused_with_it(
     assert (late.status, late.document["code"]) == (409, "override_refused")
     assert (late.document["payment"]["id"], late.document["verdict"]["code"]) == (
         first["id"],
-        "paid",
+        "already_paid",
     )
     assert (await still.captured(channel))[first["out_trade_no"]]["refunded"] == 0
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.domain.errors import IdempotencyKeyReused
-from gateway.flow.commands import Caller, PayCommand
+from gateway.flow.commands import Caller, OverrideCommand, PayCommand
 from gateway.flow.open.idempotency import KeyDesk, fingerprint, same_body_or_refuse
 from gateway.flow.ports import KeyTaken
 from gateway.limits import HELD_LOOKS_MAX
@@ -46,11 +46,12 @@ def prints(**fields: Any) -> bytes:
 
 
 def test_same_body_passes():
-    same_body_or_refuse(KeyTaken(payment(), prints()), prints())
+    same_body_or_refuse(KeyTaken(payment(), prints()), prints(), CALLER)
 
 
 def test_the_order_of_metadata_is_no_difference():
-    same_body_or_refuse(KeyTaken(payment(), prints()), prints(metadata={"b": "2", "a": "1"}))
+    other_order = prints(metadata={"b": "2", "a": "1"})
+    same_body_or_refuse(KeyTaken(payment(), prints()), other_order, CALLER)
 
 
 @pytest.mark.parametrize(
@@ -68,12 +69,19 @@ def test_the_order_of_metadata_is_no_difference():
         ({"description": "rice"}, "description"),
         ({"metadata": {"a": "1"}}, "metadata"),
         ({"amount": 1001, "description": "rice"}, "amount"),
+        ({"notify_url": "https://a.example/x"}, "notify_url"),
+        ({"order_amount": 5000}, "order_amount"),
+        ({"override": OverrideCommand(payment_id="p", supervisor_id="s", reason="r")}, "override"),
     ],
 )
 def test_other_body_names_the_first_field_that_differs(fields, named):
     with pytest.raises(IdempotencyKeyReused) as refused:
-        same_body_or_refuse(KeyTaken(payment(), prints()), prints(**fields))
+        same_body_or_refuse(KeyTaken(payment(), prints()), prints(**fields), CALLER)
     assert refused.value.field == named
+    assert (
+        refused.value.detail_zh
+        == f"字段 {named} 与该幂等键的首次请求不同，另一请求请使用新的幂等键"
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,9 +90,29 @@ def test_other_body_names_the_first_field_that_differs(fields, named):
 def test_defaults_filled_in_are_compared_too(store, flow, named):
     with pytest.raises(IdempotencyKeyReused) as refused:
         same_body_or_refuse(
-            KeyTaken(payment(), prints()), fingerprint(PayCommand(**BODY), store, flow, digest)
+            KeyTaken(payment(), prints()),
+            fingerprint(PayCommand(**BODY), store, flow, digest),
+            CALLER,
         )
     assert refused.value.field == named
+
+
+def test_the_refusal_carries_the_payment_that_the_key_is_bound_to():
+    """The till that reused a key after a proven no hears that it may charge, with a new key."""
+    bound = payment("failed")
+    with pytest.raises(IdempotencyKeyReused) as refused:
+        same_body_or_refuse(KeyTaken(bound, prints()), prints(amount=1001), CALLER)
+    assert refused.value.payment is bound
+
+
+@pytest.mark.parametrize("fields", [{}, {"order_no": "A2"}, {"amount": 1001}])
+def test_another_stores_key_tells_nothing_of_what_it_is_bound_to(fields):
+    elsewhere = payment(store_id="s2")
+    with pytest.raises(IdempotencyKeyReused) as refused:
+        same_body_or_refuse(KeyTaken(elsewhere, prints()), prints(**fields), CALLER)
+    problem = refused.value
+    assert (problem.field, problem.payment) == (None, None)
+    assert (problem.detail, problem.detail_zh) == (problem.title, problem.zh)
 
 
 def test_a_payment_code_is_kept_as_a_digest_only():

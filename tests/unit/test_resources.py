@@ -85,7 +85,11 @@ def test_a_paid_payment_whole():
         "change": None,
         "card": None,
         "member": None,
-        "verdict": {"code": "paid", "zh": "收款成功", "en": "Paid"},
+        "verdict": {
+            "code": "paid",
+            "zh": "收款成功，其中已退款 3.00 元、退款中 1.00 元",
+            "en": "Paid; of it 3.00 was refunded and 1.00 is on its way back",
+        },
         "next_action": None,
         "failure": None,
         "attempts": [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.domain.errors.families import BadRequest, GatewayError, Refused, Unauthenticated
+from gateway.domain.verdicts import VerdictCode, Words
 
 
 class Malformed(BadRequest):
@@ -55,12 +56,14 @@ class KeyRevoked(Unauthenticated):
 
 class NotPermitted(GatewayError):
     code, http_status, title, zh = "not_permitted", 403, "This key may not do that", "无权限"
+    verdict = VerdictCode.FIX_AND_TRY
 
 
 class NotFound(GatewayError):
     """Also for the ids of another tenant."""
 
     code, http_status, title, zh = "not_found", 404, "There is no such object", "对象不存在"
+    verdict = VerdictCode.FIX_AND_TRY
 
 
 class MethodNotAllowed(GatewayError):
@@ -70,6 +73,7 @@ class MethodNotAllowed(GatewayError):
         "This path does not take that HTTP method",
         "不支持的请求方法",
     )
+    verdict = VerdictCode.FIX_AND_TRY
 
 
 class TooLarge(GatewayError):
@@ -79,6 +83,7 @@ class TooLarge(GatewayError):
         "The body is larger than this call takes",
         "请求过大",
     )
+    verdict = VerdictCode.FIX_AND_TRY
 
 
 class FieldUnknown(Refused):
@@ -110,14 +115,20 @@ class AuthCodeUnrecognized(Refused):
 
 
 class IdempotencyKeyReused(Refused):
-    """Same key, other body; `field` is the first that differs."""
+    """Same key, other body: with the payment that the key is bound to, and `field`, the first that
+    differs. Another store's payment is not carried, and no field is named.
+    """
 
     code, title, zh = (
         "idempotency_key_reused",
-        "This Idempotency-Key was used with another body",
-        "幂等键已用于其他请求",
+        "This Idempotency-Key was used with another body: take a new key for another request",
+        "幂等键已用于其他请求，另一请求请使用新的幂等键",
     )
-    verdict = "do_not_charge_again"
+    tells_of_payment = True
+    advice = Words(
+        "另一笔收款请使用新的幂等键和新单号",
+        "For another payment take a new Idempotency-Key and a new number",
+    )
 
 
 class MethodUnavailable(Refused):

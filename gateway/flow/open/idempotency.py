@@ -49,8 +49,13 @@ def fingerprint(command: PayCommand, store_id: str, flow: str, digest: Digest) -
     )
 
 
-def same_body_or_refuse(bound: KeyTaken, ours: bytes) -> None:
-    """Raises `IdempotencyKeyReused` naming the first field that differs."""
+def same_body_or_refuse(bound: KeyTaken, ours: bytes, caller: Caller) -> None:
+    """Raises `IdempotencyKeyReused` with the bound payment, naming the first field that differs.
+
+    Who may not see the payment learns nothing of it: not even which field is the same.
+    """
+    if caller.store_id not in (None, bound.payment.store_id):
+        raise IdempotencyKeyReused
     if bound.fingerprint == ours:
         return
     theirs: dict[str, Any] = msgspec.json.decode(bound.fingerprint)
@@ -59,7 +64,11 @@ def same_body_or_refuse(bound: KeyTaken, ours: bytes) -> None:
     if field is None:
         return  # the same values in another order of metadata keys
     raise IdempotencyKeyReused(
-        f"the field {field} differs from the first request with this key", field=field
+        f"the field {field} differs from the first request with this key: "
+        f"take a new key for another request",
+        zh=f"字段 {field} 与该幂等键的首次请求不同，另一请求请使用新的幂等键",
+        field=field,
+        payment=bound.payment,
     )
 
 
@@ -71,7 +80,7 @@ async def refuse_foreign_notify_url(
     No I/O for a good one.
 
     A bound key is let through: its payment stands, whatever was disabled since, and must not be
-    answered with `try_again`.
+    refused.
     """
     url = command.notify_url
     if url is None or any(
@@ -81,6 +90,7 @@ async def refuse_foreign_notify_url(
     if await store.payment_by_key(caller.merchant_id, key) is None:
         raise FieldInvalid(
             "no enabled webhook endpoint of yours has this scheme, host and port: create one first",
+            zh="没有已启用的回调地址与其协议、主机和端口相同，请先创建",
             field="notify_url",
         )
 

@@ -22,6 +22,7 @@ from gateway.domain.errors import (
     Overloaded,
     OverrideRefused,
 )
+from gateway.domain.money import yuan
 from gateway.domain.payment import Payment
 from gateway.domain.statuses import PaymentStatus
 from gateway.domain.words import Source
@@ -67,7 +68,10 @@ class OrderDesk:
                 case Opened(case_opened=case_opened) if override is not None:
                     self._note(override, case_opened=case_opened)
             return answer
-        raise Overloaded("the payment in doubt changes all the time: try again")
+        raise Overloaded(
+            "the payment in doubt changes all the time: try again",
+            zh="原收款状态变化频繁，请重试",
+        )
 
     async def _override(self, opening: Opening, draft: Draft) -> o.Override | KeyTaken | None:
         """What is to be written about the payment it names; or what the key is bound to, when a
@@ -107,7 +111,11 @@ def _no_such_payment(named: Payment | None, draft: Draft) -> GatewayError | None
         and _visible(named, draft.caller)
     ):
         return None
-    return FieldInvalid("this order has no such payment", field="override.payment_id")
+    return FieldInvalid(
+        "this order has no such payment",
+        zh="该订单没有这笔收款",
+        field="override.payment_id",
+    )
 
 
 def _ended(named: Payment | None) -> GatewayError | None:
@@ -122,12 +130,18 @@ def _refused(answer: o.OrderRefusal, caller: Caller) -> GatewayError:
             return OrderInDoubt(payment=other if _visible(other, caller) else None)
         case o.OrderAmountFixed(amount=amount):
             return FieldInvalid(
-                f"an earlier tender fixed the order's amount at {amount} fen", field="order_amount"
+                f"an earlier tender fixed the order's amount at {yuan(amount)}",
+                zh=f"此前的收款已将订单总额定为 {yuan(amount)} 元",
+                field="order_amount",
             )
         case o.OrderOverpaid(amount=amount, counted=counted):
+            left = yuan(max(0, amount - counted))
             return OrderOverpaid(
-                f"other tenders take {counted} of the order's {amount} fen: "
-                f"{max(0, amount - counted)} are left"
+                f"other tenders take {yuan(counted)} of the order's {yuan(amount)}: {left} is left",
+                zh=(
+                    f"订单总额 {yuan(amount)} 元，其他收款已占 {yuan(counted)} 元，"
+                    f"还可收 {left} 元，未发起收款"
+                ),
             )
 
 

@@ -110,7 +110,7 @@ async def test_the_idempotency_key_is_printable_and_bounded(
     if status == 400:
         assert (reply.json()["code"], reply.json()["verdict"]["code"]) == (
             "idempotency_key_missing",
-            "try_again",
+            "fix_and_try",
         )
 
 
@@ -148,6 +148,7 @@ async def test_every_problem_of_the_pay_route_says_what_the_cashier_may_do(
     assert reply.status == problem["status"] == error.http_status
     assert problem["verdict"]["code"] == error.verdict
     assert problem["verdict"]["zh"]
+    assert problem["detail_zh"] == error.zh
     assert problem["code"] == error.code
     assert problem["request_id"] == reply.headers["X-Request-Id"]
     assert reply.headers.get("Retry-After") == (
@@ -158,8 +159,8 @@ async def test_every_problem_of_the_pay_route_says_what_the_cashier_may_do(
 REFUSALS = [
     (OutcomePending(), (503, "store_unavailable", "do_not_charge_again")),
     (Overloaded(), (503, "overloaded", "try_again")),
-    (AuthCodeUnrecognized(field="auth_code"), (422, "auth_code_unrecognized", "try_again")),
-    (IdempotencyKeyReused(field="amount"), (422, "idempotency_key_reused", "do_not_charge_again")),
+    (AuthCodeUnrecognized(field="auth_code"), (422, "auth_code_unrecognized", "fix_and_try")),
+    (IdempotencyKeyReused(field="amount"), (422, "idempotency_key_reused", "fix_and_try")),
     (
         RuntimeError("select * from payments -- 280000000000000000"),
         (500, "internal", "do_not_charge_again"),
@@ -200,7 +201,7 @@ async def test_a_wrong_body_names_the_field_and_shows_the_verdict(till: Till, wo
         422,
         "amount_invalid",
         "amount",
-        "try_again",
+        "fix_and_try",
     )
     assert problem["type"] == "/docs#amount_invalid"
     assert world.flow.asked == []
@@ -219,7 +220,7 @@ async def test_a_body_over_the_limit_is_refused_however_it_is_sent(
     assert (declared.status, declared.json()["code"], declared.json()["verdict"]["code"]) == (
         413,
         "too_large",
-        "try_again",
+        "fix_and_try",
     )
     assert chunked.startswith(b"HTTP/1.1 413 ")
     assert world.flow.asked == []
@@ -276,8 +277,10 @@ async def test_cancelling_a_paid_payment_shows_it(till: Till, world: World) -> N
     assert (problem["status"], problem["payment"]["id"], problem["verdict"]["code"]) == (
         409,
         "pay_1",
-        "paid",
+        "already_paid",
     )
+    assert problem["payment"]["verdict"] == problem["verdict"]
+    assert problem["verdict"]["zh"].endswith("。未撤销，退回款项请使用退款")
 
 
 NOT_THERE = ["pay_2", "x" * 65, "pay%2F1", "pay_%31%00", "%E5%8D%95", "..%2F..%2Fetc"]
@@ -287,7 +290,7 @@ NOT_THERE = ["pay_2", "x" * 65, "pay%2F1", "pay_%31%00", "%E5%8D%95", "..%2F..%2
 async def test_an_id_that_is_none_is_not_found(till: Till, payment_id: str) -> None:
     reply = await till.send("GET", f"/v1/payments/{payment_id}")
     assert (reply.status, reply.json()["code"]) == (404, "not_found")
-    assert "verdict" not in reply.json()
+    assert reply.json()["verdict"]["code"] == "fix_and_try"
 
 
 async def test_a_read_takes_no_body(till: Till) -> None:
