@@ -9,17 +9,18 @@ import asyncio
 import random
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import uvloop
 
+from adapters.channel import Manifest, Means
 from adapters.discovery import discover
-from adapters.transport import AiohttpTransport
 from gateway.clock import Clock, DatabaseClock, SystemClock, SystemIds
 from gateway.domain.errors import GatewayError
+from gateway.domain.identifiers import Numbers
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.callback import CallbackDesk
 from gateway.flow.cancellation import Cancellation
@@ -35,6 +36,7 @@ from gateway.flow.lookup import Lookup
 from gateway.flow.open.idempotency import KeyDesk
 from gateway.flow.open.order_desk import OrderDesk
 from gateway.flow.open.restored import Restored
+from gateway.flow.ports import Ports
 from gateway.flow.refund import Refunds
 from gateway.flow.send.failover import Failover
 from gateway.flow.send.sending import Sender
@@ -45,6 +47,7 @@ from gateway.limits import SIGNING_THREADS
 from gateway.settings import Settings
 from gateway.storage.books.health_log import HealthLog
 from gateway.storage.books.outbox import PostgresOutbox
+from gateway.storage.built_accounts import BuiltAccounts
 from gateway.storage.directory import SnapshotDirectory
 from gateway.storage.postgres import PostgresStore
 from gateway.storage.redis.claims import NoClaims, RedisClaims
@@ -59,6 +62,7 @@ from gateway.workers.heartbeat import Heartbeat
 from gateway.workers.prober import Prober
 from gateway.workers.supervisor import report_ready
 from gateway.workers.sweeper import Sweeper
+from security.redaction import Redaction
 from security.vault import Vault
 
 
@@ -66,6 +70,7 @@ from security.vault import Vault
 class Gateway:
     """One worker's whole world, wired."""
 
+    ports: Ports
     store: PostgresStore
     claims: RedisClaims | NoClaims
     directory: SnapshotDirectory
@@ -82,7 +87,6 @@ class Gateway:
     health: ChannelHealth
     calls: ChannelCalls
     clock: Clock
-    ids: SystemIds
     worker_id: str
 
 
@@ -102,24 +106,22 @@ async def gateway(settings: Settings, host_clock: Clock | None = None) -> AsyncI
         claims = (
             RedisClaims(settings.redis_url.reveal(), clock) if settings.redis_url else NoClaims()
         )
-        directory = SnapshotDirectory(
-            dsn,
+        accounts = BuiltAccounts(
             vault=vault,
-            clock=clock,
+            means=Means(clock=clock, signing_executor=signing),
             manifests=discover(),
-            new_transport=lambda: AiohttpTransport(clock=clock, signing_executor=signing),
             public_url=settings.public_url,
             allow_loopback_channels=settings.allow_loopback_channels,
         )
+        directory = SnapshotDirectory(dsn, vault=vault, clock=clock, accounts=accounts)
         await directory.start()
         history = HealthLog(store.pool, worker_id)
-        health = ChannelHealth(clock, told=history.note, worker_id=worker_id)
         world = _wired(
             settings=settings,
             store=store,
             claims=claims,
             directory=directory,
-            health=health,
+            health=ChannelHealth(clock, told=history.note, worker_id=worker_id),
             vault=vault,
             clock=clock,
             ids=ids,
@@ -130,14 +132,7 @@ async def gateway(settings: Settings, host_clock: Clock | None = None) -> AsyncI
             if settings.redis_url
             else NoBoard()
         )
-        prober = Prober(
-            health=health,
-            board=board,
-            calls=world.calls,
-            directory=directory,
-            clock=clock,
-            environment=settings.environment,
-        )
+        prober = Prober(health=world.health, board=board, calls=world.calls, ports=world.ports)
         stop = asyncio.Event()
         beating = asyncio.create_task(heart.run(stop), name="heartbeat")
         keeping = [
@@ -169,47 +164,26 @@ def _wired(
     ids: SystemIds,
     worker_id: str,
 ) -> Gateway:
-    environment = settings.environment
-    in_flight = InFlight(store)
-    calls = ChannelCalls(clock, health)
-    lost = LostAttempts(
-        store=store, directory=directory, calls=calls, clock=clock, ids=ids, environment=environment
-    )
-    transitions = Transitions(
+    ports = Ports(
         store=store,
-        in_flight=in_flight,
         directory=directory,
-        lost=lost,
         clock=clock,
         ids=ids,
-        environment=environment,
+        numbers=Numbers(settings.environment),
     )
+    in_flight, calls = InFlight(store), ChannelCalls(clock, health)
+    lost = LostAttempts(ports=ports, calls=calls)
+    transitions = Transitions(ports=ports, in_flight=in_flight, lost=lost)
     on_read = OnRead(store=store, in_flight=in_flight, transitions=transitions, clock=clock)
     lookup = Lookup(store, in_flight, on_read)
-    failover = Failover(
-        directory=directory,
-        health=health,
-        clock=clock,
-        ids=ids,
-        environment=environment,
-        worker_id=worker_id,
-    )
-    sender = Sender(
-        directory=directory, transitions=transitions, calls=calls, health=health, failover=failover
-    )
     orders = OrderDesk(store=store, transitions=transitions, in_flight=in_flight)
+    failover = Failover(ports=ports, health=health, worker_id=worker_id)
+    sender = Sender(transitions=transitions, calls=calls, health=health, failover=failover)
     refunds = Refunds(
-        store=store,
-        lookup=lookup,
-        directory=directory,
-        in_flight=in_flight,
-        transitions=transitions,
-        calls=calls,
-        clock=clock,
-        ids=ids,
-        environment=environment,
+        ports=ports, lookup=lookup, in_flight=in_flight, transitions=transitions, calls=calls
     )
     return Gateway(
+        ports=ports,
         store=store,
         claims=claims,
         directory=directory,
@@ -217,59 +191,44 @@ def _wired(
         transitions=transitions,
         lookup=lookup,
         checkout=Checkout(
-            store=store,
-            directory=directory,
+            ports=ports,
             keys=KeyDesk(store, claims, ids),
             orders=orders,
-            restored=Restored(
-                store=store,
-                directory=directory,
-                transitions=transitions,
-                lost=lost,
-                orders=orders,
-                clock=clock,
-                ids=ids,
-            ),
+            restored=Restored(ports=ports, transitions=transitions, lost=lost, orders=orders),
             in_flight=in_flight,
             on_read=on_read,
             sender=sender,
             health=health,
-            clock=clock,
-            ids=ids,
             digest=vault.digest,
-            environment=environment,
             worker_id=worker_id,
         ),
         cancellation=Cancellation(lookup, transitions, in_flight),
         refunds=refunds,
-        callbacks=CallbackDesk(
-            store=store,
-            directory=directory,
-            transitions=transitions,
-            calls=calls,
-            clock=clock,
-            ids=ids,
-        ),
+        callbacks=CallbackDesk(ports=ports, transitions=transitions, calls=calls),
         webhooks=WebhookEndpoints(
             WebhookRegistry(store.pool, vault=vault, ids=ids), settings.allow_loopback_webhooks
         ),
         outbox=PostgresOutbox(store.pool, vault),
         in_doubt=InDoubt(
-            store=store,
-            directory=directory,
+            ports=ports,
             transitions=transitions,
             refunds=refunds,
             calls=calls,
             sender=sender,
             in_flight=in_flight,
-            clock=clock,
         ),
         health=health,
         calls=calls,
         clock=clock,
-        ids=ids,
         worker_id=worker_id,
     )
+
+
+def start_logs(settings: Settings, manifests: Mapping[str, Manifest] | None = None) -> None:
+    """The process's logs, which hide the payment codes of every channel that is installed."""
+    known = (discover() if manifests is None else manifests).values()
+    codes = tuple(pattern for manifest in known for pattern in manifest.auth_codes)
+    configure_logs(settings.log_level, settings.log_format, Redaction(codes))
 
 
 def edge_deps(world: Gateway, dsn: str) -> EdgeDeps:
@@ -283,7 +242,7 @@ def edge_deps(world: Gateway, dsn: str) -> EdgeDeps:
         webhooks=world.webhooks,
         directory=world.directory,
         clock=world.clock,
-        ids=world.ids,
+        ids=world.ports.ids,
         readiness=_readiness(world, dsn),
     )
 
@@ -321,7 +280,7 @@ def case_closing(world: Gateway) -> CaseClosing:
 
 def serve_worker(settings: Settings, listening: socket.socket) -> int:
     """One worker of `tillgate serve`: until SIGTERM, then drained. Returns the exit code."""
-    configure_logs(settings.log_level, settings.log_format)
+    start_logs(settings)
     uvloop.run(_serve(settings, listening))
     return 0
 
@@ -340,7 +299,7 @@ def run_work(settings: Settings) -> int:
 
     Returns the exit code.
     """
-    configure_logs(settings.log_level, settings.log_format)
+    start_logs(settings)
     uvloop.run(_work(settings))
     return 0
 
@@ -368,7 +327,7 @@ async def courier(world: Gateway, settings: Settings) -> AsyncIterator[Courier]:
             line=line,
             cases=world.store,
             clock=world.clock,
-            ids=world.ids,
+            ids=world.ports.ids,
             chance=random.SystemRandom(),
         )
     finally:

@@ -16,13 +16,15 @@ import asyncpg
 import redis.asyncio
 from redis.exceptions import RedisError
 
+from adapters.channel import Means
 from adapters.discovery import discover
-from adapters.transport import AiohttpTransport, InlineExecutor
+from adapters.transport import InlineExecutor
 from gateway.cli.registries import registries
 from gateway.clock import SystemClock
 from gateway.domain.errors import StoreUnavailable
 from gateway.limits import HEARTBEAT_LEASE_MS
 from gateway.settings import Settings
+from gateway.storage.built_accounts import BuiltAccounts
 from gateway.storage.connections import REPLY_LOST, UNREACHABLE, connect
 from gateway.storage.directory import SnapshotDirectory
 from gateway.storage.registries.accounts import AccountListing
@@ -241,15 +243,16 @@ async def _accounts(settings: Settings) -> list[Finding]:
 
 
 async def _directory_problems(settings: Settings) -> dict[str, str]:
-    clock = SystemClock()
-    directory = SnapshotDirectory(
-        settings.needed_database_url().reveal(),
-        vault=Vault(settings.needed_master_keys()),
-        clock=clock,
+    clock, vault = SystemClock(), Vault(settings.needed_master_keys())
+    accounts = BuiltAccounts(
+        vault=vault,
+        means=Means(clock=clock, signing_executor=InlineExecutor()),
         manifests=discover(),
-        new_transport=lambda: AiohttpTransport(clock=clock, signing_executor=InlineExecutor()),
         public_url=settings.public_url,
         allow_loopback_channels=settings.allow_loopback_channels,
+    )
+    directory = SnapshotDirectory(
+        settings.needed_database_url().reveal(), vault=vault, clock=clock, accounts=accounts
     )
     try:
         await directory.refresh()

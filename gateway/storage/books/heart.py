@@ -11,7 +11,7 @@ from datetime import datetime
 from gateway.limits import HEARTBEAT_TIMEOUT_MS
 from gateway.storage.own_connection import OwnConnection
 
-BEAT = """INSERT INTO worker (id, beat_at) VALUES ($1, coalesce($2, clock_timestamp()))
+BEAT = """INSERT INTO worker (id, beat_at) VALUES ($1, clock_timestamp())
 ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at RETURNING clock_timestamp() AS now"""
 
 
@@ -23,9 +23,9 @@ class Heart:
             dsn, timeout_ms=HEARTBEAT_TIMEOUT_MS, settings="SET synchronous_commit = off"
         )
 
-    async def beat(self, worker_id: str, at: datetime | None = None) -> datetime:
+    async def beat(self, worker_id: str) -> datetime:
         """See `gateway.flow.ports.Store.beat`."""
-        (row,) = await self._connection.fetch(BEAT, worker_id, at)
+        (row,) = await self._connection.fetch(BEAT, worker_id)
         now: datetime = row["now"]
         return now
 

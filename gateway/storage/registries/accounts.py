@@ -14,8 +14,8 @@ from typing import Any
 
 import asyncpg
 
-from adapters.channel import Manifest
-from adapters.transport import AnswerLostError, HttpAnswer, HttpCall, InlineExecutor
+from adapters.channel import Manifest, Means, RemoteManifest
+from adapters.transport import InlineExecutor
 from gateway.clock import Clock, Ids
 from gateway.limits import HEARTBEAT_LEASE_MS, REASON_CHARS_MAX, SEALED_PLAINTEXT_BYTES_MAX
 from gateway.storage.registries.credentials import (
@@ -119,7 +119,7 @@ class AccountRegistry(RegistryWriter):
         manifests: Mapping[str, Manifest],
     ) -> None:
         super().__init__(pool, vault=vault, ids=ids)
-        self._clock = clock
+        self._means = Means(clock=clock, signing_executor=InlineExecutor())
         self._manifests = manifests
 
     async def create(
@@ -237,8 +237,8 @@ class AccountRegistry(RegistryWriter):
             raise RegistryError(f"credentials have at most {SEALED_PLAINTEXT_BYTES_MAX} bytes")
         try:
             struct = decoded(manifest, credentials)
-            if manifest.settles == "remote":
-                manifest.build(struct, _NoTransport(), self._clock)
+            if isinstance(manifest, RemoteManifest):
+                manifest.build(struct, manifest.transport(struct, self._means), self._means.clock)
         except (CredentialsInvalid, SecurityError, ValueError) as error:
             raise RegistryError(f"the credentials cannot be used: {error}") from None
 
@@ -278,16 +278,6 @@ class AccountRegistry(RegistryWriter):
             ), ""
         except (CredentialsInvalid, SecurityError) as error:
             return {}, str(error)
-
-
-class _NoTransport:
-    """For trying a channel's builder: a builder that sends is broken."""
-
-    signing_executor = InlineExecutor()
-
-    async def send(self, call: HttpCall) -> HttpAnswer:
-        """Refuse."""
-        raise AnswerLostError(f"{call.operation}: nothing is sent while credentials are checked")
 
 
 def _unknown(account_id: str) -> RegistryError:

@@ -12,11 +12,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from adapters.channel import Manifest
+from adapters.channel import LocalManifest, Manifest, Profile
 from security.secret import HIDDEN, Secret, decode_hook
 
 PEM_BEGIN: Final = "-----BEGIN "
-STANDARD: Final = "standard"
 
 
 class CredentialsInvalid(ValueError):
@@ -41,7 +40,7 @@ def webhook_about(endpoint_id: str, number: int) -> str:
 def decoded(manifest: Manifest, text: bytes) -> Any:
     """The channel's credentials struct, None for a local channel. Raises CredentialsInvalid."""
     try:
-        if manifest.credentials is None:
+        if isinstance(manifest, LocalManifest):
             if msgspec.json.decode(text) != {}:
                 raise CredentialsInvalid(
                     f"channel {manifest.channel} settles here and takes no credentials: "
@@ -53,9 +52,9 @@ def decoded(manifest: Manifest, text: bytes) -> Any:
         raise CredentialsInvalid(f"credentials of channel {manifest.channel}: {error}") from None
 
 
-def profile_of(credentials: Any) -> str:
-    """`standard` or `short`."""
-    return str(getattr(credentials, "profile", STANDARD))
+def profile_of(credentials: Any) -> Profile:
+    """Which schedules the account's payments follow."""
+    return "short" if getattr(credentials, "profile", "standard") == "short" else "standard"
 
 
 def shown(credentials: Any) -> dict[str, Any]:
