@@ -6,19 +6,28 @@ Pure mapping, one encoding for all three.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from gateway.domain.outcomes import FailureCode, Retry
 from gateway.domain.payment import Attempt, Payment, Refund
-from gateway.domain.states import PAYMENT_FINAL
+from gateway.domain.states import PAYMENT_FINAL, REFUND_OPEN
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
-from gateway.domain.verdicts import FAILURES, Verdict, refund_verdict, verdict_of
+from gateway.domain.verdicts import FAILURES, Verdict, VerdictCode, refund_verdict, verdict_of
 from gateway.domain.words import Flow, Origin
 
 POLL_AFTER_MS = 1_000  # a long poll answers earlier; this paces tills that cannot wait
+REFUND_POLL_AFTER_MS = 5_000  # nobody stands at the till for it
+
+
+class Seen(NamedTuple):
+    """What a reader acts on. A change that leaves it is no news: it wakes no long poll."""
+
+    status: PaymentStatus | RefundStatus
+    verdict: Verdict
+    action: str | None
 
 
 class NextAction(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -115,6 +124,7 @@ class RefundResource(Struct, frozen=True, kw_only=True):
     currency: str
     status: RefundStatus
     verdict: Verdict
+    next_action: NextAction | None
     failure: dict[str, str] | None
     origin: Origin
     reason: str
@@ -163,6 +173,24 @@ def payment_resource(payment: Payment, verdict: Verdict | None = None) -> Paymen
     )
 
 
+def payment_seen(payment: Payment) -> Seen:
+    """What a reader of the payment acts on."""
+    action = _next_action(payment)
+    return Seen(payment.status, verdict_of(payment), action.type if action else None)
+
+
+def is_ended(seen: Seen) -> bool:
+    """Nothing more is awaited: neither a result nor money that is on its way back."""
+    return seen.status in PAYMENT_FINAL and seen.verdict.code is not VerdictCode.REFUND_UNDER_WAY
+
+
+def refund_seen(refund: Refund) -> Seen:
+    """What a reader of the refund acts on."""
+    action = _refund_action(refund)
+    verdict = refund_verdict(refund.status, refund.origin)
+    return Seen(refund.status, verdict, action.type if action else None)
+
+
 def refund_resource(refund: Refund) -> RefundResource:
     failure = None
     if refund.status in (RefundStatus.FAILED, RefundStatus.NEEDS_ACTION):
@@ -182,6 +210,7 @@ def refund_resource(refund: Refund) -> RefundResource:
         currency=refund.currency,
         status=refund.status,
         verdict=refund_verdict(refund.status, refund.origin),
+        next_action=_refund_action(refund),
         failure=failure,
         origin=refund.origin,
         reason=refund.reason,
@@ -223,6 +252,12 @@ def _next_action(payment: Payment) -> NextAction | None:
     if payment.qr_code and payment.status == PaymentStatus.AWAITING_PAYER:
         return NextAction(type="show_qr", after_ms=POLL_AFTER_MS, qr_code=payment.qr_code)
     return NextAction(type="poll", after_ms=POLL_AFTER_MS)
+
+
+def _refund_action(refund: Refund) -> NextAction | None:
+    if refund.status not in REFUND_OPEN:
+        return None
+    return NextAction(type="poll", after_ms=REFUND_POLL_AFTER_MS)
 
 
 def _failure(payment: Payment) -> FailureResource | None:

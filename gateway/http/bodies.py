@@ -233,11 +233,19 @@ class NoQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A call without query parameters."""
 
 
-class PaymentQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`GET /v1/payments/{payment_id}`."""
+class ReadQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`GET /v1/payments/{payment_id}` and `GET /v1/refunds/{refund_id}`."""
 
     wait: Annotated[
-        int, Meta(ge=0, le=WAIT_S_MAX, description="Seconds to wait for the next `version`.")
+        int,
+        Meta(
+            ge=0,
+            le=WAIT_S_MAX,
+            description=(
+                "Seconds to wait until `status`, `verdict` or `next_action.type` changes; "
+                "what has ended is answered at once."
+            ),
+        ),
     ] = 0
 
 

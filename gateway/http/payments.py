@@ -22,8 +22,8 @@ from gateway.http.bodies import (
     NoQuery,
     OverrideBody,
     PayBody,
-    PaymentQuery,
     PaymentsQuery,
+    ReadQuery,
 )
 from gateway.http.decoding import decode_body, decode_query, decoder_of
 from gateway.http.exchange import Answer, Call, EdgeDeps
@@ -43,8 +43,8 @@ async def create_payment(call: Call, deps: EdgeDeps) -> Answer:
 
 
 async def read_payment(call: Call, deps: EdgeDeps) -> Answer:
-    """`GET /v1/payments/{payment_id}`: `?wait=30` answers as soon as `version` changes."""
-    query = decode_query(PaymentQuery, call.query_string)
+    """`GET /v1/payments/{payment_id}`: `?wait=30` answers as soon as a reader sees a change."""
+    query = decode_query(ReadQuery, call.query_string)
     return Answer(
         200,
         payment_json(await deps.lookup.payment(call.path["payment_id"], call.caller, query.wait)),

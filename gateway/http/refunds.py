@@ -3,7 +3,7 @@
 from gateway.domain.resources import refund_json
 from gateway.flow.commands import RefundCommand
 from gateway.flow.ports import RefundFilter
-from gateway.http.bodies import NoQuery, RefundBody, RefundsQuery
+from gateway.http.bodies import NoQuery, ReadQuery, RefundBody, RefundsQuery
 from gateway.http.decoding import decode_body, decode_query, decoder_of
 from gateway.http.exchange import Answer, Call, EdgeDeps
 from gateway.http.payments import REPLAYED, page
@@ -32,9 +32,10 @@ async def create_refund(call: Call, deps: EdgeDeps) -> Answer:
 
 
 async def read_refund(call: Call, deps: EdgeDeps) -> Answer:
-    """`GET /v1/refunds/{refund_id}`."""
-    decode_query(NoQuery, call.query_string)
-    return Answer(200, refund_json(await deps.lookup.refund(call.path["refund_id"], call.caller)))
+    """`GET /v1/refunds/{refund_id}`: `?wait=30` as for a payment."""
+    query = decode_query(ReadQuery, call.query_string)
+    refund = await deps.lookup.refund(call.path["refund_id"], call.caller, query.wait)
+    return Answer(200, refund_json(refund))
 
 
 async def list_refunds_of(call: Call, deps: EdgeDeps) -> Answer:

@@ -228,8 +228,8 @@ class FakeLookup:
         found = list(self._flow.payments_by_key.values())
         return found[: wanted.limit], len(found) > wanted.limit
 
-    async def refund(self, refund_id: str, caller: Caller) -> Refund:
-        self._flow._judge("refund", refund_id)
+    async def refund(self, refund_id: str, caller: Caller, wait_s: float = 0) -> Refund:
+        self._flow._judge("refund", refund_id, wait_s)
         for refund in self._flow.refunds_by_key.values():
             if refund.id == refund_id:
                 return refund
