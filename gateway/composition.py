@@ -31,6 +31,7 @@ from gateway.flow.in_doubt import InDoubt
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.lost_attempts import LostAttempts
 from gateway.flow.learn.on_read import OnRead
+from gateway.flow.learn.prospects import Prospects
 from gateway.flow.learn.transition import Transitions
 from gateway.flow.lookup import Lookup
 from gateway.flow.open.idempotency import KeyDesk
@@ -77,6 +78,7 @@ class Gateway:
     in_flight: InFlight
     transitions: Transitions
     lookup: Lookup
+    prospects: Prospects
     checkout: Checkout
     cancellation: Cancellation
     refunds: Refunds
@@ -176,7 +178,9 @@ def _wired(
     transitions = Transitions(ports=ports, in_flight=in_flight, lost=lost)
     on_read = OnRead(store=store, in_flight=in_flight, transitions=transitions, clock=clock)
     lookup = Lookup(store, in_flight, on_read)
-    orders = OrderDesk(store=store, transitions=transitions, in_flight=in_flight)
+    orders = OrderDesk(
+        store=store, directory=directory, transitions=transitions, in_flight=in_flight
+    )
     failover = Failover(ports=ports, health=health, worker_id=worker_id)
     sender = Sender(transitions=transitions, calls=calls, health=health, failover=failover)
     refunds = Refunds(
@@ -190,6 +194,7 @@ def _wired(
         in_flight=in_flight,
         transitions=transitions,
         lookup=lookup,
+        prospects=Prospects(directory, transitions, clock),
         checkout=Checkout(
             ports=ports,
             keys=KeyDesk(store, claims, ids),
@@ -238,6 +243,7 @@ def edge_deps(world: Gateway, dsn: str) -> EdgeDeps:
         cancellation=world.cancellation,
         refunds=world.refunds,
         lookup=world.lookup,
+        prospects=world.prospects,
         callbacks=world.callbacks,
         webhooks=world.webhooks,
         directory=world.directory,

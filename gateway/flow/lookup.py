@@ -6,6 +6,7 @@ Another tenant's ids, and another store's for a terminal, do not exist.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gateway.domain.errors import NotFound, NotPermitted
@@ -70,9 +71,7 @@ class Lookup:
             found = await self._refund(refund_id, caller)
             while refund_seen(found) == first:
                 version, left_s = payment.version, until - asyncio.get_running_loop().time()
-                payment = await waiter.until(
-                    lambda now, version=version: now.version > version, payment, left_s
-                )
+                payment = await waiter.until(_newer_than(version), payment, left_s)
                 if payment.version == version:
                     break  # the time is up, or the worker drains
                 found = await self._refund(refund_id, caller)
@@ -102,3 +101,7 @@ class Lookup:
         if caller.store_id is not None:
             raise NotPermitted
         return await self.store.events(caller.merchant_id, after, limit)
+
+
+def _newer_than(version: int) -> Callable[[Payment], bool]:
+    return lambda payment: payment.version > version

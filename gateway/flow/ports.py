@@ -68,6 +68,10 @@ class Directory(Protocol):
         """Whether the merchant has this store."""
         ...
 
+    def overrides_allowed(self, merchant_id: str, store_id: str) -> bool:
+        """Whether a supervisor may let another payment in while one of this store is in doubt."""
+        ...
+
     def rules(self, merchant_id: str, store_id: str) -> RuleSet | None:
         """The newest rule set of the store; where it has none, or an empty one, the merchant's."""
         ...

@@ -29,7 +29,7 @@ from gateway.domain.errors import (
 from gateway.domain.verdicts import Words
 from gateway.http.authentication import authenticated, permit
 from gateway.http.exchange import Answer, Call, EdgeDeps, OpenRoute, Route
-from gateway.http.problems import Internal, problem_answer
+from gateway.http.problems import Internal, Told, problem_answer
 from gateway.limits import (
     IDEMPOTENCY_KEY_CHARS_MAX,
     REQUEST_BODY_BYTES_MAX,
@@ -90,6 +90,7 @@ def answering(work: Work, template: str, deps: EdgeDeps) -> WebHandler:
         channel: Words(manifest.title_zh, manifest.title_en)
         for channel, manifest in deps.directory.manifests().items()
     }
+    told = Told(titles, deps.prospects.of_payment)
     seconds = REQUEST_SECONDS.labels(template)
     counted = {status: REQUESTS.labels(template, str(status)) for status in (200, 201)}
 
@@ -99,12 +100,12 @@ def answering(work: Work, template: str, deps: EdgeDeps) -> WebHandler:
         try:
             answer = await work(request)
         except GatewayError as error:
-            answer = problem_answer(error, request_id, titles)
+            answer = problem_answer(error, request_id, told)
             if isinstance(error, _WrongMethod):
                 answer = answer._replace(headers={"Allow": error.allowed})
         except Exception as error:  # noqa: BLE001 - the last line: a till gets a problem, never a broken connection
             _report(error, request_id, template)
-            answer = problem_answer(Internal(), request_id, titles)
+            answer = problem_answer(Internal(), request_id, told)
         counter = counted.get(answer.status) or counted.setdefault(
             answer.status, REQUESTS.labels(template, str(answer.status))
         )

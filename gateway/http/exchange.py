@@ -17,6 +17,7 @@ from gateway.flow.callback import CallbackDesk
 from gateway.flow.cancellation import Cancellation
 from gateway.flow.checkout import Checkout
 from gateway.flow.commands import Caller
+from gateway.flow.learn.prospects import Prospects
 from gateway.flow.lookup import Lookup
 from gateway.flow.ports import Directory
 from gateway.flow.refund import Refunds
@@ -69,6 +70,7 @@ class EdgeDeps:
     cancellation: Cancellation
     refunds: Refunds
     lookup: Lookup
+    prospects: Prospects
     callbacks: CallbackDesk
     webhooks: WebhookEndpoints
     directory: Directory

@@ -36,7 +36,7 @@ async def create_payment(call: Call, deps: EdgeDeps) -> Answer:
     decode_query(NoQuery, call.query_string)
     command = pay_command(decode_body(_PAY, call.body))
     paid = await deps.checkout.pay(command, call.caller, call.idempotency_key, call.wait_s)
-    document = paid.document or payment_json(paid.payment)
+    document = paid.document or _shown(paid.payment, deps)
     if paid.replayed:
         return Answer(200, document, headers=REPLAYED)
     return Answer(201, document, headers={"Location": f"/v1/payments/{paid.payment.id}"})
@@ -45,10 +45,8 @@ async def create_payment(call: Call, deps: EdgeDeps) -> Answer:
 async def read_payment(call: Call, deps: EdgeDeps) -> Answer:
     """`GET /v1/payments/{payment_id}`: `?wait=30` answers as soon as a reader sees a change."""
     query = decode_query(ReadQuery, call.query_string)
-    return Answer(
-        200,
-        payment_json(await deps.lookup.payment(call.path["payment_id"], call.caller, query.wait)),
-    )
+    payment = await deps.lookup.payment(call.path["payment_id"], call.caller, query.wait)
+    return Answer(200, _shown(payment, deps))
 
 
 async def list_payments(call: Call, deps: EdgeDeps) -> Answer:
@@ -64,7 +62,7 @@ async def list_payments(call: Call, deps: EdgeDeps) -> Answer:
         starting_after=query.starting_after,
     )
     payments, has_more = await deps.lookup.payments(wanted, call.caller)
-    return page([payment_json(payment) for payment in payments], has_more=has_more)
+    return page([_shown(payment, deps) for payment in payments], has_more=has_more)
 
 
 async def cancel_payment(call: Call, deps: EdgeDeps) -> Answer:
@@ -75,7 +73,11 @@ async def cancel_payment(call: Call, deps: EdgeDeps) -> Answer:
     payment: Payment = await deps.cancellation.cancel(
         call.path["payment_id"], call.caller, call.wait_s
     )
-    return Answer(200, payment_json(payment))
+    return Answer(200, _shown(payment, deps))
+
+
+def _shown(payment: Payment, deps: EdgeDeps) -> bytes:
+    return payment_json(payment, deps.prospects.of_payment(payment))
 
 
 def pay_command(body: PayBody) -> PayCommand:

@@ -2,11 +2,15 @@
 made from the error tree of `gateway.domain.errors`.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import msgspec
 from msgspec import Struct
 
 from gateway.domain.errors import GatewayError, leaves
-from gateway.domain.resources import PaymentResource, payment_resource
+from gateway.domain.payment import Payment
+from gateway.domain.resources import PaymentResource, Prospect, payment_resource
 from gateway.domain.verdicts import VERDICTS, Titles, Verdict, verdict_for_others
 from gateway.http.exchange import Answer
 
@@ -39,10 +43,17 @@ class Internal(GatewayError):
     title = "Something went wrong on our side: report the request_id"
 
 
-def problem_of(error: GatewayError, request_id: str, titles: Titles) -> Problem:
-    """The body. `titles`: the channels' names, for the sentence about a carried payment."""
+class Told(NamedTuple):
+    """What a problem tells of the payment it carries: the channels' names, and what lies ahead."""
+
+    titles: Titles
+    ahead: Callable[[Payment], Prospect]
+
+
+def problem_of(error: GatewayError, request_id: str, told: Told) -> Problem:
+    """The body."""
     payment = error.payment
-    heard = None if payment is None else verdict_for_others(payment, titles, error.advice)
+    heard = None if payment is None else verdict_for_others(payment, told.titles, error.advice)
     return Problem(
         type=f"/docs#{error.code}",
         title=error.title,
@@ -53,17 +64,17 @@ def problem_of(error: GatewayError, request_id: str, titles: Titles) -> Problem:
         request_id=request_id,
         verdict=heard if heard and error.tells_of_payment else VERDICTS[error.verdict],
         field=error.field or None,
-        payment=payment_resource(payment, heard) if payment else None,
+        payment=payment_resource(payment, told.ahead(payment), heard) if payment else None,
         server_time=error.server_time,
     )
 
 
-def problem_answer(error: GatewayError, request_id: str, titles: Titles) -> Answer:
+def problem_answer(error: GatewayError, request_id: str, told: Told) -> Answer:
     """The answer, with `Retry-After` where waiting helps."""
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
     return Answer(
         error.http_status,
-        _encode(problem_of(error, request_id, titles)),
+        _encode(problem_of(error, request_id, told)),
         PROBLEM_JSON,
         headers,
     )

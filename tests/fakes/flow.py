@@ -14,6 +14,7 @@ import msgspec
 from adapters.channel import CallbackAnswer
 from gateway.domain.errors import NotFound, OrderTenderTaken
 from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.domain.resources import ENDED, Prospect
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
 from gateway.domain.words import Origin
 from gateway.flow.commands import Caller, Paid, PayCommand, RefundCommand, Refunded
@@ -335,6 +336,16 @@ class FakeEndpointBook:
         return None
 
 
+class FakeProspects:
+    """Nothing here is ever undecided for long enough to look ahead."""
+
+    def of_payment(self, payment: Payment) -> Prospect:
+        return ENDED
+
+    def of_refund(self, refund: Refund) -> Prospect:
+        return ENDED
+
+
 @dataclass
 class World:
     """One edge and everything behind it."""
@@ -360,6 +371,7 @@ def new_world() -> World:
         "cancellation": flow,
         "refunds": FakeRefunds(flow),
         "lookup": FakeLookup(flow),
+        "prospects": FakeProspects(),
         "callbacks": desk,
     }
     deps = EdgeDeps(

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -160,6 +161,48 @@ async def test_row_16_cashier_insists_on_cash_now_is_an_override_with_automatic_
     assert types == ["payment.in_doubt", "payment.paid_late"]
     again = await cash(still, order, 2, order_amount=900, override=override)
     assert (again.status, again.document["id"]) == (200, paid.document["id"])
+
+
+async def test_a_payment_in_doubt_says_until_when_and_offers_the_override(still: Shop):
+    """At the speed of the tests: WeChat proves after 30 s, Alipay after 7 s."""
+    order = order_no()
+    first = await doubtful(still, "wechat", order_no=order)
+    ahead = first["next_action"]
+    sent_at = datetime.fromisoformat(first["attempts"][0]["sent_at"])
+    assert datetime.fromisoformat(ahead["decides_by"]) - sent_at == timedelta(seconds=40.5)
+    assert ahead["override_possible"] is True
+    other = await cash(still, order, 2)
+    assert other.document["payment"]["next_action"] == ahead
+    near = (await doubtful(still, "alipay"))["next_action"]
+    assert ("decides_by" in near, "override_possible" in near) == (True, False)
+    # An event tells what was, and promises nothing.
+    told = await still.rows(
+        "SELECT data->'next_action' AS n FROM event WHERE object_id = $1 AND type = $2",
+        first["id"],
+        "payment.in_doubt",
+    )
+    assert [set(json.loads(row["n"])) for row in told] == [{"type", "after_ms"}]
+
+
+async def test_a_store_may_forbid_overrides(still: Shop):
+    order = order_no()
+    first = await doubtful(still, "wechat", order_no=order)
+    await still.rows("UPDATE store SET overrides_allowed = false RETURNING id")
+    await still.world.directory.refresh()
+    try:
+        assert (
+            "override_possible"
+            not in (await still.till.payment(first["id"])).document["next_action"]
+        )
+        refused = await cash(still, order, 2, override={"payment_id": first["id"], **SUPERVISOR})
+        assert (refused.status, refused.document["code"], refused.document["detail_zh"]) == (
+            403,
+            "not_permitted",
+            "本门店不允许主管放行，请等待原收款的结果",
+        )
+    finally:
+        await still.rows("UPDATE store SET overrides_allowed = true RETURNING id")
+        await still.world.directory.refresh()
 
 
 @pytest.mark.parametrize("channel", REMOTE)

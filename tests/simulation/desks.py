@@ -65,7 +65,9 @@ def wired(
     lookup = Lookup(store, in_flight, on_read)
     failover = Failover(ports=ports, health=health, worker_id=worker_id)
     sender = Sender(transitions=transitions, calls=calls, health=health, failover=failover)
-    orders = OrderDesk(store=store, transitions=transitions, in_flight=in_flight)
+    orders = OrderDesk(
+        store=store, directory=directory, transitions=transitions, in_flight=in_flight
+    )
     learning: dict[str, Any] = {"ports": ports, "transitions": transitions, "calls": calls}
     refunds = Refunds(**learning, in_flight=in_flight, lookup=lookup)
     return Desks(

@@ -178,7 +178,12 @@ def called_back(stage: Stage, callback: Callback) -> Callable[[], Awaitable[obje
 async def an_override(stage: Stage) -> Callable[[], Awaitable[object]]:
     named = await stage.rig.opened(lambda p: after(p, SILENT))
     in_flight = InFlight(stage.rig.store)
-    desk = OrderDesk(store=stage.rig.store, transitions=stage.rig.transitions, in_flight=in_flight)
+    desk = OrderDesk(
+        store=stage.rig.store,
+        directory=stage.rig.shelf,
+        transitions=stage.rig.transitions,
+        in_flight=in_flight,
+    )
     tenders = iter((2, 3))
 
     async def let_in() -> None:

@@ -95,7 +95,12 @@ class Shop:
         calls = ChannelCalls(clock, self.health)
         lost = LostAttempts(ports=ports, calls=calls)
         transitions = Transitions(ports=ports, in_flight=self.in_flight, lost=lost)
-        orders = OrderDesk(store=self.store, transitions=transitions, in_flight=self.in_flight)
+        orders = OrderDesk(
+            store=self.store,
+            directory=self.shelf,
+            transitions=transitions,
+            in_flight=self.in_flight,
+        )
         self.checkout = Checkout(
             ports=ports,
             keys=KeyDesk(self.store, NoClaims(), SimIds()),

@@ -17,6 +17,7 @@ from gateway.domain.change import Opening
 from gateway.domain.errors import (
     FieldInvalid,
     GatewayError,
+    NotPermitted,
     OrderInDoubt,
     OrderOverpaid,
     Overloaded,
@@ -30,7 +31,16 @@ from gateway.flow.commands import Caller
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.transition import Transitions
 from gateway.flow.open.opening import Draft
-from gateway.flow.ports import KeyTaken, NumberTaken, Opened, OrderSplit, Stale, Store, TenderTaken
+from gateway.flow.ports import (
+    Directory,
+    KeyTaken,
+    NumberTaken,
+    Opened,
+    OrderSplit,
+    Stale,
+    Store,
+    TenderTaken,
+)
 from gateway.flow.visible import seen
 from gateway.limits import STALE_RETRIES_MAX
 
@@ -40,6 +50,7 @@ class OrderDesk:
     """Opens payments."""
 
     store: Store
+    directory: Directory
     transitions: Transitions
     in_flight: InFlight
 
@@ -82,7 +93,7 @@ class OrderDesk:
         if asked is None:
             return None
         merchant_id = draft.caller.merchant_id
-        named = _named(await self.store.payment(merchant_id, asked.payment_id), draft)
+        named = self._named(await self.store.payment(merchant_id, asked.payment_id), draft)
         if isinstance(named, GatewayError):
             bound = await self.store.payment_by_key(merchant_id, draft.key)
             if bound is None:
@@ -96,23 +107,27 @@ class OrderDesk:
         )
         return o.Override(change=change, supervisor_id=asked.supervisor_id, reason=asked.reason)
 
+    def _named(self, found: Payment | None, draft: Draft) -> Payment | GatewayError:
+        """The payment in doubt that an override is about; or why there is none for this caller."""
+        named = seen(draft.caller, found)
+        if named is None or named.order_no != draft.command.order_no:
+            return FieldInvalid(
+                "this order has no such payment",
+                zh="该订单没有这笔收款",
+                field="override.payment_id",
+            )
+        if not self.directory.overrides_allowed(named.merchant_id, named.store_id):
+            return NotPermitted(
+                "this store allows no overrides: wait for the result of the payment",
+                zh="本门店不允许主管放行，请等待原收款的结果",
+            )
+        return named if named.status == PaymentStatus.IN_DOUBT else OverrideRefused(payment=named)
+
     def _note(self, override: o.Override, *, case_opened: bool) -> None:
         named, case = override.change.payment, override.change.case
         if case is not None and case_opened:
             cases.announce(named.id, case)
         self.in_flight.wake(named)
-
-
-def _named(found: Payment | None, draft: Draft) -> Payment | GatewayError:
-    """The payment in doubt that an override is about; or why there is none for this caller."""
-    named = seen(draft.caller, found)
-    if named is None or named.order_no != draft.command.order_no:
-        return FieldInvalid(
-            "this order has no such payment",
-            zh="该订单没有这笔收款",
-            field="override.payment_id",
-        )
-    return named if named.status == PaymentStatus.IN_DOUBT else OverrideRefused(payment=named)
 
 
 def _refused(answer: o.OrderRefusal, caller: Caller) -> GatewayError:
