@@ -53,6 +53,7 @@ from gateway.storage.directory import SnapshotDirectory
 from gateway.storage.postgres import PostgresStore
 from gateway.storage.redis.claims import NoClaims, RedisClaims
 from gateway.storage.redis.health_board import NoBoard, RedisBoard
+from gateway.storage.registries.supervisors import SupervisorProof
 from gateway.storage.registries.webhooks import WebhookRegistry
 from gateway.storage.schema.migrate import MigrationError, pending
 from gateway.telemetry.logs import configure_logs
@@ -179,7 +180,11 @@ def _wired(
     on_read = OnRead(store=store, in_flight=in_flight, transitions=transitions, clock=clock)
     lookup = Lookup(store, in_flight, on_read)
     orders = OrderDesk(
-        store=store, directory=directory, transitions=transitions, in_flight=in_flight
+        store=store,
+        directory=directory,
+        supervisors=SupervisorProof(store.pool),
+        transitions=transitions,
+        in_flight=in_flight,
     )
     failover = Failover(ports=ports, health=health, worker_id=worker_id)
     sender = Sender(transitions=transitions, calls=calls, health=health, failover=failover)

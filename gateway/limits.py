@@ -247,6 +247,13 @@ WEBHOOK_SECRET_BYTES_MIN = 24  # Standard Webhooks, "Signature scheme"
 WEBHOOK_SECRET_BYTES_MAX = 64  # as above: 512 bits
 WEBHOOK_SIGNATURE_CHARS_MAX = 1_024  # some twenty signatures; two are sent while a secret rotates
 
+# --- supervisors
+# After a wrong PIN the same person waits at the same till so long, then twice as long ...
+SUPERVISOR_WAIT_S_MIN = 1
+SUPERVISOR_WAIT_S_MAX = 900  # ... up to this
+# At all tills together: ten tries of a million PINs, then an administrator sets a new one.
+SUPERVISOR_FAILURES_MAX = 10
+
 # --- processes
 WORKERS_MAX = 64  # more processes than cores only wait; connections to PostgreSQL grow with each
 WORKER_RESTART_WAIT_S_MIN = 0.1  # a single crash is repaired before anybody notices

@@ -89,6 +89,13 @@ class CashBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tendered: Amount
 
 
+class SupervisorBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The person who answers for an override."""
+
+    id: Reference
+    pin: Annotated[Secret, Meta(description="The person's own PIN; never stored or logged.")]
+
+
 class OverrideBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A supervisor lets this tender open although another payment of the order is in doubt;
     recorded as a risk.
@@ -102,7 +109,7 @@ class OverrideBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             )
         ),
     ]
-    supervisor_id: Annotated[Reference, Meta(description="Who answers for it.")]
+    supervisor: Annotated[SupervisorBody, Meta(description="Who answers for it.")]
     reason: Annotated[
         str, Meta(pattern=_ONE_LINE, min_length=1, max_length=OVERRIDE_REASON_CHARS_MAX)
     ]

@@ -138,7 +138,10 @@ def _override(body: OverrideBody | None) -> OverrideCommand | None:
     if body is None:
         return None
     return OverrideCommand(
-        payment_id=body.payment_id, supervisor_id=body.supervisor_id, reason=body.reason
+        payment_id=body.payment_id,
+        supervisor_id=body.supervisor.id,
+        pin=body.supervisor.pin,
+        reason=body.reason,
     )
 
 

@@ -71,7 +71,9 @@ BODIES: list[tuple[bytes, int, str, str | None]] = [
         for text in ("NaN", "Infinity", "007", "0x10", "+700", "7_00", "1.")
     ),
     (
-        pay_body(override={"payment_id": "pay_x", "supervisor_id": "s", "reason": "r"}),
+        pay_body(
+            override={"payment_id": "pay_x", "supervisor": {"id": "s", "pin": "1"}, "reason": "r"}
+        ),
         422,
         "field_invalid",
         "override.payment_id",

@@ -15,6 +15,8 @@ import pytest
 
 from adapters.discovery import discover
 from gateway.workers.sweeper import Sweeper
+from security.pin import hash_pin
+from security.secret import Secret
 from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
@@ -22,7 +24,8 @@ from tests.wallet_codes import code
 from tests.world import Books, Shop, order_no, reopened, shop
 
 REMOTE = sorted(name for name, manifest in discover().items() if manifest.settles == "remote")
-SUPERVISOR = {"supervisor_id": "ann", "reason": "the queue is long"}
+PIN = "482913"
+SUPERVISOR = {"supervisor": {"id": "ann", "pin": PIN}, "reason": "the queue is long"}
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +33,14 @@ async def books(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncItera
     """Enrolling makes RSA keys, so once for all tests."""
     dsn = await postgres.fresh_database()
     async with shop(dsn, sandbox=sandbox, sweep=False) as opened:
+        await opened.rows(
+            "INSERT INTO supervisor (merchant_id, id, name, pin_hash) VALUES ($1, $2, $3, $4) "
+            "RETURNING id",
+            opened.books.merchant_id,
+            "ann",
+            "Ann",
+            hash_pin(Secret(PIN)),
+        )
         yield opened.books
     await postgres.give_back(dsn)
 
@@ -182,6 +193,30 @@ async def test_a_payment_in_doubt_says_until_when_and_offers_the_override(still:
         "payment.in_doubt",
     )
     assert [set(json.loads(row["n"])) for row in told] == [{"type", "after_ms"}]
+
+
+async def test_a_wrong_pin_lets_nothing_in(still: Shop):
+    order = order_no()
+    first = await doubtful(still, "wechat", order_no=order)
+    named = {"payment_id": first["id"], "reason": "the queue is long"}
+    wrong = await cash(
+        still, order, 2, override=named | {"supervisor": {"id": "ann", "pin": "000000"}}
+    )
+    assert (wrong.status, wrong.document["code"], wrong.document["verdict"]["code"]) == (
+        403,
+        "supervisor_refused",
+        "fix_and_try",
+    )
+    # The right one waits too: tries that come together cannot all be looked at.
+    early = await cash(still, order, 2, override=named | {"supervisor": {"id": "ann", "pin": PIN}})
+    assert (early.status, early.document["code"]) == (429, "supervisor_waits")
+    assert int(early.headers["Retry-After"]) >= 1
+    assert await still.rows("SELECT FROM override WHERE named_id = $1", first["id"]) == []
+    await still.rows("UPDATE supervisor_try SET again_at = now() RETURNING place")
+    paid = await cash(still, order, 2, override=named | {"supervisor": {"id": "ann", "pin": PIN}})
+    assert paid.status == 201, paid.document
+    kept = await still.rows("SELECT fingerprint::text AS f FROM claim")
+    assert not any(PIN in row["f"] for row in kept)
 
 
 async def test_a_store_may_forbid_overrides(still: Shop):

@@ -24,6 +24,7 @@ from gateway.flow.ports import Ports
 from gateway.flow.refund import Refunds
 from gateway.flow.send.failover import Failover
 from gateway.flow.send.sending import Sender
+from tests.fakes.supervisors import KnownSupervisors
 from tests.shelf import Shelf
 from tests.simulation.clock import SimClock, SimIds
 
@@ -66,7 +67,11 @@ def wired(
     failover = Failover(ports=ports, health=health, worker_id=worker_id)
     sender = Sender(transitions=transitions, calls=calls, health=health, failover=failover)
     orders = OrderDesk(
-        store=store, directory=directory, transitions=transitions, in_flight=in_flight
+        store=store,
+        directory=directory,
+        supervisors=KnownSupervisors(),
+        transitions=transitions,
+        in_flight=in_flight,
     )
     learning: dict[str, Any] = {"ports": ports, "transitions": transitions, "calls": calls}
     refunds = Refunds(**learning, in_flight=in_flight, lookup=lookup)

@@ -46,6 +46,7 @@ from gateway.storage.redis.claims import NoClaims
 from security.secret import Secret
 from tests.fakes.accounts import local_account, remote_account
 from tests.fakes.store import MemoryStore
+from tests.fakes.supervisors import KnownSupervisors
 from tests.shelf import Shelf
 from tests.simulation.clock import SimIds
 
@@ -98,6 +99,7 @@ class Shop:
         orders = OrderDesk(
             store=self.store,
             directory=self.shelf,
+            supervisors=KnownSupervisors(),
             transitions=transitions,
             in_flight=self.in_flight,
         )

@@ -39,6 +39,10 @@ def digest(purpose: str, text: str) -> str:
     return f"{purpose}:{len(text)}:{sum(text.encode())}"
 
 
+def overriding(pin: str) -> OverrideCommand:
+    return OverrideCommand(payment_id="p", supervisor_id="s", pin=Secret(pin), reason="r")
+
+
 def prints(**fields: Any) -> bytes:
     return fingerprint(PayCommand(**(BODY | fields)), "s1", digest)
 
@@ -69,7 +73,7 @@ def test_the_order_of_metadata_is_no_difference():
         ({"metadata": {"a": "1"}}, "metadata"),
         ({"notify_url": "https://shop.example/told"}, "notify_url"),
         ({"order_amount": 3000}, "order_amount"),
-        ({"override": OverrideCommand(payment_id="p", supervisor_id="s", reason="r")}, "override"),
+        ({"override": overriding("1")}, "override"),
         ({"amount": 1001, "description": "rice"}, "amount"),
     ],
 )
@@ -107,6 +111,16 @@ def test_the_store_for_which_it_came_is_compared():
             KeyTaken(payment(), prints()), fingerprint(PayCommand(**BODY), "s2", digest), CALLER
         )
     assert refused.value.field == "store_id"
+
+
+def test_a_pin_is_compared_and_kept_as_a_digest_only():
+    first = prints(override=overriding("482913"))
+    same_body_or_refuse(KeyTaken(payment(), first), prints(override=overriding("482913")), CALLER)
+    other = prints(override=overriding("482914"))
+    with pytest.raises(IdempotencyKeyReused) as refused:
+        same_body_or_refuse(KeyTaken(payment(), first), other, CALLER)
+    assert refused.value.field == "override"
+    assert b"482913" not in first
 
 
 def test_a_default_written_out_is_the_same_body():

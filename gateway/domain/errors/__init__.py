@@ -5,7 +5,8 @@ Each leaf has a stable `code`, an HTTP status, and says whether the same request
     GatewayError
     ├── BadRequest 400        Malformed · IdempotencyKeyMissing
     ├── Unauthenticated 401   SignatureInvalid · SignatureExpired · KeyUnknown · KeyRevoked
-    ├── NotPermitted 403
+    ├── NotPermitted 403      SupervisorRefused · SupervisorLocked
+    ├── SupervisorWaits 429
     ├── NotFound 404          (also for another tenant's ids) · MethodNotAllowed 405
     ├── Conflict 409          OrderTenderTaken · OrderUsed · AlreadyPaid · PaymentNotPaid ·
     │                         RefundExceedsCaptured · RefundNoTaken · PaymentFrozen ·
@@ -65,6 +66,9 @@ from gateway.domain.errors.requests import (
     NotPermitted,
     SignatureExpired,
     SignatureInvalid,
+    SupervisorLocked,
+    SupervisorRefused,
+    SupervisorWaits,
     TooLarge,
 )
 from gateway.domain.errors.unavailable import (
@@ -114,6 +118,9 @@ __all__ = [
     "SignatureExpired",
     "SignatureInvalid",
     "StoreUnavailable",
+    "SupervisorLocked",
+    "SupervisorRefused",
+    "SupervisorWaits",
     "TooLarge",
     "Unauthenticated",
     "Unavailable",

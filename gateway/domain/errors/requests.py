@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.domain.errors.families import BadRequest, GatewayError, Refused, Unauthenticated
 from gateway.domain.verdicts import VerdictCode, Words
+from gateway.limits import SUPERVISOR_WAIT_S_MIN
 
 
 class Malformed(BadRequest):
@@ -57,6 +58,40 @@ class KeyRevoked(Unauthenticated):
 class NotPermitted(GatewayError):
     code, http_status, title, zh = "not_permitted", 403, "This key may not do that", "无权限"
     verdict = VerdictCode.FIX_AND_TRY
+
+
+class SupervisorRefused(NotPermitted):
+    """No such supervisor here, or another PIN; which of both is not told."""
+
+    code, title, zh = (
+        "supervisor_refused",
+        "This supervisor and PIN do not allow it here",
+        "主管或口令不正确，未放行",
+    )
+
+
+class SupervisorLocked(NotPermitted):
+    """Too many wrong PINs at all tills together."""
+
+    code, title, zh = (
+        "supervisor_locked",
+        "Too many wrong PINs: an administrator has to set a new one",
+        "口令错误次数过多，已锁定，请联系管理员重设",
+    )
+
+
+class SupervisorWaits(GatewayError):
+    """A wrong PIN came a moment ago from this till, or another try is being looked at."""
+
+    code, http_status, title, zh = (
+        "supervisor_waits",
+        429,
+        "A wrong PIN was tried here: wait before the next try, each time longer",
+        "口令刚输错，请稍候再试，每次等待更久",
+    )
+    verdict = VerdictCode.TRY_AGAIN
+    sendable_again = True
+    retry_after_s = SUPERVISOR_WAIT_S_MIN
 
 
 class NotFound(GatewayError):

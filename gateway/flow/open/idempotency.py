@@ -16,7 +16,7 @@ import msgspec
 from gateway.clock import Ids
 from gateway.domain.errors import FieldInvalid, IdempotencyKeyReused
 from gateway.domain.presenting import Digest, Flow
-from gateway.flow.commands import Caller, PayCommand
+from gateway.flow.commands import Caller, OverrideCommand, PayCommand
 from gateway.flow.ports import Claims, Directory, KeyTaken, Store
 from gateway.flow.visible import visible
 from gateway.limits import HELD_LOOKS_MAX, HELD_PAUSE_MS, QR_EXPIRES_S_DEFAULT
@@ -44,9 +44,20 @@ def fingerprint(command: PayCommand, store_id: str, digest: Digest) -> bytes:
             "metadata": command.metadata,
             "notify_url": command.notify_url,
             "order_amount": command.order_amount,
-            "override": command.override,
+            "override": _override(command.override, digest),
         }
     )
+
+
+def _override(asked: OverrideCommand | None, digest: Digest) -> dict[str, str] | None:
+    if asked is None:
+        return None
+    return {
+        "payment_id": asked.payment_id,
+        "supervisor_id": asked.supervisor_id,
+        "reason": asked.reason,
+        "pin": digest("supervisor_pin", asked.pin.reveal()),
+    }
 
 
 def same_body_or_refuse(bound: KeyTaken, ours: bytes, caller: Caller) -> None:

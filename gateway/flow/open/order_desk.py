@@ -39,6 +39,7 @@ from gateway.flow.ports import (
     OrderSplit,
     Stale,
     Store,
+    Supervisors,
     TenderTaken,
 )
 from gateway.flow.visible import seen
@@ -51,6 +52,7 @@ class OrderDesk:
 
     store: Store
     directory: Directory
+    supervisors: Supervisors
     transitions: Transitions
     in_flight: InFlight
 
@@ -93,12 +95,14 @@ class OrderDesk:
         if asked is None:
             return None
         merchant_id = draft.caller.merchant_id
+        # A repeat needs no second proof, and does not use up a try.
+        bound = await self.store.payment_by_key(merchant_id, draft.key)
+        if bound is not None:
+            return bound
         named = self._named(await self.store.payment(merchant_id, asked.payment_id), draft)
         if isinstance(named, GatewayError):
-            bound = await self.store.payment_by_key(merchant_id, draft.key)
-            if bound is None:
-                raise named
-            return bound
+            raise named
+        await self.supervisors.prove(draft.caller, named.store_id, asked.supervisor_id, asked.pin)
         change = overridden(
             named,
             by=opening.payment.id,
