@@ -23,7 +23,6 @@ from gateway.domain.payment import Payment, Refund
 from gateway.domain.routing_rules import RuleSet
 from gateway.domain.statuses import PaymentStatus, RefundStatus
 from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
-from gateway.flow.commands import Caller
 from security.secret import Secret
 
 # --- who asks, and over which accounts
@@ -364,18 +363,6 @@ class Store(Protocol):
 
     async def beat(self, worker_id: str) -> datetime:
         """The worker lives. Returns what the store's own clock says."""
-        ...
-
-
-class Supervisors(Protocol):
-    """People who may let another payment in while one is in doubt."""
-
-    async def prove(self, caller: Caller, store_id: str, supervisor_id: str, pin: Secret) -> None:
-        """Returns where the person may act in this store and the PIN is right.
-
-        Tries are bounded for the person at the caller's till, and for the person in all. Raises
-        `SupervisorRefused`, `SupervisorWaits`, `SupervisorLocked`.
-        """
         ...
 
 

@@ -3,6 +3,8 @@
 Decodes, asks the flow, encodes; every decision is the flow's.
 """
 
+from contextlib import nullcontext
+
 from gateway.domain.errors import FieldInvalid
 from gateway.domain.payment import Payment
 from gateway.domain.presenting import (
@@ -26,9 +28,7 @@ from gateway.http.bodies import (
     ReadQuery,
 )
 from gateway.http.decoding import decode_body, decode_query, decoder_of
-from gateway.http.exchange import Answer, Call, EdgeDeps
-
-REPLAYED = {"Idempotency-Replayed": "true"}
+from gateway.http.exchange import REPLAYED, Answer, Call, EdgeDeps
 
 
 async def create_payment(call: Call, deps: EdgeDeps) -> Answer:
@@ -45,7 +45,8 @@ async def create_payment(call: Call, deps: EdgeDeps) -> Answer:
 async def read_payment(call: Call, deps: EdgeDeps) -> Answer:
     """`GET /v1/payments/{payment_id}`: `?wait=30` answers as soon as a reader sees a change."""
     query = decode_query(ReadQuery, call.query_string)
-    payment = await deps.lookup.payment(call.path["payment_id"], call.caller, query.wait)
+    with deps.door.polling(call.caller.key_id) if query.wait else nullcontext():
+        payment = await deps.lookup.payment(call.path["payment_id"], call.caller, query.wait)
     return Answer(200, _shown(payment, deps))
 
 

@@ -2,17 +2,21 @@
 made from the error tree of `gateway.domain.errors`.
 """
 
+import traceback
 from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
+import structlog
 from msgspec import Struct
 
 from gateway.domain.errors import GatewayError, leaves
 from gateway.domain.payment import Payment
-from gateway.domain.resources import PaymentResource, Prospect, payment_resource
+from gateway.domain.resources import ENDED, PaymentResource, Prospect, payment_resource
 from gateway.domain.verdicts import VERDICTS, Titles, Verdict, verdict_for_others
 from gateway.http.exchange import Answer
+
+log = structlog.get_logger("tillgate.http")
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -50,6 +54,9 @@ class Told(NamedTuple):
     ahead: Callable[[Payment], Prospect]
 
 
+NOTHING_TOLD = Told({}, lambda _: ENDED)  # of a route whose refusals carry no payment
+
+
 def problem_of(error: GatewayError, request_id: str, told: Told) -> Problem:
     """The body."""
     payment = error.payment
@@ -81,6 +88,20 @@ def problem_answer(error: GatewayError, request_id: str, told: Told) -> Answer:
 
 
 _encode = msgspec.json.Encoder().encode
+
+
+def report(accident: BaseException, request_id: str, template: str) -> None:
+    """Log what was not foreseen.
+
+    The traceback goes as text: renderers that show local variables would show bodies.
+    """
+    log.error(
+        "request failed",
+        request_id=request_id,
+        route=template,
+        error=type(accident).__name__,
+        trace="".join(traceback.format_exception(accident)),
+    )
 
 
 def documented() -> list[type[GatewayError]]:

@@ -1,13 +1,15 @@
 """Refunds: create, read, list. Decodes, asks the flow, encodes; every decision is the flow's."""
 
+from contextlib import nullcontext
+
 from gateway.domain.payment import Refund
 from gateway.domain.resources import refund_json
 from gateway.flow.commands import RefundCommand
 from gateway.flow.ports import RefundFilter
 from gateway.http.bodies import NoQuery, ReadQuery, RefundBody, RefundsQuery
 from gateway.http.decoding import decode_body, decode_query, decoder_of
-from gateway.http.exchange import Answer, Call, EdgeDeps
-from gateway.http.payments import REPLAYED, page
+from gateway.http.exchange import REPLAYED, Answer, Call, EdgeDeps
+from gateway.http.payments import page
 
 
 async def create_refund(call: Call, deps: EdgeDeps) -> Answer:
@@ -37,7 +39,8 @@ async def create_refund(call: Call, deps: EdgeDeps) -> Answer:
 async def read_refund(call: Call, deps: EdgeDeps) -> Answer:
     """`GET /v1/refunds/{refund_id}`: `?wait=30` as for a payment."""
     query = decode_query(ReadQuery, call.query_string)
-    refund = await deps.lookup.refund(call.path["refund_id"], call.caller, query.wait)
+    with deps.door.polling(call.caller.key_id) if query.wait else nullcontext():
+        refund = await deps.lookup.refund(call.path["refund_id"], call.caller, query.wait)
     return Answer(200, _shown(refund, deps))
 
 

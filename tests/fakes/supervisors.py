@@ -10,7 +10,7 @@ PIN = Secret("482913")
 
 
 class KnownSupervisors:
-    """`gateway.flow.ports.Supervisors`: ann in every store, and no bound on tries."""
+    """`Supervisors` of gateway.flow.open.order_desk: ann in every store, and no bound on tries."""
 
     async def prove(self, caller: Caller, store_id: str, supervisor_id: str, pin: Secret) -> None:
         del caller, store_id

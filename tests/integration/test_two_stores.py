@@ -22,9 +22,9 @@ from gateway.storage.registries.accounts import AccountRegistry
 from gateway.storage.registries.people import Registry
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
-from security.vault import Vault
 from security.pin import hash_pin
 from security.secret import Secret
+from security.vault import Vault
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
 from tests.world import MASTER, Books, Shop, order_no, reopened, shop

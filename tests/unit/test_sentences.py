@@ -150,6 +150,7 @@ OverrideRefused          409 not   payment do_not_charge_again
 WebhookEndpointsFull     409 not   own     fix_and_try
 WebhookEndpointDisabled  409 not   own     fix_and_try
 CursorAhead              409 not   own     fix_and_try
+SignatureUsed            409 not   own     fix_and_try
 Refused                  422 not   own     fix_and_try
 FieldUnknown             422 not   own     fix_and_try
 FieldMissing             422 not   own     fix_and_try
@@ -166,6 +167,10 @@ Overloaded               503 again own     try_again
 ChannelsResting          503 again own     try_again
 RestoredUnsure           503 again own     do_not_charge_again
 NotPermitted             403 not   own     fix_and_try
+SupervisorRefused        403 not   own     fix_and_try
+SupervisorLocked         403 not   own     fix_and_try
+SupervisorWaits          429 again own     try_again
+RateLimited              429 again own     try_again
 NotFound                 404 not   own     fix_and_try
 MethodNotAllowed         405 not   own     fix_and_try
 TooLarge                 413 not   own     fix_and_try

@@ -11,10 +11,12 @@ Each leaf has a stable `code`, an HTTP status, and says whether the same request
     ├── Conflict 409          OrderTenderTaken · OrderUsed · AlreadyPaid · PaymentNotPaid ·
     │                         RefundExceedsCaptured · RefundNoTaken · PaymentFrozen ·
     │                         OrderInDoubt · OrderOverpaid · OverrideRefused ·
-    │                         WebhookEndpointsFull · WebhookEndpointDisabled · CursorAhead
+    │                         WebhookEndpointsFull · WebhookEndpointDisabled · CursorAhead ·
+    │                         SignatureUsed
     ├── TooLarge 413
     ├── Refused 422           FieldUnknown · FieldMissing · FieldInvalid · AmountInvalid ·
     │                         AuthCodeUnrecognized · IdempotencyKeyReused · MethodUnavailable
+    ├── RateLimited 429
     └── Unavailable 503       StoreUnavailable · Overloaded · ChannelsResting ·
                               DirectoryStale · OutcomePending · RestoredUnsure
 
@@ -37,6 +39,7 @@ from gateway.domain.errors.conflicts import (
     PaymentNotPaid,
     RefundExceedsCaptured,
     RefundNoTaken,
+    SignatureUsed,
     WebhookEndpointDisabled,
     WebhookEndpointsFull,
 )
@@ -64,6 +67,7 @@ from gateway.domain.errors.requests import (
     MethodUnavailable,
     NotFound,
     NotPermitted,
+    RateLimited,
     SignatureExpired,
     SignatureInvalid,
     SupervisorLocked,
@@ -111,12 +115,14 @@ __all__ = [
     "OverrideRefused",
     "PaymentFrozen",
     "PaymentNotPaid",
+    "RateLimited",
     "RefundExceedsCaptured",
     "RefundNoTaken",
     "Refused",
     "RestoredUnsure",
     "SignatureExpired",
     "SignatureInvalid",
+    "SignatureUsed",
     "StoreUnavailable",
     "SupervisorLocked",
     "SupervisorRefused",

@@ -9,6 +9,7 @@ of an order that has once been split.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from gateway import cases
 from gateway.domain import order as o
@@ -39,11 +40,23 @@ from gateway.flow.ports import (
     OrderSplit,
     Stale,
     Store,
-    Supervisors,
     TenderTaken,
 )
 from gateway.flow.visible import seen
 from gateway.limits import STALE_RETRIES_MAX
+from security.secret import Secret
+
+
+class Supervisors(Protocol):
+    """People who may let another payment in while one is in doubt."""
+
+    async def prove(self, caller: Caller, store_id: str, supervisor_id: str, pin: Secret) -> None:
+        """Returns where the person may act in this store and the PIN is right.
+
+        Tries are bounded for the person at the caller's till, and for the person in all. Raises
+        `SupervisorRefused`, `SupervisorWaits`, `SupervisorLocked`.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

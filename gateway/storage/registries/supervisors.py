@@ -81,7 +81,7 @@ class Supervisor:
 
 
 class SupervisorProof(Reader):
-    """`gateway.flow.ports.Supervisors` on PostgreSQL."""
+    """`Supervisors` of gateway.flow.open.order_desk on PostgreSQL."""
 
     async def prove(self, caller: Caller, store_id: str, supervisor_id: str, pin: Secret) -> None:
         """See `Supervisors`."""
