@@ -21,7 +21,7 @@ ATTEMPT_FIELDS = (
 )
 REFUND_FIELDS = """
 id object version refund_no payment_id attempt_id out_refund_no channel_refund_no amount currency
-status verdict failure origin reason operator_id created_at refunded_at
+status verdict failure origin reason terminal_id operator_id created_at refunded_at
 """
 
 

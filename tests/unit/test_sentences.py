@@ -136,6 +136,7 @@ Overloaded               503 again try_again
 ChannelsResting          503 again try_again
 RestoredUnsure           503 again do_not_charge_again
 NotPermitted             403 not   try_again
+RefundLimitReached       403 not   try_again
 NotFound                 404 not   try_again
 MethodNotAllowed         405 not   try_again
 RateLimited              429 again try_again
