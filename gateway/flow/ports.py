@@ -24,6 +24,7 @@ from gateway.domain.refund_limits import NO_LIMITS, RefundLimits
 from gateway.domain.routing_rules import RuleSet
 from gateway.domain.statuses import PaymentStatus, RefundStatus
 from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
+from gateway.flow.due import DueAttempt, DueRefund, Places
 from security.secret import Secret
 
 # --- who asks, and over which accounts
@@ -68,6 +69,10 @@ class Directory(Protocol):
 
     def store_exists(self, merchant_id: str, store_id: str) -> bool:
         """Whether the merchant has this store."""
+        ...
+
+    def overrides_allowed(self, merchant_id: str, store_id: str) -> bool:
+        """Whether a supervisor may let another payment in while one of this store is in doubt."""
         ...
 
     def rules(self, merchant_id: str, store_id: str) -> RuleSet | None:
@@ -199,37 +204,6 @@ class EventPage:
     rows: tuple[bytes, ...]
     next_cursor: str | None
     has_more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class DueAttempt:
-    """A leased visit to an undecided payment."""
-
-    merchant_id: str
-    payment_id: str
-    out_trade_no: str
-    account_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class DueRefund:
-    """A leased visit to an undecided refund."""
-
-    merchant_id: str
-    payment_id: str
-    refund_id: str
-    account_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """How many visits may begin: `total` in all, and on one channel account `each`, less those
-    `busy` there already.
-    """
-
-    total: int
-    each: int
-    busy: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,10 @@ SAMPLES: Final = {
 # What the cashier does, by verdict: a code that is not here is shown with its own sentence only.
 ACTS: Final = {
     "paid": ("hands over the goods", "交付商品"),
+    "already_paid": (
+        "hands over nothing: the number took money for another request, as the sentence says",
+        "不交付商品：此单号已为另一请求收款，详见提示语",
+    ),
     "wait": (
         "waits; `next_action` says whether to poll or to show a QR code",
         "等待；按 `next_action` 继续查询或展示二维码",
@@ -35,6 +39,10 @@ ACTS: Final = {
     "try_again": (
         "sends the same request with the same key: nothing was sent",
         "用同一幂等键重发同一请求：渠道尚未收到任何请求",
+    ),
+    "fix_and_try": (
+        "changes the request as `detail` says: the same one would be refused again",
+        "按 `detail_zh` 修改请求：原样重发仍会被拒绝",
     ),
     "refund_under_way": ("tells the customer that the money is on its way", "告知顾客退款处理中"),
     "refunded": ("tells the customer that the money went back", "告知顾客已退款"),

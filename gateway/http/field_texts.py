@@ -84,7 +84,11 @@ _PAY: Final = {
         "The payment in doubt: it can no longer succeed, and a late yes is refunded by itself.",
         "结果未定的那笔收款：它不能再成功，迟到的款项会自动退回。",
     ),
-    "OverrideBody.supervisor_id": Text("The supervisor who answers for it.", "负责的主管编号。"),
+    "OverrideBody.supervisor": Text("Who answers for it.", "负责的主管。"),
+    "SupervisorBody.id": Text("The supervisor's id.", "主管编号。"),
+    "SupervisorBody.pin": Text(
+        "The supervisor's own PIN; never stored or logged.", "主管本人的 PIN；不会保存或写入日志。"
+    ),
     "OverrideBody.reason": Text("Why; kept as a risk record.", "原因，作为风险记录保存。"),
     "PayBody.order_no": Text(
         "The bill's number in your system. It is used once and for ever: a till that counts from 1 "
@@ -148,7 +152,7 @@ _PAY: Final = {
 }
 
 _QUERIES: Final = {
-    "PaymentQuery.wait": Text(
+    "ReadQuery.wait": Text(
         "Seconds to wait for the next change that a reader can see.", "等待下一次可见变化的秒数。"
     ),
     "PaymentsQuery.starting_after": Text(
@@ -178,6 +182,15 @@ _PAYMENT: Final = {
     "NextAction.after_ms": Text(
         "Milliseconds until the next question; `?wait=30` answers earlier.",
         "下次查询前的毫秒数；用 `?wait=30` 可更早得到应答。",
+    ),
+    "NextAction.decides_by": Text(
+        "By then there is an answer, or a person has been called; it moves when more is known. "
+        "Left out once a person was called, for a refund that the channel has accepted, and in "
+        "events.",
+        "最迟到此时有结论，或已转人工；了解更多后会变化。已转人工、渠道已受理的退款以及事件中不出现。",
+    ),
+    "NextAction.override_possible": Text(
+        "A supervisor may let another payment of the bill in.", "主管可以放行该账单的另一笔收款。"
     ),
     "NextAction.qr_code": Text("The text of the QR code to draw.", "二维码的内容文本。"),
     "FailureResource.code": Text("Why it was not charged.", "未收款的原因。"),
@@ -255,6 +268,9 @@ _PAYMENT: Final = {
 }
 
 _REFUND: Final = {
+    "RefundResource.next_action": Text(
+        "When to ask again; null when the refund has ended.", "何时再查询；退款已结束时为 null。"
+    ),
     "RefundResource.attempt_id": Text("The try whose money goes back.", "退回哪一次尝试的款项。"),
     "RefundResource.out_refund_no": Text(
         "The gateway's refund number at the channel.", "网关在渠道侧使用的退款单号。"
@@ -329,7 +345,7 @@ _PROBLEM: Final = {
     "Problem.status": Text("The HTTP status.", "HTTP 状态码。"),
     "Problem.code": Text("Stable, for machines.", "固定的错误码，供程序判断。"),
     "Problem.detail": Text("What is wrong this time.", "本次的具体问题。"),
-    "Problem.zh": Text("For a screen in Chinese.", "中文屏幕显示的文字。"),
+    "Problem.detail_zh": Text("The same in Chinese.", "本次的具体问题（中文）。"),
     "Problem.request_id": Text("Tell it when you ask about this request.", "咨询时请提供此编号。"),
     "Problem.field": Text("The field to blame.", "出错的字段。"),
     "Problem.payment": Text("The payment that stands in the way.", "与请求冲突的收款。"),

@@ -9,7 +9,7 @@ import msgspec
 from gateway.domain.errors import GatewayError
 from gateway.http.exchange import JSON, Described, Route
 from gateway.http.openapi_examples import EXAMPLES
-from gateway.http.problems import PROBLEM_JSON, Problem, documented, problem_of
+from gateway.http.problems import NOTHING_TOLD, PROBLEM_JSON, Problem, documented, problem_of
 
 Json = dict[str, Any]
 
@@ -107,6 +107,6 @@ def examples() -> Json:
         for name, value in values.items()
     }
     for error in documented():
-        problem = problem_of(error(), "req_8c1f03ab52d96e47", shows_verdict=True)
+        problem = problem_of(error(), "req_8c1f03ab52d96e47", NOTHING_TOLD)
         told_of[error.code] = {"summary": error.title, "value": msgspec.to_builtins(problem)}
     return told_of

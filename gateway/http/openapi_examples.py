@@ -16,7 +16,7 @@ from gateway.domain.resources import (
     RefundResource,
 )
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
-from gateway.domain.verdicts import FAILURES, VERDICTS
+from gateway.domain.verdicts import FAILURES, VERDICTS, VerdictCode
 from gateway.domain.words import Flow, Origin
 from gateway.http.bodies import (
     CancelBody,
@@ -83,7 +83,7 @@ PAID: Final = PaymentResource(
     channel_trade_no="2026112122001400001234567890",
     payer=Payer(ref_masked="159****0000"),
     change=None,
-    verdict=VERDICTS["paid"],
+    verdict=VERDICTS[VerdictCode.PAID],
     next_action=None,
     failure=None,
     attempts=(
@@ -108,7 +108,7 @@ PAID: Final = PaymentResource(
 
 
 def _open(
-    status: PaymentStatus, attempt: AttemptStatus, verdict: str, next_action: NextAction
+    status: PaymentStatus, attempt: AttemptStatus, verdict: VerdictCode, next_action: NextAction
 ) -> PaymentResource:
     return replace(
         PAID,
@@ -124,18 +124,20 @@ def _open(
     )
 
 
-_POLL: Final = NextAction(type="poll", after_ms=1_000)
-_WAITING = _open(PaymentStatus.AWAITING_PAYER, AttemptStatus.PENDING, "wait", _POLL)
+_POLL: Final = NextAction(type="poll", after_ms=1_000, decides_by=_AT + timedelta(seconds=75))
+_WAITING = _open(PaymentStatus.AWAITING_PAYER, AttemptStatus.PENDING, VerdictCode.WAIT, _POLL)
 _SHOWN = replace(
     _WAITING,
     flow=Flow.QR,
     next_action=NextAction(type="show_qr", after_ms=1_000, qr_code="https://qr.alipay.com/bax01"),
     expires_at=_AT + timedelta(minutes=5),
 )
-_IN_DOUBT = _open(PaymentStatus.IN_DOUBT, AttemptStatus.IN_DOUBT, "do_not_charge_again", _POLL)
+_IN_DOUBT = _open(
+    PaymentStatus.IN_DOUBT, AttemptStatus.IN_DOUBT, VerdictCode.DO_NOT_CHARGE_AGAIN, _POLL
+)
 _REASON = FailureCode.INSUFFICIENT_BALANCE
 _REFUSED = replace(
-    _open(PaymentStatus.FAILED, AttemptStatus.DECLINED, "safe_to_charge_again", _POLL),
+    _open(PaymentStatus.FAILED, AttemptStatus.DECLINED, VerdictCode.SAFE_TO_CHARGE_AGAIN, _POLL),
     next_action=None,
     failure=FailureResource(
         code=_REASON,
@@ -156,7 +158,8 @@ _REFUND = RefundResource(
     amount=500,
     currency="CNY",
     status=RefundStatus.SUCCEEDED,
-    verdict=VERDICTS["refunded"],
+    verdict=VERDICTS[VerdictCode.REFUNDED],
+    next_action=None,
     failure=None,
     origin=Origin.MERCHANT,
     reason="dish sold out",

@@ -21,7 +21,8 @@ from gateway.domain.payment import Payment
 from gateway.domain.returning import refund_learned
 from gateway.domain.states import IllegalTransition
 from gateway.domain.statuses import PaymentStatus, RefundStatus
-from gateway.flow.ports import PaymentFilter, Places, RefundFilter, StoredCallback
+from gateway.flow.due import Places
+from gateway.flow.ports import PaymentFilter, RefundFilter, StoredCallback
 from gateway.storage.postgres import PostgresStore
 from tests.contract.drawn import (
     Books,
