@@ -3,7 +3,7 @@
 import argparse
 
 from gateway.cli.registries import Registries, act
-from gateway.cli.surroundings import add_data_argument
+from gateway.cli.surroundings import add_data_argument, add_json_argument
 from gateway.cli.table import show_table
 
 
@@ -13,7 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create = acts.add_parser("create", help="a new merchant")
     create.add_argument("name")
     create.add_argument("--id", help="its id (default: a new one)")
-    for each in (create, acts.add_parser("list", help="all merchants")):
+    listing = acts.add_parser("list", help="all merchants")
+    add_json_argument(listing)
+    for each in (create, listing):
         add_data_argument(each)
 
 
@@ -32,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
             ("id", "name", "created (UTC)"),
             rows,
             nothing="no merchants yet: `tillgate merchant create NAME`",
+            as_json=options.json,
         )
 
     return act(options, work)

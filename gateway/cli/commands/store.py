@@ -3,7 +3,7 @@
 import argparse
 
 from gateway.cli.registries import Registries, act
-from gateway.cli.surroundings import add_data_argument
+from gateway.cli.surroundings import add_data_argument, add_json_argument
 from gateway.cli.table import show_table
 
 
@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for each in (create, overrides, listing):
         each.add_argument("merchant", metavar="MERCHANT_ID")
         add_data_argument(each)
+    add_json_argument(listing)
     create.add_argument("name")
     overrides.add_argument("store", metavar="STORE_ID")
     overrides.add_argument("allowed", choices=("allow", "forbid"))
@@ -46,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
             ("id", "name", "created (UTC)", "overrides"),
             rows,
             nothing="no stores yet: `tillgate store create MERCHANT_ID NAME`",
+            as_json=options.json,
         )
 
     return act(options, work)

@@ -6,7 +6,7 @@ A till signs with a key of its own: `tillgate key issue`.
 import argparse
 
 from gateway.cli.registries import Registries, act
-from gateway.cli.surroundings import add_data_argument
+from gateway.cli.surroundings import add_data_argument, add_json_argument
 from gateway.cli.table import show_table
 
 
@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for each in (create, listing):
         each.add_argument("merchant", metavar="MERCHANT_ID")
         add_data_argument(each)
+    add_json_argument(listing)
     create.add_argument("store", metavar="STORE_ID")
     create.add_argument("name")
     create.add_argument("--id", help="its id (default: a new one)")
@@ -41,6 +42,8 @@ def run(options: argparse.Namespace) -> int:
             for till in await opened.people.terminals(options.merchant)
         ]
         nothing = "no terminals yet: `tillgate terminal create MERCHANT_ID STORE_ID NAME`"
-        show_table(("id", "store", "name", "created (UTC)"), rows, nothing=nothing)
+        show_table(
+            ("id", "store", "name", "created (UTC)"), rows, nothing=nothing, as_json=options.json
+        )
 
     return act(options, work)

@@ -33,6 +33,19 @@ def test_the_overview_names_every_command_and_loads_no_driver() -> None:
     assert [command.name for command in COMMANDS if f" {command.name}" not in done.stdout] == []
 
 
+def test_every_listing_is_there_for_programs_too() -> None:
+    """Whatever prints a table of `… list` takes --json."""
+    without = []
+    for command in COMMANDS:
+        parser = argparse.ArgumentParser()
+        import_module(f"gateway.cli.commands.{command.module}").add_arguments(parser)
+        for action in parser._actions:
+            acts = action.choices if isinstance(action, argparse._SubParsersAction) else {}
+            if "list" in acts and "--json" not in acts["list"]._option_string_actions:
+                without.append(command.name)
+    assert without == []
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_every_command_has_arguments_and_a_way_to_run(command: "argparse.Namespace") -> None:
     module = import_module(f"gateway.cli.commands.{command.module}")
