@@ -19,6 +19,7 @@ import uvloop
 from adapters.discovery import discover
 from adapters.transport import AiohttpTransport
 from gateway.clock import Clock, DatabaseClock, SystemClock, SystemIds
+from gateway.domain.acts import AskedBy
 from gateway.domain.errors import GatewayError
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.callback import CallbackDesk
@@ -93,10 +94,10 @@ async def gateway(settings: Settings, host_clock: Clock | None = None) -> AsyncI
     """
     clock, ids = DatabaseClock(host_clock or SystemClock()), SystemIds()
     dsn = settings.needed_database_url().reveal()
-    vault = Vault(settings.needed_master_keys())
+    vault = Vault(settings.needed_master_keys(), opens_old=settings.opens_old_seals)
     worker_id = ids.new("wrk")
     with ThreadPoolExecutor(SIGNING_THREADS, thread_name_prefix="signing") as signing:
-        store = await PostgresStore.connected(dsn)
+        store = await PostgresStore.connected(dsn, vault.knows)
         heart = Heartbeat(store, worker_id, clock)
         await heart.beat()  # nothing is judged by the host's clock, unless the database is away
         claims = (
@@ -110,6 +111,7 @@ async def gateway(settings: Settings, host_clock: Clock | None = None) -> AsyncI
             new_transport=lambda: AiohttpTransport(clock=clock, signing_executor=signing),
             public_url=settings.public_url,
             allow_loopback_channels=settings.allow_loopback_channels,
+            takes_test_keys=settings.takes_test_keys,
         )
         await directory.start()
         history = HealthLog(store.pool, worker_id)
@@ -251,7 +253,10 @@ def _wired(
             ids=ids,
         ),
         webhooks=WebhookEndpoints(
-            WebhookRegistry(store.pool, vault=vault, ids=ids), settings.allow_loopback_webhooks
+            WebhookRegistry(
+                store.pool, vault=vault, ids=ids, asked_by=AskedBy("gateway", worker_id)
+            ),
+            settings.allow_loopback_webhooks,
         ),
         outbox=PostgresOutbox(store.pool, vault),
         in_doubt=InDoubt(

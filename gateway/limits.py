@@ -286,7 +286,9 @@ MASTER_KEY_BYTES = 32  # AES-256
 MASTER_KEY_VERSION_MAX = 65_535  # two bytes in the header of a sealed value
 MASTER_KEY_FILE_BYTES_MAX = 16_384  # about 300 versions: decades of quarterly rotation
 SEALED_PLAINTEXT_BYTES_MAX = 65_536  # a private key with its certificate chain fits several times
-SEAL_ABOUT_CHARS_MAX = 200  # kind of row, slash, id
+SEAL_ABOUT_CHARS_MAX = 512  # kind of row and id, and five rights with names of their own
+# Secrets that one transaction of `rekey` seals anew: followers of the event feed wait for it.
+REKEY_BATCH_ROWS = 200
 DIGEST_PURPOSES_MAX = 64  # purposes are constants of the code; each keeps one derived key in memory
 RSA_KEY_BITS_MIN = 2_048  # NIST SP 800-131A; WeChat Pay and Alipay RSA2 ask for 2048
 RSA_KEY_BITS_MAX = 8_192  # one signature with more takes longer than the channel call it is for

@@ -2,8 +2,10 @@
 each in a short temporary folder.
 
 A database for one test is a copy of a template that was migrated once per session: about 20 ms,
-whatever the number of migrations. A guard process ends the servers and removes their folders even
-when pytest itself is killed.
+whatever the number of migrations. Its tables belong to `tillgate_owner`, who is no superuser; tests
+are given the address of `tillgate_app`, as services are, and ask for `owner_of` or `superuser_of`
+it where they do what a service may not. A guard process ends the servers and removes their folders
+even when pytest itself is killed.
 """
 
 import asyncio
@@ -13,15 +15,18 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
 from gateway.embedded.data_folder import unsuitable
-from gateway.embedded.postgres import EmbeddedPostgres
+from gateway.embedded.postgres import USER, EmbeddedPostgres
 from gateway.embedded.redis import EmbeddedRedis
 from gateway.storage.schema.migrate import migrate
+from gateway.storage.schema.roles import AppRole
 
 TEMPLATE = "tillgate_template"
+OWNER, APP = "tillgate_owner", "tillgate_app"
 
 
 class DatabaseServer:
@@ -38,41 +43,72 @@ class DatabaseServer:
         """The maintenance database."""
         return self._server.dsn
 
-    def dsn_of(self, database: str) -> str:
-        return self._server.dsn_of(database)
+    def dsn_of(self, database: str, role: str = APP) -> str:
+        return self._server.dsn_of(database, role)
 
     async def empty_database(self) -> str:
-        """DSN of a new database without any migration."""
+        """DSN of a new database without any migration, as its owner."""
+        await self._make_roles()
         self._made += 1
         name = f"empty_{self._made}"
-        await self._execute(f"CREATE DATABASE {name} STRATEGY file_copy")
-        return self.dsn_of(name)
+        await self._execute(f"CREATE DATABASE {name} OWNER {OWNER} STRATEGY file_copy")
+        return self.dsn_of(name, OWNER)
 
     async def fresh_database(self) -> str:
-        """DSN of a new, migrated database."""
+        """DSN of a new, migrated database, as the app."""
         async with self._making:
             if not self._template_ready:
-                # A failed migration left it.
-                await self._execute(f"DROP DATABASE IF EXISTS {TEMPLATE}")
-                await self._execute(f"CREATE DATABASE {TEMPLATE} STRATEGY file_copy")
-                await migrate(self.dsn_of(TEMPLATE))
-                self._template_ready = True
+                await self._make_template()
             self._made += 1
             name = f"test_{self._made}"
-            await self._execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy")
+            # Rights on the database itself are not copied.
+            await self._execute(
+                f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER {OWNER} STRATEGY file_copy",
+                f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC",
+            )
         return self.dsn_of(name)
+
+    async def _make_template(self) -> None:
+        await self._make_roles()
+        await self._execute(
+            f"DROP DATABASE IF EXISTS {TEMPLATE}",  # a failed migration left it
+            f"CREATE DATABASE {TEMPLATE} OWNER {OWNER} STRATEGY file_copy",
+        )
+        await migrate(self.dsn_of(TEMPLATE, OWNER), app=AppRole(APP))
+        self._template_ready = True
+
+    async def _make_roles(self) -> None:
+        for role in (OWNER, APP):
+            with contextlib.suppress(asyncpg.DuplicateObjectError):
+                await self._execute(f"CREATE ROLE {role} LOGIN")
 
     async def drop(self, dsn: str) -> None:
         """Remove a database and whatever is still connected to it."""
         name = dsn.split("/")[3].split("?", maxsplit=1)[0]
         await self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
-    async def _execute(self, statement: str) -> None:
+    async def _execute(self, *statements: str) -> None:
         connection = await asyncpg.connect(self.dsn)
         try:
-            await connection.execute(statement)
+            for statement in statements:
+                await connection.execute(statement)
         finally:
             await connection.close()
+
+
+def owner_of(dsn: str) -> str:
+    """The same database as the role that migrates it."""
+    return _as_role(dsn, OWNER)
+
+
+def superuser_of(dsn: str) -> str:
+    """The same database as a person who may do anything."""
+    return _as_role(dsn, USER)
+
+
+def _as_role(dsn: str, role: str) -> str:
+    parts = urlsplit(dsn)
+    return urlunsplit(parts._replace(netloc=f"{role}@{parts.netloc.rpartition('@')[2]}"))
 
 
 @contextlib.contextmanager

@@ -9,10 +9,11 @@ administer).
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 import os
+import pwd
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from gateway.settings import DATABASE_URL, PREFIX
 
 DEV_JSON: Final = "dev.json"
 ENVIRONMENT_JSON: Final = "environment.json"
+NO_LOGIN: Final = 2**32 - 1  # proc(5): no person logged in
 
 
 def add_data_argument(parser: argparse.ArgumentParser) -> None:
@@ -92,8 +94,24 @@ def write_private(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def person() -> str:
-    """Whoever runs this; a container's user may have no name."""
+    """The person who runs this, as the operating system knows them and not as a variable says:
+    the user, and who logged in where that is another one (sudo).
+    """
+    user = _user(os.getuid())
+    with suppress(OSError, ValueError):
+        login = int(Path("/proc/self/loginuid").read_text())
+        if login not in {NO_LOGIN, os.getuid()}:
+            return f"{user} (logged in as {_user(login)})"
+    return user
+
+
+def said_by(typed: str | None) -> str:
+    """What stands beside an act: the name that was typed never stands alone."""
+    return f"{typed} (typed by {person()})" if typed else person()
+
+
+def _user(uid: int) -> str:
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:  # a container's user may have no name
+        return f"uid {uid}"

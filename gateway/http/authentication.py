@@ -16,8 +16,8 @@ def authenticated(
 ) -> Caller:
     """The caller.
 
-    Raises `SignatureInvalid`, `SignatureExpired` (with our time), `KeyUnknown`, `DirectoryStale` or
-    `KeyRevoked`.
+    Raises `SignatureInvalid`, `SignatureExpired` (with our time), `KeyUnknown`, `DirectoryStale`,
+    `KeyRevoked` or `NotPermitted` (a test key where none is taken).
 
     Only somebody who holds a key's secret learns that it was revoked or that the clock is wrong.
     """
@@ -37,6 +37,8 @@ def authenticated(
     )
     if key.revoked:
         raise KeyRevoked
+    if key.misplaced:
+        raise NotPermitted("A test key works only in an installation that takes test keys")
     return Caller(
         key_id=key.id,
         merchant_id=key.merchant_id,

@@ -44,9 +44,10 @@ from gateway.storage.registries.credentials import (
     refuse_unsafe_addresses,
 )
 from gateway.telemetry.metrics import ACCOUNTS_LEFT_OUT, SNAPSHOT_AGE
+from security.key_material import KeyEnvironment
 from security.redaction import redact
 from security.secret import Secret
-from security.vault import Vault
+from security.vault import About, Vault
 
 log = logging.getLogger("tillgate.directory")
 
@@ -62,7 +63,8 @@ UNION ALL
 SELECT 'store', id, merchant_id, NULL, NULL, '', 0, true, '', NULL
 FROM store WHERE changed_xid >= $1::text::xid8
 UNION ALL
-SELECT 'key', id, merchant_id, store_id, terminal_id, role, 0, revoked_at IS NULL, sealed, NULL
+SELECT 'key', id, merchant_id, store_id, terminal_id, role, 0, revoked_at IS NULL, sealed,
+       environment
 FROM api_key WHERE changed_xid >= $1::text::xid8
 UNION ALL
 SELECT 'account', id, merchant_id, store_id, NULL, channel, priority, enabled, sealed,
@@ -97,7 +99,7 @@ class Transport(ChannelTransport, Protocol):
 @dataclass(frozen=True, slots=True)
 class _Row:
     """One row of the delta; `label` is a key's role, an account's channel, an endpoint's origin or
-    the text of a rule set.
+    the text of a rule set; `drained` an account's reason, or a key's environment.
     """
 
     kind: str
@@ -139,6 +141,7 @@ class SnapshotDirectory:
         new_transport: Callable[[], Transport],
         public_url: str | None = None,
         allow_loopback_channels: bool = False,
+        takes_test_keys: bool = True,
     ) -> None:
         self._dsn = dsn
         self._vault = vault
@@ -147,6 +150,7 @@ class SnapshotDirectory:
         self._new_transport = new_transport
         self._public_url = public_url
         self._allow_loopback = allow_loopback_channels
+        self._takes_test_keys = takes_test_keys
         self._connection: asyncpg.Connection[Any] | None = None
         self._refreshing: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -311,22 +315,36 @@ class SnapshotDirectory:
             return _Ready(row, None, None, redact(f"{type(error).__name__}: {error}"))
 
     def _key(self, row: _Row) -> ApiKey:
+        about = key_about(
+            row.id,
+            merchant_id=row.merchant_id,
+            store_id=row.store_id,
+            terminal_id=row.terminal_id,
+            role=row.label,
+            environment=row.drained,
+        )
         return ApiKey(
             id=row.id,
             merchant_id=row.merchant_id,
             store_id=row.store_id,
             terminal_id=row.terminal_id,
             role=row.label,
-            secret=Secret(self._vault.open(row.sealed, about=key_about(row.id)).decode()),
+            secret=Secret(self._vault.open(row.sealed, about=about).decode()),
             revoked=not row.live,
+            misplaced=row.drained == KeyEnvironment.TEST and not self._takes_test_keys,
         )
 
     def _account(self, row: _Row) -> _Ready:
         before, known = self._accounts.get(row.id), self._rows.get(("account", row.id))
-        if before is not None and known is not None and known.sealed == row.sealed:
+        about = _account_about(row)
+        # Whose it is and where it serves is under the seal: only its place is taken as it stands.
+        if (
+            before is not None
+            and known is not None
+            and (known.sealed, _account_about(known)) == (row.sealed, about)
+        ):
             placed = replace(
                 before,
-                store_id=row.store_id,
                 priority=row.priority,
                 enabled=row.live,
                 drained=row.drained,
@@ -338,7 +356,7 @@ class SnapshotDirectory:
                 f"channel {row.label!r} is not installed here; "
                 f"there are {', '.join(sorted(self._manifests))}"
             )
-        credentials = decoded(manifest, self._vault.open(row.sealed, about=account_about(row.id)))
+        credentials = decoded(manifest, self._vault.open(row.sealed, about=about))
         refuse_unsafe_addresses(credentials, allow_loopback=self._allow_loopback)
         is_local = manifest.settles == "local"
         transport = None if is_local else self._new_transport()
@@ -452,6 +470,12 @@ class SnapshotDirectory:
         if self._read_at is None:
             return DIRECTORY_AGE_MS_MAX / 1000 + 1
         return self._clock.monotonic() - self._read_at
+
+
+def _account_about(row: _Row) -> About:
+    return account_about(
+        row.id, merchant_id=row.merchant_id, store_id=row.store_id, channel=row.label
+    )
 
 
 async def _close_later(transport: Transport) -> None:

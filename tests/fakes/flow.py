@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from adapters.channel import CallbackAnswer, Manifest
+from gateway.domain.acts import AskedBy
 from gateway.domain.errors import NotFound, OrderTenderTaken
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.flow.commands import Caller, Paid, PayCommand, RefundCommand, Refunded
@@ -326,14 +327,18 @@ class FakeEndpointBook:
             (each for each in await self.endpoints(merchant_id) if each.id == endpoint_id), None
         )
 
-    async def rotate(self, merchant_id: str, endpoint_id: str) -> Issued | None:
+    async def rotate(self, merchant_id: str, endpoint_id: str, asked_by: AskedBy) -> Issued | None:
         endpoint = await self.endpoint(merchant_id, endpoint_id)
         return Issued(endpoint, Secret("whsec_newer")) if endpoint else None
 
-    async def disable(self, merchant_id: str, endpoint_id: str, reason: str) -> Endpoint | None:
+    async def disable(
+        self, merchant_id: str, endpoint_id: str, reason: str, asked_by: AskedBy
+    ) -> Endpoint | None:
         return await self._placed(merchant_id, endpoint_id, enabled=False, disabled_reason=reason)
 
-    async def enable(self, merchant_id: str, endpoint_id: str) -> Endpoint | None:
+    async def enable(
+        self, merchant_id: str, endpoint_id: str, asked_by: AskedBy
+    ) -> Endpoint | None:
         return await self._placed(merchant_id, endpoint_id, enabled=True, disabled_reason=None)
 
     async def deliveries(

@@ -11,7 +11,7 @@ from pathlib import Path
 from gateway.cli.commands.account_health import show_health
 from gateway.cli.failures import CommandError
 from gateway.cli.registries import Registries, act
-from gateway.cli.surroundings import add_data_argument, person
+from gateway.cli.surroundings import add_data_argument, said_by
 from gateway.cli.table import show_table
 from gateway.storage.registries.accounts import NO_CREDENTIALS
 
@@ -118,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
 async def _drain(opened: Registries, options: argparse.Namespace) -> None:
     is_drain = options.act == "drain"
     changed = await opened.accounts.drain(
-        options.account, options.reason if is_drain else None, options.by or person()
+        options.account, options.reason if is_drain else None, said_by(options.by)
     )
     was = "" if changed else " already"
     print(

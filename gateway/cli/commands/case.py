@@ -11,7 +11,7 @@ from datetime import datetime
 
 from gateway.cli.failures import CommandError
 from gateway.cli.registries import Registries, act, registries
-from gateway.cli.surroundings import add_data_argument, environment, person
+from gateway.cli.surroundings import add_data_argument, environment, said_by
 from gateway.cli.table import show_table
 from gateway.settings import Settings, read_settings
 
@@ -106,7 +106,7 @@ async def _closed(settings: Settings, options: argparse.Namespace) -> None:
             found.id,
             found.object_id,
             options.verdict,
-            by=options.by or person(),
+            by=said_by(options.by),
             reason=options.reason,
             seen_at=datetime.fromisoformat(found.evidence["at"]),
         )

@@ -45,8 +45,16 @@ from gateway.embedded.data_folder import choose_data_folder
 from gateway.embedded.postgres import EmbeddedPostgres
 from gateway.embedded.redis import EmbeddedRedis
 from gateway.limits import WORKERS_MAX
-from gateway.settings import DATABASE_URL, PREFIX, SERVING, Settings, read_settings
+from gateway.settings import (
+    DATABASE_URL,
+    MIGRATE_DATABASE_URL,
+    PREFIX,
+    SERVING,
+    Settings,
+    read_settings,
+)
 from gateway.storage.schema.migrate import migrate
+from gateway.storage.schema.roles import APP_ROLE, app_role
 from security.keyring import FILE_VARIABLE, TEXT_VARIABLE, MasterKeys
 from security.secret import Secret
 
@@ -185,9 +193,9 @@ class _World:
         }
         asked = {"TILLGATE_LISTEN": address, "TILLGATE_WORKERS": str(self._options.workers)}
         if DATABASE_URL not in given:
-            made[DATABASE_URL] = self._embedded(
-                "postgres", EmbeddedPostgres(self._folder / "postgres")
-            )
+            server = EmbeddedPostgres(self._folder / "postgres")
+            made[MIGRATE_DATABASE_URL] = self._embedded("postgres", server)
+            made[DATABASE_URL] = server.dsn_of("postgres", APP_ROLE)
         if REDIS_URL not in given:
             made[REDIS_URL] = self._embedded("redis", EmbeddedRedis(self._folder / "redis"))
         if not given.keys() & {FILE_VARIABLE, TEXT_VARIABLE}:
@@ -223,7 +231,8 @@ class _World:
 
     async def _schema(self, settings: Settings) -> None:
         started = time.monotonic()
-        applied = await migrate(settings.needed_database_url().reveal())
+        owner, app = settings.migrating_url().reveal(), settings.needed_database_url().reveal()
+        applied = await migrate(owner, app=app_role(owner, app))
         self._voice.ready(
             "schema",
             time.monotonic() - started,
@@ -255,8 +264,12 @@ class _World:
     async def _service(self, environment: dict[str, str]) -> None:
         started = time.monotonic()
         mine = ["--end-with-parent", str(os.getpid())]
-        serve = await self._child("serve", ["gateway", "serve", *mine], environment)
-        work = await self._child("work", ["gateway", "work", *mine], environment)
+        # The service does not hold the address of the role that may do anything.
+        theirs = {
+            name: value for name, value in environment.items() if name != MIGRATE_DATABASE_URL
+        }
+        serve = await self._child("serve", ["gateway", "serve", *mine], theirs)
+        work = await self._child("work", ["gateway", "work", *mine], theirs)
         async with aiohttp.ClientSession() as session:
             await self._until(serve, lambda: _is_ready(session, self._document["base_url"]))
         if work.process.returncode is not None:

@@ -94,7 +94,12 @@ async def _work(options: argparse.Namespace, opened: Registries) -> None:
         case "create":
             _show_once(
                 await desk.create(
-                    options.merchant, options.url, options.type, options.concurrency, None
+                    options.merchant,
+                    options.url,
+                    options.type,
+                    options.concurrency,
+                    None,
+                    opened.asked_by,
                 )
             )
         case "list":
@@ -110,11 +115,11 @@ async def _about_one(
     desk = opened.webhooks
     match options.act:
         case "rotate":
-            _show_once(await desk.rotate(*named))
+            _show_once(await desk.rotate(*named, opened.asked_by))
         case "disable":
-            await desk.disable(*named)
+            await desk.disable(*named, opened.asked_by)
         case "enable":
-            await desk.enable(*named)
+            await desk.enable(*named, opened.asked_by)
         case "resend":
             resent = await desk.resend(*named, options.event, options.dead_since)
             print(

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import msgspec
 
+from gateway.domain.acts import Act
 from gateway.domain.change import Case
 from gateway.domain.errors import NotFound
 from gateway.flow.ports import StoredCallback
@@ -24,8 +25,14 @@ APPLIED = (
 OPEN_CASE = """INSERT INTO "case" (merchant_id, id, kind, object_id, evidence, opened_at)
 VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT DO NOTHING"""
-CLOSE_CASE = """UPDATE "case" SET closed_at = $4, closed_by = $2, reason = $3
-WHERE id = $1 AND closed_at IS NULL RETURNING id"""
+CLOSE_CASE = f"""WITH closed AS (
+    UPDATE "case" SET closed_at = $4, closed_by = $2, reason = $3
+    WHERE id = $1 AND closed_at IS NULL RETURNING merchant_id, id, kind, object_id
+)
+INSERT INTO audit (merchant_id, asked_as, asked_by, act, object, after)
+SELECT merchant_id, 'person', $2, '{Act.CASE_CLOSE}', id,
+       json_build_object('kind', kind, 'about', object_id, 'reason', $3::text)
+FROM closed RETURNING object"""
 
 SETTLE_CASE = """UPDATE "case" SET closed_at = $5, closed_by = 'tillgate', reason = $4
 WHERE object_id = $2 AND kind = $3 AND merchant_id = $1 AND closed_at IS NULL"""

@@ -14,6 +14,7 @@ import msgspec
 
 from adapters.channel import Manifest
 from security.secret import HIDDEN, Secret, decode_hook
+from security.vault import About
 
 PEM_BEGIN: Final = "-----BEGIN "
 STANDARD: Final = "standard"
@@ -23,19 +24,43 @@ class CredentialsInvalid(ValueError):
     """The credentials do not fit the channel; the text names the field and never quotes a value."""
 
 
-def account_about(account_id: str) -> str:
-    """What a sealed account is bound to (see `security.vault`)."""
-    return f"channel_account/{account_id}"
+def account_about(
+    account_id: str, *, merchant_id: str, store_id: str | None, channel: str
+) -> About:
+    """What a sealed account is bound to: whose it is, where it serves, and over which channel."""
+    return _about(
+        f"channel_account/{account_id}", merchant=merchant_id, store=store_id, channel=channel
+    )
 
 
-def key_about(key_id: str) -> str:
-    """What a sealed API secret is bound to."""
-    return f"api_key/{key_id}"
+def key_about(
+    key_id: str,
+    *,
+    merchant_id: str,
+    store_id: str | None,
+    terminal_id: str | None,
+    role: str,
+    environment: str | None,
+) -> About:
+    """What a sealed API secret is bound to: everything the key may do."""
+    return _about(
+        f"api_key/{key_id}",
+        merchant=merchant_id,
+        store=store_id,
+        terminal=terminal_id,
+        role=role,
+        environment=environment,
+    )
 
 
-def webhook_about(endpoint_id: str, number: int) -> str:
+def webhook_about(endpoint_id: str, number: int, *, merchant_id: str) -> About:
     """What a sealed webhook secret is bound to."""
-    return f"webhook_secret/{endpoint_id}/{number}"
+    return _about(f"webhook_secret/{endpoint_id}/{number}", merchant=merchant_id)
+
+
+def _about(row: str, **rights: str | None) -> About:
+    said = (f"{name}={value}" for name, value in rights.items() if value is not None)
+    return About(row, tuple(said))
 
 
 def decoded(manifest: Manifest, text: bytes) -> Any:
