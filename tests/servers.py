@@ -106,6 +106,15 @@ def superuser_of(dsn: str) -> str:
     return _as_role(dsn, USER)
 
 
+async def as_owner(dsn: str, sql: str, *arguments: object) -> None:
+    """One statement that no service may run."""
+    connection = await asyncpg.connect(owner_of(dsn))
+    try:
+        await connection.execute(sql, *arguments)
+    finally:
+        await connection.close()
+
+
 def _as_role(dsn: str, role: str) -> str:
     parts = urlsplit(dsn)
     return urlunsplit(parts._replace(netloc=f"{role}@{parts.netloc.rpartition('@')[2]}"))

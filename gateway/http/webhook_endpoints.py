@@ -37,7 +37,7 @@ async def create_webhook_endpoint(call: Call, deps: EdgeDeps) -> Answer:
         body.event_types,
         body.concurrency,
         call.idempotency_key,
-        _asked_by(call),
+        asked_by=_asked_by(call),
     )
     if issued.secret is None:
         return Answer(200, _issued(issued), headers=REPLAYED)

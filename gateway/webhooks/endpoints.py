@@ -177,6 +177,7 @@ class WebhookEndpoints:
         event_types: Sequence[str],
         concurrency: int,
         idempotency_key: str | None,
+        *,
         asked_by: AskedBy,
     ) -> Issued:
         """No event types: all.

@@ -29,7 +29,7 @@ from tests.adversity.house import code, until
 from tests.adversity.tables import digests
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
-from tests.world import MASTER, Books, Shop, order_no, provisioned, shop
+from tests.world import MASTER, TESTER, Books, Shop, order_no, provisioned, shop
 
 Said = tuple[int, Any]
 
@@ -440,7 +440,10 @@ async def test_revoked_while_running(target: Shop):
     registry_pool = await read_pool(target.books.dsn)
     try:
         registry = Registry(
-            registry_pool, vault=Vault(MasterKeys.from_text(MASTER, source="test")), ids=SystemIds()
+            registry_pool,
+            vault=Vault(MasterKeys.from_text(MASTER, source="test")),
+            ids=SystemIds(),
+            asked_by=TESTER,
         )
         issued = await registry.issue_merchant_key(
             target.books.merchant_id, Role.MERCHANT, KeyEnvironment.TEST

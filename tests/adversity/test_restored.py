@@ -21,7 +21,7 @@ from gateway.storage.registries.restored_log import RestoredLog
 from tests.adversity.house import code, until
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
-from tests.world import Books, Shop, order_no, reopened, shop
+from tests.world import TESTER, Books, Shop, order_no, reopened, shop
 
 BACKUP = "backup"
 
@@ -34,7 +34,7 @@ async def restored(
     await put_back(books.dsn)
     pool = await read_pool(books.dsn)
     lost_from = await pool.fetchval("SELECT now() - interval '5 minutes'")
-    assert await RestoredLog(pool).begin(lost_from, "ann")
+    assert await RestoredLog(pool, asked_by=TESTER).begin(lost_from, "ann")
     await pool.close()
     async with reopened(books, sandbox=sandbox, sweep=sweep) as again:
         assert again.world.directory.restored_from() == lost_from

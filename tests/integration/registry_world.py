@@ -14,9 +14,11 @@ from gateway.storage.connections import read_pool
 from gateway.storage.directory import SnapshotDirectory
 from gateway.storage.registries.accounts import AccountRegistry
 from gateway.storage.registries.people import Registry
+from gateway.storage.registries.rekeying import Rekeying
 from security.keyring import MasterKeys
 from security.secret import Secret
 from security.vault import Vault
+from tests.world import TESTER
 
 KEYS = MasterKeys({1: bytes(range(32))})
 GOOD = b'{"app_id": "a1", "key": "open sesame", "base_url": "https://pay.example"}'
@@ -87,10 +89,16 @@ class Registries:
     """Both registries of one database."""
 
     def __init__(self, pool: Any, vault: Vault) -> None:
-        self.people = Registry(pool, vault=vault, ids=SystemIds())
+        self.people = Registry(pool, vault=vault, ids=SystemIds(), asked_by=TESTER)
         self.accounts = AccountRegistry(
-            pool, vault=vault, ids=SystemIds(), clock=SystemClock(), manifests=MANIFESTS
+            pool,
+            vault=vault,
+            ids=SystemIds(),
+            asked_by=TESTER,
+            clock=SystemClock(),
+            manifests=MANIFESTS,
         )
+        self.rekeying = Rekeying(pool, vault=vault, ids=SystemIds(), asked_by=TESTER)
         self.pool = pool
 
 

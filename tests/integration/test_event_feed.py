@@ -12,7 +12,7 @@ from gateway.storage.books.rows import open_arguments
 from gateway.storage.books.statements import OPEN
 from gateway.storage.registries.restored_log import RestoredLog
 from tests.contract.drawn import opening_of, paid_payment
-from tests.world import Shop, shop
+from tests.world import TESTER, Shop, shop
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ async def test_a_cursor_of_books_that_were_restored_is_refused(house: Shop):
     await house.pay(100, method="cash")
     before = (await house.office.call("GET", "/v1/events")).document["next_cursor"]
     assert (await house.office.call("GET", f"/v1/events?after={before}")).status == 200
-    log = RestoredLog(house.world.store.pool)
+    log = RestoredLog(house.world.store.pool, asked_by=TESTER)
     assert await log.begin(datetime.now(UTC) - timedelta(minutes=5), "a test")
     refused = await house.office.call("GET", f"/v1/events?after={before}")
     assert (refused.status, refused.document["code"]) == (409, "cursor_ahead")

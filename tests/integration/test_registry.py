@@ -6,7 +6,8 @@ import pytest
 
 from gateway.limits import LIVE_TERMINAL_KEYS_MAX
 from gateway.storage.registries.accounts import AccountListing
-from gateway.storage.registries.people import RegistryError
+from gateway.storage.registries.acts import RegistryError
+from gateway.storage.registries.rekeying import Rekeyed
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
 from security.roles import Role
@@ -150,8 +151,8 @@ async def test_everything_is_resealed_under_the_new_master_key_once(database: st
         await world.accounts.create("mer_1", "paper", GOOD)
     rotated = MasterKeys({1: KEYS.key(1), 2: bytes(range(1, 33))})
     async with registries(database, rotated) as world:
-        assert await world.accounts.reseal_all() == (2, 0)
-        assert await world.accounts.reseal_all() == (0, 2)
+        assert await world.rekeying.rekey() == Rekeyed(2, 0)
+        assert await world.rekeying.rekey() == Rekeyed(0, 2)
     async with registries(database, MasterKeys({2: rotated.key(2)})) as world:
         assert [
             (account.key_version, account.problem) for account in await world.accounts.accounts()

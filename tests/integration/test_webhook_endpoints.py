@@ -11,7 +11,7 @@ from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
 from security.roles import Role
 from security.vault import Vault
-from tests.world import MASTER, Shop, order_no, shop
+from tests.world import MASTER, TESTER, Shop, order_no, shop
 
 HERE = "/v1/webhook-endpoints"
 
@@ -37,6 +37,7 @@ async def stranger(house: Shop) -> Client:
         house.world.store.pool,
         vault=Vault(MasterKeys.from_text(MASTER, source="test")),
         ids=SystemIds(),
+        asked_by=TESTER,
     )
     merchant = await registry.create_merchant("Others")
     key = await registry.issue_merchant_key(merchant.id, Role.MERCHANT, KeyEnvironment.TEST)

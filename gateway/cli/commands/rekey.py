@@ -1,5 +1,5 @@
-"""`tillgate rekey`: after a rotation of the master key, or an upgrade that seals in another form, seal
-every stored secret anew.
+"""`tillgate rekey`: after a rotation of the master key, or an upgrade that seals in another form,
+seal every stored secret anew.
 
 Runs beside the service. It refuses while a worker is alive that could not open the result: each
 says in its sign of life which master keys and which forms it knows.

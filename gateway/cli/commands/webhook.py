@@ -99,7 +99,7 @@ async def _work(options: argparse.Namespace, opened: Registries) -> None:
                     options.type,
                     options.concurrency,
                     None,
-                    opened.asked_by,
+                    asked_by=opened.asked_by,
                 )
             )
         case "list":

@@ -176,7 +176,7 @@ async def _endpoint(registries: Registries, url: str, before: Mapping[str, Any])
             )
             return known
         issued = await registries.webhooks.create(
-            MERCHANT, url, (), WEBHOOK_CONCURRENCY_DEFAULT, None, registries.asked_by
+            MERCHANT, url, (), WEBHOOK_CONCURRENCY_DEFAULT, None, asked_by=registries.asked_by
         )
     except FieldInvalid as refusal:
         raise CommandError(

@@ -1,5 +1,5 @@
-"""`tillgate rekey`: every stored secret sealed anew, under the newest master key and bound to all the
-rights of its row.
+"""`tillgate rekey`: every stored secret sealed anew, under the newest master key and bound to all
+the rights of its row.
 
 A row is written only while it is as it was read, so a rotation of the secret itself is never
 undone. One that cannot be opened stays as it is and is named; it does not hold up the others.

@@ -104,7 +104,7 @@ def app_role(owner_dsn: str, app_dsn: str) -> AppRole | None:
 
 
 def _role_of(dsn: str) -> AppRole:
-    """libpq's rule: before the @, else a parameter, else the variable, else the person."""
+    """As libpq reads it: before the @, else a parameter, else the variable, else the person."""
     parts = urlsplit(dsn)
     given = parse_qs(parts.query)
     name = unquote(parts.username or "") or given.get("user", [""])[0]
