@@ -139,7 +139,7 @@ async def _show(opened: Registries, account_id: str) -> None:
         "priority": account.priority,
         "enabled": account.enabled,
         "drained": account.drained_reason,
-        "master_key": f"v{account.key_version}",
+        "master_key": f"v{account.key_version}" if account.key_version else None,
     }
     problem = {"problem": account.problem} if account.problem else {}
     print(

@@ -151,7 +151,7 @@ async def _make(connection: asyncpg.Connection[Any], role: AppRole) -> None:
             f"make it. As a superuser: CREATE ROLE {_quoted(role.name)} LOGIN PASSWORD '…'; then "
             f"run `tillgate migrate` again"
         )
-    secret = f" PASSWORD '{_verifier(role.password)}'" if role.password else ""
+    secret = f" PASSWORD '{_verifier(role.password, os.urandom(16))}'" if role.password else ""
     try:
         await connection.execute(f"CREATE ROLE {_quoted(role.name)} LOGIN{secret}")
     except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
@@ -186,7 +186,7 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _verifier(password: Secret) -> str:
+def _verifier(password: Secret, salt: bytes) -> str:
     """What PostgreSQL would store (RFC 5803), so that the password itself stands in no statement
     and in no log of the server.
 
@@ -195,7 +195,6 @@ def _verifier(password: Secret) -> str:
     text = password.reveal()
     if not text.isascii():
         return text.replace("'", "''")
-    salt = os.urandom(16)
     salted = hashlib.pbkdf2_hmac("sha256", text.encode(), salt, _SCRAM_ROUNDS)
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
     server = hmac.digest(salted, b"Server Key", "sha256")
