@@ -6,14 +6,16 @@ The only file that names concrete classes.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import structlog
 import uvloop
 
 from adapters.discovery import discover
@@ -42,25 +44,32 @@ from gateway.flow.send.sending import Sender
 from gateway.http.app import build_app
 from gateway.http.exchange import EdgeDeps, Readiness
 from gateway.http.serving import serve_until
-from gateway.limits import SIGNING_THREADS
+from gateway.limits import LEFT_OUT_SHOWN_MAX, SIGNING_THREADS
 from gateway.settings import Settings
+from gateway.storage.books.audit_chain import AuditChain
 from gateway.storage.books.health_log import HealthLog
 from gateway.storage.books.outbox import PostgresOutbox
 from gateway.storage.directory import SnapshotDirectory
 from gateway.storage.postgres import PostgresStore
 from gateway.storage.redis.claims import NoClaims, RedisClaims
 from gateway.storage.redis.health_board import NoBoard, RedisBoard
+from gateway.storage.registries.key_uses import KeyUses
 from gateway.storage.registries.webhooks import WebhookRegistry
 from gateway.storage.schema.migrate import MigrationError, pending
 from gateway.telemetry.logs import configure_logs
 from gateway.webhooks.courier import Courier
 from gateway.webhooks.endpoints import WebhookEndpoints
 from gateway.webhooks.line import WebhookLine
+from gateway.workers.chainer import Chainer
 from gateway.workers.heartbeat import Heartbeat
 from gateway.workers.prober import Prober
 from gateway.workers.supervisor import report_ready
 from gateway.workers.sweeper import Sweeper
+from security.errors import MasterKeyInvalid
+from security.keyring import MasterKeys
 from security.vault import Vault
+
+log = structlog.get_logger("tillgate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +93,7 @@ class Gateway:
     calls: ChannelCalls
     clock: Clock
     ids: SystemIds
+    key_uses: KeyUses
     worker_id: str
 
 
@@ -145,6 +155,7 @@ async def gateway(settings: Settings, host_clock: Clock | None = None) -> AsyncI
         keeping = [
             asyncio.create_task(prober.run(stop), name="prober"),
             asyncio.create_task(history.run(stop), name="health log"),
+            asyncio.create_task(world.key_uses.run(stop), name="key uses"),
         ]
         try:
             yield world
@@ -273,6 +284,7 @@ def _wired(
         calls=calls,
         clock=clock,
         ids=ids,
+        key_uses=KeyUses(store.pool, clock),
         worker_id=worker_id,
     )
 
@@ -289,6 +301,7 @@ def edge_deps(world: Gateway, dsn: str) -> EdgeDeps:
         directory=world.directory,
         clock=world.clock,
         ids=world.ids,
+        key_used=world.key_uses.note,
         readiness=_readiness(world, dsn),
     )
 
@@ -311,12 +324,23 @@ def _readiness(world: Gateway, dsn: str) -> Callable[[], Awaitable[Readiness]]:
             "postgres": postgres,
             "schema": schema,
             "directory": "fresh" if world.directory.fresh() else "stale",
+            "secrets": _secrets(world.directory),
             "redis": await world.claims.state(),
         }
-        ready = postgres == "up" and migrated and world.directory.fresh()
-        return Readiness(ready=ready, checks=checks)
+        # What this worker alone cannot open, another worker may: it gets the traffic.
+        able = world.directory.fresh() and not world.directory.unopened
+        return Readiness(ready=postgres == "up" and migrated and able, checks=checks)
 
     return look
+
+
+def _secrets(directory: SnapshotDirectory) -> str:
+    """What was left out; a row that is broken for every worker makes none of them unready."""
+    left_out = directory.unopened or list(directory.problems)
+    if not left_out:
+        return "all open"
+    named = ", ".join(sorted(left_out)[:LEFT_OUT_SHOWN_MAX])
+    return f"{len(left_out)} left out ({named}): `tillgate doctor` says why"
 
 
 def case_closing(world: Gateway) -> CaseClosing:
@@ -327,8 +351,21 @@ def case_closing(world: Gateway) -> CaseClosing:
 def serve_worker(settings: Settings, listening: socket.socket) -> int:
     """One worker of `tillgate serve`: until SIGTERM, then drained. Returns the exit code."""
     configure_logs(settings.log_level, settings.log_format)
-    uvloop.run(_serve(settings, listening))
+    uvloop.run(_serve(_with_present_keys(settings), listening))
     return 0
+
+
+def _with_present_keys(settings: Settings) -> Settings:
+    """The master keys as they stand in the file now: the parent read it when it started, and a
+    worker of a rolling restart is to know a key that came since.
+
+    A file that cannot be read any more does not keep a worker from being replaced.
+    """
+    try:
+        return replace(settings, master_keys=MasterKeys.from_environment(os.environ))
+    except MasterKeyInvalid as error:
+        log.critical("master_keys_not_read_again", error=str(error))
+        return settings
 
 
 async def _serve(settings: Settings, listening: socket.socket) -> None:
@@ -341,7 +378,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
 
 
 def run_work(settings: Settings) -> int:
-    """`tillgate work`: the sweeper and the webhooks' courier, until SIGTERM.
+    """`tillgate work`: the sweeper, the webhooks' courier and the audit chain, until SIGTERM.
 
     Returns the exit code.
     """
@@ -361,6 +398,8 @@ async def _work(settings: Settings) -> None:
             Sweeper(world.store, world.in_doubt, world.clock).run(stop), name="sweeper"
         )
         workers.create_task(webhooks.run(stop), name="courier")
+        chain = AuditChain(world.store.pool)
+        workers.create_task(Chainer(chain, world.clock).run(stop), name="audit chain")
 
 
 @asynccontextmanager

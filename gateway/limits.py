@@ -154,6 +154,7 @@ HELD_PAUSE_MS = 10  # ... with this pause, then let Postgres decide
 
 # --- directory snapshot
 DIRECTORY_REFRESH_MS = 2_000  # a revoked key dies within two refreshes ...
+LEFT_OUT_SHOWN_MAX = 5  # keys and accounts that a readiness report names; `doctor` names all
 DIRECTORY_AGE_MS_MAX = 5_000  # ... or writes stop
 
 # --- webhook endpoints
@@ -206,6 +207,16 @@ WRITE_RETRY_MS = 500  # between those
 RETRY_STEPS_MS = (15_000, 60_000, 300_000, 1_800_000, 3_600_000)
 # Added to each: visits that an outage stopped together do not come back together.
 RETRY_JITTER_PERCENT = 20
+
+# --- audit chain
+AUDIT_LINK_ROWS = 500  # rows of one link: their digests take a millisecond of the loop
+AUDIT_LINKS_READ = 50  # links read at once by whoever verifies: 1.2 MB
+AUDIT_INTERVAL_MS = 1_000  # how often the chain grows: what is younger could be changed unseen
+AUDIT_LAG_S_MAX = 60  # behind by more than this, something holds it up
+AUDIT_HEAD_TOLD_S = 86_400  # how often the log says the head, to be kept elsewhere
+AUDIT_DOCTOR_LINKS = 20  # the newest, verified by `tillgate doctor`
+KEY_USE_INTERVAL_MS = 10_000  # how often a worker writes which keys were used ...
+KEY_USE_MS_MIN = 60_000  # ... and of one key not sooner than this after the last time
 
 # --- webhooks
 WEBHOOK_TRIED_FOR_MS_MIN = 86_400_000  # a day: somebody reads an alarm, and repairs a server

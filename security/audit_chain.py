@@ -1,14 +1,13 @@
 r"""The hash chain over the event log and over what people did: pure.
 
-A link covers the rows of some transactions, in commit order, and stands on the link before it. Its
-hash is SHA-256 over these parts:
+A link covers the next rows in commit order, up to its last one, and stands on the link before it.
+Its hash is SHA-256 over these parts:
 
 | part | bytes |
 |---|---|
 | `tillgate/audit/1\n` | 17 |
 | its number | 8 |
 | the hash of the link before; of the first, zeros | 32 |
-| the first transaction that neither it nor an earlier link covers | 8 |
 | each row: `E` (an event) or `A` (an act), transaction, number, digest | 1 + 8 + 8 + 32 |
 
 Numbers are big-endian. A row's digest is SHA-256 over its fields in the order of the table, each
@@ -50,28 +49,37 @@ class Log(StrEnum):
     EVENT = "E"  # event
 
 
-class ChainedRow(NamedTuple):
-    """A row's place (rows sort by it) and its content's digest."""
+class Place(NamedTuple):
+    """Where a row stands; rows sort by it."""
 
     transaction: int
     log: Log
     number: int
+
+
+class ChainedRow(NamedTuple):
+    """A row's place and its content's digest."""
+
+    place: Place
     digest: bytes
 
-    @property
-    def place(self) -> tuple[int, Log, int]:
-        """Where it stands."""
-        return self.transaction, self.log, self.number
+
+BEGINNING: Final = Place(0, Log.ACT, 0)
+"""Before every row."""
 
 
 class Link(NamedTuple):
-    """`until`: the first transaction that neither it nor an earlier one covers."""
+    """`rows`: packed, never empty."""
 
     number: int
     previous: bytes
-    until: int
     rows: bytes
     hash: bytes
+
+    @property
+    def last(self) -> Place:
+        """Up to where the chain reaches with it."""
+        return _unpacked(self.rows[-_ROW.size :]).place
 
 
 class Harm(StrEnum):
@@ -104,27 +112,30 @@ def digest_of(fields: Iterable[str | int | datetime | None]) -> bytes:
     return hashed.digest()
 
 
-def linked(number: int, previous: bytes, until: int, rows: Sequence[ChainedRow]) -> Link:
-    """The next link. `rows` sorted."""
+def linked(number: int, previous: bytes, rows: Sequence[ChainedRow]) -> Link:
+    """The next link. `rows` sorted, at least one."""
     packed = b"".join(
-        _ROW.pack(row.log.encode(), row.transaction, row.number, row.digest) for row in rows
+        _ROW.pack(place.log.encode(), place.transaction, place.number, digest)
+        for place, digest in rows
     )
-    return Link(number, previous, until, packed, _hash(number, previous, until, packed))
+    return Link(number, previous, packed, _hash(number, previous, packed))
 
 
 def is_whole(link: Link) -> bool:
-    """Whether its hash is that of its parts."""
+    """Whether its hash is that of its parts, and they can be read."""
     return (
-        len(link.rows) % _ROW.size == 0
-        and _hash(link.number, link.previous, link.until, link.rows) == link.hash
+        len(link.rows) >= _ROW.size
+        and len(link.rows) % _ROW.size == 0
+        and {chr(letter) for letter in link.rows[:: _ROW.size]} <= set(Log)
+        and _hash(link.number, link.previous, link.rows) == link.hash
     )
 
 
 def recorded(link: Link) -> list[ChainedRow]:
     """The rows it covers."""
     return [
-        ChainedRow(transaction, Log(log.decode()), number, digest)
-        for log, transaction, number, digest in _ROW.iter_unpack(link.rows)
+        _unpacked(link.rows[start : start + _ROW.size])
+        for start in range(0, len(link.rows), _ROW.size)
     ]
 
 
@@ -150,7 +161,10 @@ def first_difference(kept: Sequence[ChainedRow], found: Sequence[ChainedRow]) ->
     raise AssertionError("the same rows in another order: they were to be sorted")
 
 
-def _hash(number: int, previous: bytes, until: int, rows: bytes) -> bytes:
-    return hashlib.sha256(
-        _LABEL + _NUMBER.pack(number) + previous + _NUMBER.pack(until) + rows
-    ).digest()
+def _unpacked(row: bytes) -> ChainedRow:
+    log, transaction, number, digest = _ROW.unpack(row)
+    return ChainedRow(Place(transaction, Log(log.decode()), number), digest)
+
+
+def _hash(number: int, previous: bytes, rows: bytes) -> bytes:
+    return hashlib.sha256(_LABEL + _NUMBER.pack(number) + previous + rows).digest()

@@ -11,10 +11,12 @@ from gateway.cli.surroundings import environment, person
 from gateway.clock import SystemClock, SystemIds
 from gateway.domain.acts import AskedBy
 from gateway.settings import SERVING, Settings, read_settings
+from gateway.storage.books.audit_chain import AuditChain
 from gateway.storage.books.case_list import CaseList
 from gateway.storage.books.health_log import HealthHistory
 from gateway.storage.connections import read_pool
 from gateway.storage.registries.accounts import AccountRegistry
+from gateway.storage.registries.act_list import ActList
 from gateway.storage.registries.people import Registry
 from gateway.storage.registries.rekeying import Rekeying
 from gateway.storage.registries.restored_log import RestoredLog
@@ -38,6 +40,8 @@ class Registries:
     health: HealthHistory
     restored: RestoredLog
     rekeying: Rekeying
+    acts: ActList
+    chain: AuditChain
 
 
 def act(options: argparse.Namespace, work: Callable[[Registries], Awaitable[None]]) -> int:
@@ -83,6 +87,8 @@ async def registries(settings: Settings) -> AsyncIterator[Registries]:
             HealthHistory(pool),
             RestoredLog(pool, asked_by=asked_by),
             Rekeying(pool, vault=vault, ids=ids, asked_by=asked_by),
+            ActList(pool),
+            AuditChain(pool),
         )
     finally:
         await pool.close()

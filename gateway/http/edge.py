@@ -53,6 +53,7 @@ def signed(route: Route, deps: EdgeDeps) -> WebHandler:
         body = await raw_body(request)
         key = _only_idempotency_key(request)
         caller = authenticated(request, body, key, deps)
+        deps.key_used(caller.key_id)
         permit(caller, route.permission)
         if writes and not deps.directory.fresh():
             raise DirectoryStale

@@ -74,6 +74,7 @@ class EdgeDeps:
     directory: Directory
     clock: Clock
     ids: Ids
+    key_used: Callable[[str], None]
     readiness: Callable[[], Awaitable[Readiness]]
 
 

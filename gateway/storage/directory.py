@@ -18,7 +18,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import asyncpg
 import msgspec
@@ -43,7 +43,8 @@ from gateway.storage.registries.credentials import (
     profile_of,
     refuse_unsafe_addresses,
 )
-from gateway.telemetry.metrics import ACCOUNTS_LEFT_OUT, SNAPSHOT_AGE
+from gateway.telemetry.metrics import ACCOUNTS_LEFT_OUT, KEYS_LEFT_OUT, SNAPSHOT_AGE
+from security.errors import NotOpenedHere
 from security.key_material import KeyEnvironment
 from security.redaction import redact
 from security.secret import Secret
@@ -116,12 +117,16 @@ class _Row:
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A row that was made usable; `thing` is None when it could not be, and `problem` says why."""
+    """A row that was made usable; `thing` is None when it could not be, and `problem` says why.
+
+    `lacks`: this process is not equipped to open it, another one may be.
+    """
 
     row: _Row
     thing: ApiKey | Account | RuleSet | None
     transport: Transport | None = None
     problem: str = ""
+    lacks: bool = False
 
 
 class SnapshotDirectory:
@@ -168,7 +173,7 @@ class SnapshotDirectory:
         self._endpoints: dict[str, dict[str, str]] = {}
         self._ranked: dict[str, tuple[Account, ...]] = {}
         self._transports: dict[str, Transport] = {}
-        self._problems: dict[str, tuple[str, str]] = {}
+        self._problems: dict[str, _Problem] = {}
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -240,7 +245,17 @@ class SnapshotDirectory:
     @property
     def problems(self) -> Mapping[str, str]:
         """Accounts and keys that are left out, each with what is wrong."""
-        return {row_id: problem for row_id, (_, problem) in self._problems.items()}
+        return {row_id: problem.text for row_id, problem in self._problems.items()}
+
+    @property
+    def unopened(self) -> Sequence[str]:
+        """The keys and accounts that another process may be able to open: sealed under a master key
+        or in a form that this one lacks; all that are left out, when not one key opens here.
+
+        A row that is broken for everybody is not among them: no other worker would do better.
+        """
+        lacking = [row_id for row_id, problem in self._problems.items() if problem.lacks]
+        return lacking or (list(self._problems) if not self._keys else [])
 
     # -- refreshing --------------------------------------------------------------------------------
 
@@ -312,7 +327,8 @@ class SnapshotDirectory:
                 case _:
                     return _Ready(row, None)
         except Exception as error:  # noqa: BLE001  a channel's builder may raise anything
-            return _Ready(row, None, None, redact(f"{type(error).__name__}: {error}"))
+            problem = redact(f"{type(error).__name__}: {error}")
+            return _Ready(row, None, None, problem, isinstance(error, NotOpenedHere))
 
     def _key(self, row: _Row) -> ApiKey:
         about = key_about(
@@ -411,7 +427,7 @@ class SnapshotDirectory:
                 self._keys.pop(row.id, None)
                 self._accounts.pop(row.id, None)
                 self._of_merchant.get(row.merchant_id, {}).pop(row.id, None)
-        self._note(row, ready.problem)
+        self._note(row, ready.problem, lacks=ready.lacks)
         if row.kind == "account":
             self._swap_transport(row.id, ready.transport)
 
@@ -429,11 +445,11 @@ class SnapshotDirectory:
         else:
             log.info("restored mode has ended")
 
-    def _note(self, row: _Row, problem: str) -> None:
+    def _note(self, row: _Row, problem: str, *, lacks: bool) -> None:
         """Keep what is wrong for `doctor`, and tell the log once per change."""
         was = self._problems.pop(row.id, None)
         if problem:
-            self._problems[row.id] = (row.label, problem)
+            self._problems[row.id] = _Problem(row.kind, row.label, problem, lacks)
             log.error(
                 "%s %s of merchant %s cannot be used and is left out: %s",
                 row.kind,
@@ -443,11 +459,12 @@ class SnapshotDirectory:
             )
         elif was is not None:
             log.info("%s %s can be used again", row.kind, row.id)
+        alike = [each for each in self._problems.values() if each.kind == row.kind]
+        if row.kind == "key":
+            KEYS_LEFT_OUT.set(len(alike))
         if row.kind == "account":
-            left_out = sum(label == row.label for label, _ in self._problems.values())
-            ACCOUNTS_LEFT_OUT.labels(row.label if row.label in self._manifests else "unknown").set(
-                left_out
-            )
+            channel = row.label if row.label in self._manifests else "unknown"
+            ACCOUNTS_LEFT_OUT.labels(channel).set(sum(each.label == row.label for each in alike))
 
     def _rank(self, merchants: Iterable[str]) -> None:
         for merchant_id in merchants:
@@ -470,6 +487,13 @@ class SnapshotDirectory:
         if self._read_at is None:
             return DIRECTORY_AGE_MS_MAX / 1000 + 1
         return self._clock.monotonic() - self._read_at
+
+
+class _Problem(NamedTuple):
+    kind: str
+    label: str
+    text: str
+    lacks: bool
 
 
 def _account_about(row: _Row) -> About:

@@ -370,6 +370,7 @@ class World:
     clock: FixedClock
     ready: bool
     deps: EdgeDeps
+    used: list[str]
 
 
 def new_world() -> World:
@@ -387,15 +388,17 @@ def new_world() -> World:
         "lookup": FakeLookup(flow),
         "callbacks": desk,
     }
+    used: list[str] = []
     deps = EdgeDeps(
         **desks,
         webhooks=WebhookEndpoints(FakeEndpointBook(), allow_loopback=False),
         directory=directory,
         clock=clock,
         ids=CountingIds(),
+        key_used=used.append,
         readiness=readiness,
     )
-    world = World(flow, desk, directory, clock, ready=True, deps=deps)
+    world = World(flow, desk, directory, clock, ready=True, deps=deps, used=used)
     return world
 
 

@@ -84,8 +84,26 @@ def _show_once(key: IssuedKey) -> None:
 async def _list(opened: Registries, options: argparse.Namespace) -> None:
     keys = await opened.people.keys(options.merchant, options.terminal)
     rows = [
-        (key.id, key.role, key.store_id, key.terminal_id, key.created_at, key.revoked_at)
+        (
+            key.id,
+            key.role,
+            key.environment,
+            key.store_id,
+            key.terminal_id,
+            key.created_at,
+            key.used_at,
+            key.revoked_at,
+        )
         for key in keys
     ]
-    head = ("id", "role", "store", "terminal", "created (UTC)", "revoked (UTC)")
+    head = (
+        "id",
+        "role",
+        "environment",
+        "store",
+        "terminal",
+        "created (UTC)",
+        "last used (UTC)",
+        "revoked (UTC)",
+    )
     show_table(head, rows, nothing="no keys yet: `tillgate key issue MERCHANT_ID --terminal ID`")

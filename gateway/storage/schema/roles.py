@@ -55,7 +55,7 @@ RIGHTS: Final[Mapping[str, str]] = {
     "channel_health_event": "SELECT, INSERT",
     "worker": "SELECT, INSERT, UPDATE",
     "audit": "SELECT, INSERT (merchant_id, asked_as, asked_by, act, object, before, after)",
-    "audit_chain": "SELECT, INSERT (link, previous, until, rows, hash)",
+    "audit_chain": "SELECT, INSERT (link, previous, rows, hash)",
     "restored": "SELECT, INSERT, UPDATE (lost_from, begun_at, ended_by, ended_at)",
     "schema_migration": "SELECT",
 }

@@ -20,8 +20,7 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit FOR EACH
 CREATE TABLE audit_chain (
     link     bigint PRIMARY KEY CHECK (link >= 1),
     previous bytea NOT NULL UNIQUE CHECK (length(previous) = 32),
-    until    xid8 NOT NULL,         -- it covers what transactions below this one wrote, and no earlier link covers
-    rows     bytea NOT NULL,
+    rows     bytea NOT NULL,        -- places and digests of the rows it covers
     hash     bytea NOT NULL UNIQUE CHECK (length(hash) = 32),
     at       timestamptz NOT NULL DEFAULT now()
 );
