@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Final
+import re
 
 from gateway.cli.failures import CommandError
 from gateway.cli.registries import Registries, act
 from gateway.cli.surroundings import add_data_argument
 from gateway.cli.table import show_table
 from gateway.storage.books.audit_chain import Broken, Kept
-
-HASH_CHARS: Final = 64
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,8 +93,6 @@ def _shown(value: object) -> str | None:
 
 def _head(text: str) -> Kept:
     number, _, digest = text.partition(":")
-    if not number.isdecimal() or len(digest) != HASH_CHARS:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not LINK:HASH, as `tillgate audit head` says"
-        )
+    if not number.isdecimal() or not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise argparse.ArgumentTypeError(f"{text!r} is not LINK:HASH: see `tillgate audit head`")
     return Kept(int(number), bytes.fromhex(digest))

@@ -160,15 +160,13 @@ class AuditChain(Reader):
         self, kept: Sequence[Kept] = (), *, newest_links: int | None = None
     ) -> Verified | Broken:
         """Make every digest and every link again, from the first on or for the newest few, and
-        compare: the first difference. `kept`: heads from elsewhere, which the chain must still have.
+        compare: the first difference. `kept`: heads from elsewhere that must still be in the chain.
         """
         head = await self.head()
         for each in kept:
             row = await self._row(NUMBERED, each.number)
             if row is None:
-                return Broken(
-                    each.number, "it was kept elsewhere, and is not in the chain any more"
-                )
+                return Broken(each.number, "it was kept elsewhere, and is in the chain no more")
             if row["hash"] != each.hash:
                 return Broken(each.number, "its hash is not the one that was kept elsewhere")
         begin = 0 if newest_links is None or head is None else max(0, head.number - newest_links)
