@@ -286,9 +286,12 @@ class SnapshotDirectory:
             rows, xmin = await self._delta()
         changed = [row for row in rows if self._rows.get((row.kind, row.id)) != row]
         ready = await asyncio.to_thread(self._made_ready, changed) if changed else []
+        rows = [each.row for each in ready if each.row.kind == "account"]
+        # A row that was given to another merchant is served for neither.
+        rows += [known for row in rows if (known := self._rows.get((row.kind, row.id)))]
         for each in ready:
             self._take(each)
-        self._rank({each.row.merchant_id for each in ready if each.row.kind == "account"})
+        self._rank({row.merchant_id for row in rows})
         self._xmin, self._read_at = xmin, asked_at
 
     async def _delta(self) -> tuple[list[_Row], str]:
@@ -406,6 +409,9 @@ class SnapshotDirectory:
 
     def _take(self, ready: _Ready) -> None:
         row = ready.row
+        known = self._rows.get((row.kind, row.id))
+        if known is not None and row.kind == "account":
+            self._of_merchant.get(known.merchant_id, {}).pop(row.id, None)
         self._rows[row.kind, row.id] = row
         match ready.thing:
             case ApiKey() as key:

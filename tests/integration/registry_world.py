@@ -125,7 +125,12 @@ class StillClock:
 
 
 def directory(
-    dsn: str, clock: Clock | None = None, *, allow_loopback: bool = False, keys: MasterKeys = KEYS
+    dsn: str,
+    clock: Clock | None = None,
+    *,
+    allow_loopback: bool = False,
+    keys: MasterKeys = KEYS,
+    takes_test_keys: bool = True,
 ) -> SnapshotDirectory:
     return SnapshotDirectory(
         dsn,
@@ -135,4 +140,5 @@ def directory(
         new_transport=PaperTransport,
         public_url="https://till.example",
         allow_loopback_channels=allow_loopback,
+        takes_test_keys=takes_test_keys,
     )
