@@ -5,7 +5,8 @@ those that are wrong.
 import argparse
 import asyncio
 
-from gateway.cli.commands.checks import Finding, Level, examine
+from gateway.cli.commands.checks import examine
+from gateway.cli.commands.finding import Finding, Level
 from gateway.cli.surroundings import add_data_argument, environment
 from gateway.cli.table import padded, width
 from gateway.settings import SERVING, SettingsError, read_settings

@@ -60,6 +60,11 @@ RIGHTS: Final[Mapping[str, str]] = {
     "schema_migration": "SELECT",
 }
 
+APPEND_ONLY: Final = frozenset(
+    table for table, rights in RIGHTS.items() if "INSERT" in rights and "UPDATE" not in rights
+)
+"""History: written and read, never changed; triggers guard it from its owner, too."""
+
 # A temporary table named like one of ours would stand before it in every trigger.
 _DATABASE: Final = """DO $$ BEGIN
     EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
