@@ -18,7 +18,7 @@ Rules every adapter keeps, held by tests/conformance:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -93,6 +93,19 @@ class Schedule:
         )
 
 
+class Certificate(Struct, frozen=True, kw_only=True):
+    """One certificate in an account's credentials.
+
+    `name`: the field that it stands in; several may stand in one, of which any may be used.
+    `fault`: why it is not to be trusted; None: nothing speaks against it.
+    """
+
+    name: str
+    not_before: datetime
+    not_after: datetime
+    fault: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """A channel's capabilities, as data.
@@ -116,6 +129,8 @@ class Manifest:
     title_zh: str
     title_en: str
     qr_expiry_step_s: int = 1  # an expiry is rounded up to this (Alipay: whole minutes)
+    # Of credentials: the certificates in them. None: the channel has no certificates.
+    certificates: Callable[[Any], Sequence[Certificate]] | None = None
 
     def issues(self, auth_code: str) -> bool:
         """Whether this channel's payment codes look like this."""

@@ -53,6 +53,7 @@ from gateway.storage.directory import SnapshotDirectory
 from gateway.storage.postgres import PostgresStore
 from gateway.storage.redis.claims import NoClaims, RedisClaims
 from gateway.storage.redis.health_board import NoBoard, RedisBoard
+from gateway.storage.registries.accounts import AccountRegistry
 from gateway.storage.registries.key_uses import KeyUses
 from gateway.storage.registries.webhooks import WebhookRegistry
 from gateway.storage.schema.migrate import MigrationError, pending
@@ -60,6 +61,7 @@ from gateway.telemetry.logs import configure_logs
 from gateway.webhooks.courier import Courier
 from gateway.webhooks.endpoints import WebhookEndpoints
 from gateway.webhooks.line import WebhookLine
+from gateway.workers.certificates import CertificateWatch
 from gateway.workers.chainer import Chainer
 from gateway.workers.heartbeat import Heartbeat
 from gateway.workers.prober import Prober
@@ -400,6 +402,19 @@ async def _work(settings: Settings) -> None:
         workers.create_task(webhooks.run(stop), name="courier")
         chain = AuditChain(world.store.pool)
         workers.create_task(Chainer(chain, world.clock).run(stop), name="audit chain")
+        watch = CertificateWatch(_listed_accounts(world, settings), world.clock)
+        workers.create_task(watch.run(stop), name="certificates")
+
+
+def _listed_accounts(world: Gateway, settings: Settings) -> AccountRegistry:
+    return AccountRegistry(
+        world.store.pool,
+        vault=Vault(settings.needed_master_keys(), opens_old=settings.opens_old_seals),
+        ids=world.ids,
+        asked_by=AskedBy("gateway", world.worker_id),
+        clock=world.clock,
+        manifests=world.directory.manifests(),
+    )
 
 
 @asynccontextmanager

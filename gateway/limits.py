@@ -208,6 +208,9 @@ RETRY_STEPS_MS = (15_000, 60_000, 300_000, 1_800_000, 3_600_000)
 # Added to each: visits that an outage stopped together do not come back together.
 RETRY_JITTER_PERCENT = 20
 
+CERTIFICATE_DAYS_LEFT_MIN = 30  # then `doctor` warns: a new one takes a channel some days
+CERTIFICATE_LOOK_MS = 3_600_000  # how often `tillgate work` looks at them
+
 # --- audit chain
 AUDIT_LINK_ROWS = 500  # rows of one link: their digests take a millisecond of the loop
 AUDIT_LINKS_READ = 50  # links read at once by whoever verifies: 1.2 MB

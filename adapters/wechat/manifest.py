@@ -7,6 +7,7 @@ import re
 from types import MappingProxyType
 
 from adapters.channel import Flow, Manifest, Schedule
+from adapters.wechat.certificates import certificates
 from adapters.wechat.channel import build
 from adapters.wechat.credentials import Credentials
 from gateway.limits import AMOUNT_FEN_MAX
@@ -45,6 +46,7 @@ MANIFEST = Manifest(
     schedules=MappingProxyType({Flow.CODE: CODE, Flow.QR: QR}),
     credentials=Credentials,
     build=build,
+    certificates=certificates,
     title_zh="微信支付",
     title_en="WeChat Pay",
 )

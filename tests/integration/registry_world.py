@@ -1,7 +1,7 @@
 """A vault, a small remote channel and the registries, for the tests of registry and directory."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
@@ -88,7 +88,7 @@ MANIFESTS = {
 class Registries:
     """Both registries of one database."""
 
-    def __init__(self, pool: Any, vault: Vault) -> None:
+    def __init__(self, pool: Any, vault: Vault, manifests: Mapping[str, Manifest]) -> None:
         self.people = Registry(pool, vault=vault, ids=SystemIds(), asked_by=TESTER)
         self.accounts = AccountRegistry(
             pool,
@@ -96,17 +96,19 @@ class Registries:
             ids=SystemIds(),
             asked_by=TESTER,
             clock=SystemClock(),
-            manifests=MANIFESTS,
+            manifests=manifests,
         )
         self.rekeying = Rekeying(pool, vault=vault, ids=SystemIds(), asked_by=TESTER)
         self.pool = pool
 
 
 @asynccontextmanager
-async def registries(dsn: str, keys: MasterKeys = KEYS) -> AsyncIterator[Registries]:
+async def registries(
+    dsn: str, keys: MasterKeys = KEYS, manifests: Mapping[str, Manifest] = MANIFESTS
+) -> AsyncIterator[Registries]:
     pool = await read_pool(dsn)
     try:
-        yield Registries(pool, Vault(keys))
+        yield Registries(pool, Vault(keys), manifests)
     finally:
         await pool.close()
 

@@ -1,9 +1,13 @@
 """Merchants, keys and accounts as people write them."""
 
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from adapters.channel import Certificate
+from gateway.clock import SystemClock
 from gateway.limits import LIVE_TERMINAL_KEYS_MAX
 from gateway.storage.registries.accounts import AccountListing
 from gateway.storage.registries.acts import RegistryError
@@ -11,7 +15,7 @@ from gateway.storage.registries.rekeying import Rekeyed
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
 from security.roles import Role
-from tests.integration.registry_world import GOOD, KEYS, Registries, registries
+from tests.integration.registry_world import GOOD, KEYS, MANIFESTS, Registries, registries
 
 TEST = KeyEnvironment.TEST
 
@@ -142,6 +146,27 @@ async def test_an_account_is_created_listed_without_secrets_moved_and_rotated(
         assert changed.credentials["base_url"] == "https://pay2.example"
         with pytest.raises(RegistryError, match="no account"):
             await world.accounts.place("acct_none", enabled=True)
+
+
+async def test_a_certificate_that_could_verify_nothing_is_not_stored(database: str) -> None:
+    now = SystemClock().now()
+    ends = [now + timedelta(days=9)]
+    paper = replace(
+        MANIFESTS["paper"],
+        certificates=lambda _: [
+            Certificate(name="theirs", not_before=now - timedelta(days=9), not_after=ends[0])
+        ],
+    )
+    async with registries(database, manifests={"paper": paper}) as world:
+        await shop(world)
+        account = await world.accounts.create("mer_1", "paper", GOOD)
+        assert (await world.accounts.account(account)).usable_until == {"theirs": ends[0]}
+        ends[0] = now - timedelta(days=1)
+        with pytest.raises(RegistryError, match="theirs expired on"):
+            await world.accounts.create("mer_1", "paper", GOOD)
+        with pytest.raises(RegistryError, match="theirs expired on"):
+            await world.accounts.rotate_credentials(account, GOOD)
+        assert (await world.accounts.account(account)).problem == ""  # it can still be looked at
 
 
 async def test_everything_is_resealed_under_the_new_master_key_once(database: str) -> None:

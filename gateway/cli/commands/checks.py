@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from adapters.discovery import discover
 from adapters.transport import AiohttpTransport, InlineExecutor
 from gateway.cli.commands.finding import Finding, Level
-from gateway.cli.commands.safety_checks import look_at_safety
+from gateway.cli.commands.safety_checks import look_at_certificates, look_at_safety
 from gateway.cli.registries import registries
 from gateway.clock import SystemClock
 from gateway.domain.errors import StoreUnavailable
@@ -230,6 +230,8 @@ async def _accounts(settings: Settings) -> list[Finding]:
                 f"{stale} are sealed under an older master key: run `tillgate rekey`",
             )
         )
+    for account in enabled:
+        found += look_at_certificates(account, SystemClock().now())
     return found + list(await asyncio.gather(*(_reachable(account) for account in enabled)))
 
 

@@ -4,15 +4,17 @@ database, that history cannot be changed, that it was not, and the lines over wh
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import asyncpg
 
 from gateway.cli.commands.finding import Finding, Level
-from gateway.limits import AUDIT_DOCTOR_LINKS, AUDIT_LAG_S_MAX
+from gateway.limits import AUDIT_DOCTOR_LINKS, AUDIT_LAG_S_MAX, CERTIFICATE_DAYS_LEFT_MIN
 from gateway.settings import Settings
 from gateway.storage.books.audit_chain import AuditChain, Broken
 from gateway.storage.connections import read_pool
+from gateway.storage.registries.accounts import AccountListing
 from gateway.storage.schema.roles import APP_ROLE, APPEND_ONLY, misplaced_rights
 from security.lines import unsafe_lines
 
@@ -36,6 +38,22 @@ OWN_ROLE: Final = (
     f"write postgresql://{APP_ROLE}:<a new password>@… into TILLGATE_DATABASE_URL, and run "
     f"`tillgate migrate`, which makes the role; docs/audit.md"
 )
+
+
+def look_at_certificates(account: AccountListing, now: datetime) -> list[Finding]:
+    """The day one expires, every answer of the channel is a stranger's."""
+    found = []
+    for name, until in account.usable_until.items():
+        days = (until - now) // timedelta(days=1)
+        if days < CERTIFICATE_DAYS_LEFT_MIN:
+            when = "has expired" if until <= now else f"expires in {days} days"
+            text = (
+                f"{name} {when} ({until:%Y-%m-%d}): take a new one from the channel's console and "
+                f"run `tillgate account rotate`"
+            )
+            level = Level.WRONG if until <= now else Level.WARNING
+            found.append(Finding(level, account.id, text))
+    return found
 
 
 async def look_at_safety(settings: Settings) -> list[Finding]:

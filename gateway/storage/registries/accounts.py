@@ -24,7 +24,9 @@ from gateway.storage.registries.credentials import (
     CredentialsInvalid,
     account_about,
     decoded,
+    refuse_unfit_certificates,
     shown,
+    usable_until,
 )
 from gateway.storage.registries.people import chosen_id
 from gateway.storage.registries.sealing import SealingRegistry
@@ -65,7 +67,8 @@ RESEAL = "UPDATE channel_account SET sealed = $2 WHERE id = $1"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountListing:
     """A channel account for people: `credentials` with secrets as `***`; `problem` says why it
-    cannot be used, else empty. `key_version` None: not even that can be read.
+    cannot be used, else empty. `key_version` None: not even that can be read. `usable_until`: by
+    field, until when its certificates are good.
     """
 
     merchant_id: str
@@ -79,6 +82,7 @@ class AccountListing:
     key_version: int | None
     credentials: dict[str, Any]
     problem: str
+    usable_until: dict[str, datetime]
 
     @property
     def drained_state(self) -> str:
@@ -146,7 +150,7 @@ class AccountRegistry(SealingRegistry):
                 Act.ACCOUNT_ROTATE,
                 account_id,
                 merchant_id=row["merchant_id"],
-                before={"credentials": self._readable(row)[0]},
+                before={"credentials": self._readable(row)},
                 after={"credentials": shown(struct)},
             )
 
@@ -232,37 +236,45 @@ class AccountRegistry(SealingRegistry):
             struct = decoded(manifest, credentials)
             if manifest.settles == "remote":
                 manifest.build(struct, _NoTransport(), self._clock)
+            if manifest.certificates is not None:
+                refuse_unfit_certificates(manifest.certificates(struct), self._clock.now())
         except (CredentialsInvalid, SecurityError, ValueError) as error:
             raise RegistryError(f"the credentials cannot be used: {error}") from None
         return struct
 
     def _listing(self, row: asyncpg.Record) -> AccountListing:
-        credentials, problem = self._readable(row)
-        fields = {
-            name: row[name]
-            for name in (
-                "merchant_id",
-                "id",
-                "channel",
-                "store_id",
-                "priority",
-                "enabled",
-                "drained_reason",
-                "created_at",
-            )
-        }
+        fields = {name: value for name, value in row.items() if name != "sealed"}
+        credentials: dict[str, Any] = {}
+        until: dict[str, datetime] = {}
+        problem = ""
+        try:
+            manifest, struct = self._opened(row)
+            credentials = shown(struct)
+            if manifest.certificates is not None:
+                until = usable_until(manifest.certificates(struct))
+        except (CredentialsInvalid, SecurityError, ValueError) as error:
+            problem = str(error)
         return AccountListing(
-            **fields, key_version=_version(row), credentials=credentials, problem=problem
+            **fields,
+            key_version=_version(row),
+            credentials=credentials,
+            problem=problem,
+            usable_until=until,
         )
 
-    def _readable(self, row: asyncpg.Record) -> tuple[dict[str, Any], str]:
+    def _opened(self, row: asyncpg.Record) -> tuple[Manifest, Any]:
+        """Raises CredentialsInvalid and SecurityError."""
         manifest = self._manifests.get(row["channel"])
         if manifest is None:
-            return {}, f"channel {row['channel']!r} is not installed"
+            raise CredentialsInvalid(f"channel {row['channel']!r} is not installed")
+        return manifest, decoded(manifest, self._vault.open(row["sealed"], about=_about(row)))
+
+    def _readable(self, row: asyncpg.Record) -> dict[str, Any]:
+        """For the audit log; a rotation may well replace what does not open."""
         try:
-            return shown(decoded(manifest, self._vault.open(row["sealed"], about=_about(row)))), ""
+            return shown(self._opened(row)[1])
         except (CredentialsInvalid, SecurityError) as error:
-            return {}, str(error)
+            return {"problem": str(error)}
 
 
 async def _locked(connection: Connection, account_id: str) -> asyncpg.Record:

@@ -7,12 +7,14 @@ seal `{}`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
-from adapters.channel import Manifest
+from adapters.channel import Certificate, Manifest
 from security.secret import HIDDEN, Secret, decode_hook
 from security.vault import About
 
@@ -76,6 +78,37 @@ def decoded(manifest: Manifest, text: bytes) -> Any:
         return msgspec.json.decode(text, type=manifest.credentials, dec_hook=decode_hook)
     except msgspec.DecodeError as error:
         raise CredentialsInvalid(f"credentials of channel {manifest.channel}: {error}") from None
+
+
+def refuse_unfit_certificates(certificates: Sequence[Certificate], now: datetime) -> None:
+    """One that another root vouches for, or a field whose every certificate is past or not yet
+    begun, could not verify a single answer. Raises CredentialsInvalid.
+    """
+    for each in certificates:
+        if each.fault is not None:
+            raise CredentialsInvalid(f"{each.name} {each.fault}")
+    for name, named in _by_name(certificates).items():
+        if all(each.not_after <= now for each in named):
+            last = max(each.not_after for each in named)
+            raise CredentialsInvalid(f"{name} expired on {last:%Y-%m-%d}: get a new one")
+        if all(now < each.not_before or each.not_after <= now for each in named):
+            first = min(each.not_before for each in named)
+            raise CredentialsInvalid(f"{name} is not valid before {first:%Y-%m-%d %H:%M} UTC")
+
+
+def usable_until(certificates: Sequence[Certificate]) -> dict[str, datetime]:
+    """By field: until when its last certificate is good."""
+    return {
+        name: max(each.not_after for each in named)
+        for name, named in _by_name(certificates).items()
+    }
+
+
+def _by_name(certificates: Sequence[Certificate]) -> dict[str, list[Certificate]]:
+    named: dict[str, list[Certificate]] = {}
+    for each in certificates:
+        named.setdefault(each.name, []).append(each)
+    return named
 
 
 def profile_of(credentials: Any) -> str:
