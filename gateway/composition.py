@@ -69,6 +69,7 @@ from gateway.workers.supervisor import report_ready
 from gateway.workers.sweeper import Sweeper
 from security.errors import MasterKeyInvalid
 from security.keyring import MasterKeys
+from security.lines import unsafe_lines
 from security.vault import Vault
 
 log = structlog.get_logger("tillgate")
@@ -104,6 +105,9 @@ async def gateway(settings: Settings, host_clock: Clock | None = None) -> AsyncI
     """Everything started, on the database's time; on the way out the roads under way end first,
     then the store is flushed and let go.
     """
+    if settings.unsafe_lines == "warn":
+        for words in unsafe_lines(settings.database_url, settings.redis_url):
+            log.warning("unsafe_line", words=words)
     clock, ids = DatabaseClock(host_clock or SystemClock()), SystemIds()
     dsn = settings.needed_database_url().reveal()
     vault = Vault(settings.needed_master_keys(), opens_old=settings.opens_old_seals)
