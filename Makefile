@@ -4,11 +4,14 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-cache-dir --quiet
 LOCKS := requirements/build.lock requirements/all.lock
-# most tests wait for servers and schedules: more of them than cores
-JOBS ?= 4
+# Most tests wait for servers and schedules: more of them than cores. A file, or what -k names, runs in
+# one process: each of four would collect every test first.
+JOBS ?= $(if $(findstring .py,$(ARGS))$(filter -k%,$(ARGS)),0,4)
 READY := $(VENV)/.ready
 SOURCES := $(wildcard gateway adapters security reconciliation sandbox loadtests tests)
 .DEFAULT_GOAL := help
+# Images set it; each of the hundreds of processes of a test run would compile the tree anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 $(READY): $(LOCKS) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tillgate needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
@@ -31,8 +34,8 @@ run: $(READY) ## embedded servers, sandbox, gateway and the tour; then serves. O
 	@$(VENV)/bin/tillgate dev $(if $(ONCE),--once) $(ARGS)
 
 .PHONY: test
-test: $(READY) ## all tests, or those named: make test ARGS="tests/unit -k money"
-	@$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(READY) ## all tests, or those named: make test ARGS="tests/unit/test_money.py". None may skip unlisted
+	@$(PY) -m pytest -p tests.skips -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: format
 format: $(READY) ## rewrite the files as the formatter wants them

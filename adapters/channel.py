@@ -12,6 +12,8 @@ Rules every adapter keeps, held by tests/conformance:
 - an answer whose signature does not verify is `Unknown`, whatever it says;
 - amount, order number and merchant of a "yes" are compared with ours: a difference is `Mismatch`;
 - a code in no table is `Unknown` and counted;
+- a refusal without a signature is `Unknown` (`REFUSED_UNSIGNED`) and counted: it proves nothing,
+  and tells people that a key, an id or a field of ours is wrong;
 - auth codes and keys never reach a log, an outcome or an exception text.
 """
 
@@ -21,7 +23,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from msgspec import Struct
@@ -36,20 +37,17 @@ from gateway.domain.outcomes import (
     RefundQueryOutcome,
     Succeeded,
 )
+from gateway.domain.words import Flow as Flow  # noqa: PLC0414 - a part of this contract
 
 if TYPE_CHECKING:
     from security.secret import Secret
 
 
+# The reason of an `Unknown`: the channel's gate refused the request and did not sign the refusal.
+REFUSED_UNSIGNED: Final = "refused_unsigned"
+
 MAIN_HOST: Final = 0
 SECOND_HOST: Final = 1
-
-
-class Flow(StrEnum):
-    """Who scans whom. Local tenders have no flow of their own and use `code`."""
-
-    CODE = "code"  # the till scans the customer's payment code
-    QR = "qr"  # the customer scans ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ import uvloop
 from adapters.discovery import discover
 from adapters.transport import AiohttpTransport
 from gateway.clock import Clock, DatabaseClock, SystemClock, SystemIds
-from gateway.domain.acts import AskedBy
+from gateway.domain.audit import AskedBy
 from gateway.domain.errors import GatewayError
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.callback import CallbackDesk

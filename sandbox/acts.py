@@ -219,8 +219,10 @@ class Acts:
             self._later(trade.pays_at_ms - self._now_ms(), functools.partial(self._typed, trade))
 
     def _typed(self, trade: Trade) -> None:
-        still_waiting = self.find(trade.out_trade_no)
-        if still_waiting and still_waiting.state == PENDING:
+        """A customer who typed in time has paid, though this process was away at that moment."""
+        if trade.state != PENDING or trade.pays_at_ms is None:
+            return
+        if trade.expires_at_ms is None or trade.pays_at_ms < trade.expires_at_ms:
             self.charge(trade.out_trade_no, trade.amount)
 
     def _later(self, delay_ms: int, act: Callable[[], None]) -> None:

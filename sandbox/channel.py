@@ -153,8 +153,8 @@ class Desk(Protocol):
     def accept(self, request: RawRequest) -> Call | Reply:
         """Verifies over the raw bytes; a `Reply` is the refusal in the channel's own words."""
 
-    async def seal(self, reply: Reply, flaw: Flaw) -> Sealed:
-        """Encodes and signs an answer."""
+    async def seal(self, reply: Reply, flaw: Flaw, request: RawRequest) -> Sealed:
+        """Encodes and signs the answer to this request, with the key that it asks for."""
 
     def lie(self, reply: Reply, lie: Lie) -> bool:
         """Changes that fact in the reply; False when it carries no such fact."""
@@ -224,6 +224,7 @@ class Channel(Protocol):
     operations: ClassVar[frozenset[str]]
     # Faults this protocol can show on fewer operations, or not at all.
     narrowed_faults: ClassVar[Mapping[str, Narrowed]]
+    settings: ClassVar[type[Any]]  # a `sandbox.surroundings.Settings`
 
     async def enrol(self, account: Account, callback_url: str | None) -> dict[str, Any]:
         """Makes keys; fills `account.kept`;

@@ -75,15 +75,6 @@ class NewCallbacks(msgspec.Struct, forbid_unknown_fields=True):
     notify_url: Url | None = None
 
 
-class NewSettings(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of POST settings."""
-
-    channel: str
-    cancel_is_tombstone: bool | msgspec.UnsetType = msgspec.UNSET
-    query_lag_ms_max: DelayMs | msgspec.UnsetType = msgspec.UNSET
-    clock_offset_ms: int | msgspec.UnsetType = msgspec.UNSET
-
-
 class ControlError(Exception):
     """A request that is refused, with its status and its reason."""
 
@@ -272,16 +263,16 @@ async def callbacks(request: web.Request) -> web.Response:
 async def settings(request: web.Request) -> web.Response:
     """Changes the named switches; answers all of the channel's."""
     service = request.app[SERVICE]
-    body = await _decode(request, NewSettings)
-    _channel(service, body.channel)
-    changes = {
-        name: value
-        for name, value in msgspec.structs.asdict(body).items()
-        if name != "channel" and value is not msgspec.UNSET
-    }
-    return web.json_response(
-        {"channel": body.channel} | service.change_settings(body.channel, changes)
-    )
+    changes = await _decode(request, dict[str, Any])
+    channel = str(changes.pop("channel", ""))
+    _channel(service, channel)
+    try:
+        changed = service.change_settings(channel, changes)
+    except msgspec.ValidationError as error:
+        raise ControlError(
+            422, f"{error}; {channel} has {_names(service.settings_of(channel))}"
+        ) from None
+    return web.json_response({"channel": channel} | changed)
 
 
 def _notice(one: OpenAccount, trade: Trade, body: NewCallbacks) -> Notice:

@@ -6,7 +6,7 @@ A fault is a `Plan`; none is an honest one.
 import asyncio
 import dataclasses
 import time
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -24,7 +24,12 @@ class Exchange:
     """Answers every request of one account, whichever host it came to."""
 
     def __init__(
-        self, account: Account, desk: Desk, surroundings: Surroundings, book: Book, faults: Faults
+        self,
+        account: Account,
+        desk: Desk,
+        surroundings: Surroundings[Any],
+        book: Book,
+        faults: Faults,
     ) -> None:
         self._account = account
         self._desk = desk
@@ -36,16 +41,17 @@ class Exchange:
         """One request to `host`, to its end: a caller that hangs up changes nothing."""
         body = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
-        call = self._desk.accept(RawRequest(request.method, request.raw_path, headers, body))
+        came = RawRequest(request.method, request.raw_path, headers, body)
+        call = self._desk.accept(came)
         if isinstance(call, Reply):
-            return _response(await self._desk.seal(call, Flaw.NONE))
+            return _response(await self._desk.seal(call, Flaw.NONE, came))
         plan, fault = self._plan(call, host)
         delay_seconds = (fault.delay_ms if fault else 0) / 1000
         try:
             if plan.hold_before:
                 await asyncio.sleep(delay_seconds)
             reply = self._act(call, plan, fault)
-            answer = await self._settle(call, reply, plan)
+            answer = await self._settle(call, reply, plan, came)
         except LedgerError:
             return _drop(request)  # never answer what is not on disk
         if plan.hold_after:
@@ -100,13 +106,13 @@ class Exchange:
             scale = limits.PROFILE_SCALE[self._account.profile]
             trade.visible_from = time.monotonic() + self._surroundings.query_lag_seconds(scale)
 
-    async def _settle(self, call: Call, reply: Reply, plan: Plan) -> Sealed:
+    async def _settle(self, call: Call, reply: Reply, plan: Plan, came: RawRequest) -> Sealed:
         """Signs while the ledger fsyncs; returns when both are done and a callback
         that goes first has gone.
         """
         if plan.rotate:
             await self._desk.rotate_key()
-        sealing = asyncio.ensure_future(self._desk.seal(reply, plan.flaw))
+        sealing = asyncio.ensure_future(self._desk.seal(reply, plan.flaw, came))
         try:
             trade = call.trade
             await self._book.durable(trade) if trade else None
@@ -134,7 +140,7 @@ class Exchange:
                 return _response(answer)
 
 
-def _is_young(trade: Trade | None, age_ms: int, surroundings: Surroundings) -> bool:
+def _is_young(trade: Trade | None, age_ms: int, surroundings: Surroundings[Any]) -> bool:
     return trade is not None and surroundings.now_ms() - trade.created_at_ms < age_ms
 
 

@@ -57,6 +57,11 @@ def public_pem(key: rsa.RSAPublicKey) -> str:
     ).decode()
 
 
+def bare(pem: str) -> str:
+    """The base64 of a PEM, in one line and without its armour."""
+    return "".join(line for line in pem.splitlines() if not line.startswith("-----"))
+
+
 def load_private(pem: str) -> rsa.RSAPrivateKey:
     """The key of a PEM that `private_pem` made."""
     key = serialization.load_pem_private_key(pem.encode(), None)

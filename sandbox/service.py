@@ -4,11 +4,12 @@
 """
 
 import asyncio
-import dataclasses
 import functools
 import pathlib
 from dataclasses import dataclass
 from typing import Any, Self
+
+import msgspec
 
 from sandbox.accounts import Accounts
 from sandbox.acts import Acts
@@ -47,7 +48,9 @@ class Service:
         self.accounts = accounts
         self.book = Book()
         self.faults = Faults()
-        self.settings = {name: Settings() for name in channels}
+        self.settings: dict[str, Settings] = {
+            name: channel.settings() for name, channel in channels.items()
+        }
         self.open_accounts: dict[tuple[str, str], OpenAccount] = {}
         self._post = Post()
         self._enrolling = asyncio.Lock()
@@ -139,8 +142,16 @@ class Service:
         acts.resume()
 
     def change_settings(self, channel: str, changes: dict[str, Any]) -> dict[str, Any]:
-        """Changes the named switches of a channel; answers all of them."""
+        """Changes the named switches of a channel; answers all of them.
+
+        Raises msgspec.ValidationError, and then changes none.
+        """
         settings = self.settings[channel]
-        for name, value in changes.items():
-            setattr(settings, name, value)
-        return dataclasses.asdict(settings)
+        changed = msgspec.convert(msgspec.structs.asdict(settings) | changes, type(settings))
+        for name in changes:
+            setattr(settings, name, getattr(changed, name))
+        return self.settings_of(channel)
+
+    def settings_of(self, channel: str) -> dict[str, Any]:
+        """All switches of a channel."""
+        return msgspec.structs.asdict(self.settings[channel])

@@ -6,7 +6,11 @@ import datetime as dt
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Annotated, Generic, TypeVar
 
+import msgspec
+
+from sandbox import limits
 from sandbox.acts import Acts
 from sandbox.book import now_ms
 from sandbox.channel import Account
@@ -14,22 +18,28 @@ from sandbox.channel import Account
 CHINA = dt.timezone(dt.timedelta(hours=8))
 
 
-@dataclass(slots=True)
-class Settings:
-    """The unproven points of a real channel, as switches; one set a channel, in memory only."""
+class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What every channel has as switches: the unproven points of the real one, and its clock.
+
+    One set a channel, in memory only. A channel adds its own by a subclass; a default is what the
+    real channel does, or the worse of two where that is not known.
+    """
 
     cancel_is_tombstone: bool = False
-    query_lag_ms_max: int = 2_000
+    query_lag_ms_max: Annotated[int, msgspec.Meta(ge=0, le=limits.FAULT_DELAY_MS_MAX)] = 2_000
     clock_offset_ms: int = 0
 
 
+S = TypeVar("S", bound=Settings)
+
+
 @dataclass(slots=True)
-class Surroundings:
+class Surroundings(Generic[S]):
     """One account's world. `save` makes a change of `account.kept` durable (a rotated key)."""
 
     account: Account
     acts: Acts
-    settings: Settings
+    settings: S
     save: Callable[[], Awaitable[None]]
     # For numbers that need not be secret, drawn for every trade.
     chance: random.Random = field(default_factory=random.Random)

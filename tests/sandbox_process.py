@@ -11,17 +11,20 @@ await sandbox.stop()
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import pathlib
 import signal
 import sys
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 
+from tests.patience import PATIENCE_S
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 
 
@@ -65,7 +68,7 @@ class SandboxProcess:
             *command, cwd=ROOT, stdout=asyncio.subprocess.DEVNULL
         )
         try:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(PATIENCE_S):
                 while not ready.exists():
                     if self._process.returncode is not None:
                         raise RuntimeError(
@@ -144,6 +147,16 @@ class SandboxProcess:
     async def settings(self, channel: str, **switches: Any) -> dict[str, Any]:
         """Changes the switches of a channel; all of them."""
         return await self._call("POST", "settings", {"channel": channel} | switches)
+
+    @contextlib.asynccontextmanager
+    async def changed(self, channel: str, **switches: Any) -> AsyncIterator[None]:
+        """These switches meanwhile, and those of before afterwards: a sandbox serves many tests."""
+        before = await self.settings(channel)
+        await self.settings(channel, **switches)
+        try:
+            yield
+        finally:
+            await self.settings(channel, **{name: before[name] for name in switches})
 
     async def kill(self) -> None:
         """kill -9 of the channel process; the ledger's keeper finishes by itself."""

@@ -1,15 +1,17 @@
 """The real servers of the test session: one PostgreSQL without fsync and one Redis,
 each in a short temporary folder.
 
-A database for one test is a copy of a template that was migrated once per session: about 20 ms,
-whatever the number of migrations. Its tables belong to `tillgate_owner`, who is no superuser; tests
-are given the address of `tillgate_app`, as services are, and ask for `owner_of` or `superuser_of`
-it where they do what a service may not. A guard process ends the servers and removes their folders
-even when pytest itself is killed.
+A database for one test is a copy of a template that was migrated once per session. To make and drop
+one costs PostgreSQL a few hundred milliseconds, so what a test gives back is emptied and used
+again, under another name; one whose schema was changed is dropped. Its tables belong to
+`tillgate_owner`, who is no superuser; tests are given the address of `tillgate_app`, as services
+are, and ask for `owner_of` or `superuser_of` it where they do what a service may not. A guard
+process ends the servers and removes their folders even when pytest itself is killed.
 """
 
 import asyncio
 import contextlib
+import itertools
 import shutil
 import subprocess
 import tempfile
@@ -30,13 +32,14 @@ OWNER, APP = "tillgate_owner", "tillgate_app"
 
 
 class DatabaseServer:
-    """One running PostgreSQL and the number of databases made from its template."""
+    """One running PostgreSQL and the databases made from its template."""
 
     def __init__(self, server: EmbeddedPostgres) -> None:
         self._server = server
-        self._made = 0
-        self._template_ready = False
+        self._names = itertools.count(1)
+        self._schema: str | None = None  # of the template, once that is made
         self._making = asyncio.Lock()
+        self._emptied: list[str] = []  # names of databases that may be used again
 
     @property
     def dsn(self) -> str:
@@ -49,24 +52,59 @@ class DatabaseServer:
     async def empty_database(self) -> str:
         """DSN of a new database without any migration, as its owner."""
         await self._make_roles()
-        self._made += 1
-        name = f"empty_{self._made}"
+        name = f"empty_{next(self._names)}"
         await self._execute(f"CREATE DATABASE {name} OWNER {OWNER} STRATEGY file_copy")
         return self.dsn_of(name, OWNER)
 
     async def fresh_database(self) -> str:
-        """DSN of a new, migrated database, as the app."""
+        """DSN of a migrated database without a row, as the app."""
         async with self._making:
-            if not self._template_ready:
+            if self._schema is None:
                 await self._make_template()
-            self._made += 1
-            name = f"test_{self._made}"
-            # Rights on the database itself are not copied.
-            await self._execute(
-                f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER {OWNER} STRATEGY file_copy",
-                f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC",
-            )
+        if self._emptied:
+            return self.dsn_of(self._emptied.pop())
+        name = self._new_name()
+        # Rights on the database itself are not copied.
+        await self._execute(
+            f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER {OWNER} STRATEGY file_copy",
+            f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC",
+        )
         return self.dsn_of(name)
+
+    async def give_back(self, dsn: str) -> None:
+        """The test has done with it: whoever is still connected is thrown out, and cannot come
+        again, since the name is gone.
+        """
+        name = dsn.split("/")[3].split("?", maxsplit=1)[0]
+        if await self._is_emptied(name):
+            new = self._new_name()
+            with contextlib.suppress(asyncpg.ObjectInUseError):
+                await self._execute(f"ALTER DATABASE {name} RENAME TO {new}")
+                self._emptied.append(new)
+                return
+        await self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    async def _is_emptied(self, name: str) -> bool:
+        """False, with its rows, when a test changed its schema."""
+        connection = await asyncpg.connect(self.dsn_of(name, USER))
+        try:
+            await connection.execute(THROW_OUT)
+            schema = await connection.fetchval(SCHEMA)
+            if schema is None or schema != self._schema:
+                return False
+            filled = await connection.fetch(await connection.fetchval(FILLED))
+            if filled:
+                tables = ", ".join(row["table"] for row in filled)
+                guards = await connection.fetchval(GUARDED)
+                await connection.execute(
+                    f"""{guards.format("DISABLE")}
+                    SET session_replication_role = replica;
+                    TRUNCATE {tables} RESTART IDENTITY CASCADE;
+                    {guards.format("ENABLE ALWAYS")}"""
+                )
+            return True
+        finally:
+            await connection.close()
 
     async def _make_template(self) -> None:
         await self._make_roles()
@@ -75,17 +113,19 @@ class DatabaseServer:
             f"CREATE DATABASE {TEMPLATE} OWNER {OWNER} STRATEGY file_copy",
         )
         await migrate(self.dsn_of(TEMPLATE, OWNER), app=AppRole(APP))
-        self._template_ready = True
+        connection = await asyncpg.connect(self.dsn_of(TEMPLATE, USER))
+        try:
+            self._schema = await connection.fetchval(SCHEMA)
+        finally:
+            await connection.close()
 
     async def _make_roles(self) -> None:
         for role in (OWNER, APP):
             with contextlib.suppress(asyncpg.DuplicateObjectError):
                 await self._execute(f"CREATE ROLE {role} LOGIN")
 
-    async def drop(self, dsn: str) -> None:
-        """Remove a database and whatever is still connected to it."""
-        name = dsn.split("/")[3].split("?", maxsplit=1)[0]
-        await self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    def _new_name(self) -> str:
+        return f"test_{next(self._names)}"
 
     async def _execute(self, *statements: str) -> None:
         connection = await asyncpg.connect(self.dsn)
@@ -94,6 +134,41 @@ class DatabaseServer:
                 await connection.execute(statement)
         finally:
             await connection.close()
+
+
+THROW_OUT = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+
+# Changes with every change of a table, a constraint, a trigger, a function, a right or a setting,
+# and with no row. The file of a table, which a TRUNCATE changes, is left aside.
+SCHEMA = """
+SELECT md5(string_agg(mark, ' ' ORDER BY mark)) FROM (
+  SELECT format('%s %s %s %s', relname, relkind, relacl, reloptions) FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace
+  UNION ALL SELECT format('%s %s %s', attrelid, attnum, xmin) FROM pg_attribute
+    WHERE attrelid >= 16384
+  UNION ALL SELECT format('%s %s', oid, xmin) FROM pg_constraint WHERE oid >= 16384
+  UNION ALL SELECT format('%s %s', oid, xmin) FROM pg_proc WHERE oid >= 16384
+  UNION ALL SELECT format('%s %s %s', oid, tgenabled, pg_get_triggerdef(oid)) FROM pg_trigger
+    WHERE oid >= 16384
+  UNION ALL SELECT setconfig::text FROM pg_db_role_setting
+    WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+) made (mark)
+"""
+
+# The text of a query for the tables that have rows.
+FILLED = """
+SELECT string_agg(format(
+  'SELECT %L AS table WHERE EXISTS (SELECT FROM %s)', oid::regclass, oid::regclass), ' UNION ALL ')
+FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'schema_migration'
+"""
+
+# The text of statements that turn the guards of history off or on.
+GUARDED = """
+SELECT string_agg(format('ALTER TABLE %s {} TRIGGER append_only;', tgrelid::regclass), ' ')
+FROM pg_trigger WHERE tgname = 'append_only'
+"""
 
 
 def owner_of(dsn: str) -> str:

@@ -23,6 +23,7 @@ from standardwebhooks.webhooks import Webhook
 
 from security.secret import Secret
 from security.webhook_signature import verify
+from tests.patience import PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +67,14 @@ class WebhookReceiver:
         """Event id -> how often it came."""
         return Counter(each.id for each in self.received)
 
-    async def arrived(self, count: int, within_s: float = 20) -> list[Received]:
+    async def arrived(self, count: int, within_s: float = PATIENCE_S) -> list[Received]:
         """Once so many requests have come, repeated ones included; all of them."""
         async with asyncio.timeout(within_s), self._arrived:
             await self._arrived.wait_for(lambda: len(self.received) >= count)
         return self.received
 
     async def has(
-        self, holds: Callable[[dict[str, dict[str, Any]]], bool], within_s: float = 20
+        self, holds: Callable[[dict[str, dict[str, Any]]], bool], within_s: float = PATIENCE_S
     ) -> None:
         """Until what it believes is so."""
         async with asyncio.timeout(within_s), self._arrived:

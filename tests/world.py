@@ -20,7 +20,7 @@ from adapters.discovery import discover
 from gateway.cli.client.client import Answer, Client
 from gateway.clock import Clock, SystemClock, SystemIds
 from gateway.composition import Gateway, courier, edge_deps, gateway
-from gateway.domain.acts import AskedBy
+from gateway.domain.audit import AskedBy
 from gateway.http.app import build_app
 from gateway.http.serving import serve_until
 from gateway.settings import Settings, read_settings
@@ -32,6 +32,7 @@ from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
 from security.roles import Role
 from security.vault import Vault
+from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
 
 MASTER = "v1:" + "A" * 43 + "="
@@ -84,7 +85,7 @@ class Shop:
             {"order_no": order, "amount": amount, **body}, key or f"key-{order}", wait_s=wait_s
         )
 
-    async def settled(self, payment_id: str, within_s: float = 20) -> dict[str, Any]:
+    async def settled(self, payment_id: str, within_s: float = PATIENCE_S) -> dict[str, Any]:
         """The payment once its status is final; fails the test when it takes too long."""
         async with asyncio.timeout(within_s):
             while True:

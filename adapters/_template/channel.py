@@ -6,9 +6,11 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from adapters import documents
 from adapters._template import signing, translate, wire
 from adapters._template.credentials import Credentials
 from adapters.channel import (
+    REFUSED_UNSIGNED,
     Callback,
     CallbackAnswer,
     CallbackRefused,
@@ -29,7 +31,7 @@ from gateway.domain.outcomes import (
     Unknown,
 )
 from gateway.limits import CALLBACK_BODY_BYTES_MAX, EVIDENCE_CHARS_MAX
-from gateway.telemetry.metrics import UNLISTED_CODES
+from gateway.telemetry.metrics import UNLISTED_CODES, UNSIGNED_REFUSALS
 
 HTTP_OK: Final = 200
 
@@ -125,7 +127,7 @@ class TemplateChannel:
         if not signing.is_signed(self._account.key, body, got):
             raise CallbackRefused("bad_signature")
         try:
-            answer = msgspec.json.decode(body, type=wire.Answer)
+            answer = documents.read(wire.Answer, body)
         except ValueError as failure:
             raise CallbackRefused("malformed") from failure
         return translate.notified(
@@ -193,15 +195,16 @@ class TemplateChannel:
             return NotSent(reason=failure.reason)
         except AnswerLostError as failure:
             return Unknown(reason=failure.reason)
+        evidence = http.body.decode("utf-8", "replace")[:EVIDENCE_CHARS_MAX]
+        signature = http.headers.get(signing.HEADER, "")
+        if not signature and 400 <= http.status < 500:  # noqa: PLR2004 - the class of refusals
+            return Unknown(reason=REFUSED_UNSIGNED, evidence=evidence)
         if http.status != HTTP_OK:
             return Unknown(reason=f"http_{http.status}")
-        evidence = http.body.decode("utf-8", "replace")[:EVIDENCE_CHARS_MAX]
-        if not signing.is_signed(
-            self._account.key, http.body, http.headers.get(signing.HEADER, "")
-        ):
+        if not signing.is_signed(self._account.key, http.body, signature):
             return Unknown(reason="bad_signature", evidence=evidence)
         try:
-            return Reply(answer=msgspec.json.decode(http.body, type=wire.Answer), evidence=evidence)
+            return Reply(answer=documents.read(wire.Answer, http.body), evidence=evidence)
         except ValueError:
             return Unknown(reason="unreadable", evidence=evidence)
 
@@ -209,8 +212,10 @@ class TemplateChannel:
 def _judged(
     operation: str, reply: Reply | NotSent | Unknown, judge: Callable[[wire.Answer], _T]
 ) -> _T | NotSent | Unknown:
-    """The outcome with its evidence; a word in no table is counted."""
+    """The outcome with its evidence; a word in no table and an unsigned refusal are counted."""
     if not isinstance(reply, Reply):
+        if reply.reason == REFUSED_UNSIGNED:
+            UNSIGNED_REFUSALS.labels("_template", operation).inc()
         return reply
     outcome = judge(reply.answer)
     if isinstance(outcome, Unknown) and outcome.reason == translate.UNLISTED.reason:

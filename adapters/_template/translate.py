@@ -40,6 +40,7 @@ from gateway.domain.outcomes import (
 DONE: Final = "OK"
 UNLISTED: Final = Unknown(reason="unlisted_code")
 UNDECIDED: Final = Unknown(reason="undecided")  # a listed word that proves nothing
+STATUS_ABSENT: Final = Unknown(reason="status_absent")  # signed, found, and without a state
 
 PAY_CODES: Final[Mapping[str, Declined | AlreadyExists | Unknown]] = MappingProxyType(
     {
@@ -123,6 +124,8 @@ def canceled(answer: Answer, trade: TradeRef) -> CancelOutcome:
             return Reversed(was_charged=False, channel_code=answer.state)
         case "REVERSED":
             return Reversed(was_charged=True, channel_code=answer.state)
+        case "":
+            return STATUS_ABSENT
         case state:
             return replace(UNLISTED, channel_code=state)
 
@@ -173,6 +176,8 @@ def _trade(
     match answer.state:
         case "PAID" if answer.trade_no:
             return _succeeded(answer, ours.amount)
+        case "PAID":
+            return Unknown(reason="incomplete")
         case "WAITING":
             return PayerActionNeeded(
                 channel_code=answer.state, channel_trade_no=answer.trade_no or None
@@ -181,6 +186,8 @@ def _trade(
             return Closed(was_charged=False, channel_code=answer.state)
         case "REVERSED" | "REFUNDED":
             return Closed(was_charged=True, channel_code=answer.state)
+        case "":
+            return STATUS_ABSENT
         case state:
             return replace(UNLISTED, channel_code=state)
 
@@ -211,6 +218,8 @@ def _refund(
         )
     if answer.state == "REFUNDING":
         return RefundPending(channel_code=answer.state)
+    if not answer.state:
+        return STATUS_ABSENT
     return replace(UNLISTED, channel_code=answer.state)
 
 

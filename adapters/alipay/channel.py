@@ -7,10 +7,12 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from adapters.alipay import codes, translate, wire
+from adapters import documents
+from adapters.alipay import codes, orders, translate, wire
 from adapters.alipay.credentials import Credentials
-from adapters.alipay.signing import Trust, open_answer, read_notify, request_content
+from adapters.alipay.signing import UNSIGNED, Trust, open_answer, read_notify, request_content
 from adapters.channel import (
+    REFUSED_UNSIGNED,
     Callback,
     CallbackAnswer,
     CallbackRefused,
@@ -31,7 +33,7 @@ from gateway.domain.outcomes import (
     Unknown,
 )
 from gateway.limits import CALLBACK_BODY_BYTES_MAX, EVIDENCE_CHARS_MAX
-from gateway.telemetry.metrics import UNLISTED_CODES
+from gateway.telemetry.metrics import UNLISTED_CODES, UNSIGNED_REFUSALS
 from security.rsa_signing import RsaSigner
 
 HTTP_OK: Final = 200
@@ -84,12 +86,12 @@ class AlipayChannel:
         notify_url = request.notify_url or self._account.notify_url
         if request.flow is Flow.QR:
             reply = await self._ask(
-                wire.PRECREATE, translate.precreate_biz(request), request, notify_url
+                wire.PRECREATE, orders.precreate_biz(request), request, notify_url
             )
             return _judged(
                 "precreate", reply, lambda answer: translate.precreated(answer, request, seller_id)
             )
-        reply = await self._ask(wire.PAY, translate.pay_biz(request), request, notify_url)
+        reply = await self._ask(wire.PAY, orders.pay_biz(request), request, notify_url)
         outcome = _judged("pay", reply, lambda answer: translate.paid(answer, request, seller_id))
         assert request.auth_code is not None
         return replace(
@@ -98,7 +100,7 @@ class AlipayChannel:
 
     async def query(self, trade: TradeRef) -> QueryOutcome:
         """alipay.trade.query."""
-        reply = await self._ask(wire.QUERY, wire.TradeBiz(out_trade_no=trade.out_trade_no), trade)
+        reply = await self._ask(wire.QUERY, wire.QueryBiz(out_trade_no=trade.out_trade_no), trade)
         return _judged(
             "query", reply, lambda answer: translate.queried(answer, trade, self._account.seller_id)
         )
@@ -110,13 +112,13 @@ class AlipayChannel:
         alipay.trade.close would refuse the first and the last of these, and which it is we cannot
         know when we send.
         """
-        reply = await self._ask(wire.CANCEL, wire.TradeBiz(out_trade_no=trade.out_trade_no), trade)
+        reply = await self._ask(wire.CANCEL, wire.CancelBiz(out_trade_no=trade.out_trade_no), trade)
         return _judged("cancel", reply, lambda answer: translate.canceled(answer, trade))
 
     async def refund(self, request: RefundRequest) -> RefundOutcome:
         """alipay.trade.refund."""
         notify_url = request.notify_url or self._account.notify_url
-        reply = await self._ask(wire.REFUND, translate.refund_biz(request), request, notify_url)
+        reply = await self._ask(wire.REFUND, orders.refund_biz(request), request, notify_url)
         return _judged("refund", reply, lambda answer: translate.refunded(answer, request))
 
     async def query_refund(self, request: RefundRequest) -> RefundQueryOutcome:
@@ -138,10 +140,10 @@ class AlipayChannel:
         if len(body) > CALLBACK_BODY_BYTES_MAX:
             raise CallbackRefused("too_long")
         try:
-            params = read_notify(body)
+            notify = read_notify(body)
         except ValueError as failure:
             raise CallbackRefused("malformed") from failure
-        believed = self._trust.believed_notify(params)
+        believed = self._trust.believed_notify(notify)
         if believed is None:
             raise CallbackRefused("bad_signature")
         evidence = body.decode("ascii")[:EVIDENCE_CHARS_MAX]
@@ -199,27 +201,31 @@ class AlipayChannel:
         return urlencode(params).encode("ascii")
 
     def _believed(self, method: str, body: bytes) -> Reply | Unknown:
-        """Nothing is read for its meaning before the signature is right; a refusal's own words are
-        kept for people.
+        """Only an answer whose signature is right is a `Reply`; the words of any other are kept for
+        people.
         """
         evidence = body.decode("utf-8", "replace")[:EVIDENCE_CHARS_MAX]
         try:
             signed = open_answer(body, method)
             doubt = self._trust.doubt_answer(signed)
-            if doubt is not None:
+            if doubt is not None and doubt != UNSIGNED:
                 return Unknown(reason=doubt, evidence=evidence)
-            return Reply(
-                answer=msgspec.json.decode(signed.content, type=wire.Answer), evidence=evidence
-            )
-        except ValueError:  # of the scanner, or of msgspec
+            answer = documents.read(wire.Answer, signed.content)
+        except ValueError:  # of the scanner, or of the document
             return Unknown(reason="unreadable", evidence=evidence)
+        if doubt is None:
+            return Reply(answer=answer, evidence=evidence)
+        is_refusal = answer.code != codes.DONE
+        return Unknown(reason=REFUSED_UNSIGNED if is_refusal else UNSIGNED, evidence=evidence)
 
 
 def _judged(
     operation: str, reply: Reply | NotSent | Unknown, judge: Callable[[wire.Answer], _T]
 ) -> _T | NotSent | Unknown:
-    """The outcome with its evidence; a word in no table is counted."""
+    """The outcome with its evidence; a word in no table and an unsigned refusal are counted."""
     if not isinstance(reply, Reply):
+        if reply.reason == REFUSED_UNSIGNED:
+            UNSIGNED_REFUSALS.labels("alipay", operation).inc()
         return reply
     outcome = judge(reply.answer)
     if isinstance(outcome, Unknown) and outcome.reason == codes.UNLISTED.reason:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from adapters.alipay.certificates import certificates
 from adapters.alipay.channel import build
 from adapters.alipay.credentials import Credentials
+from adapters.alipay.orders import FACE_CODE_PREFIX
 from adapters.channel import Flow, Manifest, Schedule
 from gateway.limits import AMOUNT_FEN_MAX
 
@@ -45,7 +46,10 @@ MANIFEST = Manifest(
     channel="alipay",
     settles="remote",
     flows=frozenset({Flow.CODE, Flow.QR}),
-    auth_codes=(re.compile(r"^(?:2[5-9]|30)[0-9]{14,22}$"),),
+    auth_codes=(
+        re.compile(r"^(?:2[5-9]|30)[0-9]{14,22}$"),
+        re.compile(rf"^{FACE_CODE_PREFIX}[0-9A-Za-z]{{33}}$"),
+    ),
     amount_max=AMOUNT_FEN_MAX,
     schedules=MappingProxyType({Flow.CODE: CODE, Flow.QR: QR}),
     credentials=Credentials,

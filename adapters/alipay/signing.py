@@ -27,6 +27,10 @@ from security.rsa_signing import load_public_key, rsa_verify
 
 RSA_SIGNATURE_OIDS = "1.2.840.113549.1.1."  # a root bundle also holds SM2 roots, which do not count
 ERROR_NODE = "error_response"
+UNSIGNED = "unsigned"
+UTF_8 = "utf-8"
+# What `charset` may say: what we ask for, and what another system may have asked for.
+CHARSETS = {UTF_8: UTF_8, "gbk": "gb18030"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,14 @@ class SignedAnswer:
     content: bytes
     signature: str | None
     certificate_sn: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """A notify's parameters, decoded once but not yet believed. `encoding`: of the signed text."""
+
+    params: Mapping[str, str]
+    encoding: str
 
 
 class Trust:
@@ -64,12 +76,12 @@ class Trust:
     def doubt_answer(self, answer: SignedAnswer) -> str | None:
         """Why this answer is not believed; None: it is genuine."""
         if not answer.signature:
-            return "unsigned"
+            return UNSIGNED
         if self._certificate_sn is not None and answer.certificate_sn != self._certificate_sn:
             return "unknown_certificate"
         return None if rsa_verify(self._key, answer.content, answer.signature) else "bad_signature"
 
-    def believed_notify(self, params: Mapping[str, str]) -> dict[str, str] | None:
+    def believed_notify(self, notify: Notify) -> dict[str, str] | None:
         """The parameters that a genuine notify vouches for, empty ones left out;
         None: it is not genuine.
 
@@ -77,7 +89,7 @@ class Trust:
         form is tried second. There an outsider could add empty parameters, which is why none is
         ever handed on.
         """
-        filled = {name: value for name, value in params.items() if value}
+        filled = {name: value for name, value in notify.params.items() if value}
         if (
             self._certificate_sn is not None
             and filled.get("alipay_cert_sn", self._certificate_sn) != self._certificate_sn
@@ -85,7 +97,8 @@ class Trust:
             return None
         signature = filled.get("sign", "")
         genuine = any(
-            rsa_verify(self._key, notify_content(form), signature) for form in (params, filled)
+            rsa_verify(self._key, notify_content(form, notify.encoding), signature)
+            for form in (notify.params, filled)
         )
         return filled if genuine else None
 
@@ -99,31 +112,43 @@ def request_content(params: Mapping[str, str]) -> bytes:
     )
 
 
-def notify_content(params: Mapping[str, str]) -> bytes:
+def notify_content(params: Mapping[str, str], encoding: str = UTF_8) -> bytes:
     """What a notify signs: as in a request, but without `sign_type`,
     and with the empty values given.
     """
     return _joined(
-        {name: value for name, value in params.items() if name not in {"sign", "sign_type"}}
+        {name: value for name, value in params.items() if name not in {"sign", "sign_type"}},
+        encoding,
     )
 
 
-def read_notify(body: bytes) -> dict[str, str]:
-    """The form's parameters, decoded once.
+def read_notify(body: bytes) -> Notify:
+    """The form, decoded once, in the character set that it names itself.
 
-    Raises ValueError for a duplicate name, a nameless pair, or text that is not UTF-8.
+    Raises ValueError for a duplicate name, a nameless pair, or text that is not of that set.
     """
+    filled = "&".join(filter(None, body.decode("ascii").split("&")))
     pairs = parse_qsl(
-        body.decode("ascii"),
+        filled,
         keep_blank_values=True,
         strict_parsing=True,
-        errors="strict",
+        encoding="latin-1",  # a character a byte: `charset` is one of the parameters
         max_num_fields=ALIPAY_NOTIFY_FIELDS_MAX,
     )
-    params = dict(pairs)
-    if len(params) != len(pairs):
+    as_bytes = {name: value.encode("latin-1") for name, value in pairs}
+    if len(as_bytes) != len(pairs):
         raise ValueError("a parameter stands twice")
-    return params
+    charset = as_bytes.get("charset", UTF_8.encode()).decode("ascii").lower()
+    if charset not in CHARSETS:
+        raise ValueError("a character set that Alipay does not know")
+    encoding = CHARSETS[charset]
+    params = {
+        name.encode("latin-1").decode(encoding): value.decode(encoding)
+        for name, value in as_bytes.items()
+    }
+    if "sign" in params:  # base64 has no blank: it was a plus sign that was sent as it stands
+        params["sign"] = params["sign"].replace(" ", "+")
+    return Notify(params=params, encoding=encoding)
 
 
 def open_answer(body: bytes, method: str) -> SignedAnswer:
@@ -275,8 +300,9 @@ def _rsa_key(certificate: x509.Certificate) -> RSAPublicKey:
     )
 
 
-def _joined(params: Mapping[str, str]) -> bytes:
-    return "&".join(f"{name}={params[name]}" for name in sorted(params, key=str.encode)).encode()
+def _joined(params: Mapping[str, str], encoding: str = UTF_8) -> bytes:
+    names = sorted(params, key=str.encode)
+    return "&".join(f"{name}={params[name]}" for name in names).encode(encoding)
 
 
 def _text(value: bytes | None) -> str | None:

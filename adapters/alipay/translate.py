@@ -1,4 +1,4 @@
-"""Ours <-> Alipay's, pure.
+"""Alipay's → ours, pure: what an answer and a notify prove.
 
 Answers that come here are already verified; what their words prove stands in `codes`.
 
@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, TypeVar
 
+import msgspec
+
 from adapters.alipay import codes, wire
 from adapters.alipay.codes import BUSINESS_FAILED, DONE, UNLISTED
 from adapters.channel import Callback, CallbackRefused, PayRequest, RefundRequest, TradeRef
@@ -18,6 +20,7 @@ from gateway.domain.outcomes import (
     CallAgain,
     CancelOutcome,
     Closed,
+    Discount,
     Mismatch,
     NothingThere,
     PayerActionNeeded,
@@ -34,72 +37,14 @@ from gateway.domain.outcomes import (
 )
 
 INCOMPLETE: Final = "incomplete"  # signed, but without something that we compare
+STATUS_ABSENT: Final = "status_absent"  # signed, found, and without a word about its state
 CHANNEL_CODE_CHARS_MAX: Final = 96  # their longest word has half of that
 CANCELS_REPEATABLE: Final = "Y"
 MONEY_MOVED: Final = "Y"
 
-STORE_ID_CHARS_MAX: Final = 32
-TERMINAL_ID_CHARS_MAX: Final = 32
-OPERATOR_ID_CHARS_MAX: Final = 28
-REFUND_REASON_CHARS_MAX: Final = 256
-
 _Row = TypeVar(
     "_Row", codes.PayRow, codes.QueryRow, codes.CancelRow, codes.RefundRow, codes.RefundQueryRow
 )
-
-
-# --- ours to theirs
-
-
-def pay_biz(request: PayRequest) -> wire.PayBiz:
-    """A barcode payment.
-
-    The request must carry an auth code. `time_expire` is its last moment at Alipay.
-    """
-    assert request.auth_code is not None, "a barcode payment needs an auth code"
-    return wire.PayBiz(
-        out_trade_no=request.out_trade_no,
-        total_amount=yuan(request.amount),
-        subject=wire.subject(request.description, request.out_trade_no),
-        auth_code=request.auth_code.reveal(),
-        scene="bar_code",
-        product_code="FACE_TO_FACE_PAYMENT",
-        time_expire=wire.china_time(request.not_after),
-        timeout_express=wire.express_minutes(request.sent_at, request.not_after),
-        store_id=request.store_id[:STORE_ID_CHARS_MAX],
-        terminal_id=request.terminal_id[:TERMINAL_ID_CHARS_MAX],
-        operator_id=request.operator_id[:OPERATOR_ID_CHARS_MAX],
-    )
-
-
-def precreate_biz(request: PayRequest) -> wire.PrecreateBiz:
-    """A QR code that dies, with its trade, at the payment's expiry;
-    both count in whole minutes from now.
-    """
-    minutes = wire.express_minutes(request.sent_at, request.not_after)
-    return wire.PrecreateBiz(
-        out_trade_no=request.out_trade_no,
-        total_amount=yuan(request.amount),
-        subject=wire.subject(request.description, request.out_trade_no),
-        qr_code_timeout_express=minutes,
-        timeout_express=minutes,
-        store_id=request.store_id[:STORE_ID_CHARS_MAX],
-        terminal_id=request.terminal_id[:TERMINAL_ID_CHARS_MAX],
-        operator_id=request.operator_id[:OPERATOR_ID_CHARS_MAX],
-    )
-
-
-def refund_biz(request: RefundRequest) -> wire.RefundBiz:
-    """A refund; every repeat of one refund number makes the same bytes."""
-    return wire.RefundBiz(
-        out_trade_no=request.out_trade_no,
-        refund_amount=yuan(request.refund_amount),
-        out_request_no=request.out_refund_no,
-        refund_reason=request.reason[:REFUND_REASON_CHARS_MAX],
-    )
-
-
-# --- theirs to ours
 
 
 def paid(answer: wire.Answer, request: PayRequest, seller_id: str) -> PayOutcome:
@@ -153,6 +98,8 @@ def queried(answer: wire.Answer, trade: TradeRef, seller_id: str) -> QueryOutcom
                 channel_code=answer.trade_status,
                 channel_trade_no=number,
             )
+        case "":
+            return Unknown(reason=STATUS_ABSENT, channel_code=DONE)
         case status:
             return replace(UNLISTED, channel_code=_short(status))
 
@@ -160,10 +107,14 @@ def queried(answer: wire.Answer, trade: TradeRef, seller_id: str) -> QueryOutcom
 def canceled(answer: wire.Answer, trade: TradeRef) -> CancelOutcome:
     """What a cancel tells.
 
-    No `action`: Alipay knows no such trade, and a pay that comes later may still charge.
+    No `action`: Alipay knows no such trade, and a pay that comes later may still charge. In a
+    refusal that decides nothing `retry_flag` does: the same cancel may be sent again.
     """
     if answer.code != DONE:
-        return _row(answer, codes.CANCEL_CODES, codes.CANCEL_WORDS)
+        row = _row(answer, codes.CANCEL_CODES, codes.CANCEL_WORDS)
+        if isinstance(row, Unknown) and answer.retry_flag == CANCELS_REPEATABLE:
+            return CallAgain(channel_code=row.channel_code)
+        return row
     if answer.out_trade_no not in {"", trade.out_trade_no}:
         return Unknown(reason="foreign_order", channel_code=DONE)
     if answer.retry_flag == CANCELS_REPEATABLE:
@@ -201,7 +152,7 @@ def refunded(answer: wire.Answer, request: RefundRequest) -> RefundOutcome:
         return Unknown(reason=INCOMPLETE, channel_code=DONE)
     if total < request.refund_amount:
         return Mismatch(
-            field="refund_fee", expected=yuan(request.refund_amount), got=answer.refund_fee
+            field="refund_fee", expected=yuan(request.refund_amount), got=str(answer.refund_fee)
         )
     return _refund_succeeded(answer, request)
 
@@ -209,7 +160,8 @@ def refunded(answer: wire.Answer, request: RefundRequest) -> RefundOutcome:
 def refund_queried(answer: wire.Answer, request: RefundRequest) -> RefundQueryOutcome:
     """What a refund's query tells.
 
-    10000 without a word about the refund: Alipay never received it, or refused it.
+    10000 without a word about the refund: Alipay never received it, or refused it. An amount
+    without a status meant success in 2016 and means nothing today.
     """
     if answer.code != DONE:
         return _row(answer, codes.REFUND_QUERY_CODES, codes.REFUND_QUERY_WORDS)
@@ -225,8 +177,10 @@ def refund_queried(answer: wire.Answer, request: RefundRequest) -> RefundQueryOu
             return RefundPending(
                 channel_code="REFUND_PROCESSING", channel_refund_no=request.out_refund_no
             )
-        case "" if not answer.refund_amount:
+        case "" if answer.refund_amount == "":
             return RefundNotFound(channel_code=DONE)
+        case "":
+            return Unknown(reason=STATUS_ABSENT, channel_code=DONE)
         case status:
             return replace(UNLISTED, channel_code=_short(status))
 
@@ -234,28 +188,29 @@ def refund_queried(answer: wire.Answer, request: RefundRequest) -> RefundQueryOu
 def notified(params: Mapping[str, str], app_id: str, seller_id: str, evidence: str) -> Callback:
     """What a verified notify proves.
 
-    Raises `CallbackRefused`: foreign_app, foreign_seller, malformed.
+    Raises `CallbackRefused`: foreign_app, foreign_seller, malformed. `seller_id` is optional in
+    Alipay's documents, and so is the amount of a trade that is not paid.
 
     Its own time is not looked at: Alipay sends a notify again for a day. The key is made of the
     business state, since `notify_id` and `notify_time` may differ between two sends of one event.
     """
     if params.get("app_id") != app_id:
         raise CallbackRefused("foreign_app")
-    if params.get("seller_id") != seller_id:
+    if params.get("seller_id", seller_id) != seller_id:
         raise CallbackRefused("foreign_seller")
     number, trade_no, status, total = (
         params.get(name, "")
         for name in ("out_trade_no", "trade_no", "trade_status", "total_amount")
     )
     amount = wire.fen(total)
-    if not (number and trade_no and status) or amount is None:
+    is_yes = status in {"TRADE_SUCCESS", "TRADE_FINISHED"}
+    if not (number and trade_no and status) or (amount is None and (is_yes or total)):
         raise CallbackRefused("malformed")
-    refund_no, refund_fee, refunded_at = (
-        params.get(name, "") for name in ("out_biz_no", "refund_fee", "gmt_refund")
-    )
-    about_refund = bool(refund_no or refund_fee or refunded_at)
+    refund_no, refund_fee = (params.get(name, "") for name in ("out_biz_no", "refund_fee"))
+    # `refund_fee=0.00` stands on ordinary notifies of a payment, paid or closed.
+    about_refund = bool(refund_no or params.get("gmt_refund")) or wire.fen(refund_fee or "0") != 0
     learned: Succeeded | Closed | None = None
-    if status in {"TRADE_SUCCESS", "TRADE_FINISHED"}:
+    if is_yes and amount is not None:
         learned = _succeeded_by_notify(params, amount, trade_no, evidence)
     elif status == "TRADE_CLOSED":
         was_charged = True if about_refund or params.get("gmt_payment") else None
@@ -300,32 +255,66 @@ def _succeeded(
 ) -> Succeeded | Mismatch | Unknown:
     if not answer.trade_no:
         return Unknown(reason=INCOMPLETE, channel_code=answer.code)
-    return (
-        _foreign(answer, ours.out_trade_no, seller_id)
-        or _differs_in_amount("total_amount", ours.amount, answer.total_amount)
-        or Succeeded(
-            amount=ours.amount,
-            channel_trade_no=answer.trade_no,
-            received_amount=wire.fen(answer.receipt_amount),
-            paid_at=wire.moment(paid_at),
-            payer_masked=_masked(answer.buyer_logon_id),
-            discounts=wire.discounts(answer.voucher_detail_list),
-        )
+    foreign = _foreign(answer, ours.out_trade_no, seller_id) or _differs_in_amount(
+        "total_amount", ours.amount, answer.total_amount
+    )
+    if foreign:
+        return foreign
+    discounts = _discounts(
+        answer.voucher_detail_list, answer.mdiscount_amount, answer.discount_amount
+    )
+    return Succeeded(
+        amount=ours.amount,
+        channel_trade_no=answer.trade_no,
+        received_amount=_received(answer.receipt_amount, ours.amount, discounts),
+        paid_at=wire.moment(paid_at),
+        payer_masked=_masked(answer.buyer_logon_id),
+        discounts=discounts,
     )
 
 
 def _succeeded_by_notify(
     params: Mapping[str, str], amount: int, trade_no: str, evidence: str
 ) -> Succeeded:
+    discounts = _discounts(
+        params.get("voucher_detail_list", ""),
+        params.get("mdiscount_amount", ""),
+        params.get("discount_amount", ""),
+    )
     return Succeeded(
         amount=amount,
         channel_trade_no=trade_no,
-        received_amount=wire.fen(params.get("receipt_amount", "")),
+        received_amount=_received(params.get("receipt_amount", ""), amount, discounts),
         paid_at=wire.moment(params.get("gmt_payment", "")),
         payer_masked=_masked(params.get("buyer_logon_id", "")),
-        discounts=wire.discounts(params.get("voucher_detail_list", "")),
+        discounts=discounts,
         evidence=evidence,
     )
+
+
+def _discounts(
+    vouchers: msgspec.Raw | str, by_merchant: wire.Yuan, by_channel: wire.Yuan
+) -> tuple[Discount, ...]:
+    """By voucher, or where none is listed the two sums."""
+    sums = (("merchant", "商家优惠", by_merchant), ("channel", "平台优惠", by_channel))
+    return wire.discounts(vouchers) or tuple(
+        Discount(name=name, amount=amount, funded_by=payer)
+        for payer, name, text in sums
+        if (amount := wire.fen(text))
+    )
+
+
+def _received(receipt: wire.Yuan, amount: int, discounts: tuple[Discount, ...]) -> int | None:
+    """Fen that reach the merchant; None: not told.
+
+    A receipt of 0.00 means that the funds were not asked for, unless the merchant's own discounts
+    explain it.
+    """
+    received = wire.fen(receipt)
+    if received is None or received > amount:
+        return None
+    given = sum(discount.amount for discount in discounts if discount.funded_by == "merchant")
+    return received if received > 0 or given == amount else None
 
 
 def _refund_succeeded(answer: wire.Answer, request: RefundRequest) -> RefundSucceeded:
@@ -350,13 +339,13 @@ def _differs(field: str, expected: str, got: str) -> Mismatch | Unknown | None:
     return None if got == expected else Mismatch(field=field, expected=expected, got=_short(got))
 
 
-def _differs_in_amount(field: str, expected: int, got: str) -> Mismatch | Unknown | None:
-    if not got:
+def _differs_in_amount(field: str, expected: int, got: wire.Yuan) -> Mismatch | Unknown | None:
+    if got == "":
         return Unknown(reason=INCOMPLETE, channel_code=DONE)
     return (
         None
         if wire.fen(got) == expected
-        else Mismatch(field=field, expected=yuan(expected), got=_short(got))
+        else Mismatch(field=field, expected=yuan(expected), got=_short(str(got)))
     )
 
 

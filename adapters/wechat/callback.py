@@ -8,7 +8,8 @@ another one.
 
 from adapters.channel import Callback, CallbackRefused
 from adapters.wechat import signing, wire
-from adapters.wechat.translate import UNLISTED, Merchant, refund_in_state, succeeded
+from adapters.wechat.orders import Merchant
+from adapters.wechat.translate import UNLISTED, refund_in_state, succeeded
 from gateway.domain.outcomes import Unknown
 
 PAID: str = "TRANSACTION.SUCCESS"
@@ -58,7 +59,7 @@ def _refunded(merchant: Merchant, event_key: str, content: bytes) -> Callback:
         raise CallbackRefused("malformed")
     if refund.mchid != merchant.mchid:
         raise CallbackRefused("foreign_merchant")
-    outcome = refund_in_state(refund, refund.refund_status)
+    outcome = refund_in_state(refund)
     if isinstance(outcome, Unknown) and outcome.reason == UNLISTED:
         raise CallbackRefused("state_unlisted")
     return Callback(

@@ -13,6 +13,7 @@ from typing import Final, TypeVar, final
 from urllib.parse import quote, urlsplit
 
 from adapters.channel import (
+    REFUSED_UNSIGNED,
     Callback,
     CallbackAnswer,
     CallbackRefused,
@@ -22,9 +23,10 @@ from adapters.channel import (
     TradeRef,
 )
 from adapters.transport import AnswerLostError, ChannelTransport, HttpCall, NotSentError
-from adapters.wechat import callback, signing, translate
+from adapters.wechat import callback, orders, signing, translate
 from adapters.wechat.credentials import Credentials
-from adapters.wechat.translate import Merchant, Reply
+from adapters.wechat.orders import Merchant
+from adapters.wechat.translate import Reply
 from gateway.clock import Clock, Ids, SystemIds
 from gateway.domain.outcomes import (
     CancelOutcome,
@@ -36,9 +38,8 @@ from gateway.domain.outcomes import (
     Unknown,
 )
 from gateway.limits import CALLBACK_BODY_BYTES_MAX, EVIDENCE_CHARS_MAX
-from gateway.telemetry.metrics import UNLISTED_CODES
+from gateway.telemetry.metrics import UNLISTED_CODES, UNSIGNED_REFUSALS
 from security.rsa_signing import RsaSigner
-from security.secret import Secret
 
 _Outcome = TypeVar("_Outcome", bound=QueryOutcome | CancelOutcome | RefundQueryOutcome)
 
@@ -83,11 +84,11 @@ class WechatChannel:
         counts from.
         """
         if request.flow is Flow.QR:
-            order = translate.native_order(
+            order = orders.native_order(
                 self._merchant, request, request.notify_url or self._credentials.notify_url
             )
         else:
-            order = translate.codepay_order(self._merchant, request)
+            order = orders.codepay_order(self._merchant, request)
         call = "native" if request.flow is Flow.QR else "codepay"
         reply = await self._ask(
             call, "POST", f"/v3/pay/transactions/{call}", order, request, signed_at=request.sent_at
@@ -95,10 +96,7 @@ class WechatChannel:
         if not isinstance(reply, Reply):
             return reply
         return self._told(
-            call,
-            translate.pay_outcome(self._merchant, request, reply),
-            reply,
-            hidden=request.auth_code,
+            call, translate.pay_outcome(self._merchant, request, reply), reply, asked=request
         )
 
     async def query(self, trade: TradeRef) -> QueryOutcome:
@@ -117,7 +115,7 @@ class WechatChannel:
 
     async def refund(self, request: RefundRequest) -> RefundOutcome:
         """See `Channel`."""
-        body = translate.refund_order(request, request.notify_url or self._credentials.notify_url)
+        body = orders.refund_order(request, request.notify_url or self._credentials.notify_url)
         reply = await self._ask("refund", "POST", "/v3/refund/domestic/refunds", body, request)
         if not isinstance(reply, Reply):
             return reply
@@ -159,14 +157,14 @@ class WechatChannel:
         )
 
     async def _reverse(self, trade: TradeRef) -> CancelOutcome:
-        body = translate.reverse_order(self._merchant)
+        body = orders.reverse_order(self._merchant)
         reply = await self._ask("reverse", "POST", f"{_trade_path(trade)}/reverse", body, trade)
         if not isinstance(reply, Reply):
             return reply
         return self._told("reverse", translate.reverse_outcome(self._merchant, trade, reply), reply)
 
     async def _close(self, trade: TradeRef) -> CancelOutcome:
-        body = translate.close_order(self._merchant)
+        body = orders.close_order(self._merchant)
         reply = await self._ask("close", "POST", f"{_trade_path(trade)}/close", body, trade)
         if not isinstance(reply, Reply):
             return reply
@@ -206,9 +204,13 @@ class WechatChannel:
         except AnswerLostError as error:
             return Unknown(reason=error.reason)
         doubt = signing.doubt(self._keys, answer.headers, answer.body, self._clock.now())
-        if doubt is not None:
-            return Unknown(reason=doubt, evidence=f"HTTP {answer.status}")
-        return Reply(status=answer.status, body=answer.body)
+        if doubt is None:
+            return Reply(status=answer.status, body=answer.body)
+        if doubt == signing.UNSIGNED and 400 <= answer.status < 500:  # noqa: PLR2004 - refusals
+            UNSIGNED_REFUSALS.labels(channel="wechat", operation=operation).inc()
+            words = f"HTTP {answer.status}, unsigned: ".encode() + answer.body
+            return Unknown(reason=REFUSED_UNSIGNED, evidence=_evidence(words, asked))
+        return Unknown(reason=doubt, evidence=f"HTTP {answer.status}")
 
     async def _headers(self, method: str, path: str, body: bytes, timestamp: int) -> dict[str, str]:
         nonce = self._ids.token()
@@ -233,16 +235,13 @@ class WechatChannel:
         return headers
 
     def _told(
-        self, operation: str, outcome: _Outcome, reply: Reply, hidden: Secret | None = None
+        self, operation: str, outcome: _Outcome, reply: Reply, asked: PayRequest | None = None
     ) -> _Outcome:
         """The outcome with its evidence; a word in no table is counted."""
         if isinstance(outcome, Unknown) and outcome.reason == translate.UNLISTED:
             UNLISTED_CODES.labels(channel="wechat", operation=operation).inc()
-        evidence = _evidence(f"HTTP {reply.status} ".encode() + reply.body)
-        return replace(
-            outcome,
-            evidence=evidence.replace(hidden.reveal(), "***") if hidden is not None else evidence,
-        )
+        words = f"HTTP {reply.status} ".encode() + reply.body
+        return replace(outcome, evidence=_evidence(words, asked))
 
 
 def build(credentials: Credentials, transport: ChannelTransport, clock: Clock) -> WechatChannel:
@@ -260,10 +259,9 @@ def _trade_path(trade: TradeRef) -> str:
     return f"/v3/pay/transactions/out-trade-no/{quote(trade.out_trade_no, safe='')}"
 
 
-def _evidence(words: bytes) -> str:
-    """The channel's own signed words, bounded. Postgres stores no NUL."""
-    return (
-        words[: EVIDENCE_CHARS_MAX * 4]
-        .decode("utf-8", "replace")
-        .replace("\x00", "")[:EVIDENCE_CHARS_MAX]
-    )
+def _evidence(words: bytes, asked: PayRequest | TradeRef | RefundRequest | None = None) -> str:
+    """The channel's own words, bounded, without the payment code. Postgres stores no NUL."""
+    text = words[: EVIDENCE_CHARS_MAX * 4].decode("utf-8", "replace").replace("\x00", "")
+    if isinstance(asked, PayRequest) and asked.auth_code is not None:
+        text = text.replace(asked.auth_code.reveal(), "***")
+    return text[:EVIDENCE_CHARS_MAX]

@@ -25,6 +25,7 @@ from security.rsa_signing import load_public_key, rsa_verify
 
 SCHEME: Final = "WECHATPAY2-SHA256-RSA2048"
 SEAL: Final = "AEAD_AES_256_GCM"
+UNSIGNED: Final = "unsigned"
 API_V3_KEY_BYTES: Final = 32
 PUBLIC_KEY_ID_PREFIX: Final = "PUB_KEY_ID_"
 _UNIX_DIGITS_MAX: Final = 12  # enough for thirty thousand years, and int() stays cheap
@@ -60,7 +61,7 @@ def doubt(
     timestamp, nonce = named.get("wechatpay-timestamp"), named.get("wechatpay-nonce")
     serial, signature = named.get("wechatpay-serial"), named.get("wechatpay-signature")
     if not (timestamp and nonce and serial and signature):
-        return "unsigned"
+        return UNSIGNED
     if named.get("wechatpay-signature-type", SCHEME) != SCHEME:
         return "unknown_scheme"
     if not _is_fresh(timestamp, now):

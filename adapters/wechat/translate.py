@@ -1,4 +1,4 @@
-"""Ours ↔ WeChat Pay's, pure.
+"""WeChat Pay's → ours, pure: what an answer proves.
 
 Answers that come here are already verified; what their words prove stands in `codes`.
 
@@ -7,19 +7,16 @@ one that says "yes" or "ended" and leaves out what we compare is `Unknown`. Only
 amount, in our currency, becomes `Succeeded`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Final, TypeVar
-
-import msgspec
 
 from adapters.channel import Flow, PayRequest, RefundRequest, TradeRef
 from adapters.wechat import wire
 from adapters.wechat.codes import (
     CLOSE_CODES,
     LISTED,
-    OLD_SPELLINGS,
     PAY_CODES,
     QUERY_CODES,
     REFUND_CODES,
@@ -31,7 +28,9 @@ from adapters.wechat.codes import (
     QueryRow,
     Row,
     StateRow,
+    word,
 )
+from adapters.wechat.orders import Merchant
 from gateway.domain.outcomes import (
     CallAgain,
     CancelOutcome,
@@ -58,10 +57,7 @@ from gateway.domain.outcomes import (
 )
 from gateway.limits import (
     WECHAT_CHANNEL_CODE_CHARS_MAX,
-    WECHAT_DESCRIPTION_BYTES_MAX,
     WECHAT_QR_CODE_CHARS_MAX,
-    WECHAT_REFUND_REASON_BYTES_MAX,
-    WECHAT_SCENE_ID_BYTES_MAX,
 )
 
 UNLISTED: Final = "unlisted_code"  # the reason of an `Unknown` whose word stands in no table
@@ -70,17 +66,8 @@ INCOMPLETE: Final = "incomplete"  # signed, but without a field that we compare
 
 OPENID_SHOWN_CHARS: Final = 4  # at either end
 
-_CHINA: Final = timezone(timedelta(hours=8))
 _PROOFS_OF_NO: Final = (Declined, NotFound, NothingThere, UseRefund, RefundDeclined, RefundNotFound)
 _RowT = TypeVar("_RowT", bound=Row)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Merchant:
-    """Who we are at WeChat Pay."""
-
-    appid: str
-    mchid: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,66 +81,6 @@ class Reply:
     def is_success(self) -> bool:
         """2xx: done, or accepted."""
         return 200 <= self.status < 300  # noqa: PLR2004 - the class of success
-
-
-def codepay_order(merchant: Merchant, request: PayRequest) -> bytes:
-    """The body of a barcode payment. The request must carry an auth code."""
-    assert request.auth_code is not None, "a codepay order needs an auth code"
-    return msgspec.json.encode(
-        wire.CodepayOrder(
-            appid=merchant.appid,
-            mchid=merchant.mchid,
-            description=cut(request.description, WECHAT_DESCRIPTION_BYTES_MAX),
-            out_trade_no=request.out_trade_no,
-            payer=wire.PayerOut(auth_code=request.auth_code.reveal()),
-            amount=wire.AmountOut(total=request.amount, currency=request.currency),
-            scene_info=wire.SceneOut(
-                device_id=cut(request.terminal_id, WECHAT_SCENE_ID_BYTES_MAX),
-                store_info=wire.StoreOut(id=cut(request.store_id, WECHAT_SCENE_ID_BYTES_MAX)),
-            ),
-        )
-    )
-
-
-def native_order(merchant: Merchant, request: PayRequest, notify_url: str | None) -> bytes:
-    """The body of a QR order."""
-    return msgspec.json.encode(
-        wire.NativeOrder(
-            appid=merchant.appid,
-            mchid=merchant.mchid,
-            description=cut(request.description, WECHAT_DESCRIPTION_BYTES_MAX),
-            out_trade_no=request.out_trade_no,
-            time_expire=china_time(request.not_after),
-            amount=wire.AmountOut(total=request.amount, currency=request.currency),
-            notify_url=notify_url,
-        )
-    )
-
-
-def reverse_order(merchant: Merchant) -> bytes:
-    """The body of a reversal."""
-    return msgspec.json.encode(wire.ReverseOrder(appid=merchant.appid, mchid=merchant.mchid))
-
-
-def close_order(merchant: Merchant) -> bytes:
-    """The body of a close."""
-    return msgspec.json.encode(wire.CloseOrder(mchid=merchant.mchid))
-
-
-def refund_order(request: RefundRequest, notify_url: str | None) -> bytes:
-    """The body of a refund; the same bytes for every repeat of one refund number."""
-    amount = wire.RefundAmountOut(
-        refund=request.refund_amount, total=request.total_amount, currency=request.currency
-    )
-    return msgspec.json.encode(
-        wire.RefundOrder(
-            out_trade_no=request.out_trade_no,
-            out_refund_no=request.out_refund_no,
-            amount=amount,
-            reason=cut(request.reason, WECHAT_REFUND_REASON_BYTES_MAX) or None,
-            notify_url=notify_url,
-        )
-    )
 
 
 def pay_outcome(merchant: Merchant, request: PayRequest, reply: Reply) -> PayOutcome:
@@ -221,10 +148,9 @@ def by_code(table: Mapping[str, _RowT], reply: Reply) -> _RowT | Unknown:
     if failure is None or not failure.code:
         return Unknown(reason=UNREADABLE)
     code = failure.code[:WECHAT_CHANNEL_CODE_CHARS_MAX]
-    word = OLD_SPELLINGS.get(code, code)
-    row = table.get(word)
+    row = table.get(word(code))
     if row is None:
-        return Unknown(reason="undecided" if word in LISTED else UNLISTED, channel_code=code)
+        return Unknown(reason="undecided" if word(code) in LISTED else UNLISTED, channel_code=code)
     if isinstance(row, _PROOFS_OF_NO) and not 400 <= reply.status < 500:  # noqa: PLR2004 - the class of refusals
         return Unknown(reason="no_proof", channel_code=code)
     return replace(row, channel_code=code)
@@ -252,7 +178,7 @@ def _trade_outcome(
         return foreign
     if trade.trade_state == "SUCCESS":
         return _paid(ours, trade)
-    row = TRADE_STATES[ours.flow].get(trade.trade_state)
+    row = TRADE_STATES[ours.flow].get(word(trade.trade_state))
     if row is None:
         return Unknown(
             reason=UNLISTED, channel_code=trade.trade_state[:WECHAT_CHANNEL_CODE_CHARS_MAX]
@@ -289,13 +215,14 @@ def _paid(ours: PayRequest | TradeRef, trade: wire.Transaction) -> QueryOutcome:
 
 def succeeded(trade: wire.Transaction, total: int) -> Succeeded:
     """A paid trade as we book it. `total` is the order's gross, in fen."""
+    coupons = wire.read(list[wire.Promotion], bytes(trade.promotion_detail)) or []
     return Succeeded(
         amount=total,
         channel_trade_no=trade.transaction_id,
-        received_amount=_received(trade, total),
+        received_amount=_received(trade, coupons, total),
         paid_at=instant(trade.success_time),
         payer_masked=_masked(trade.payer.openid) if trade.payer else None,
-        discounts=tuple(_discounts(trade)),
+        discounts=tuple(_discounts(coupons)),
     )
 
 
@@ -313,21 +240,18 @@ def _in_state(row: StateRow, trade: wire.Transaction) -> QueryOutcome:
 
 def _refund_state(request: RefundRequest, reply: Reply) -> RefundOutcome:
     refund = wire.read(wire.Refund, reply.body)
-    if refund is None or not refund.status:
+    if refund is None or not refund.state:
         return Unknown(reason=UNREADABLE)
     if foreign := _other_refund(request, refund):
         return foreign
     if not (refund.out_refund_no and refund.refund_id):
-        return Unknown(
-            reason=INCOMPLETE, channel_code=refund.status[:WECHAT_CHANNEL_CODE_CHARS_MAX]
-        )
-    return refund_in_state(refund, refund.status)
+        return Unknown(reason=INCOMPLETE, channel_code=refund.state[:WECHAT_CHANNEL_CODE_CHARS_MAX])
+    return refund_in_state(refund)
 
 
-def refund_in_state(refund: wire.Refund, state: str) -> RefundOutcome:
-    """What a refund that is ours says by its state (`status` in an answer, `refund_status` in a
-    callback).
-    """
+def refund_in_state(refund: wire.Refund) -> RefundOutcome:
+    """What a refund that is ours says by its state."""
+    state = refund.state
     if state == "SUCCESS":
         if refund.amount is None or refund.amount.refund is None:
             return Unknown(reason=INCOMPLETE, channel_code=state)
@@ -335,7 +259,7 @@ def refund_in_state(refund: wire.Refund, state: str) -> RefundOutcome:
         return RefundSucceeded(
             amount=refund.amount.refund, channel_refund_no=refund.refund_id, refunded_at=when
         )
-    row = REFUND_STATES.get(state)
+    row = REFUND_STATES.get(word(state))
     match row:
         case None:
             return Unknown(reason=UNLISTED, channel_code=state[:WECHAT_CHANNEL_CODE_CHARS_MAX])
@@ -368,21 +292,20 @@ def _other_refund(request: RefundRequest, refund: wire.Refund) -> Mismatch | Non
     return None
 
 
-def _received(trade: wire.Transaction, total: int) -> int | None:
-    """What reaches the merchant before fees: all but NOCASH coupons.
+def _received(trade: wire.Transaction, coupons: Sequence[wire.Promotion], total: int) -> int | None:
+    """Fen that reach the merchant before fees: all but NOCASH coupons.
 
-    None when coupons were used and not listed.
+    None, not told, when coupons were used and not listed, or listed with more than the order had.
     """
-    if trade.promotion_detail:
-        return total - sum(
-            coupon.amount or 0 for coupon in trade.promotion_detail if coupon.type == "NOCASH"
-        )
+    if coupons:
+        received = total - sum(each.amount or 0 for each in coupons if each.type == "NOCASH")
+        return received if 0 <= received <= total else None
     return total if trade.amount is not None and trade.amount.payer_total == total else None
 
 
-def _discounts(trade: wire.Transaction) -> list[Discount]:
+def _discounts(coupons: Sequence[wire.Promotion]) -> list[Discount]:
     found = []
-    for coupon in trade.promotion_detail or ():
+    for coupon in coupons:
         merchants_part = coupon.merchant_contribute or 0
         for funded_by, part in (
             ("merchant", merchants_part),
@@ -408,17 +331,3 @@ def instant(text: str) -> datetime | None:
     except ValueError:
         return None
     return found if found.tzinfo is not None else None
-
-
-def china_time(moment: datetime) -> str:
-    """RFC 3339 at +08:00, whole seconds, rounded down:
-    an order never outlives the moment we count with.
-    """
-    return moment.astimezone(_CHINA).replace(microsecond=0).isoformat()
-
-
-def cut(text: str, bytes_max: int) -> str:
-    """At most so many bytes of UTF-8, cut between characters:
-    Chinese text has three bytes a character.
-    """
-    return text.encode()[:bytes_max].decode("utf-8", "ignore")

@@ -7,9 +7,13 @@ missing one becomes `Unknown` and not an exception. Amounts are integer fen on t
 RFC 3339 with +08:00.
 """
 
-from typing import Any
+from typing import TypeVar
 
 import msgspec
+
+from adapters import documents
+
+T = TypeVar("T")
 
 # --- what we send
 
@@ -127,6 +131,9 @@ class Promotion(msgspec.Struct, kw_only=True, frozen=True):
 class Transaction(msgspec.Struct, kw_only=True, frozen=True):
     """A trade: the reply to codepay, the reply to a query,
     and the content of a TRANSACTION callback.
+
+    `promotion_detail` only informs: a list of `Promotion` that is read by itself, so that an odd
+    coupon does not cost the answer.
     """
 
     appid: str = ""
@@ -137,7 +144,7 @@ class Transaction(msgspec.Struct, kw_only=True, frozen=True):
     success_time: str = ""
     payer: Payer | None = None
     amount: Amount | None = None
-    promotion_detail: list[Promotion] | None = None
+    promotion_detail: msgspec.Raw = msgspec.Raw(b"[]")
 
 
 class NativeCreated(msgspec.Struct, kw_only=True, frozen=True):
@@ -163,8 +170,8 @@ class RefundAmount(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Refund(msgspec.Struct, kw_only=True, frozen=True):
-    """A refund: replies call its state `status`;
-    the callback calls it `refund_status` and adds the mchid.
+    """A refund. Replies call its state `status`, callbacks and some replies `refund_status`;
+    a callback adds the mchid.
     """
 
     mchid: str = ""
@@ -176,6 +183,12 @@ class Refund(msgspec.Struct, kw_only=True, frozen=True):
     refund_status: str = ""
     success_time: str = ""
     amount: RefundAmount | None = None
+
+    @property
+    def state(self) -> str:
+        """Whichever name it has; empty when there is none, or two that differ."""
+        said = {self.status, self.refund_status} - {""}
+        return said.pop() if len(said) == 1 else ""
 
 
 class Failure(msgspec.Struct, kw_only=True, frozen=True):
@@ -202,11 +215,11 @@ class Envelope(msgspec.Struct, kw_only=True, frozen=True):
     resource: Resource
 
 
-def read(shape: type[Any], body: bytes) -> Any | None:
+def read(shape: type[T], body: bytes) -> T | None:
     """The body as one of the shapes above, or None when it is not that:
     foreign bytes never raise here.
     """
     try:
-        return msgspec.json.decode(body, type=shape)
-    except (msgspec.DecodeError, RecursionError):
+        return documents.read(shape, body)
+    except ValueError:
         return None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from adapters.discovery import discover
 from gateway.cli.surroundings import environment, person
 from gateway.clock import SystemClock, SystemIds
-from gateway.domain.acts import AskedBy
+from gateway.domain.audit import AskedBy
 from gateway.settings import SERVING, Settings, read_settings
 from gateway.storage.books.audit_chain import AuditChain
 from gateway.storage.books.case_list import CaseList

@@ -1,45 +1,73 @@
-"""What people and keys do to the registries, and who they are: the words of the audit log."""
+"""What the sweeper, a till, a supervisor or a person does to a payment: no channel's word. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Literal
+from msgspec.structs import replace
+
+from gateway.domain.case import Case, CaseKind
+from gateway.domain.change import Change, changed
+from gateway.domain.evidence import evidence_of, noted
+from gateway.domain.occasion import Occasion
+from gateway.domain.payment import Attempt, Payment
+from gateway.domain.states import ATTEMPT, check_move, next_state
+from gateway.domain.statuses import AttemptStatus
+from gateway.domain.words import EvidenceWord
 
 
-class Act(StrEnum):
-    """One kind of act; the value is what is stored."""
-
-    MERCHANT_CREATE = "merchant.create"
-    STORE_CREATE = "store.create"
-    TERMINAL_CREATE = "terminal.create"
-    KEY_ISSUE = "key.issue"
-    KEY_ROTATE = "key.rotate"  # a second key for the holder of the one it names
-    KEY_REVOKE = "key.revoke"
-    ACCOUNT_CREATE = "account.create"
-    ACCOUNT_ROTATE = "account.rotate"
-    ACCOUNT_ENABLE = "account.enable"
-    ACCOUNT_DISABLE = "account.disable"
-    ACCOUNT_PLACE = "account.place"
-    ACCOUNT_DRAIN = "account.drain"
-    ACCOUNT_UNDRAIN = "account.undrain"
-    WEBHOOK_CREATE = "webhook.create"
-    WEBHOOK_ROTATE = "webhook.rotate"
-    WEBHOOK_ENABLE = "webhook.enable"
-    WEBHOOK_DISABLE = "webhook.disable"
-    WEBHOOK_MOVE = "webhook.move"
-    ROUTING_SET = "routing.set"
-    CASE_CLOSE = "case.close"
-    RESTORED_BEGIN = "restored.begin"
-    RESTORED_END = "restored.end"
-    REKEY = "rekey"
-
-
-@dataclass(frozen=True, slots=True)
-class AskedBy:
-    """Who asked for an act: a person by the name in the operating system, a key by its id, or the
-    gateway itself.
+def taken(payment: Payment, attempt: Attempt, occasion: Occasion) -> Change:
+    """The sweeper takes an attempt over from the worker that sent it: in doubt, and that worker's
+    "no" no longer counts.
     """
+    seen = replace(
+        noted(attempt, evidence_of(EvidenceWord.TAKEN, occasion)),
+        epoch=attempt.epoch + 1,
+        status=AttemptStatus.IN_DOUBT,
+    )
+    return changed(payment, seen, occasion, status=next_state(payment.status, "lost_sight"))
 
-    kind: Literal["person", "key", "gateway"]
-    name: str
+
+def cancel_sent(payment: Payment, attempt: Attempt, occasion: Occasion) -> Change:
+    """Durable before a cancel, close or reversal leaves."""
+    status = check_move("attempt", ATTEMPT, attempt.status, AttemptStatus.CANCELLING)
+    seen = replace(noted(attempt, evidence_of(EvidenceWord.CANCEL_SENT, occasion)), status=status)
+    return changed(payment, seen, occasion, status=next_state(payment.status, "cancel_sent"))
+
+
+def cancel_requested(payment: Payment, occasion: Occasion) -> Change:
+    """The till's intent: from now on no further attempt opens, and a proven no ends `canceled`."""
+    return changed(payment, None, occasion, cancel_requested_at=occasion.now)
+
+
+def overridden(payment: Payment, *, by: str, words: str, occasion: Occasion) -> Change:
+    """A supervisor lets the payment `by` in although this one is in doubt.
+
+    It stays `in_doubt` until it ends, never `succeeded`.
+
+    Its attempt may have been known to wait for the payer: the payer is not asked to pay it any
+    more, so that is forgotten.
+    """
+    attempt = payment.current
+    status = (
+        attempt.status
+        if attempt.status == AttemptStatus.CANCELLING
+        else check_move("attempt", ATTEMPT, attempt.status, AttemptStatus.IN_DOUBT)
+    )
+    item = evidence_of(EvidenceWord.OVERRIDDEN, occasion, words=words)
+    return changed(
+        payment,
+        replace(noted(attempt, item), status=status),
+        occasion,
+        case=Case(
+            id=occasion.new_id("case"),
+            kind=CaseKind.OVERRIDE,
+            attempt_id=attempt.id,
+            evidence=item,
+        ),
+        overridden_at=payment.overridden_at or occasion.now,
+        overridden_by=payment.overridden_by or by,
+    )
+
+
+def thawed(payment: Payment, occasion: Occasion) -> Change:
+    """A person has looked at a frozen payment and lets it go on."""
+    return changed(payment, None, occasion, frozen_at=None, frozen_by=None)

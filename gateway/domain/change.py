@@ -6,17 +6,20 @@ The store compares `payment.version - 1`; everything else follows from that row,
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from gateway.domain.case import Case
 from gateway.domain.identifiers import event_id
-from gateway.domain.payment import Attempt, Evidence, Payment, Refund
+from gateway.domain.occasion import Occasion
+from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.resources import payment_json, refund_json
+from gateway.domain.statuses import PaymentStatus, RefundStatus
 
-PUBLIC_PAYMENT = frozenset(
-    {"awaiting_payer", "in_doubt", "succeeded", "failed", "expired", "canceled", "paid_late"}
-)
-PUBLIC_REFUND = frozenset({"processing", "in_doubt", "succeeded", "failed", "needs_action"})
+PUBLIC_PAYMENT = frozenset(PaymentStatus) - {PaymentStatus.PROCESSING}
+PUBLIC_REFUND = frozenset(RefundStatus) - {RefundStatus.REQUESTED}
 EVENT_TYPES = frozenset(
     {f"payment.{status}" for status in PUBLIC_PAYMENT}
     | {f"refund.{status}" for status in PUBLIC_REFUND}
@@ -38,14 +41,6 @@ class Event(Struct, frozen=True, kw_only=True):
     public: bool
     data: bytes
     at: datetime
-
-
-class Case(Struct, frozen=True, kw_only=True):
-    """Something a person has to look at."""
-
-    id: str
-    kind: str
-    evidence: Evidence
 
 
 class Posting(Struct, frozen=True, kw_only=True):
@@ -93,7 +88,29 @@ class Opening(Struct, frozen=True, kw_only=True):
     postings: tuple[Posting, ...] = ()
 
 
-def payment_event(payment: Payment, *, was: str | None, at: datetime) -> Event:
+def changed(
+    payment: Payment,
+    attempt: Attempt | None,
+    occasion: Occasion,
+    *,
+    case: Case | None = None,
+    following: Attempt | None = None,
+    **fields: Any,
+) -> Change:
+    """The change of a payment whose attempt is now as given, and whose `fields` are."""
+    attempts = payment.attempts if attempt is None else payment.attempts_with(attempt)
+    if following is not None:
+        attempts = (*attempts, following)
+    after = replace(payment, version=payment.version + 1, attempts=attempts, **fields)
+    return Change(
+        payment=after,
+        new_attempt=following,
+        events=(payment_event(after, was=payment.status, at=occasion.now),),
+        case=case,
+    )
+
+
+def payment_event(payment: Payment, *, was: PaymentStatus | None, at: datetime) -> Event:
     """The event of a payment that was `was` (None: new) and is now as given."""
     changed = payment.status != was
     return Event(
@@ -107,8 +124,8 @@ def payment_event(payment: Payment, *, was: str | None, at: datetime) -> Event:
     )
 
 
-def refund_event(refund: Refund, *, was: str | None, at: datetime) -> Event:
-    """The event of a refund; as `payment_event`."""
+def refund_event(refund: Refund, *, was: RefundStatus | None, at: datetime) -> Event:
+    """As `payment_event`."""
     changed = refund.status != was
     return Event(
         id=event_id(refund.id, refund.version),

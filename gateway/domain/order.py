@@ -20,6 +20,7 @@ from msgspec import Struct
 from gateway.domain.change import Change
 from gateway.domain.payment import Payment
 from gateway.domain.states import PAYMENT_HOLDING
+from gateway.domain.statuses import AttemptStatus, PaymentStatus
 
 
 class Override(Struct, frozen=True, kw_only=True):
@@ -77,7 +78,7 @@ def refusal(
     named = terms.override.change.payment.id if terms.override is not None else None
     others = [payment for payment in holding if payment.id != named]
     for payment in others:
-        if payment.status == "in_doubt" and payment.overridden_at is None:
+        if payment.status == PaymentStatus.IN_DOUBT and payment.overridden_at is None:
             return OrderInDoubt(payment)
     amount = fixed if fixed is not None else terms.amount
     counted = sum(counts(payment) for payment in others)
@@ -91,5 +92,7 @@ def counts(payment: Payment) -> int:
     if payment.status not in PAYMENT_HOLDING or payment.overridden_at is not None:
         return 0
     return payment.amount - sum(
-        attempt.returned_amount for attempt in payment.attempts if attempt.status == "succeeded"
+        attempt.returned_amount
+        for attempt in payment.attempts
+        if attempt.status == AttemptStatus.SUCCEEDED
     )

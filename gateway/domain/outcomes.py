@@ -6,7 +6,8 @@ an HTTP status alone.
 
 `NotFound`, `NothingThere` and `AlreadyExists` prove nothing by themselves: a request may still be
 on its way. Every outcome may carry `evidence`, the channel's own signed words (bounded, never
-holding an auth code), stored with the attempt.
+holding an auth code), stored with the attempt, and has a `word`, by which evidence and metrics name
+it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import ClassVar, Literal, TypeAlias
+
+from gateway.domain.words import EvidenceWord
 
 
 class Proof(StrEnum):
@@ -59,9 +62,21 @@ class FailureCode(StrEnum):
     UNSUPPORTED = "unsupported"
 
 
+# Our stable reasons for a refused refund.
+RefundFailureCode: TypeAlias = Literal[
+    "merchant_balance",  # the merchant's account at the channel holds too little
+    "payer_account_unusable",  # the customer's card or account takes no money
+    "held_by_channel",  # the channel holds the trade back, and tells a person why
+    "refund_refused",
+    "refund_closed",
+    "request_refused",
+    "channel_configuration",
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discount:
-    """A part of the price somebody else paid.
+    """A part of the price that the payer did not pay.
 
     `funded_by` is `channel` or `merchant`; `amount` in fen.
     """
@@ -78,6 +93,8 @@ class Succeeded:
     `amount` is the order's gross in fen as the channel states it, already compared with ours.
     """
 
+    word: ClassVar = EvidenceWord.SUCCEEDED
+
     amount: int
     channel_trade_no: str
     # Fen that reach the merchant before fees; None: the channel did not say.
@@ -90,7 +107,9 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """Accepted, not decided; nobody has to do anything but wait (WeChat ACCEPT)."""
+    """Accepted, not decided; there is nothing to do but wait (WeChat ACCEPT)."""
+
+    word: ClassVar = EvidenceWord.PENDING
 
     channel_code: str = ""
     channel_trade_no: str | None = None
@@ -100,6 +119,8 @@ class Pending:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayerActionNeeded:
     """The customer types a password, or scans `qr_code` (None unless this answer showed one)."""
+
+    word: ClassVar = EvidenceWord.PAYER_ACTION_NEEDED
 
     qr_code: str | None = None
     channel_code: str = ""
@@ -114,6 +135,8 @@ class Declined:
     `failover_useful`: another account may well accept (the refusal is not the customer's doing).
     """
 
+    word: ClassVar = EvidenceWord.DECLINED
+
     code: FailureCode
     retry: Retry
     failover_useful: bool
@@ -126,6 +149,8 @@ class Declined:
 class AlreadyExists:
     """The channel knows this number already; whether it was paid is for a query to say."""
 
+    word: ClassVar = EvidenceWord.ALREADY_EXISTS
+
     channel_code: str = ""
     evidence: str = ""
 
@@ -135,6 +160,8 @@ class NotSent:
     """P0: refused, DNS, TLS, connect timeout, or the send deadline passed,
     before the first request byte.
     """
+
+    word: ClassVar = EvidenceWord.NOT_SENT
 
     reason: str
     evidence: str = ""
@@ -147,6 +174,8 @@ class Mismatch:
     Never booked; freezes the payment and opens a case.
     """
 
+    word: ClassVar = EvidenceWord.MISMATCH
+
     field: str
     expected: str
     got: str
@@ -157,6 +186,8 @@ class Mismatch:
 class Unknown:
     """Sent, and we cannot say what became of it."""
 
+    word: ClassVar = EvidenceWord.UNKNOWN
+
     reason: str
     channel_code: str = ""
     evidence: str = ""
@@ -165,6 +196,8 @@ class Unknown:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotFound:
     """Query: no such order, at this moment. Alone it proves nothing."""
+
+    word: ClassVar = EvidenceWord.NOT_FOUND
 
     channel_code: str = ""
     evidence: str = ""
@@ -177,6 +210,8 @@ class Closed:
     `was_charged`: money had moved and went back. None: the channel's state is ambiguous (Alipay
     TRADE_CLOSED without dates).
     """
+
+    word: ClassVar = EvidenceWord.CLOSED
 
     was_charged: bool | None
     channel_code: str = ""
@@ -191,6 +226,8 @@ class Reversed:
     `was_charged`: it had been paid and the cancel gave it back.
     """
 
+    word: ClassVar = EvidenceWord.REVERSED
+
     was_charged: bool | None = None
     channel_code: str = ""
     evidence: str = ""
@@ -203,6 +240,8 @@ class NothingThere:
     Not a tombstone unless its contract says so: repeated, then P4.
     """
 
+    word: ClassVar = EvidenceWord.NOTHING_THERE
+
     channel_code: str = ""
     evidence: str = ""
 
@@ -210,6 +249,8 @@ class NothingThere:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallAgain:
     """Cancel: try the very same cancel again (retry_flag Y, recall, SYSTEM_ERROR, USERPAYING)."""
+
+    word: ClassVar = EvidenceWord.CALL_AGAIN
 
     channel_code: str = ""
     evidence: str = ""
@@ -219,6 +260,8 @@ class CallAgain:
 class UseRefund:
     """Cancel: no cancel can act any more (too late, finished); the next query decides."""
 
+    word: ClassVar = EvidenceWord.USE_REFUND
+
     channel_code: str = ""
     evidence: str = ""
 
@@ -226,6 +269,8 @@ class UseRefund:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundSucceeded:
     """The refund's money moved. `amount` in fen, already compared with ours."""
+
+    word: ClassVar = EvidenceWord.REFUND_SUCCEEDED
 
     amount: int
     channel_refund_no: str
@@ -236,6 +281,8 @@ class RefundSucceeded:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundPending:
     """Accepted; the money is on its way."""
+
+    word: ClassVar = EvidenceWord.REFUND_PENDING
 
     channel_code: str = ""
     channel_refund_no: str | None = None
@@ -250,7 +297,9 @@ class RefundDeclined:
     dead card).
     """
 
-    code: str
+    word: ClassVar = EvidenceWord.REFUND_DECLINED
+
+    code: RefundFailureCode
     needs_action: bool
     channel_code: str = ""
     evidence: str = ""
@@ -261,6 +310,8 @@ class RefundNotFound:
     """Refund query: the channel never accepted this refund number:
     the same number may be sent again.
     """
+
+    word: ClassVar = EvidenceWord.REFUND_NOT_FOUND
 
     channel_code: str = ""
     evidence: str = ""
@@ -282,3 +333,5 @@ RefundOutcome: TypeAlias = (
     RefundSucceeded | RefundPending | RefundDeclined | NotSent | Mismatch | Unknown
 )
 RefundQueryOutcome: TypeAlias = RefundOutcome | RefundNotFound
+# What says nothing of the trade.
+Silence: TypeAlias = Unknown | AlreadyExists | NotSent

@@ -12,22 +12,19 @@ from typing import Any
 
 from msgspec import Struct
 
-from gateway.domain.states import ATTEMPT_LIVE
-
-_SETTLED = frozenset({"succeeded"})
-_LATE = frozenset({"captured_late", "returned"})
-# As evidence: this attempt's money came beside another's, and never was the payment's.
-SURPLUS = "Surplus"
+from gateway.domain.outcomes import FailureCode, Proof, RefundFailureCode, Retry
+from gateway.domain.states import ATTEMPT_LATE, ATTEMPT_LIVE, ATTEMPT_SETTLED
+from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
+from gateway.domain.words import EvidenceWord, Flow, LastCancel, Origin, Source
 
 
 class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing a channel (or a person closing a case) told us about an attempt or a refund."""
 
     at: datetime
-    # pay, query, cancel, refund, refund_query, callback, sweeper, supervisor, case, restored, flow
-    source: str
-    outcome: str  # the outcome's type name
-    proof: str | None = None  # P0 .. P4
+    source: Source
+    outcome: EvidenceWord
+    proof: Proof | None = None
     code: str = ""  # the channel's own code
     words: str = ""  # the channel's signed answer, bounded
 
@@ -35,8 +32,8 @@ class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Failure(Struct, frozen=True, kw_only=True):
     """Why a payment ended proven not charged."""
 
-    code: str
-    retry: str
+    code: FailureCode
+    retry: Retry
     channel_code: str = ""
 
 
@@ -52,7 +49,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     channel: str
     channel_account: str
     out_trade_no: str
-    status: str
+    status: AttemptStatus
     why: str
     worker_id: str
     sent_at: datetime
@@ -64,12 +61,15 @@ class Attempt(Struct, frozen=True, kw_only=True):
     not_founds: int = 0
     cancels: int = 0
     silences: int = 0  # visits in a row that learned nothing: phase 2 of the schedule
-    last_cancel: str | None = None  # the type name of the last cancel's outcome
+    last_cancel: LastCancel | None = None
+    # When the channel said that it waits for the payer; None once it says anything else.
+    payer_asked_at: datetime | None = None
     channel_trade_no: str | None = None
     captured_amount: int = 0
     received_amount: int = 0
     reserved_amount: int = 0  # refunds that may still move money
     returned_amount: int = 0  # refunds that did
+    surplus: bool = False  # its money came beside another attempt's, and never was the payment's
     evidence: tuple[Evidence, ...] = ()
 
     @property
@@ -96,20 +96,21 @@ class Refund(Struct, frozen=True, kw_only=True):
     out_refund_no: str
     amount: int
     currency: str
-    origin: str  # merchant, late, surplus
-    status: str
+    origin: Origin
+    status: RefundStatus
     created_at: datetime
     version: int = 1
     reason: str = ""
     operator_id: str | None = None
     idempotency_key: str | None = None
     channel_refund_no: str | None = None
-    failure_code: str | None = None
+    failure_code: RefundFailureCode | None = None
     channel_code: str | None = None
     refunded_at: datetime | None = None
     due_at: datetime | None = None
     tries: int = 0
     silences: int = 0
+    heard: int = 0  # words about it so far: they pace its visits, and only the first is definite
     evidence: tuple[Evidence, ...] = ()
 
 
@@ -125,8 +126,8 @@ class Payment(Struct, frozen=True, kw_only=True):
     amount: int
     currency: str
     channel: str
-    flow: str
-    status: str
+    flow: Flow
+    status: PaymentStatus
     business_date: str  # YYYY-MM-DD in Asia/Shanghai
     created_at: datetime
     version: int = 1
@@ -144,7 +145,8 @@ class Payment(Struct, frozen=True, kw_only=True):
     failure: Failure | None = None
     cancel_requested_at: datetime | None = None
     frozen_at: datetime | None = None
-    late_refund: str | None = None  # status of the refund of origin `late`
+    frozen_by: str | None = None  # the attempt of which a channel said what cannot be right
+    late_refund: RefundStatus | None = None  # of the refund of origin `late`
     # A supervisor let another tender in: a later yes is late money, and nothing else.
     overridden_at: datetime | None = None
     overridden_by: str | None = None  # the payment that was let in
@@ -163,13 +165,15 @@ class Payment(Struct, frozen=True, kw_only=True):
         """The attempt whose money is this payment's: the succeeded one, or for `paid_late` the late
         one, never one that was surplus.
         """
-        wanted = _LATE if self.status == "paid_late" else _SETTLED
+        wanted = ATTEMPT_LATE if self.status == PaymentStatus.PAID_LATE else ATTEMPT_SETTLED
         for attempt in self.attempts:
-            if attempt.status in wanted and not any(
-                item.outcome == SURPLUS for item in attempt.evidence
-            ):
+            if attempt.status in wanted and not attempt.surplus:
                 return attempt
         return None
+
+    def attempts_with(self, changed: Attempt) -> tuple[Attempt, ...]:
+        """The attempts, `changed` in the place of the one that has its id."""
+        return tuple([changed if known.id == changed.id else known for known in self.attempts])
 
     def attempt(self, out_trade_no: str) -> Attempt:
         """The attempt with this channel order number. Raises `KeyError`."""

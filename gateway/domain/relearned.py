@@ -7,7 +7,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from gateway.domain.change import Change, payment_event
-from gateway.domain.learning import Occasion
+from gateway.domain.occasion import Occasion
 from gateway.domain.payment import Attempt, Payment
 from gateway.domain.states import next_state
 
@@ -25,6 +25,7 @@ def gone_on(payment: Payment, end: Change, following: Attempt, occasion: Occasio
         status=next_state(payment.status, "lost_sight"),
         attempts=(*end.payment.attempts, following),
         frozen_at=end.payment.frozen_at,
+        frozen_by=end.payment.frozen_by,
         qr_code=None,
     )
     return Change(

@@ -11,10 +11,12 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from gateway.domain.outcomes import FailureCode
+from gateway.domain.outcomes import FailureCode, Retry
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.states import PAYMENT_FINAL
+from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
 from gateway.domain.verdicts import FAILURES, Verdict, refund_verdict, verdict_of
+from gateway.domain.words import Flow, Origin
 
 POLL_AFTER_MS = 1_000  # a long poll answers earlier; this paces tills that cannot wait
 
@@ -30,8 +32,8 @@ class NextAction(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class FailureResource(Struct, frozen=True, kw_only=True):
     """Why it was proven not charged, and what the cashier may do."""
 
-    code: str
-    retry: Literal["rescan", "other_method", "same_method", "none"]
+    code: FailureCode
+    retry: Retry
     zh: str
     en: str
     channel_code: str
@@ -49,7 +51,7 @@ class AttemptResource(Struct, frozen=True, kw_only=True):
     id: str
     number: int
     channel_account: str
-    status: str
+    status: AttemptStatus
     out_trade_no: str
     sent_at: datetime
     captured_amount: int
@@ -63,16 +65,7 @@ class PaymentResource(Struct, frozen=True, kw_only=True):
     id: str
     object: Literal["payment"] = "payment"
     version: int
-    status: Literal[
-        "processing",
-        "awaiting_payer",
-        "in_doubt",
-        "succeeded",
-        "failed",
-        "expired",
-        "canceled",
-        "paid_late",
-    ]
+    status: PaymentStatus
     order_no: str
     tender_no: int
     amount: int
@@ -83,7 +76,7 @@ class PaymentResource(Struct, frozen=True, kw_only=True):
     discounts: tuple[dict[str, Any], ...]
     fee: int | None
     method: str
-    flow: str
+    flow: Flow
     store_id: str
     terminal_id: str | None
     operator_id: str | None
@@ -120,10 +113,10 @@ class RefundResource(Struct, frozen=True, kw_only=True):
     channel_refund_no: str | None
     amount: int
     currency: str
-    status: Literal["requested", "processing", "in_doubt", "succeeded", "failed", "needs_action"]
+    status: RefundStatus
     verdict: Verdict
     failure: dict[str, str] | None
-    origin: Literal["merchant", "late", "surplus"]
+    origin: Origin
     reason: str
     operator_id: str | None
     created_at: datetime
@@ -131,12 +124,11 @@ class RefundResource(Struct, frozen=True, kw_only=True):
 
 
 def payment_resource(payment: Payment) -> PaymentResource:
-    """The payment as the world sees it."""
     current, settling = payment.current, payment.settling
     return PaymentResource(
         id=payment.id,
         version=payment.version,
-        status=payment.status,  # type: ignore[arg-type]  # the database holds no other
+        status=payment.status,
         order_no=payment.order_no,
         tender_no=payment.tender_no,
         amount=payment.amount,
@@ -171,9 +163,8 @@ def payment_resource(payment: Payment) -> PaymentResource:
 
 
 def refund_resource(refund: Refund) -> RefundResource:
-    """The refund as the world sees it."""
     failure = None
-    if refund.status in ("failed", "needs_action"):
+    if refund.status in (RefundStatus.FAILED, RefundStatus.NEEDS_ACTION):
         failure = {
             "code": refund.failure_code or "unknown",
             "channel_code": refund.channel_code or "",
@@ -188,10 +179,10 @@ def refund_resource(refund: Refund) -> RefundResource:
         channel_refund_no=refund.channel_refund_no,
         amount=refund.amount,
         currency=refund.currency,
-        status=refund.status,  # type: ignore[arg-type]  # the database holds no other
+        status=refund.status,
         verdict=refund_verdict(refund.status),
         failure=failure,
-        origin=refund.origin,  # type: ignore[arg-type]  # the database holds no other
+        origin=refund.origin,
         reason=refund.reason,
         operator_id=refund.operator_id,
         created_at=refund.created_at,
@@ -208,7 +199,6 @@ def payment_json(payment: Payment) -> bytes:
 
 
 def refund_json(refund: Refund) -> bytes:
-    """See `payment_json`."""
     return _encode(refund_resource(refund))
 
 
@@ -229,7 +219,7 @@ def event_json(event_id: str, kind: str, at: datetime, data: bytes) -> bytes:
 def _next_action(payment: Payment) -> NextAction | None:
     if payment.status in PAYMENT_FINAL:
         return None
-    if payment.qr_code and payment.status == "awaiting_payer":
+    if payment.qr_code and payment.status == PaymentStatus.AWAITING_PAYER:
         return NextAction(type="show_qr", after_ms=POLL_AFTER_MS, qr_code=payment.qr_code)
     return NextAction(type="poll", after_ms=POLL_AFTER_MS)
 
@@ -237,11 +227,10 @@ def _next_action(payment: Payment) -> NextAction | None:
 def _failure(payment: Payment) -> FailureResource | None:
     if payment.failure is None:
         return None
-    zh, en = FAILURES[FailureCode(payment.failure.code)]
-    retry: Any = payment.failure.retry
+    zh, en = FAILURES[payment.failure.code]
     return FailureResource(
         code=payment.failure.code,
-        retry=retry,
+        retry=payment.failure.retry,
         zh=zh,
         en=en,
         channel_code=payment.failure.channel_code,

@@ -13,17 +13,21 @@ from typing import Any, assert_never
 from msgspec.structs import replace
 
 from gateway.domain import outcomes as o
-from gateway.domain.change import Case, Change, Posting, payment_event, refund_event
-from gateway.domain.learning import Occasion, evidence_of
-from gateway.domain.payment import Attempt, Evidence, Payment, Refund
+from gateway.domain.case import Case, CaseKind
+from gateway.domain.change import Change, Posting, changed, refund_event
+from gateway.domain.evidence import evidence_about
+from gateway.domain.occasion import Occasion
+from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.states import REFUND, REFUND_OPEN, check_move
+from gateway.domain.statuses import AttemptStatus, RefundStatus
+from gateway.domain.words import Origin, Source
 from gateway.limits import EVIDENCE_ITEMS_MAX, SILENCES_BEFORE_CASE
 
 
 def reserved(payment: Payment, attempt: Attempt, refund: Refund, occasion: Occasion) -> Change:
     """The refund is durable before it is sent; its amount is reserved on the attempt."""
     held = replace(attempt, reserved_amount=attempt.reserved_amount + refund.amount)
-    return _change(payment, held, occasion, new=refund)
+    return _asked(payment, held, refund, occasion)
 
 
 def returned_at_once(
@@ -35,7 +39,7 @@ def returned_at_once(
 ) -> Change:
     """A local refund: made, succeeded and posted in its one write."""
     given = replace(attempt, returned_amount=attempt.returned_amount + refund.amount)
-    return replace(_change(payment, given, occasion, new=refund), postings=postings)
+    return replace(_asked(payment, given, refund, occasion), postings=postings)
 
 
 def refund_learned(
@@ -54,149 +58,139 @@ def refund_learned(
             got=str(outcome.amount),
             evidence=outcome.evidence,
         )
-    attempt = next(known for known in payment.attempts if known.id == refund.attempt_id)
-    seen = _seen(refund, outcome, occasion)
+    seen = _heard(refund, outcome, occasion)
     match outcome:
         case o.RefundSucceeded():
-            seen = replace(
-                _moved(seen, "succeeded"),
-                refunded_at=outcome.refunded_at or occasion.now,
-                due_at=None,
-            )
-            return _change(
-                payment, _given_back(attempt, refund.amount), occasion, old=refund, seen=seen
-            )
+            return _succeeded(payment, seen, outcome, occasion)
         case o.RefundPending():
-            return _change(payment, None, occasion, old=refund, seen=_moved(seen, "processing"))
+            return _told(payment, _moved(seen, RefundStatus.PROCESSING), refund, occasion)
         case o.RefundDeclined():
-            seen = replace(
-                seen, failure_code=outcome.code, channel_code=outcome.channel_code, due_at=None
-            )
-            if (
-                outcome.needs_action
-                or refund.origin != "merchant"
-                or not _first_word(refund, occasion)
-            ):
-                case = (
-                    None
-                    if refund.status == "needs_action"
-                    else _case("refund_needs_action", seen, occasion)
-                )
-                return _change(
-                    payment,
-                    None,
-                    occasion,
-                    old=refund,
-                    seen=_moved(seen, "needs_action"),
-                    case=case,
-                )
-            freed = replace(attempt, reserved_amount=attempt.reserved_amount - refund.amount)
-            return _change(payment, freed, occasion, old=refund, seen=_moved(seen, "failed"))
+            return _declined(payment, seen, outcome, occasion)
         case o.Mismatch():
-            case = _case(f"mismatch_{outcome.field}", seen, occasion)
-            return _change(
-                payment, None, occasion, old=refund, seen=_moved(seen, _in_doubt(refund)), case=case
-            )
+            case = _case(CaseKind.MISMATCH, seen, occasion, field=outcome.field)
+            return _told(payment, _moved(seen, _in_doubt(refund)), refund, occasion, case=case)
         case o.Unknown():
-            silences = refund.silences + 1
-            case = (
-                _case("refund_long_in_doubt", seen, occasion)
-                if silences == SILENCES_BEFORE_CASE
-                else None
-            )
-            seen = _moved(replace(seen, silences=silences), _in_doubt(refund))
-            return _change(payment, None, occasion, old=refund, seen=seen, case=case)
+            return _silence(payment, seen, refund, occasion)
         case o.NotSent() | o.RefundNotFound():
-            return _change(
-                payment,
-                None,
-                occasion,
-                old=refund,
-                seen=replace(seen, silences=refund.silences + 1),
-            )
+            silent = replace(seen, silences=refund.silences + 1)
+            return _told(payment, silent, refund, occasion)
         case _:
             assert_never(outcome)
 
 
 def sent_again(payment: Payment, refund: Refund, occasion: Occasion) -> Change | None:
     """Durable before a refund that was refused for now goes out again, under the same number."""
-    if refund.status != "needs_action":
+    if refund.status != RefundStatus.NEEDS_ACTION:
         return None
-    return _change(payment, None, occasion, old=refund, seen=_moved(refund, "processing"))
+    return _told(payment, _moved(refund, RefundStatus.PROCESSING), refund, occasion)
 
 
-def _in_doubt(refund: Refund) -> str:
-    """What waits for a person goes on waiting when the channel says nothing."""
-    return "needs_action" if refund.status == "needs_action" else "in_doubt"
-
-
-def _case(kind: str, seen: Refund, occasion: Occasion) -> Case:
-    return Case(id=occasion.new_id("case"), kind=kind, evidence=seen.evidence[-1])
-
-
-def _first_word(refund: Refund, occasion: Occasion) -> bool:
-    """Whether a refusal is definite: the answer to a query, or to the first and only send.
-
-    A repeat may be refused for what the first one did.
-    """
-    return occasion.source != "refund" or all(
-        item.outcome == o.NotSent.__name__ for item in refund.evidence
+def _succeeded(
+    payment: Payment, seen: Refund, outcome: o.RefundSucceeded, occasion: Occasion
+) -> Change:
+    done = replace(
+        _moved(seen, RefundStatus.SUCCEEDED),
+        refunded_at=outcome.refunded_at or occasion.now,
+        due_at=None,
     )
-
-
-def _given_back(attempt: Attempt, amount: int) -> Attempt:
-    after = replace(
+    attempt = _attempt_of(payment, seen)
+    given = replace(
         attempt,
-        reserved_amount=attempt.reserved_amount - amount,
-        returned_amount=attempt.returned_amount + amount,
+        reserved_amount=attempt.reserved_amount - seen.amount,
+        returned_amount=attempt.returned_amount + seen.amount,
     )
-    if after.status == "captured_late" and after.returned_amount == after.captured_amount:
-        return replace(after, status="returned")
-    return after
+    if (
+        given.status == AttemptStatus.CAPTURED_LATE
+        and given.returned_amount == given.captured_amount
+    ):
+        given = replace(given, status=AttemptStatus.RETURNED)
+    return _told(payment, done, seen, occasion, attempt=given)
 
 
-def _moved(refund: Refund, to: str) -> Refund:
+def _declined(
+    payment: Payment, seen: Refund, outcome: o.RefundDeclined, occasion: Occasion
+) -> Change:
+    """Failed, and the reserved amount is free again; or it waits for a person: what a person can
+    mend, what we owe, and a repeat, which may be refused for the money that the first send moved.
+    Definite is the answer to a query, and the very first word.
+    """
+    is_definite = occasion.source != Source.REFUND or seen.heard == 1
+    told = replace(seen, failure_code=outcome.code, channel_code=outcome.channel_code, due_at=None)
+    if outcome.needs_action or seen.origin != Origin.MERCHANT or not is_definite:
+        case = None
+        if seen.status != RefundStatus.NEEDS_ACTION:
+            case = _case(CaseKind.REFUND_NEEDS_ACTION, seen, occasion)
+        waits = _moved(told, RefundStatus.NEEDS_ACTION)
+        return _told(payment, waits, seen, occasion, case=case)
+    attempt = _attempt_of(payment, seen)
+    freed = replace(attempt, reserved_amount=attempt.reserved_amount - seen.amount)
+    return _told(payment, _moved(told, RefundStatus.FAILED), seen, occasion, attempt=freed)
+
+
+def _silence(payment: Payment, seen: Refund, refund: Refund, occasion: Occasion) -> Change:
+    silences = refund.silences + 1
+    case = None
+    if silences == SILENCES_BEFORE_CASE:
+        case = _case(CaseKind.REFUND_LONG_IN_DOUBT, seen, occasion)
+    unknown = _moved(replace(seen, silences=silences), _in_doubt(refund))
+    return _told(payment, unknown, refund, occasion, case=case)
+
+
+def _in_doubt(refund: Refund) -> RefundStatus:
+    """What waits for a person goes on waiting when the channel says nothing."""
+    if refund.status == RefundStatus.NEEDS_ACTION:
+        return RefundStatus.NEEDS_ACTION
+    return RefundStatus.IN_DOUBT
+
+
+def _case(kind: CaseKind, seen: Refund, occasion: Occasion, *, field: str = "") -> Case:
+    return Case(
+        id=occasion.new_id("case"),
+        kind=kind,
+        field=field,
+        attempt_id=seen.attempt_id,
+        evidence=seen.evidence[-1],
+    )
+
+
+def _attempt_of(payment: Payment, refund: Refund) -> Attempt:
+    return next(known for known in payment.attempts if known.id == refund.attempt_id)
+
+
+def _moved(refund: Refund, to: RefundStatus) -> Refund:
     return replace(refund, status=check_move("refund", REFUND, refund.status, to))
 
 
-def _seen(refund: Refund, outcome: o.RefundQueryOutcome, occasion: Occasion) -> Refund:
-    items: tuple[Evidence, ...] = (
-        *refund.evidence,
-        evidence_of(type(outcome).__name__, occasion, outcome),
-    )
-    number = getattr(outcome, "channel_refund_no", None) or refund.channel_refund_no
-    tries = refund.tries + (occasion.source == "refund")
+def _heard(refund: Refund, outcome: o.RefundQueryOutcome, occasion: Occasion) -> Refund:
+    items = (*refund.evidence, evidence_about(outcome, occasion))
     return replace(
         refund,
         evidence=items[-EVIDENCE_ITEMS_MAX:],
-        channel_refund_no=number,
-        tries=tries,
+        channel_refund_no=getattr(outcome, "channel_refund_no", None) or refund.channel_refund_no,
+        tries=refund.tries + (occasion.source == Source.REFUND),
+        heard=refund.heard + 1,
         silences=0,
     )
 
 
-def _change(
+def _asked(payment: Payment, attempt: Attempt, new: Refund, occasion: Occasion) -> Change:
+    change = changed(payment, attempt, occasion)
+    event = refund_event(new, was=None, at=occasion.now)
+    return replace(change, new_refund=new, events=(*change.events, event))
+
+
+def _told(
     payment: Payment,
-    attempt: Attempt | None,
+    refund: Refund,
+    before: Refund,
     occasion: Occasion,
     *,
-    new: Refund | None = None,
-    old: Refund | None = None,
-    seen: Refund | None = None,
+    attempt: Attempt | None = None,
     case: Case | None = None,
 ) -> Change:
-    attempts = payment.attempts
-    if attempt is not None:
-        attempts = tuple(attempt if known.id == attempt.id else known for known in attempts)
-    fields: dict[str, Any] = {}
-    if seen is not None:
-        seen = replace(seen, version=seen.version + 1)
-        if seen.origin == "late":
-            fields["late_refund"] = seen.status
-    after = replace(payment, version=payment.version + 1, attempts=attempts, **fields)
-    events = [payment_event(after, was=payment.status, at=occasion.now)]
-    if new is not None:
-        events.append(refund_event(new, was=None, at=occasion.now))
-    if seen is not None and old is not None:
-        events.append(refund_event(seen, was=old.status, at=occasion.now))
-    return Change(payment=after, new_refund=new, refund=seen, events=tuple(events), case=case)
+    """The change of a refund that was as `before`; `attempt` where its money moved."""
+    now = replace(refund, version=before.version + 1)
+    fields: dict[str, Any] = {"late_refund": now.status} if now.origin == Origin.LATE else {}
+    change = changed(payment, attempt, occasion, case=case, **fields)
+    event = refund_event(now, was=before.status, at=occasion.now)
+    return replace(change, refund=now, events=(*change.events, event))

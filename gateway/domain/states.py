@@ -11,7 +11,7 @@ An **attempt** is one try on one channel account under one channel order number.
 and `needs_action` keeps its reservation.
 
 Reading the payment table: a blank cell is illegal (raises, changes nothing, is counted, opens a
-case). `=` keeps the status: whatever attempt, refund or evidence changes is still one durable write
+case). `=` keeps the status: a change of attempt, refund or evidence is still one durable write
 with `version` + 1, and no public event. `expired` and `canceled` come only after the channel proved
 it: the till asked -> `canceled`; the payer did not act in time -> `expired`; every other proven no
 -> `exhausted` -> `failed`. `confirmed` means the live or settling attempt said yes. While an
@@ -25,14 +25,17 @@ once no cancel can act any more, from `cancelling`; no other payment's attempt m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal, TypeAlias, TypeVar, get_args
+
+from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
 
 STAY: Final = "="
 NEW: Final = "(new)"
 
-_EVENTS = [
+State: TypeAlias = PaymentStatus | Literal["(new)"]
+PaymentEvent: TypeAlias = Literal[
     "sent",
     "payer_needed",
     "confirmed",
@@ -42,6 +45,9 @@ _EVENTS = [
     "expired",
     "canceled",
 ]
+Cells: TypeAlias = dict[str, PaymentStatus | Literal["="]]
+S = TypeVar("S", AttemptStatus, RefundStatus)
+
 _PAYMENT_ROWS = """
 (new)           processing  .               succeeded  failed  .         .         .        .
 processing      processing  awaiting_payer  succeeded  failed  in_doubt  in_doubt  expired  canceled
@@ -74,16 +80,20 @@ needs_action  processing succeeded failed
 """
 
 
-def _payment_table(rows: str) -> dict[str, dict[str, str]]:
+def _payment_table(rows: str) -> dict[State, Cells]:
     return {
-        state: {event: to for event, to in zip(_EVENTS, cells, strict=True) if to != "."}
+        NEW if state == NEW else PaymentStatus(state): {
+            event: STAY if to == STAY else PaymentStatus(to)
+            for event, to in zip(get_args(PaymentEvent), cells, strict=True)
+            if to != "."
+        }
         for state, *cells in (line.split() for line in rows.strip().splitlines())
     }
 
 
-def _reach_table(rows: str) -> dict[str, frozenset[str]]:
+def _reach_table(status: type[S], rows: str) -> dict[S, frozenset[S]]:
     return {
-        state: frozenset(reach)
+        status(state): frozenset(map(status, reach))
         for state, *reach in (line.split() for line in rows.strip().splitlines())
     }
 
@@ -93,34 +103,48 @@ PAYMENT: Final = MappingProxyType(_payment_table(_PAYMENT_ROWS))
 OVERRIDDEN: Final = MappingProxyType(
     {state: {} for state in PAYMENT} | _payment_table(_OVERRIDDEN_ROWS)
 )
-ATTEMPT: Final = MappingProxyType(_reach_table(_ATTEMPT_ROWS))
-REFUND: Final = MappingProxyType(_reach_table(_REFUND_ROWS))
+ATTEMPT: Final = MappingProxyType(_reach_table(AttemptStatus, _ATTEMPT_ROWS))
+REFUND: Final = MappingProxyType(_reach_table(RefundStatus, _REFUND_ROWS))
 
 PAYMENT_STATES: Final = tuple(state for state in PAYMENT if state != NEW)
-ATTEMPT_STATES: Final = (*ATTEMPT, "succeeded", "returned")
-REFUND_STATES: Final = (*REFUND, "succeeded", "failed")
+ATTEMPT_STATES: Final = (*ATTEMPT, AttemptStatus.SUCCEEDED, AttemptStatus.RETURNED)
+REFUND_STATES: Final = (*REFUND, RefundStatus.SUCCEEDED, RefundStatus.FAILED)
 
-PAYMENT_UNCHARGED: Final = frozenset({"failed", "expired", "canceled"})
-PAYMENT_FINAL: Final = PAYMENT_UNCHARGED | {"succeeded", "paid_late"}
+PAYMENT_UNCHARGED: Final = frozenset(
+    {PaymentStatus.FAILED, PaymentStatus.EXPIRED, PaymentStatus.CANCELED}
+)
+PAYMENT_FINAL: Final = PAYMENT_UNCHARGED | {PaymentStatus.SUCCEEDED, PaymentStatus.PAID_LATE}
 # The payment's tender of the order is taken.
-PAYMENT_HOLDING: Final = frozenset({"processing", "awaiting_payer", "in_doubt", "succeeded"})
+PAYMENT_HOLDING: Final = frozenset(PaymentStatus) - PAYMENT_UNCHARGED - {PaymentStatus.PAID_LATE}
 # An overridden payment moves to none of these.
-OVERRIDDEN_NEVER: Final = PAYMENT_HOLDING - {"in_doubt"}
-ATTEMPT_LIVE: Final = frozenset({"sent", "pending", "in_doubt", "cancelling"})
-ATTEMPT_UNCHARGED: Final = frozenset({"declined", "not_sent", "reversed"})
+OVERRIDDEN_NEVER: Final = PAYMENT_HOLDING - {PaymentStatus.IN_DOUBT}
+# The attempt may still move money by itself.
+ATTEMPT_LIVE: Final = frozenset(
+    {
+        AttemptStatus.SENT,
+        AttemptStatus.PENDING,
+        AttemptStatus.IN_DOUBT,
+        AttemptStatus.CANCELLING,
+    }
+)
+ATTEMPT_UNCHARGED: Final = frozenset(
+    {AttemptStatus.DECLINED, AttemptStatus.NOT_SENT, AttemptStatus.REVERSED}
+)
+ATTEMPT_SETTLED: Final = frozenset({AttemptStatus.SUCCEEDED})
+ATTEMPT_LATE: Final = frozenset({AttemptStatus.CAPTURED_LATE, AttemptStatus.RETURNED})
 # The refund's reservation stands.
-REFUND_OPEN: Final = frozenset({"requested", "processing", "in_doubt", "needs_action"})
+REFUND_OPEN: Final = frozenset(RefundStatus) - {RefundStatus.SUCCEEDED, RefundStatus.FAILED}
 
 
 class IllegalTransition(Exception):
     """A cell that is blank. Nothing was changed."""
 
     def __init__(self, machine: str, state: str, event: str) -> None:
-        super().__init__(f"{machine} in {state!r} cannot take {event!r}")
+        super().__init__(f"{machine} in '{state}' cannot take '{event}'")
         self.machine, self.state, self.event = machine, state, event
 
 
-def next_state(state: str, event: str, *, overridden: bool = False) -> str:
+def next_state(state: State, event: PaymentEvent, *, overridden: bool = False) -> PaymentStatus:
     """The payment's status after `event`; the same status where the table says `=`.
 
     Raises `IllegalTransition`.
@@ -130,10 +154,13 @@ def next_state(state: str, event: str, *, overridden: bool = False) -> str:
         to = OVERRIDDEN[state].get(event, to)
     if to is None or (overridden and to in OVERRIDDEN_NEVER):
         raise IllegalTransition("payment", state, event)
-    return state if to == STAY else to
+    if to == STAY:
+        assert state != NEW, "the first row says no `=`"
+        return state
+    return to
 
 
-def payment_moves() -> Iterator[tuple[str, str, bool]]:
+def payment_moves() -> Iterator[tuple[State, PaymentStatus, bool]]:
     """Every change of status there is:
     from, to, and whether only an overridden payment may make it.
     """
@@ -141,12 +168,10 @@ def payment_moves() -> Iterator[tuple[str, str, bool]]:
         for state, cells in table.items():
             for to in dict.fromkeys(cells.values()):
                 if to not in (STAY, state):
-                    yield state, to, table is OVERRIDDEN
+                    yield state, PaymentStatus(to), table is OVERRIDDEN
 
 
-def check_move(
-    machine: str, table: MappingProxyType[str, frozenset[str]], state: str, to: str
-) -> str:
+def check_move(machine: str, table: Mapping[S, frozenset[S]], state: S, to: S) -> S:
     """`to`, when the attempt or refund table allows it; staying is always allowed.
 
     Raises `IllegalTransition`.

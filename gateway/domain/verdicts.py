@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from gateway.domain.outcomes import FailureCode
 from gateway.domain.payment import Payment
+from gateway.domain.statuses import PaymentStatus, RefundStatus
 
 
 class Verdict(Struct, frozen=True):
@@ -42,19 +43,19 @@ VERDICTS = {
 }
 
 BY_STATUS = {
-    "processing": "wait",
-    "awaiting_payer": "wait",
-    "in_doubt": "do_not_charge_again",
-    "succeeded": "paid",
-    "failed": "safe_to_charge_again",
-    "expired": "safe_to_charge_again",
-    "canceled": "safe_to_charge_again",
+    PaymentStatus.PROCESSING: "wait",
+    PaymentStatus.AWAITING_PAYER: "wait",
+    PaymentStatus.IN_DOUBT: "do_not_charge_again",
+    PaymentStatus.SUCCEEDED: "paid",
+    PaymentStatus.FAILED: "safe_to_charge_again",
+    PaymentStatus.EXPIRED: "safe_to_charge_again",
+    PaymentStatus.CANCELED: "safe_to_charge_again",
 }
-_BY_LATE_REFUND = {"succeeded": "refunded", "needs_action": "refund_needs_action"}
+# Every other status of a refund: it is under way.
 _BY_REFUND = {
-    "succeeded": "refunded",
-    "failed": "refund_failed",
-    "needs_action": "refund_needs_action",
+    RefundStatus.SUCCEEDED: "refunded",
+    RefundStatus.FAILED: "refund_failed",
+    RefundStatus.NEEDS_ACTION: "refund_needs_action",
 }
 
 FAILURES: dict[FailureCode, tuple[str, str]] = {
@@ -119,12 +120,12 @@ FAILURES: dict[FailureCode, tuple[str, str]] = {
 
 
 def verdict_of(payment: Payment) -> Verdict:
-    """The sentence for the till."""
-    if payment.status == "paid_late":
-        return VERDICTS[_BY_LATE_REFUND.get(payment.late_refund or "", "refund_under_way")]
+    if payment.status == PaymentStatus.PAID_LATE:
+        return refund_verdict(payment.late_refund)
     return VERDICTS[BY_STATUS[payment.status]]
 
 
-def refund_verdict(status: str) -> Verdict:
-    """The sentence for a refund."""
-    return VERDICTS[_BY_REFUND.get(status, "refund_under_way")]
+def refund_verdict(status: RefundStatus | None) -> Verdict:
+    """None: the refund is not in the books yet."""
+    code = _BY_REFUND.get(status, "refund_under_way") if status else "refund_under_way"
+    return VERDICTS[code]

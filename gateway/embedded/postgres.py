@@ -47,7 +47,8 @@ TLS_QUESTION = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
 class EmbeddedPostgres:
     """One PostgreSQL cluster in `root/data`, its log in `root/postgres.log`.
 
-    `durable=False` turns fsync off: tests only. `run_as` is the system user when we are root.
+    `durable=False` turns fsync and autovacuum off: tests only. `run_as` is the system user when we
+    are root.
     """
 
     def __init__(self, root: Path, *, durable: bool = True, run_as: str = "nobody") -> None:
@@ -200,7 +201,8 @@ class EmbeddedPostgres:
             "shared_buffers": "256MB" if self.durable else "128MB",
             "timezone": "UTC",
         }
-        for name in ("fsync", "synchronous_commit", "full_page_writes"):
+        # Without autovacuum: what a test asserts of a plan does not change while it runs.
+        for name in ("fsync", "synchronous_commit", "full_page_writes", "autovacuum"):
             settings[name] = "on" if self.durable else "off"
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self.root / "postgres.log").open("ab") as log_file:

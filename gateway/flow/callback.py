@@ -19,19 +19,24 @@ from dataclasses import dataclass
 import structlog
 
 from adapters.channel import Callback, CallbackAnswer, CallbackRefused
+from gateway import cases
 from gateway.clock import Clock, Ids
-from gateway.domain.change import Case
+from gateway.domain.case import Case, CaseKind
 from gateway.domain.errors import NotFound
-from gateway.domain.learning import evidence_of
+from gateway.domain.evidence import code_of, evidence_of
 from gateway.domain.outcomes import Mismatch, Succeeded
 from gateway.domain.payment import Payment
+from gateway.domain.statuses import AttemptStatus
+from gateway.domain.words import EvidenceWord, Source
 from gateway.flow.call.channel_call import ChannelCalls
-from gateway.flow.learn.late_money import asked_about_late_money
+from gateway.flow.learn.late_money import LateMoney
 from gateway.flow.learn.transition import Transitions
 from gateway.flow.ports import Account, Directory, Store, StoredCallback
-from gateway.telemetry.metrics import CALLBACKS, CASES
+from gateway.telemetry.metrics import CALLBACKS
 
 log = structlog.get_logger("tillgate.callback")
+# Money that goes back from such an attempt goes back by our own cancel.
+_CANCELLED = frozenset({AttemptStatus.CANCELLING, AttemptStatus.REVERSED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +53,7 @@ class CallbackDesk:
     async def take(
         self, account_id: str, headers: Mapping[str, str], body: bytes
     ) -> CallbackAnswer:
-        """The answer in the channel's own words. Raises `NotFound` for an account nobody has."""
+        """The answer in the channel's own words. Raises `NotFound` for an unknown account."""
         account = self.directory.account(account_id)
         if account is None or account.channel is None:
             raise NotFound
@@ -86,53 +91,65 @@ class CallbackDesk:
             callback.learned, Succeeded
         ):
             await self.transitions.learn(
-                payment, callback.out_trade_no, _other_amount(payment, callback), "callback"
+                payment, callback.out_trade_no, _other_amount(payment, callback), Source.CALLBACK
             )
         elif callback.learned is not None:
             number, learned = callback.out_trade_no, callback.learned
-            payment = await self.transitions.learn(payment, number, learned, "callback")
-            if not await asked_about_late_money(
-                self.transitions, self.calls, account, payment, number, told=learned
-            ):
+            payment = await self.transitions.learn(payment, number, learned, Source.CALLBACK)
+            late = LateMoney(self.transitions, self.calls, account, payment, number)
+            if not await late.settle(told=learned):
                 return False
         await self.store.callback_applied(account.id, callback.event_key)
         CALLBACKS.labels(account.manifest.channel, "applied").inc()
         return True
 
     async def _about_refund(self, payment: Payment, callback: Callback) -> None:
-        """A refund of ours, found by its number;
-        one we never made leaves money missing: a person looks.
+        """A refund of ours is found by its number. Of one that we never made, money is missing: a
+        person looks.
         """
         refunds = await self.store.refunds_of(payment.merchant_id, payment.id)
         ours = next(
             (refund for refund in refunds if refund.out_refund_no == callback.out_refund_no), None
         )
         if ours is not None and callback.refund is not None:
-            await self.transitions.learn_refund(payment, ours.id, callback.refund, "callback")
-        elif ours is None and payment.attempt(callback.out_trade_no).status not in (
-            "cancelling",
-            "reversed",
-        ):
-            # Of those two the money back is our own cancel's doing.
-            await self._open_case(payment.merchant_id, payment.id, "refund_unknown", callback)
+            await self.transitions.learn_refund(payment, ours.id, callback.refund, Source.CALLBACK)
+            return
+        attempt = payment.attempt(callback.out_trade_no)
+        if ours is None and attempt.status not in _CANCELLED:
+            await self._open_case(
+                payment.merchant_id,
+                payment.id,
+                CaseKind.REFUND_UNKNOWN,
+                callback,
+                attempt_id=attempt.id,
+            )
 
     async def _unknown_number(self, account: Account, callback: Callback) -> None:
         await self._open_case(
             account.merchant_id,
             f"{account.id}:{callback.out_trade_no}",
-            "callback_unknown_number",
+            CaseKind.CALLBACK_UNKNOWN_NUMBER,
             callback,
         )
 
     async def _open_case(
-        self, merchant_id: str, object_id: str, kind: str, callback: Callback
+        self,
+        merchant_id: str,
+        object_id: str,
+        kind: CaseKind,
+        callback: Callback,
+        *,
+        attempt_id: str | None = None,
     ) -> None:
-        evidence = evidence_of(kind, self.transitions.occasion("callback"), callback.learned)
-        await self.store.open_case(
-            merchant_id, object_id, Case(id=self.ids.new("case"), kind=kind, evidence=evidence)
+        told = callback.learned
+        evidence = evidence_of(
+            EvidenceWord(kind),
+            self.transitions.occasion(Source.CALLBACK),
+            code=code_of(told) if told is not None else "",
+            words=told.evidence if told is not None else "",
         )
-        CASES.labels(kind).inc()
-        log.error("case_opened", kind=kind, object=object_id)
+        case = Case(id=self.ids.new("case"), kind=kind, attempt_id=attempt_id, evidence=evidence)
+        await cases.open_case(self.store, merchant_id, object_id, case)
 
 
 def _other_amount(payment: Payment, callback: Callback) -> Mismatch:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.domain.acts import cancel_requested
 from gateway.domain.change import Change
 from gateway.domain.errors import AlreadyPaid
-from gateway.domain.learning import cancel_requested
 from gateway.domain.payment import Payment
 from gateway.domain.states import PAYMENT_FINAL
+from gateway.domain.statuses import PaymentStatus
+from gateway.domain.words import Source
 from gateway.flow.commands import Caller
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.transition import Transitions
@@ -35,11 +37,11 @@ class Cancellation:
             waiter.await_changes(caller.merchant_id, payment_id)
             payment = await self.lookup.payment(payment_id, caller)
             payment = await self.transitions.step(payment, self._judge)
-            if payment.status == "succeeded":
+            if payment.status == PaymentStatus.SUCCEEDED:
                 raise AlreadyPaid(payment=payment)
             return await waiter.until(lambda now: now.status in PAYMENT_FINAL, payment, wait_s)
 
     def _judge(self, payment: Payment) -> Change | None:
         if payment.status in PAYMENT_FINAL or payment.cancel_requested_at is not None:
             return None
-        return cancel_requested(payment, self.transitions.occasion("till"))
+        return cancel_requested(payment, self.transitions.occasion(Source.TILL))

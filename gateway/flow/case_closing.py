@@ -1,30 +1,30 @@
 """A person closes a case.
 
-With a verdict, the ordinary event is applied on that person's word, and a frozen payment thaws.
+With a finding, the ordinary event is applied on that person's word, and a frozen payment thaws.
 
-The word counts like a channel's: `paid` books the money, `not_charged` ends the attempt; what the
+It counts like a channel's word: `paid` books the money, `not_charged` ends the attempt; what the
 tables refuse is refused here too. It counts for the attempt that the case shows, and for no other:
-what somebody found out about one number says nothing of the next one.
+what was found out about one number says nothing of the next one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
 
 from msgspec.structs import replace
 
 from gateway.clock import Clock
+from gateway.domain.acts import thawed
+from gateway.domain.case import Finding
 from gateway.domain.change import Change
-from gateway.domain.learning import learned, thawed
+from gateway.domain.learning import learned
 from gateway.domain.outcomes import Closed, Succeeded
 from gateway.domain.payment import Attempt, Payment
 from gateway.domain.states import ATTEMPT_UNCHARGED
+from gateway.domain.words import LastCancel, Source
 from gateway.flow.learn.transition import Transitions
 from gateway.flow.ports import Store
 
-Verdict = Literal["paid", "not_charged"]
 BY_HAND = "confirmed-by-hand"  # the channel's trade number, where no answer of it ever carried one
 
 
@@ -41,46 +41,45 @@ class CaseClosing:
         merchant_id: str,
         case_id: str,
         object_id: str,
-        verdict: Verdict | None,
+        finding: Finding | None,
         *,
         by: str,
         reason: str,
-        seen_at: datetime | None = None,
+        attempt_id: str | None = None,
     ) -> Payment | None:
         """The payment as it stands afterwards, if the case is about one.
 
         Raises `NotFound` when no such case is open.
 
-        `seen_at`: the moment of the case's evidence, which an attempt carries too; a payment of one
-        attempt needs none.
+        `attempt_id`: the attempt that the case shows.
         """
         payment = await self.store.payment(merchant_id, object_id)
         if payment is not None:
             payment = await self.transitions.step(
-                payment, lambda now: self._judge(now, verdict, seen_at)
+                payment, lambda now: self._judge(now, finding, attempt_id)
             )
         await self.store.close_case(case_id, closed_by=by, reason=reason, now=self.clock.now())
         return payment
 
     def _judge(
-        self, payment: Payment, verdict: Verdict | None, seen_at: datetime | None
+        self, payment: Payment, finding: Finding | None, attempt_id: str | None
     ) -> Change | None:
-        attempt = _shown(payment, seen_at)
-        # Money that came after the end, of another amount: frozen too, and a person's yes gives it
-        # back.
+        attempt = _shown(payment, attempt_id)
+        # A channel told of money after the attempt had ended, and of another amount: that freezes
+        # the payment too. When the person says "paid", the money is given back.
         is_late = (
             payment.frozen_at is not None
             and attempt.status in ATTEMPT_UNCHARGED
-            and verdict == "paid"
+            and finding == Finding.PAID
         )
-        occasion = self.transitions.occasion("case", asked_after_end=is_late)
-        if verdict is None or not (attempt.live or is_late):
+        occasion = self.transitions.occasion(Source.CASE, asked_after_end=is_late)
+        if finding is None or not (attempt.live or is_late):
             return thawed(payment, occasion) if payment.frozen_at is not None else None
         # The person has looked: a cancel under way is over, and nothing is frozen any more.
-        attempt = replace(attempt, last_cancel="UseRefund")
-        attempts = tuple(attempt if known.id == attempt.id else known for known in payment.attempts)
-        payment = replace(payment, frozen_at=None, attempts=attempts)
-        if verdict == "paid":
+        attempt = replace(attempt, last_cancel=LastCancel.USE_REFUND)
+        attempts = payment.attempts_with(attempt)
+        payment = replace(payment, frozen_at=None, frozen_by=None, attempts=attempts)
+        if finding == Finding.PAID:
             found = Succeeded(
                 amount=payment.amount, channel_trade_no=attempt.channel_trade_no or BY_HAND
             )
@@ -88,12 +87,13 @@ class CaseClosing:
         return learned(payment, attempt, Closed(was_charged=None), occasion)
 
 
-def _shown(payment: Payment, seen_at: datetime | None) -> Attempt:
-    """The attempt whose evidence the case shows; else the one that froze the payment; else the one
-    that counts now.
+def _shown(payment: Payment, attempt_id: str | None) -> Attempt:
+    """The attempt that the case shows; else the one that froze the payment; else the one that
+    counts now.
     """
-    for moment in (seen_at, payment.frozen_at):
+    frozen_by = payment.frozen_by if payment.frozen_at is not None else None
+    for wanted in (attempt_id, frozen_by):
         for attempt in payment.attempts:
-            if moment is not None and any(item.at == moment for item in attempt.evidence):
+            if attempt.id == wanted:
                 return attempt
     return payment.current

@@ -24,6 +24,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.payment import Payment
 from gateway.domain.states import PAYMENT_FINAL
+from gateway.domain.statuses import PaymentStatus
 from gateway.flow.call.channel_call import pay_operation
 from gateway.flow.choose.health import ChannelHealth, Place
 from gateway.flow.choose.routing import Route, choose
@@ -73,7 +74,7 @@ class Checkout:
             if answerable(paid.payment):
                 return paid
             if paid.replayed:
-                self.on_read.looked_at(paid.payment)
+                self.on_read.look(paid.payment)
             return Paid(await waiter.until(answerable, paid.payment, wait_s), paid.replayed)
 
     async def _take(self, command: PayCommand, caller: Caller, key: str, waiter: Waiter) -> Paid:
@@ -83,7 +84,7 @@ class Checkout:
             route = choose(command, caller, self.directory, self.clock.now())
         except MethodUnavailable as refusal:
             return await self._known_or(refusal, command, caller, key)
-        draft, relearned = await self.restored.relearned(self._draft(command, caller, key, route))
+        draft, relearned = await self.restored.relearn(self._draft(command, caller, key, route))
         if relearned is not None:
             return relearned
         if route.account.local is not None:
@@ -185,7 +186,7 @@ class Checkout:
 def answerable(payment: Payment) -> bool:
     """Nothing more to wait for: it ended, or the customer has a code to scan."""
     return payment.status in PAYMENT_FINAL or (
-        payment.status == "awaiting_payer" and payment.qr_code is not None
+        payment.status == PaymentStatus.AWAITING_PAYER and payment.qr_code is not None
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from gateway.domain.payment import Payment, Refund
+from gateway.domain.words import Flow
 from security.secret import Secret
 
 
@@ -37,7 +38,7 @@ class PayCommand(Struct, frozen=True, kw_only=True):
     amount: int
     currency: str
     method: str
-    flow: str | None
+    flow: Flow | None
     auth_code: Secret | None
     tendered: int | None
     expires_in_s: int | None

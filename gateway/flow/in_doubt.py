@@ -14,14 +14,17 @@ from datetime import datetime
 import structlog
 
 from gateway.clock import Clock
+from gateway.domain.acts import cancel_sent, taken
 from gateway.domain.change import Change
-from gateway.domain.learning import Outcome, cancel_sent, taken
-from gateway.domain.outcomes import RefundNotFound
+from gateway.domain.occasion import Outcome
+from gateway.domain.outcomes import RefundNotFound, Silence
 from gateway.domain.payment import Attempt, Payment
 from gateway.domain.states import ATTEMPT_UNCHARGED
+from gateway.domain.statuses import AttemptStatus
+from gateway.domain.words import LastCancel, Source
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.learn.in_flight import InFlight
-from gateway.flow.learn.late_money import ask_again_about_late_money, asked_about_late_money
+from gateway.flow.learn.late_money import LateMoney
 from gateway.flow.learn.schedule import cancel_at, proof_at
 from gateway.flow.learn.transition import Held, Transitions
 from gateway.flow.ports import Account, Directory, DueAttempt, DueRefund, Store
@@ -61,17 +64,20 @@ class InDoubt:
         if not attempt.live:
             await self._ask_late(payment, attempt, account)
             return
-        if attempt.status == "sent":
+        if attempt.status == AttemptStatus.SENT:
             payment = await self.transitions.step(
                 payment,
                 lambda now: self._taken(now, due.out_trade_no),
                 held=_visited(due.out_trade_no),
             )
             SWEEPS.labels(attempt.channel, "taken").inc()
+        was_silent = False
         if not self._only_cancel(payment, payment.attempt(due.out_trade_no)):
-            payment = await self._query(payment, due.out_trade_no, account, until)
+            payment, was_silent = await self._query(payment, due.out_trade_no, account, until)
         if self._cancel_now(payment, payment.attempt(due.out_trade_no)):
-            await self._cancel(payment, due.out_trade_no, account, until)
+            await self._cancel(
+                payment, due.out_trade_no, account, until, silence_counted=was_silent
+            )
 
     async def visit_refund(self, due: DueRefund, until: float) -> None:
         """One refund: ask; what the channel never accepted is sent again under the same number.
@@ -92,7 +98,7 @@ class InDoubt:
         SWEEPS.labels(refund.channel, "refund_query").inc()
         never_accepted = isinstance(outcome, RefundNotFound)
         payment, refund = await self.transitions.learn_refund(
-            payment, refund.id, outcome, "refund_query", held=never_accepted
+            payment, refund.id, outcome, Source.REFUND_QUERY, held=never_accepted
         )
         if never_accepted and not decided(refund):
             SWEEPS.labels(refund.channel, "refund").inc()
@@ -102,63 +108,71 @@ class InDoubt:
                 await self.refunds.send(payment, refund, send_by)
 
     async def _ask_late(self, payment: Payment, attempt: Attempt, account: Account) -> None:
-        """Somebody heard a yes after the end, and nobody yet what became of the money."""
+        """A yes was heard after the end, and not yet what became of the money."""
         if attempt.status in ATTEMPT_UNCHARGED and attempt.due_at is not None:
             SWEEPS.labels(attempt.channel, "late_query").inc()
-            await ask_again_about_late_money(
-                self.transitions, self.calls, account, payment, attempt.out_trade_no
-            )
+            late = LateMoney(self.transitions, self.calls, account, payment, attempt.out_trade_no)
+            await late.ask_again()
 
     async def _query(
         self, payment: Payment, out_trade_no: str, account: Account, until: float
-    ) -> Payment:
+    ) -> tuple[Payment, bool]:
+        """(the payment afterwards, whether the channel said nothing)."""
         SWEEPS.labels(account.manifest.channel, "query").inc()
         asked_at = self.clock.now()
         outcome = await self.calls.query(account, payment, out_trade_no, until)
-        payment = await self._learned(
+        payment = await self._learn(
             payment,
             out_trade_no,
             outcome,
-            "query",
+            Source.QUERY,
             asked_at=asked_at,
             held=lambda now, asked: self._cancel_next(now, asked, out_trade_no),
         )
-        await asked_about_late_money(
-            self.transitions, self.calls, account, payment, out_trade_no, told=outcome
-        )
-        return payment
+        late = LateMoney(self.transitions, self.calls, account, payment, out_trade_no)
+        await late.settle(told=outcome)
+        return payment, isinstance(outcome, Silence)
 
     async def _cancel(
-        self, payment: Payment, out_trade_no: str, account: Account, until: float
+        self,
+        payment: Payment,
+        out_trade_no: str,
+        account: Account,
+        until: float,
+        *,
+        silence_counted: bool,
     ) -> None:
-        # Before the write is handed over: whoever stands still behind it sends no more.
+        # Before the write is handed over: a sweeper that stands still behind it sends no more.
         send_by = self._send_by(until)
-        if payment.attempt(out_trade_no).status != "cancelling":
+        if payment.attempt(out_trade_no).status != AttemptStatus.CANCELLING:
             payment = await self.transitions.step(
                 payment,
                 lambda now: self._cancel_sent(now, out_trade_no),
                 held=_visited(out_trade_no),
             )
-        if payment.attempt(out_trade_no).status != "cancelling" or self._too_late(send_by):
-            return  # a yes was booked first, and wins; or somebody else visits by now
+        if payment.attempt(out_trade_no).status != AttemptStatus.CANCELLING:
+            return  # a yes was booked first, and wins
+        if self._too_late(send_by):
+            return  # another sweeper visits by now
         SWEEPS.labels(account.manifest.channel, "cancel").inc()
         outcome = await self.calls.cancel(account, payment, out_trade_no, send_by)
-        await self._learned(payment, out_trade_no, outcome, "cancel")
+        await self._learn(
+            payment, out_trade_no, outcome, Source.CANCEL, silence_counted=silence_counted
+        )
 
-    async def _learned(
+    async def _learn(
         self,
         payment: Payment,
         out_trade_no: str,
         outcome: Outcome,
-        source: str,
+        source: Source,
         *,
         asked_at: datetime | None = None,
+        silence_counted: bool = False,
         held: Held | None = None,
     ) -> Payment:
-        """Apply it.
-
-        Where it proves that this attempt is over, and another account can take the payment, that
-        one is asked.
+        """Where the outcome proves that this attempt is over, and another account can take the
+        payment, that one is asked.
         """
         successors = self.sender.failover.successors()
         payment = await self.transitions.learn(
@@ -167,6 +181,7 @@ class InDoubt:
             outcome,
             source,
             asked_at=asked_at,
+            silence_counted=silence_counted,
             successor=successors,
             held=held,
         )
@@ -185,13 +200,13 @@ class InDoubt:
         """A cancel under way is repeated without asking first, until no cancel can act or P4's
         clock has run out.
         """
-        if attempt.status != "cancelling" or payment.frozen_at is not None:
+        if attempt.status != AttemptStatus.CANCELLING or payment.frozen_at is not None:
             return False
-        if attempt.last_cancel == "UseRefund":
+        if attempt.last_cancel == LastCancel.USE_REFUND:
             return False
-        if attempt.last_cancel == "NothingThere":
+        if attempt.last_cancel == LastCancel.NOTHING_THERE:
             return self.clock.now() < proof_at(attempt, self.transitions.schedule(payment, attempt))
-        return attempt.last_cancel != "Unknown"
+        return attempt.last_cancel != LastCancel.UNKNOWN
 
     def _cancel_next(self, payment: Payment, attempt: Attempt, out_trade_no: str) -> bool:
         """Whether this very visit goes on to cancel."""
@@ -200,8 +215,8 @@ class InDoubt:
     def _cancel_now(self, payment: Payment, attempt: Attempt) -> bool:
         if not attempt.live or payment.frozen_at is not None:
             return False
-        if attempt.status == "cancelling":
-            return attempt.last_cancel != "UseRefund"
+        if attempt.status == AttemptStatus.CANCELLING:
+            return attempt.last_cancel != LastCancel.USE_REFUND
         return self.clock.now() >= cancel_at(
             payment, attempt, self.transitions.schedule(payment, attempt)
         )
@@ -209,8 +224,8 @@ class InDoubt:
     def _taken(self, payment: Payment, out_trade_no: str) -> Change | None:
         attempt = payment.attempt(out_trade_no)
         return (
-            taken(payment, attempt, self.transitions.occasion("sweeper"))
-            if attempt.status == "sent"
+            taken(payment, attempt, self.transitions.occasion(Source.SWEEPER))
+            if attempt.status == AttemptStatus.SENT
             else None
         )
 
@@ -219,9 +234,13 @@ class InDoubt:
         not frozen and not yet being cancelled.
         """
         attempt = payment.attempt(out_trade_no)
-        if not attempt.live or attempt.status == "cancelling" or payment.frozen_at is not None:
+        if (
+            not attempt.live
+            or attempt.status == AttemptStatus.CANCELLING
+            or payment.frozen_at is not None
+        ):
             return None
-        return cancel_sent(payment, attempt, self.transitions.occasion("sweeper"))
+        return cancel_sent(payment, attempt, self.transitions.occasion(Source.SWEEPER))
 
 
 def _visited(out_trade_no: str) -> Held:

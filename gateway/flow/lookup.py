@@ -31,7 +31,7 @@ class Lookup:
             found = await self.store.payment(caller.merchant_id, payment_id)
             if found is None or not _sees(caller, found.store_id):
                 raise NotFound
-            self.on_read.looked_at(found)
+            self.on_read.look(found)
             if not wait_s:
                 return found
             return await waiter.until(lambda now: now.version > found.version, found, wait_s)

@@ -14,10 +14,12 @@ from datetime import datetime
 from typing import Protocol
 
 from adapters.channel import Channel, LocalChannel, Manifest
-from gateway.domain.change import Case, Change, Opening
+from gateway.domain.case import Case, CaseKind
+from gateway.domain.change import Change, Opening
 from gateway.domain.order import OrderRefusal, OrderTerms
 from gateway.domain.payment import Payment, Refund
 from gateway.domain.routing_rules import RuleSet
+from gateway.domain.statuses import PaymentStatus, RefundStatus
 from security.secret import Secret
 
 # --- who asks, and over which accounts
@@ -114,7 +116,9 @@ class Directory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Write 1 is durable."""
+    """Write 1 is durable. `case_opened`: with the case of its override, where none stood open."""
+
+    case_opened: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +150,9 @@ class OrderSplit:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The change is durable."""
+    """The change is durable. `case_opened`: with its case, where none stood open."""
+
+    case_opened: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +182,7 @@ class PaymentFilter:
     """`GET /v1/payments`. Times are aware; `starting_after` is a payment id."""
 
     order_no: str | None = None
-    status: str | None = None
+    status: PaymentStatus | None = None
     store_id: str | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -189,7 +195,7 @@ class RefundFilter:
     """`GET /v1/refunds`."""
 
     refund_no: str | None = None
-    status: str | None = None
+    status: RefundStatus | None = None
     store_id: str | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -298,9 +304,7 @@ class Store(Protocol):
         """Of the payments (merchant, id, version): those that have a higher version by now."""
         ...
 
-    async def refund(self, merchant_id: str, refund_id: str) -> Refund | None:
-        """One refund."""
-        ...
+    async def refund(self, merchant_id: str, refund_id: str) -> Refund | None: ...
 
     async def refund_by_number(
         self, merchant_id: str, *, refund_no: str | None = None, idempotency_key: str | None = None
@@ -309,7 +313,7 @@ class Store(Protocol):
         ...
 
     async def refunds_of(self, merchant_id: str, payment_id: str) -> Sequence[Refund]:
-        """All refunds of a payment, oldest first."""
+        """Oldest first."""
         ...
 
     async def refunds(self, merchant_id: str, wanted: RefundFilter) -> Sequence[Refund]:
@@ -354,16 +358,16 @@ class Store(Protocol):
         """Note that its effect is durable."""
         ...
 
-    async def open_case(self, merchant_id: str, object_id: str, case: Case) -> None:
-        """A case without a change (an unknown number); one open case per kind and object."""
+    async def open_case(self, merchant_id: str, object_id: str, case: Case) -> bool:
+        """One open case per kind and object. Whether this one was opened."""
         ...
 
-    async def close_case(self, case_id: str, *, closed_by: str, reason: str, now: datetime) -> None:
-        """Close it."""
-        ...
+    async def close_case(
+        self, case_id: str, *, closed_by: str, reason: str, now: datetime
+    ) -> None: ...
 
     async def settle_case(
-        self, merchant_id: str, object_id: str, kind: str, *, reason: str, now: datetime
+        self, merchant_id: str, object_id: str, kind: CaseKind, *, reason: str, now: datetime
     ) -> None:
         """Close the open case of this kind about this object, if there is one: what it asked was
         answered by the gateway itself.
@@ -388,10 +392,7 @@ class Claims(Protocol):
     """
 
     async def take(self, key: str, token: str) -> bool | None:
-        """True: taken.
-
-        False: somebody holds it. None: Redis is not there (go on, Postgres decides).
-        """
+        """False: another request holds it. None: Redis is not there (go on, Postgres decides)."""
         ...
 
     def release(self, key: str, token: str) -> None:

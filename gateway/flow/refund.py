@@ -24,6 +24,8 @@ from gateway.domain.outcomes import Declined
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.returning import reserved, returned_at_once
 from gateway.domain.states import REFUND_OPEN
+from gateway.domain.statuses import RefundStatus
+from gateway.domain.words import Origin, Source
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.commands import Caller, RefundCommand, Refunded
 from gateway.flow.learn.in_flight import InFlight
@@ -61,20 +63,20 @@ class Refunds:
             known = await self._known(payment, command, caller, key)
             if known is not None:
                 return Refunded(known, replayed=True)
-            made: list[Refund] = []
             # Before the write is queued, as for a payment.
             send_by = self.clock.monotonic() + SEND_DEADLINE_MS / 1000
             try:
-                payment = await self.transitions.step(
-                    payment, lambda now: self._judge(now, command, key, made)
+                payment, change = await self.transitions.decide(
+                    payment, lambda now: self._judge(now, command, key)
                 )
             except RefundRace:
                 raced = await self._known(payment, command, caller, key)
                 if raced is None:
                     raise
                 return Refunded(raced, replayed=True)
-        refund = made[-1]
-        if refund.status == "requested":
+        refund = change.new_refund if change is not None else None
+        assert refund is not None, "the judge makes a refund or raises"
+        if refund.status == RefundStatus.REQUESTED:
             with self.in_flight.waiter() as waiter:
                 waiter.await_changes(payment.merchant_id, payment.id)
                 self.in_flight.carry(
@@ -97,7 +99,7 @@ class Refunds:
         outcome = await self.calls.made(
             account, "refund", account.channel.refund, request, refund.silences
         )
-        await self.transitions.learn_refund(payment, refund.id, outcome, "refund")
+        await self.transitions.learn_refund(payment, refund.id, outcome, Source.REFUND)
 
     def request(
         self, payment: Payment, refund: Refund, account: Account, send_by: float
@@ -136,9 +138,7 @@ class Refunds:
             raise RefundNoTaken(field="refund_no", payment=payment)
         return by_number
 
-    def _judge(
-        self, payment: Payment, command: RefundCommand, key: str, made: list[Refund]
-    ) -> Change:
+    def _judge(self, payment: Payment, command: RefundCommand, key: str) -> Change:
         attempt = payment.settling
         if payment.frozen_at is not None:
             raise PaymentFrozen(payment=payment)
@@ -150,9 +150,11 @@ class Refunds:
             )
         account = self.directory.account(attempt.channel_account)
         refund = self._drawn(payment, attempt, command, key)
-        occasion = self.transitions.occasion("till")
+        occasion = self.transitions.occasion(Source.TILL)
         if account is not None and account.local is not None:
-            done = replace(refund, status="succeeded", refunded_at=refund.created_at, due_at=None)
+            done = replace(
+                refund, status=RefundStatus.SUCCEEDED, refunded_at=refund.created_at, due_at=None
+            )
             asked = LocalPay(
                 amount=refund.amount,
                 currency=refund.currency,
@@ -163,19 +165,12 @@ class Refunds:
             decision = account.local.decide_refund(asked)
             if isinstance(decision, Declined):
                 raise RefundExceedsCaptured(decision.code, payment=payment)
-            made[:] = [done]
             return returned_at_once(
                 payment, attempt, done, posted(done.id, decision.entries), occasion
             )
-        made[:] = [
-            replace(
-                refund,
-                due_at=refund_due_after(
-                    refund, account.profile if account else "standard", refund.created_at
-                ),
-            )
-        ]
-        return reserved(payment, attempt, made[-1], occasion)
+        profile = account.profile if account else "standard"
+        due_at = refund_due_after(refund, profile, refund.created_at)
+        return reserved(payment, attempt, replace(refund, due_at=due_at), occasion)
 
     def _drawn(
         self, payment: Payment, attempt: Attempt, command: RefundCommand, key: str
@@ -191,8 +186,8 @@ class Refunds:
             out_refund_no=out_refund_no(self.environment, attempt.out_trade_no, command.refund_no),
             amount=command.amount,
             currency=payment.currency,
-            origin="merchant",
-            status="requested",
+            origin=Origin.MERCHANT,
+            status=RefundStatus.REQUESTED,
             created_at=self.clock.now(),
             reason=command.reason,
             operator_id=command.operator_id,

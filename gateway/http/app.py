@@ -5,6 +5,7 @@ No aiohttp middleware: the wrapper of `edge` does their work, and a request pass
 function less.
 """
 
+import functools
 import re
 from collections.abc import Sequence
 
@@ -15,7 +16,7 @@ from gateway.http.docs_page import render
 from gateway.http.edge import signed, unmatched, unsigned
 from gateway.http.exchange import DEPS, EdgeDeps
 from gateway.http.openapi import document, encoded
-from gateway.http.operations import DOCUMENTS
+from gateway.http.operations import DOCUMENTS, Documents
 from gateway.http.routes import OPEN_ROUTES, ROUTES
 from gateway.limits import CALLBACK_BODY_BYTES_MAX, REQUEST_BODY_BYTES_MAX
 
@@ -28,7 +29,7 @@ def build_app(deps: EdgeDeps) -> web.Application:
     """The application, not yet frozen: `serving.serve_until` runs it."""
     app = web.Application(client_max_size=REQUEST_BODY_BYTES_MAX)
     app[DEPS] = deps
-    app[DOCUMENTS] = render(document(ROUTES, OPEN_ROUTES), encoded)
+    app[DOCUMENTS] = _documents()
     handlers = [(route.method, route.path, signed(route, deps)) for route in ROUTES]
     handlers += [(route.method, route.path, unsigned(route, deps)) for route in OPEN_ROUTES]
     for method, path, handler in handlers:
@@ -40,6 +41,12 @@ def build_app(deps: EdgeDeps) -> web.Application:
         "*", unmatched(allowed_methods, deps), expect_handler=go_on
     )
     return app
+
+
+@functools.cache
+def _documents() -> Documents:
+    """The same for every application of a process."""
+    return render(document(ROUTES, OPEN_ROUTES), encoded)
 
 
 def allowed_methods(raw_path: str) -> Sequence[str]:

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from gateway.domain.statuses import PaymentStatus, RefundStatus
+from gateway.domain.words import Flow
 from gateway.limits import (
     AMOUNT_FEN_MAX,
     AMOUNT_FEN_MIN,
@@ -35,6 +37,7 @@ from gateway.limits import (
     WEBHOOK_EVENT_TYPES_MAX,
     WEBHOOK_URL_CHARS_MAX,
 )
+from gateway.webhooks.endpoints import DeliveryState
 from security.secret import Secret
 
 # Python's `$` also matches before a last line end, ECMAScript's (JSON Schema) does not: this means
@@ -73,22 +76,10 @@ Metadata = Annotated[
     ],
     Meta(max_length=METADATA_KEYS_MAX, description="Your own references; returned as sent."),
 ]
-PaymentStatus = Literal[
-    "processing",
-    "awaiting_payer",
-    "in_doubt",
-    "succeeded",
-    "failed",
-    "expired",
-    "canceled",
-    "paid_late",
-]
-RefundStatus = Literal["requested", "processing", "in_doubt", "succeeded", "failed", "needs_action"]
 Instant = Annotated[
     datetime, Meta(tz=True, description="RFC 3339 with an offset; write `+` as `%2B` in a query.")
 ]
 Url = Annotated[str, Meta(pattern=_URL, max_length=WEBHOOK_URL_CHARS_MAX)]
-DeliveryState = Literal["waiting", "delivered", "dead"]
 Limit = Annotated[int, Meta(ge=1, le=LIST_LIMIT_MAX, description="Objects on a page.")]
 
 
@@ -139,7 +130,7 @@ class PayBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str, Meta(pattern=_METHOD, description="A channel, or `auto`: found from the payment code.")
     ] = "auto"
     flow: Annotated[
-        Literal["code", "qr"] | None,
+        Flow | None,
         Meta(description="`code`: the till scans the customer; `qr`: the customer scans the till."),
     ] = None
     auth_code: Annotated[

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from gateway.domain.resources import PaymentResource, RefundResource
+from gateway.webhooks.endpoints import DeliveryState
 
 
 class PaymentPage(Struct, frozen=True, kw_only=True):
@@ -94,7 +95,7 @@ class DeliveryResource(Struct, frozen=True, kw_only=True):
     event_id: str
     type: str
     url: str | None
-    state: Literal["waiting", "delivered", "dead"]
+    state: DeliveryState
     tries: int
     created_at: datetime
     due_at: datetime | None

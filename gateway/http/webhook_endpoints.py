@@ -5,7 +5,7 @@ Decodes, asks the flow, encodes.
 
 import msgspec
 
-from gateway.domain.acts import AskedBy
+from gateway.domain.audit import AskedBy
 from gateway.http.bodies import (
     DeliveriesQuery,
     NoQuery,
@@ -154,7 +154,7 @@ def _delivery(delivery: Delivery) -> bytes:
             event_id=delivery.event_id,
             type=delivery.type,
             url=delivery.url,
-            state=delivery.state,  # type: ignore[arg-type]  # the database holds no other
+            state=delivery.state,
             tries=delivery.tries,
             created_at=delivery.created_at,
             due_at=delivery.due_at,

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 
 import asyncpg
 
+from gateway.domain.case import Case
 from gateway.domain.change import Change, Opening
 from gateway.domain.errors import OutcomePending, StoreUnavailable
 from gateway.domain.order import OrderRefusal, OrderTerms
@@ -39,7 +40,11 @@ from gateway.storage.books.statements import APPLY, OPEN
 from gateway.storage.connections import REFUSED_CLASSES, read_pool, transaction_pool
 from gateway.storage.own_connection import OwnConnection
 
-WRITTEN = "SELECT data::text AS data, at FROM event WHERE merchant_id = $1 AND id = $2"
+WRITTEN = """SELECT data::text AS data, at, EXISTS (
+  SELECT FROM "case" k WHERE k.merchant_id = $1 AND k.id = $3
+) AS case_opened FROM event WHERE merchant_id = $1 AND id = $2"""
+
+CASE_STANDS = """SELECT id FROM "case" WHERE id = $1"""
 
 
 def _open_keys(opening: Opening) -> tuple[object, ...]:
@@ -117,6 +122,8 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
             return result
         try:
             lost = await self._why_lost(opening)
+            if isinstance(lost, Opened) and terms.override is not None:
+                return Opened(await self._stands(terms.override.change.case))
         except StoreUnavailable as error:
             raise OutcomePending from error
         return NumberTaken(opening.claim.first_n - 1) if isinstance(lost, OrderSplit) else lost
@@ -132,9 +139,9 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
                 error.sqlstate, getattr(error, "constraint_name", None), str(error.args[0])
             ) from error
         if row is not None:
-            return Applied() if row["moved"] else RefundTaken()
+            return Applied(row["case_opened"]) if row["moved"] else RefundTaken()
         try:
-            return Applied() if await self._written(change) else Stale()
+            return await self._written(change) or Stale()
         except StoreUnavailable as error:
             raise OutcomePending from error
 
@@ -174,10 +181,16 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
         highest_n = await self._highest_n(p.merchant_id, p.order_no, p.tender_no)
         return NumberTaken(highest_n) if highest_n >= opening.claim.first_n else OrderSplit()
 
-    async def _written(self, change: Change) -> bool:
-        """Whether this very change is what stands at its version: the reply to its commit was lost
-        and it was sent again.
+    async def _stands(self, case: Case | None) -> bool:
+        """Whether this very case was opened: the reply to its commit was lost."""
+        return case is not None and await self._row(CASE_STANDS, case.id) is not None
+
+    async def _written(self, change: Change) -> Applied | None:
+        """This very change stands at its version: the reply to its commit was lost and it was sent
+        again. None when another one stands there.
         """
-        event = change.events[0]
-        row = await self._row(WRITTEN, change.payment.merchant_id, event.id)
-        return row is not None and row["at"] == event.at and row["data"] == event.data.decode()
+        event, case_id = change.events[0], change.case.id if change.case is not None else ""
+        row = await self._row(WRITTEN, change.payment.merchant_id, event.id, case_id)
+        if row is None or row["at"] != event.at or row["data"] != event.data.decode():
+            return None
+        return Applied(row["case_opened"])

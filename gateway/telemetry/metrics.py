@@ -47,6 +47,11 @@ UNLISTED_CODES = Counter(
     "Channel codes that stand in no table.",
     ["channel", "operation"],
 )
+UNSIGNED_REFUSALS = Counter(
+    "tillgate_channel_unsigned_refusals_total",
+    "Refusals that a channel did not sign: a key, an id or a field of ours is wrong.",
+    ["channel", "operation"],
+)
 RELEARNED = Counter(
     "tillgate_restored_relearned_total",
     "Payments relearned from a channel after a restore.",

@@ -6,7 +6,7 @@ At least once: a courier that dies between the merchant's answer and the note of
 that ends, and the next one sends the same bytes under the same id. A courier that stood still past
 its lease sends nothing any more, and what it notes is refused.
 
-A slow merchant delays nobody: the outbox leases only a few rows of one endpoint at a time, every
+A slow merchant delays no other: the outbox leases only a few rows of one endpoint at a time, every
 try is bounded, and an endpoint that fails again and again rests (`webhooks.rest`). There is
 one layer of retries, the outbox's.
 """
@@ -16,14 +16,16 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from typing import assert_never
 
 import structlog
 
+from gateway.cases import CaseBook, open_case
 from gateway.clock import Clock, Ids
-from gateway.domain.change import Case
+from gateway.domain.case import Case, CaseKind
 from gateway.domain.errors import GatewayError
 from gateway.domain.payment import Evidence
+from gateway.domain.words import EvidenceWord, Source
 from gateway.limits import (
     WEBHOOK_CONCURRENCY_MAX,
     WEBHOOK_GAP_MS,
@@ -32,7 +34,7 @@ from gateway.limits import (
     WEBHOOK_TIMEOUT_MS,
     WEBHOOKS_IN_FLIGHT_MAX,
 )
-from gateway.telemetry.metrics import CASES, WEBHOOK_LAG, WEBHOOKS
+from gateway.telemetry.metrics import WEBHOOK_LAG, WEBHOOKS
 from gateway.webhooks.delivery import (
     Delivered,
     GivenUp,
@@ -49,16 +51,6 @@ from gateway.webhooks.rest import EndpointRest
 from security.webhook_signature import WebhookSecretUnfit, signed_headers
 
 log = structlog.get_logger("tillgate.courier")
-
-CASE_KIND = "webhook_given_up"
-
-
-class Cases(Protocol):
-    """Where people are told; part of `flow.ports.Store`."""
-
-    async def open_case(self, merchant_id: str, object_id: str, case: Case) -> None:
-        """One open case per kind and object."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +72,7 @@ class Courier:
         *,
         outbox: Outbox,
         line: Line,
-        cases: Cases,
+        cases: CaseBook,
         clock: Clock,
         ids: Ids,
         chance: random.Random,
@@ -116,7 +108,7 @@ class Courier:
             if not self._is_postponed:
                 log.warning("webhooks_postponed", error=error.code)
             self._is_postponed = True
-        except Exception:  # nobody else tells merchants: the loop outlives whatever the store says
+        except Exception:  # the only one who tells merchants: the loop outlives every answer
             log.exception("webhooks_broken")
         else:
             if self._is_postponed:
@@ -147,7 +139,7 @@ class Courier:
         self._ended.set()
 
     async def _finished(self, delivery: Delivery, leased_at: float) -> None:
-        """Whatever breaks here is tried again when the lease ends."""
+        """A try that breaks is tried again when the lease ends."""
         try:
             await self._deliver(delivery, leased_at)
         except GatewayError as error:
@@ -185,8 +177,8 @@ class Courier:
         return _Try(Heard(at=now, status=None, words=words, took_ms=0), verdict)
 
     async def _sent(self, delivery: Delivery, leased_at: float) -> _Try | None:
-        """One try; None when too little of the lease is left for one:
-        somebody else has it, or will.
+        """One try; None when too little of the lease is left for one: another courier has it, or
+        will.
         """
         started, now = self._clock.monotonic(), self._clock.now()
         if (started - leased_at) * 1000 > WEBHOOK_LEASE_MS - WEBHOOK_TIMEOUT_MS:
@@ -270,11 +262,12 @@ class Courier:
         )
         case = Case(
             id=self._ids.new("case"),
-            kind=CASE_KIND,
-            evidence=Evidence(at=heard.at, source="webhook", outcome="GivenUp", words=words),
+            kind=CaseKind.WEBHOOK_GIVEN_UP,
+            evidence=Evidence(
+                at=heard.at, source=Source.WEBHOOK, outcome=EvidenceWord.GIVEN_UP, words=words
+            ),
         )
-        await self._cases.open_case(delivery.merchant_id, delivery.endpoint_id, case)
-        CASES.labels(CASE_KIND).inc()
+        await open_case(self._cases, delivery.merchant_id, delivery.endpoint_id, case)
 
 
 def _short(heard: Heard) -> str:

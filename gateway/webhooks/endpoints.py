@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
-from gateway.domain.acts import AskedBy
+from gateway.domain.audit import AskedBy
 from gateway.domain.change import EVENT_TYPES
 from gateway.domain.errors import (
     FieldInvalid,
@@ -84,6 +84,9 @@ class Answered:
     took_ms: int
 
 
+DeliveryState: TypeAlias = Literal["waiting", "delivered", "dead"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """One event to one endpoint.
@@ -94,7 +97,7 @@ class Delivery:
     event_id: str
     type: str
     url: str | None
-    state: str
+    state: DeliveryState
     tries: int
     created_at: datetime
     due_at: datetime | None
@@ -106,7 +109,7 @@ class DeliveryFilter:
     """`GET …/deliveries`. `starting_after` is an event id."""
 
     event_id: str | None = None
-    state: str | None = None
+    state: DeliveryState | None = None
     limit: int
     starting_after: str | None = None
 

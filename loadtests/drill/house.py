@@ -22,6 +22,7 @@ from typing import Any
 import aiohttp
 
 from gateway.cli.dev.children import Child, start_child
+from gateway.cli.dev.ports import reserved_port
 from gateway.cli.dev.sandbox_control import SandboxControl
 from gateway.cli.registries import registries
 from gateway.cli.surroundings import read_private, without_settings
@@ -30,7 +31,6 @@ from gateway.embedded.redis import EmbeddedRedis
 from gateway.settings import SERVING, read_settings
 from gateway.storage.schema.migrate import migrate
 from loadtests.evil_redis import evil_redis
-from loadtests.ports import reserved_port
 from security.key_material import KeyEnvironment
 from security.keyring import FILE_VARIABLE, MasterKeys
 from security.secret import Secret

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 from sandbox.acts import is_ended_unpaid, is_paid
 from sandbox.book import CHARGED, PENDING, REFUNDED, REVERSED, Refund, Trade
 from sandbox.channel import Customer, Orders, RefundFate, Reply, Saying
-from sandbox.surroundings import Surroundings
+from sandbox.surroundings import Settings, Surroundings
 
 
 class TemplateCall:
@@ -15,7 +15,7 @@ class TemplateCall:
 
     operation: ClassVar[str]
 
-    def __init__(self, world: Surroundings, said: dict[str, Any]) -> None:
+    def __init__(self, world: Surroundings[Settings], said: dict[str, Any]) -> None:
         self.world = world
         self.acts = world.acts
         self.said = said

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from sandbox._template.desk import TemplateDesk
 from sandbox.channel import Account, Narrowed
-from sandbox.surroundings import Surroundings
+from sandbox.surroundings import Settings, Surroundings
 
 
 class Template:
@@ -25,6 +25,8 @@ class Template:
         ),
     }
 
+    settings: ClassVar[type[Settings]] = Settings  # a subclass, when the channel has its own
+
     async def enrol(self, account: Account, callback_url: str | None) -> dict[str, Any]:
         """A new merchant. The key is shared, so this side keeps it too."""
         merchant_id, key = f"m{secrets.randbelow(10**12):012d}", secrets.token_hex(32)
@@ -38,7 +40,7 @@ class Template:
             "notify_url": callback_url,
         }
 
-    def open(self, account: Account, surroundings: Surroundings) -> TemplateDesk:
+    def open(self, account: Account, surroundings: Surroundings[Settings]) -> TemplateDesk:
         """The account's server."""
         return TemplateDesk(account, surroundings)
 

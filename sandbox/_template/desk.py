@@ -9,7 +9,7 @@ from typing import Any, Final
 from sandbox._template.calls import CALLS, TemplateCall, state_of
 from sandbox.book import PENDING, Trade
 from sandbox.channel import Account, Flaw, Lie, Notice, RawRequest, Reply, Sealed
-from sandbox.surroundings import Surroundings
+from sandbox.surroundings import Settings, Surroundings
 
 HEADER: Final = "X-Signature"
 _WANTED: Final = {
@@ -32,7 +32,7 @@ _FIELDS: Final = {
 class TemplateDesk:
     """Answers for one merchant."""
 
-    def __init__(self, account: Account, surroundings: Surroundings) -> None:
+    def __init__(self, account: Account, surroundings: Surroundings[Settings]) -> None:
         self.account = account
         self.world = surroundings
 
@@ -54,8 +54,9 @@ class TemplateDesk:
             return Reply(400, {"code": "BAD_REQUEST"})
         return kind(self.world, said)
 
-    async def seal(self, reply: Reply, flaw: Flaw) -> Sealed:
+    async def seal(self, reply: Reply, flaw: Flaw, request: RawRequest) -> Sealed:
         """JSON, signed as it stands."""
+        del request  # there is one key
         body = json.dumps(reply.document, ensure_ascii=False).encode()
         return Sealed(self._headers(body, flaw) if reply.signed else {}, body, reply.status)
 

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from sandbox.alipay import wire
+from sandbox.alipay.settings import World
 from sandbox.book import CHARGED, PENDING, REFUNDED, Trade
 from sandbox.channel import Orders, Reply, Saying
-from sandbox.surroundings import CHINA, Surroundings
+from sandbox.surroundings import CHINA
 
 MESSAGES: dict[str, str] = {
     "ACQ.SYSTEM_ERROR": "系统错误",
@@ -38,7 +39,7 @@ class AlipayCall:
 
     def __init__(
         self,
-        world: Surroundings,
+        world: World,
         parameters: dict[str, str],
         biz: dict[str, Any],
         is_stale: Callable[[], bool],
@@ -66,7 +67,8 @@ class AlipayCall:
                 "sub_code": "isv.invalid-timestamp",
                 "sub_msg": "非法的时间戳参数",
             }
-            return Reply(200, document, signed=False, method=self.method)
+            signed = self.world.settings.gateway_refusals_are_signed
+            return Reply(200, document, signed=signed, method=self.method)
         return None
 
     def execute(self, orders: Orders) -> Reply:
@@ -123,6 +125,22 @@ class AlipayCall:
             document["out_trade_no"] = self.out_trade_no
         return Reply(200, document, method=self.method)
 
+    def asked_facts(self, trade: Trade) -> dict[str, Any]:
+        """What `query_options` asks for of a paid trade, and what comes unasked."""
+        options = self.biz.get("query_options")
+        asked = (
+            {each for each in options if isinstance(each, str)}
+            if isinstance(options, list)
+            else set()
+        )
+        every = lists(trade) | {
+            "mdiscount_amount": wire.yuan(voucher_of(trade)),
+            "discount_amount": "0.00",
+        }
+        if self.world.settings.lists_are_unasked:
+            return every
+        return {name: value for name, value in every.items() if name in asked}
+
     def limit_ms(self, *express_fields: str) -> int | None:
         """When the order's time is over: the earliest of `time_expire` (absolute)
         and the relative fields.
@@ -154,6 +172,11 @@ class AlipayCall:
             raise wire.WireError("subject: 必填，256 个字符以内，不可使用 / = &")
         return text
 
+    def echoed(self) -> dict[str, str]:
+        """What the merchant says and a notify says again."""
+        said = {name: self._text(name) for name in ("body", "passback_params")}
+        return {"subject": self.subject()} | {name: text for name, text in said.items() if text}
+
     def _text(self, name: str) -> str:
         value = self.biz.get(name)
         return value if isinstance(value, str) else ""
@@ -168,29 +191,57 @@ def status_of(trade: Trade) -> str:
     return "TRADE_CLOSED"
 
 
-def paid_facts(trade: Trade) -> dict[str, Any]:
-    """Who paid and how much, as pay and query answers carry it."""
-    amount = wire.yuan(trade.amount)
+def trade_facts(trade: Trade) -> dict[str, Any]:
+    """Which trade, and whose: as pay, query and cancel answers carry it."""
     facts: dict[str, Any] = {
         "trade_no": trade.channel_trade_no,
         "out_trade_no": trade.out_trade_no,
-        "total_amount": amount,
+        "total_amount": wire.yuan(trade.amount),
     }
-    facts |= {
+    return facts | {
         name: trade.extra[name]
         for name in ("buyer_user_id", "buyer_logon_id")
         if name in trade.extra
     }
-    if trade.paid_at_ms is None:
-        return facts
-    facts |= {
-        "receipt_amount": amount,
-        "buyer_pay_amount": amount,
-        "invoice_amount": amount,
+
+
+def amounts(trade: Trade) -> dict[str, str]:
+    """What a paid trade brought: the merchant's voucher lowers it."""
+    paid = wire.yuan(trade.amount - voucher_of(trade))
+    return {
+        "receipt_amount": paid,
+        "buyer_pay_amount": paid,
+        "invoice_amount": paid,
         "point_amount": "0.00",
     }
-    facts["fund_bill_list"] = [{"amount": amount, "fund_channel": "ALIPAYACCOUNT"}]
-    return facts
+
+
+def voucher_of(trade: Trade) -> int:
+    """Fen of the merchant's voucher, 0 without one."""
+    return min(int(trade.extra.get("voucher_fen", 0)), trade.amount)
+
+
+def lists(trade: Trade, *, camel_case: bool = False) -> dict[str, Any]:
+    """From which funds a paid trade was paid, and who paid a discount. Notifies write camelCase."""
+
+    def named(words: str) -> str:
+        first, *others = words.split("_")
+        return first + "".join(map(str.title, others)) if camel_case else words
+
+    given = voucher_of(trade)
+    paid = {"amount": wire.yuan(trade.amount - given), named("fund_channel"): "ALIPAYACCOUNT"}
+    if not given:
+        return {"fund_bill_list": [paid]}
+    voucher = {
+        "amount": wire.yuan(given),
+        named("merchant_contribute"): wire.yuan(given),
+        "name": "店铺满减",
+        named("other_contribute"): "0.00",
+        "type": "ALIPAY_FIX_VOUCHER",
+        named("voucher_id"): f"2016{trade.channel_trade_no[-20:]}",
+    }
+    discount = {"amount": wire.yuan(given), named("fund_channel"): "MDISCOUNT"}
+    return {"fund_bill_list": [paid, discount], "voucher_detail_list": [voucher]}
 
 
 def digest(*parts: Any) -> str:

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Final
 from sandbox import certificates, keys
 from sandbox.alipay import wire
 from sandbox.alipay.desk import AlipayDesk
+from sandbox.alipay.settings import AlipaySettings, World
 from sandbox.channel import Account, Narrowed
-from sandbox.surroundings import Surroundings
 
 _ISSUER: Final = "Sandbox Financial Certification Authority Class 2 R1"
 
@@ -28,6 +28,8 @@ class Alipay:
         ),
     }
 
+    settings: ClassVar[type[AlipaySettings]] = AlipaySettings
+
     async def enrol(self, account: Account, callback_url: str | None) -> dict[str, Any]:
         """A new app: the merchant's key pair is made here because the sandbox plays the console
         too; only its public half is kept.
@@ -42,7 +44,7 @@ class Alipay:
             "seller_id": seller_id,
             "merchant_public_key": keys.public_pem(merchant.public_key()),
             "platform_private_key": keys.private_pem(platform),
-            "alipay_public_key": keys.public_pem(platform.public_key()),
+            "alipay_public_key": keys.bare(keys.public_pem(platform.public_key())),
             "public": ["app_id", "seller_id", "alipay_public_key", "alipay_certificate"],
         }
         credentials = {
@@ -52,7 +54,7 @@ class Alipay:
             "second_gateway_url": f"{account.second_base_url}/gateway.do",
             "mode": account.mode,
             "profile": account.profile,
-            "app_private_key": keys.private_pem(merchant),
+            "app_private_key": keys.bare(keys.private_pem(merchant)),
             "alipay_public_key": account.kept["alipay_public_key"],
             "app_certificate": None,
             "alipay_certificate": None,
@@ -63,7 +65,7 @@ class Alipay:
             credentials |= await _certify(account, merchant.public_key(), platform.public_key())
         return credentials
 
-    def open(self, account: Account, surroundings: Surroundings) -> AlipayDesk:
+    def open(self, account: Account, surroundings: World) -> AlipayDesk:
         """The account's server."""
         return AlipayDesk(account, surroundings)
 

@@ -1,8 +1,8 @@
 """One Alipay app's gateway: verifies over the raw form, refuses in the gateway's own words, signs
 the exact inner bytes.
 
-A gateway-level refusal is HTTP 200, unsigned, with a code 4000x; a business refusal is signed with
-code 40004.
+A gateway-level refusal is HTTP 200 with a code 4000x, signed as soon as the app is known. A
+business refusal is signed, with code 40004.
 """
 
 import base64
@@ -13,13 +13,15 @@ from sandbox import certificates, keys
 from sandbox.alipay import notices, wire
 from sandbox.alipay.calls import AlipayCall
 from sandbox.alipay.methods import CALLS
+from sandbox.alipay.settings import World
 from sandbox.book import PENDING, Trade
 from sandbox.channel import Account, Flaw, Lie, Notice, RawRequest, Reply, Sealed
-from sandbox.surroundings import CHINA, Surroundings
+from sandbox.surroundings import CHINA
 
 _HEADERS: Final = {"Content-Type": "text/html;charset=utf-8"}
 _CERTIFICATE_METHOD: Final = "alipay.open.app.alipaycert.download"
 _REQUIRED: Final = ("method", "app_id", "sign", "sign_type", "timestamp", "version")
+_MESSAGES: Final = {"40001": "Missing Required Arguments", "40002": "Invalid Arguments"}
 _MISSING: Final = {
     "sign": "isv.missing-signature",
     "sign_type": "isv.missing-signature-type",
@@ -30,7 +32,7 @@ _MISSING: Final = {
 class AlipayDesk:
     """Answers for one app."""
 
-    def __init__(self, account: Account, surroundings: Surroundings) -> None:
+    def __init__(self, account: Account, surroundings: World) -> None:
         self.account = account
         self.world = surroundings
         self._merchant = keys.load_public(account.kept["merchant_public_key"])
@@ -44,7 +46,7 @@ class AlipayDesk:
         try:
             parameters = wire.parse_form(query, request.body.decode())
         except (wire.WireError, UnicodeDecodeError) as error:
-            return _gateway_refusal("", "40002", "isv.invalid-parameter", str(error))
+            return self._gateway_refusal({}, "40002", "isv.invalid-parameter", str(error))
         refusal = self._refusal(parameters)
         if refusal is not None:
             return refusal
@@ -58,15 +60,18 @@ class AlipayDesk:
             return True
         return age_ms > wire.TIMESTAMP_SECONDS_MAX * 1000
 
-    async def seal(self, reply: Reply, flaw: Flaw) -> Sealed:
+    async def seal(self, reply: Reply, flaw: Flaw, request: RawRequest) -> Sealed:
         """The envelope. Signed over the inner object's bytes as they stand in it."""
+        del request  # there is one key
         inner = wire.inner_text(reply.document or {})
         key = wire.response_key(reply.method)
         if not reply.signed:
             return Sealed(_HEADERS, f'{{"{key}":{inner}}}'.encode(), reply.status)
         number = self.account.kept.get("alipay_cert_sn")
         signer = self._platform if flaw is not Flaw.FOREIGN_KEY else await keys.foreign_key()
-        signature = (await keys.sign(signer, inner.encode())).replace("/", "\\/")
+        signature = await keys.sign(signer, inner.encode())
+        if self.world.settings.signature_is_escaped:
+            signature = signature.replace("/", "\\/")
         middle = f'"alipay_cert_sn":"{number}",' if number else ""
         return Sealed(
             _HEADERS, f'{{"{key}":{inner},{middle}"sign":"{signature}"}}'.encode(), reply.status
@@ -89,7 +94,7 @@ class AlipayDesk:
                 "refund_fee",
                 "refund_amount",
             )
-            if name in document
+            if document.get(name, "0.00") != "0.00"
         ]
         for name in names:
             document[name] = wire.yuan(wire.fen(document[name]) + 1)
@@ -101,11 +106,13 @@ class AlipayDesk:
             notice, self.account, self.world, lie, stale=flaw is Flaw.STALE_TIMESTAMP
         )
         signer = self._platform if flaw is not Flaw.FOREIGN_KEY else await keys.foreign_key()
-        return notices.form(fields, await keys.sign(signer, wire.notify_string(fields)))
+        signed = wire.notify_string(notices.signed_fields(fields, self.world))
+        return notices.form(fields, await keys.sign(signer, signed))
 
     def is_acknowledged(self, status: int, body: bytes) -> bool:
-        """Exactly `success`."""
-        return status == 200 and body == b"success"  # noqa: PLR2004 - HTTP
+        """Exactly `success`, unless the setting takes it in any case."""
+        said = body.lower() if self.world.settings.acknowledged_in_any_case else body
+        return status == 200 and said == b"success"  # noqa: PLR2004 - HTTP
 
     def customer_pays(self, trade: Trade, *, only_scan: bool) -> str | None:
         """Scanning a shown QR makes the trade; paying charges it."""
@@ -127,7 +134,7 @@ class AlipayDesk:
         self._platform = await keys.new_key()
         kept = self.account.kept
         kept["platform_private_key"] = keys.private_pem(self._platform)
-        kept["alipay_public_key"] = keys.public_pem(self._platform.public_key())
+        kept["alipay_public_key"] = keys.bare(keys.public_pem(self._platform.public_key()))
         if self.account.mode == "certificate":
             issuer = certificates.load(kept["issuer_certificate"]).subject
             authority = keys.load_private(kept["authority_private_key"])
@@ -145,21 +152,23 @@ class AlipayDesk:
         await self.world.save()
 
     def _refusal(self, parameters: dict[str, str]) -> Reply | None:
-        """The gateway's own checks, in its order: presence, app, signature kind, certificates,
-        signature, time, method.
+        """The gateway's own checks, in its order: method and app, what else must be there, the kind
+        of signature, certificates, signature, time, method.
         """
         method = parameters.get("method", "")
         for name in _REQUIRED:
             if not parameters.get(name):
-                return _gateway_refusal(
-                    method, "40001", _MISSING.get(name, f"isv.missing-{name}"), f"缺少参数 {name}"
+                return self._gateway_refusal(
+                    parameters,
+                    "40001",
+                    _MISSING.get(name, f"isv.missing-{name}"),
+                    f"缺少参数 {name}",
+                )
+            if name == "app_id" and not self._is_app_known(parameters):
+                return self._gateway_refusal(
+                    parameters, "40002", "isv.invalid-app-id", "无效的AppID参数"
                 )
         checks = [
-            (
-                parameters["app_id"] == self.account.kept["app_id"],
-                "isv.invalid-app-id",
-                "无效的AppID参数",
-            ),
             (
                 parameters["sign_type"] == "RSA2",
                 "isv.invalid-signature-type",
@@ -201,8 +210,25 @@ class AlipayDesk:
         ]
         for is_right, sub_code, text in checks:
             if not is_right:
-                return _gateway_refusal(method, "40002", sub_code, text)
+                return self._gateway_refusal(parameters, "40002", sub_code, text)
         return None
+
+    def _is_app_known(self, parameters: dict[str, str]) -> bool:
+        ours: str = self.account.kept["app_id"]
+        return parameters.get("app_id") == ours
+
+    def _gateway_refusal(
+        self, parameters: dict[str, str], code: str, sub_code: str, text: str
+    ) -> Reply:
+        """Signed once the gateway knows the method and the app: before that it has no key."""
+        method = parameters.get("method", "")
+        signed = bool(method) and self._is_app_known(parameters)
+        return Reply(
+            200,
+            {"code": code, "msg": _MESSAGES[code], "sub_code": sub_code, "sub_msg": text},
+            signed=signed and self.world.settings.gateway_refusals_are_signed,
+            method=method,
+        )
 
     def _are_certificates_right(self, parameters: dict[str, str]) -> bool:
         kept = self.account.kept
@@ -218,8 +244,8 @@ class AlipayDesk:
         except ValueError:
             biz = None
         if not isinstance(biz, dict):
-            return _gateway_refusal(
-                method, "40002", "isv.invalid-parameter", "biz_content 不是 JSON 对象"
+            return self._gateway_refusal(
+                parameters, "40002", "isv.invalid-parameter", "biz_content 不是 JSON 对象"
             )
         if method == _CERTIFICATE_METHOD:
             return self._certificate(biz)
@@ -242,13 +268,3 @@ class AlipayDesk:
                 "alipay_cert_content": base64.b64encode(text.encode()).decode(),
             }
         return Reply(200, document, method=_CERTIFICATE_METHOD)
-
-
-def _gateway_refusal(method: str, code: str, sub_code: str, text: str) -> Reply:
-    message = {"40001": "Missing Required Arguments", "40002": "Invalid Arguments"}[code]
-    return Reply(
-        200,
-        {"code": code, "msg": message, "sub_code": sub_code, "sub_msg": text},
-        signed=False,
-        method=method,
-    )

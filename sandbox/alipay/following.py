@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Final
 
 from sandbox.acts import is_ended_unpaid
 from sandbox.alipay import wire
-from sandbox.alipay.calls import AlipayCall, paid_facts, status_of
+from sandbox.alipay.calls import AlipayCall, amounts, status_of, trade_facts
 from sandbox.book import CHARGED, PENDING, REVERSED, Trade
 from sandbox.channel import Orders, Reply
 
@@ -28,10 +28,15 @@ class Query(AlipayCall):
         trade = self.acts.see(self.out_trade_no, self._text("trade_no"))
         if trade is None or not exists(trade):
             return self.refuse("ACQ.TRADE_NOT_EXIST")
-        facts = paid_facts(trade)
-        if trade.paid_at_ms is not None:
-            facts["send_pay_date"] = wire.time_text(self.world.china_time(trade.paid_at_ms))
-        return self.succeed(**facts, trade_status=status_of(trade))
+        facts = trade_facts(trade) | {"trade_status": status_of(trade)}
+        if trade.paid_at_ms is None:
+            return self.succeed(**facts)
+        asked = self.asked_facts(trade)
+        told = amounts(trade)
+        if "fund_bill_list" not in asked:
+            told = dict.fromkeys(told, "0.00")
+        sent = wire.time_text(self.world.china_time(trade.paid_at_ms))
+        return self.succeed(**facts, **told, **asked, send_pay_date=sent)
 
     def say_success(self) -> Reply:
         """Paid, whatever is true."""

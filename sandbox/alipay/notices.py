@@ -1,17 +1,19 @@
 """The notify form (notify_type trade_status_sync) and the facts a new trade is born with."""
 
+import json
 import secrets
 from typing import Any
 from urllib.parse import urlencode
 
 from sandbox.alipay import wire
+from sandbox.alipay.calls import amounts, lists
+from sandbox.alipay.settings import World
 from sandbox.channel import Account, Lie, Notice, Sealed
-from sandbox.surroundings import Surroundings
 
 _STALE_MS = 86_400_000
 
 
-def new_trade(world: Surroundings) -> dict[str, Any]:
+def new_trade(world: World) -> dict[str, Any]:
     """Channel number (28 digits, begins with the day), buyer, birth time."""
     draw = world.chance.randrange
     number = f"{world.china_time():%Y%m%d}22001{draw(10**15):015d}"
@@ -19,7 +21,10 @@ def new_trade(world: Surroundings) -> dict[str, Any]:
         "buyer_user_id": f"2088{draw(10**12):012d}",
         "buyer_logon_id": f"159****{draw(10**4):04d}",
     }
-    return {"channel_trade_no": number, "created_at_ms": world.now_ms(), "extra": buyer}
+    extra: dict[str, Any] = buyer
+    if world.settings.voucher_fen:
+        extra["voucher_fen"] = world.settings.voucher_fen
+    return {"channel_trade_no": number, "created_at_ms": world.now_ms(), "extra": extra}
 
 
 def other_number(number: str) -> str:
@@ -28,9 +33,12 @@ def other_number(number: str) -> str:
 
 
 def fields(
-    notice: Notice, account: Account, world: Surroundings, lie: Lie, *, stale: bool
+    notice: Notice, account: Account, world: World, lie: Lie, *, stale: bool
 ) -> dict[str, str]:
-    """What is signed; `lie` is genuinely signed too. Empty values are part of the form."""
+    """The form without its signature; `lie` is genuinely signed too.
+
+    No value is empty, unless the setting wants such fields.
+    """
     trade, kept = notice.trade, account.kept
     shift = _STALE_MS if stale else 0
     amount = wire.yuan(trade.amount + (1 if lie is Lie.AMOUNT else 0))
@@ -53,25 +61,40 @@ def fields(
         else kept["seller_id"],
         "trade_status": "TRADE_SUCCESS",
         "total_amount": amount,
-        "receipt_amount": amount,
-        "buyer_pay_amount": amount,
         "subject": trade.extra.get("subject", ""),
-        "body": "",
+        "body": trade.extra.get("body", ""),
+        "passback_params": trade.extra.get("passback_params", ""),
         "gmt_create": wire.time_text(world.china_time(trade.created_at_ms)),
         "gmt_payment": wire.time_text(world.china_time(trade.paid_at_ms)),
-        "fund_bill_list": f'[{{"amount":"{amount}","fundChannel":"ALIPAYACCOUNT"}}]',
     }
     form["auth_app_id"] = form["app_id"]
-    return form | _refund_fields(notice, world)
+    form |= amounts(trade)
+    form |= {
+        name: json.dumps(each, ensure_ascii=False, separators=(",", ":"))
+        for name, each in lists(trade, camel_case=True).items()
+    }
+    if world.settings.refund_fee_is_always_told:
+        form["refund_fee"] = "0.00"
+    form |= _refund_fields(notice, world)
+    if world.settings.notify_empty_fields == "none":
+        return {name: value for name, value in form.items() if value}
+    return form
 
 
-def form(signed_fields: dict[str, str], signature: str) -> Sealed:
+def signed_fields(whole: dict[str, str], world: World) -> dict[str, str]:
+    """What of the form is signed."""
+    if world.settings.notify_empty_fields == "unsigned":
+        return {name: value for name, value in whole.items() if value}
+    return whole
+
+
+def form(fields: dict[str, str], signature: str) -> Sealed:
     """The POST body; the signature goes last."""
-    body = urlencode({**signed_fields, "sign": signature}).encode()
+    body = urlencode({**fields, "sign": signature}).encode()
     return Sealed({"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}, body)
 
 
-def _refund_fields(notice: Notice, world: Surroundings) -> dict[str, str]:
+def _refund_fields(notice: Notice, world: World) -> dict[str, str]:
     refund, trade = notice.refund, notice.trade
     if refund is None:
         return {}

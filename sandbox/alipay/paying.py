@@ -5,13 +5,16 @@ import secrets
 from typing import Any, ClassVar, Final
 
 from sandbox.alipay import wire
-from sandbox.alipay.calls import AlipayCall, digest, paid_facts
+from sandbox.alipay.calls import AlipayCall, amounts, digest, trade_facts
 from sandbox.alipay.notices import new_trade
 from sandbox.book import PENDING, Trade
 from sandbox.channel import Customer, Orders, Reply
 
 QR_LIFE_MS: Final = 7_200_000
-_CODE: Final = re.compile(r"\A(?:2[5-9]|30)[0-9]{14,22}\Z")
+_CODES: Final = {  # by scene
+    "bar_code": re.compile(r"\A(?:2[5-9]|30)[0-9]{14,22}\Z"),
+    "security_code": re.compile(r"\Afp[0-9A-Za-z]{33}\Z"),  # of a device that reads faces
+}
 
 
 class Pay(AlipayCall):
@@ -26,8 +29,9 @@ class Pay(AlipayCall):
             wire.fen(self.biz.get("total_amount")),
             self._content(),
         )
-        if self._text("scene") != "bar_code":
-            return self.refuse("ACQ.INVALID_PARAMETER", "scene: 仅支持 bar_code")
+        codes = _CODES.get(self._text("scene") or "bar_code")
+        if codes is None:
+            return self.refuse("ACQ.INVALID_PARAMETER", "scene: bar_code 或 security_code")
         expires_at_ms = self.limit_ms("timeout_express")
         if expires_at_ms is not None and expires_at_ms <= self.world.now_ms():
             return self.refuse("ACQ.INVALID_PARAMETER", "time_expire: 订单绝对超时时间已过")
@@ -37,7 +41,7 @@ class Pay(AlipayCall):
             refusal = self._repeated(known, content, code)
             if refusal is not None:
                 return refusal
-        if not _CODE.match(self.auth_code) or self.acts.book.is_code_spent("alipay", code):
+        if not codes.match(self.auth_code) or self.acts.book.is_code_spent("alipay", code):
             return self.refuse("ACQ.PAYMENT_AUTH_CODE_INVALID")
         terms: dict[str, Any] = {
             "flow": "code",
@@ -89,16 +93,19 @@ class Pay(AlipayCall):
             if trade and trade.channel_trade_no
             else new_trade(self.world)
         )
-        born["extra"] = born.get("extra", {}) | {"subject": self.subject()}
+        born["extra"] = born.get("extra", {}) | self.echoed()
         return terms | born
 
     def _paid(self, trade: Trade) -> Reply:
         return self.succeed(
-            **paid_facts(trade), gmt_payment=wire.time_text(self.world.china_time(trade.paid_at_ms))
+            **trade_facts(trade),
+            **amounts(trade),
+            **self.asked_facts(trade),
+            gmt_payment=wire.time_text(self.world.china_time(trade.paid_at_ms)),
         )
 
     def _typing(self, trade: Trade) -> Reply:
-        reply = self.succeed(**paid_facts(trade))
+        reply = self.succeed(**trade_facts(trade))
         assert reply.document is not None
         reply.document |= {"code": "10003", "msg": "order success pay inprocess"}
         return reply
@@ -158,10 +165,7 @@ class Precreate(Pay):
             return self.refuse("ACQ.INVALID_PARAMETER", "time_expire: 订单绝对超时时间已过")
         known = self.trade
         if known is None:
-            extra = {
-                "qr_code": f"https://qr.alipay.com/bax{secrets.token_hex(10)}",
-                "subject": self.subject(),
-            }
+            extra = self.echoed() | {"qr_code": f"https://qr.alipay.com/bax{secrets.token_hex(10)}"}
             known = self.acts.show(
                 number,
                 amount,

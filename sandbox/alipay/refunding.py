@@ -39,7 +39,10 @@ class Refund(AlipayCall):
             return self.refuse("ACQ.REFUND_AMT_NOT_EQUAL_TOTAL")
         if orders.refund is RefundFate.ABNORMAL:
             return self.refuse("ACQ.REASON_TRADE_REFUND_FEE_ERR")
+        closes = trade.reserved + amount == trade.amount
         notify_url = self.notify_url or trade.notify_url
+        if closes and not self.world.settings.closed_is_notified:
+            notify_url = None
         refund = self.acts.refund(
             trade,
             number,

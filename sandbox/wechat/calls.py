@@ -4,13 +4,13 @@ its merchant check, its refusals, its words for a trade.
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final
 
 from sandbox.book import CHARGED, CLOSED, PENDING, REFUNDED, REVERSED, Trade
 from sandbox.channel import Account, Orders, Reply, Saying
-from sandbox.surroundings import Surroundings
 from sandbox.wechat import wire
+from sandbox.wechat.settings import World
 
 REFUSALS: Final[dict[str, tuple[int, str]]] = {
     "PARAM_ERROR": (400, "参数错误"),
@@ -41,6 +41,14 @@ _STATE_TEXTS: Final = {
     "USERPAYING": "用户支付中",
     "PAYERROR": "支付失败",
 }
+_OPTIONAL: Final = (
+    "transaction_id",
+    "bank_type",
+    "success_time",
+    "payer",
+    "scene_info",
+    "promotion_detail",
+)
 _NUMBER: Final = re.compile(r"\A[A-Za-z0-9_\-*|]{6,32}\Z")
 
 
@@ -63,7 +71,7 @@ class WeChatCall:
     def __init__(
         self,
         account: Account,
-        world: Surroundings,
+        world: World,
         fields: dict[str, Any],
         is_stale: Callable[[], bool],
     ) -> None:
@@ -98,7 +106,7 @@ class WeChatCall:
         except RefusedError as refusal:
             return self.refuse(refusal.code, str(refusal))
         except wire.WireError as error:
-            return self.refuse("PARAM_ERROR", str(error))
+            return self.malformed(str(error))
 
     def act(self, orders: Orders) -> Reply:
         """The operation itself."""
@@ -111,7 +119,7 @@ class WeChatCall:
                 try:
                     return self.say_success()
                 except wire.WireError as error:
-                    return self.refuse("PARAM_ERROR", str(error))
+                    return self.malformed(str(error))
             case Saying.FAILURE:
                 return self.say_failure()
             case Saying.NOT_FOUND:
@@ -134,7 +142,13 @@ class WeChatCall:
     def refuse(self, code: str, text: str = "") -> Reply:
         """Signed, with the code's HTTP status."""
         status, usual = REFUSALS[code]
+        if self.world.settings.words_are_run_together:
+            code = code.replace("_", "")
         return Reply(status, {"code": code, "message": text or usual})
+
+    def malformed(self, text: str) -> Reply:
+        """A parameter that is not what the page says: refused before the business, unsigned."""
+        return malformed(text, self.world)
 
     def order_number(self) -> str:
         """`out_trade_no` as the channel accepts it."""
@@ -177,6 +191,12 @@ class WeChatCall:
         return value if isinstance(value, str) else ""
 
 
+def malformed(text: str, world: World) -> Reply:
+    """PARAM_ERROR of the host itself."""
+    signed = world.settings.parameter_refusals_are_signed
+    return Reply(400, {"code": "PARAM_ERROR", "message": text}, signed=signed)
+
+
 def state_of(trade: Trade) -> str:
     """WeChat Pay's trade_state."""
     if trade.state == PENDING:
@@ -189,7 +209,7 @@ def state_of(trade: Trade) -> str:
     return "REFUND" if trade.refunds else "SUCCESS"
 
 
-def transaction(trade: Trade, account: Account, world: Surroundings) -> dict[str, Any]:
+def transaction(trade: Trade, account: Account, world: World) -> dict[str, Any]:
     """The order's document; who paid and when only once it is paid."""
     state = state_of(trade)
     document: dict[str, Any] = {
@@ -211,7 +231,14 @@ def transaction(trade: Trade, account: Account, world: Surroundings) -> dict[str
         }
         document["success_time"] = wire.time_text(world.china_time(trade.paid_at_ms))
         document["amount"] |= {"payer_total": trade.amount, "payer_currency": "CNY"}
-    return document
+    return with_nulls(document, _OPTIONAL, world)
+
+
+def with_nulls(document: dict[str, Any], optional: Sequence[str], world: World) -> dict[str, Any]:
+    """The document with the fields it leaves out, when the setting wants them."""
+    if not world.settings.absent_fields_are_null:
+        return document
+    return dict.fromkeys(optional) | document
 
 
 def digest(*parts: Any) -> str:

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from sandbox import certificates, keys
 from sandbox.channel import Account, Narrowed
 from sandbox.faults import CALLBACK_FAULTS
-from sandbox.surroundings import Surroundings
 from sandbox.wechat.desk import WeChatDesk
+from sandbox.wechat.settings import WeChatSettings, World
 
 
 class WeChat:
@@ -24,6 +24,8 @@ class WeChat:
         name: Narrowed(where - {"pay"}, "a barcode payment (pay) has no callback here")
         for name, where in CALLBACK_FAULTS.items()
     }
+
+    settings: ClassVar[type[WeChatSettings]] = WeChatSettings
 
     async def enrol(self, account: Account, callback_url: str | None) -> dict[str, Any]:
         """A new merchant: its key pair is made here because the sandbox plays the platform's
@@ -52,6 +54,9 @@ class WeChat:
             ],
         }
         await add_platform_key(account)
+        if account.mode == "platform_certificate":
+            # A merchant from before the public keys may have one beside its certificates.
+            await add_public_key(account)
         return facts | {
             "base_url": account.base_url,
             "second_base_url": account.second_base_url,
@@ -63,27 +68,37 @@ class WeChat:
             "notify_url": callback_url,
         }
 
-    def open(self, account: Account, surroundings: Surroundings) -> WeChatDesk:
+    def open(self, account: Account, surroundings: World) -> WeChatDesk:
         """The merchant's server."""
         return WeChatDesk(account, surroundings, lambda: add_platform_key(account))
 
 
 async def add_platform_key(account: Account) -> None:
-    """A new platform key, published beside the old ones and used from now on."""
-    key, kept = await keys.new_key(), account.kept
+    """A new platform key of the account's kind, published beside the old ones; from now on it signs
+    what no request chose a key for.
+    """
+    kept = account.kept
     if account.mode == "public_key":
-        serial = f"PUB_KEY_ID_01{kept['mchid']}{secrets.randbelow(10**20):020d}"
-        kept["platform_keys"][serial] = keys.public_pem(key.public_key())
-    else:
-        issuer = certificates.name("Tenpay.com Root CA", "Sandbox CA Center", "Tenpay.com")
-        subject = certificates.name("Tenpay.com sign", "Sandbox R&D", "Tenpay.com")
-        certificate = certificates.issue(
-            subject, key.public_key(), issuer, await keys.foreign_key()
-        )
-        serial = certificates.serial_hex(certificate)
-        kept["platform_certificates"][serial] = certificates.pem(certificate)
+        kept["platform_serial"] = await add_public_key(account)
+        return
+    key = await keys.new_key()
+    issuer = certificates.name("Tenpay.com Root CA", "Sandbox CA Center", "Tenpay.com")
+    subject = certificates.name("Tenpay.com sign", "Sandbox R&D", "Tenpay.com")
+    certificate = certificates.issue(subject, key.public_key(), issuer, await keys.foreign_key())
+    serial = certificates.serial_hex(certificate)
+    kept["platform_certificates"][serial] = certificates.pem(certificate)
     kept["platform_private_keys"][serial] = keys.private_pem(key)
     kept["platform_serial"] = serial
+
+
+async def add_public_key(account: Account) -> str:
+    """A new WeChat Pay public key; its id, by which a request asks for it."""
+    key, kept = await keys.new_key(), account.kept
+    serial = f"PUB_KEY_ID_01{kept['mchid']}{secrets.randbelow(10**20):020d}"
+    kept["platform_keys"][serial] = keys.public_pem(key.public_key())
+    kept["platform_private_keys"][serial] = keys.private_pem(key)
+    kept["public_key_id"] = serial
+    return serial
 
 
 CHANNEL = WeChat()

@@ -18,12 +18,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from sandbox import certificates, keys, limits
 from sandbox.book import PENDING, Trade
 from sandbox.channel import Account, Flaw, Lie, Notice, RawRequest, Reply, Sealed
-from sandbox.surroundings import CHINA, Surroundings
+from sandbox.surroundings import CHINA
 from sandbox.wechat import notices, wire
-from sandbox.wechat.calls import WeChatCall
+from sandbox.wechat.calls import WeChatCall, malformed
 from sandbox.wechat.following import Close, Query, Reverse
 from sandbox.wechat.paying import CodePay, Native
 from sandbox.wechat.refunding import Refund, RefundQuery
+from sandbox.wechat.settings import World
 
 _STALE_SECONDS: Final = 3_600
 _CERTIFICATES_PATH: Final = "/v3/certificates"
@@ -51,13 +52,13 @@ class WeChatDesk:
     """Answers for one merchant number."""
 
     def __init__(
-        self, account: Account, surroundings: Surroundings, add_key: Callable[[], Awaitable[None]]
+        self, account: Account, surroundings: World, add_key: Callable[[], Awaitable[None]]
     ) -> None:
         self.account = account
         self.world = surroundings
         self._add_key = add_key
         self._merchant = keys.load_public(account.kept["merchant_public_key"])
-        self._platform = self._current_key()
+        self._keys: dict[str, rsa.RSAPrivateKey] = {}
         self._nonces: collections.OrderedDict[str, float] = collections.OrderedDict()
 
     def accept(self, request: RawRequest) -> WeChatCall | Reply:
@@ -74,15 +75,17 @@ class WeChatDesk:
                 return self._call(call, request, match.groupdict(), query, timestamp)
         return Reply(404, {"code": "RESOURCE_NOT_EXISTS", "message": "请求的接口不存在"})
 
-    async def seal(self, reply: Reply, flaw: Flaw) -> Sealed:
-        """Signed over the raw bytes of the body that goes out."""
+    async def seal(self, reply: Reply, flaw: Flaw, request: RawRequest) -> Sealed:
+        """Signed over the raw bytes of the body that goes out, with the public key that the request
+        names, else with the account's own.
+        """
         body = b"" if reply.document is None else wire.json_bytes(reply.document)
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "Request-ID": secrets.token_hex(16).upper(),
         }
         if reply.signed:
-            headers |= await self._signature(body, flaw)
+            headers |= await self._signature(body, flaw, self._serial_for(request))
         return Sealed(headers, body, reply.status)
 
     def lie(self, reply: Reply, lie: Lie) -> bool:
@@ -114,7 +117,8 @@ class WeChatDesk:
             "Accept": "application/json",
             "User-Agent": "Mozilla/4.0",
         }
-        return Sealed(headers | await self._signature(body, flaw), body)
+        serial = self.account.kept["platform_serial"]
+        return Sealed(headers | await self._signature(body, flaw, serial), body)
 
     def is_acknowledged(self, status: int, body: bytes) -> bool:
         """200 or 204; the body does not matter."""
@@ -137,7 +141,6 @@ class WeChatDesk:
         key mode at the console.
         """
         await self._add_key()
-        self._platform = self._current_key()
         await self.world.save()
 
     def is_stale(self, timestamp: str) -> bool:
@@ -145,10 +148,19 @@ class WeChatDesk:
         window_ms = wire.TIMESTAMP_SECONDS_MAX * limits.PROFILE_SCALE[self.account.profile] * 1000
         return abs(self.world.now_ms() - int(timestamp) * 1000) > window_ms
 
-    def _current_key(self) -> rsa.RSAPrivateKey:
-        return keys.load_private(
-            self.account.kept["platform_private_keys"][self.account.kept["platform_serial"]]
-        )
+    def _serial_for(self, request: RawRequest) -> str:
+        """An old key, a strange one or none is answered with the account's own."""
+        kept = self.account.kept
+        asked = request.headers.get("wechatpay-serial")
+        own: str = kept["platform_serial"]
+        return asked if asked and asked == kept.get("public_key_id") else own
+
+    def _key(self, serial: str) -> rsa.RSAPrivateKey:
+        """Loaded once: reading a PEM takes longer than a signature."""
+        if serial not in self._keys:
+            pem = self.account.kept["platform_private_keys"][serial]
+            self._keys[serial] = keys.load_private(pem)
+        return self._keys[serial]
 
     def _refusal(self, request: RawRequest) -> tuple[Reply | None, str]:
         headers, kept = request.headers, self.account.kept
@@ -179,8 +191,10 @@ class WeChatDesk:
         for is_right, text in checks:
             if not is_right:
                 return _unsigned(401, "SIGN_ERROR", text), ""
-        serial = headers.get("wechatpay-serial")
-        if self.account.mode == "public_key" and serial not in kept["platform_keys"]:
+        needs_header = (
+            self.world.settings.serial_header_is_required and self.account.mode == "public_key"
+        )
+        if needs_header and headers.get("wechatpay-serial") not in kept["platform_keys"]:
             return _unsigned(
                 400, "PARAM_ERROR", "Http头Wechatpay-Serial不是本商户的微信支付公钥ID"
             ), ""
@@ -209,7 +223,9 @@ class WeChatDesk:
         except ValueError:
             body = None
         if not isinstance(body, dict):
-            return Reply(400, {"code": "PARAM_ERROR", "message": "请求体不是JSON对象"})
+            return malformed("请求体不是JSON对象", self.world)
+        if not self.world.settings.four_byte_characters_are_taken and wire.has_four_bytes(body):
+            return malformed("参数仅支持1到3字节的UTF-8字符", self.world)
         if request.method == "GET":
             body = {name: values[0] for name, values in parse_qs(query).items()}
         body |= {name: unquote(value) for name, value in names.items()}
@@ -232,12 +248,12 @@ class WeChatDesk:
             },
         )
 
-    async def _signature(self, body: bytes, flaw: Flaw) -> dict[str, str]:
+    async def _signature(self, body: bytes, flaw: Flaw, serial: str) -> dict[str, str]:
         timestamp = str(
             self.world.now_ms() // 1000 - (_STALE_SECONDS if flaw is Flaw.STALE_TIMESTAMP else 0)
         )
         nonce = secrets.token_hex(16)
-        signer = await keys.foreign_key() if flaw is Flaw.FOREIGN_KEY else self._platform
+        signer = await keys.foreign_key() if flaw is Flaw.FOREIGN_KEY else self._key(serial)
         signature = await keys.sign(signer, wire.answer_message(timestamp, nonce, body))
         if flaw is Flaw.SIGNTEST:
             signature = "WECHATPAY/SIGNTEST/" + signature[19:]
@@ -245,7 +261,7 @@ class WeChatDesk:
             "Wechatpay-Timestamp": timestamp,
             "Wechatpay-Nonce": nonce,
             "Wechatpay-Signature": signature,
-            "Wechatpay-Serial": self.account.kept["platform_serial"],
+            "Wechatpay-Serial": serial,
             "Wechatpay-Signature-Type": wire.SCHEMA,
         }
 

@@ -107,12 +107,15 @@ class Reverse(WeChatCall):
 
 
 class Close(WeChatCall):
-    """Closes an unpaid order that is not a barcode one; 204 with an empty, signed body."""
+    """Closes an unpaid order that is not a barcode one; 204 with an empty, signed body.
+
+    A repeat hears ORDER_CLOSED.
+    """
 
     operation: ClassVar[str] = "close"
 
     def act(self, orders: Orders) -> Reply:
-        """Closes; a repeat is as good as the first."""
+        """Closes."""
         del orders
         self._require("mchid")
         trade = self.trade
@@ -126,6 +129,8 @@ class Close(WeChatCall):
             self.acts.close(trade.out_trade_no, trade.amount)
         elif trade.state != CLOSED:
             return self.refuse("ORDER_PAID")
+        elif not self.world.settings.close_may_repeat:
+            return self.refuse("ORDER_CLOSED")
         return Reply(204, None)
 
     def say_success(self) -> Reply:

@@ -7,16 +7,16 @@ import uuid
 from typing import Any, Final
 
 from sandbox.channel import Account, Lie, Notice
-from sandbox.surroundings import Surroundings
 from sandbox.wechat import wire
 from sandbox.wechat.calls import transaction
 from sandbox.wechat.refunding import STATUSES
+from sandbox.wechat.settings import World
 
 _SUMMARIES: Final = {"SUCCESS": "退款成功", "ABNORMAL": "退款异常"}
 
 
 def event(
-    notice: Notice, account: Account, world: Surroundings, lie: Lie, *, unheard_of: bool
+    notice: Notice, account: Account, world: World, lie: Lie, *, unheard_of: bool
 ) -> dict[str, Any]:
     """One event. A resent one keeps its id; a bent one (`unheard_of`) gets an id of its own."""
     if notice.refund is None:
@@ -53,7 +53,7 @@ def other_number(number: str) -> str:
     return number[:-1] + ("B" if number.endswith("A") else "A")
 
 
-def _payment(notice: Notice, account: Account, world: Surroundings) -> dict[str, Any]:
+def _payment(notice: Notice, account: Account, world: World) -> dict[str, Any]:
     """The order as it was when it was paid, whatever happened since."""
     return transaction(notice.trade, account, world) | {
         "trade_state": "SUCCESS",
@@ -61,7 +61,7 @@ def _payment(notice: Notice, account: Account, world: Surroundings) -> dict[str,
     }
 
 
-def _refund(notice: Notice, account: Account, world: Surroundings) -> dict[str, Any]:
+def _refund(notice: Notice, account: Account, world: World) -> dict[str, Any]:
     trade, refund = notice.trade, notice.refund
     assert refund is not None
     document = {

@@ -10,9 +10,9 @@ from sandbox import limits
 from sandbox.acts import is_paid
 from sandbox.book import PENDING, REVERSED, Trade
 from sandbox.channel import Customer, Orders, Reply
-from sandbox.surroundings import Surroundings
 from sandbox.wechat import wire
 from sandbox.wechat.calls import RefusedError, WeChatCall, digest
+from sandbox.wechat.settings import World
 
 # A barcode order that nobody paid closes by itself; a tenth for `short`.
 CODE_ORDER_MS: Final = 45_000
@@ -36,7 +36,7 @@ class CodePay(WeChatCall):
             if refusal is not None:
                 return refusal
             if self.acts.book.is_code_spent("wechat", code):
-                return Reply(200, self.transaction(known))
+                return self._typing(known)
         if not _CODE.match(self.auth_code) or self.acts.book.is_code_spent("wechat", code):
             return self.refuse("AUTH_CODE_INVALID")
         life_ms = int(CODE_ORDER_MS * limits.PROFILE_SCALE[self.account.profile])
@@ -57,9 +57,11 @@ class CodePay(WeChatCall):
                 return Reply(200, self.transaction(self.acts.charge(number, amount, **terms)))
             case Customer.TYPES_THEN_PAYS | Customer.TYPES_FOREVER:
                 typing = customer is Customer.TYPES_THEN_PAYS
-                return Reply(
-                    200, self.transaction(self.acts.open(number, amount, typing=typing, **terms))
-                )
+                return self._typing(self.acts.open(number, amount, typing=typing, **terms))
+
+    def _typing(self, trade: Trade) -> Reply:
+        """Accepted, and not yet decided."""
+        return Reply(self.world.settings.user_paying_status, self.transaction(trade))
 
     def _repeated(self, trade: Trade, content: str) -> Reply | None:
         """None when the order still waits for its payer."""
@@ -163,7 +165,7 @@ class Native(CodePay):
         return self.refuse("RULE_LIMIT")
 
 
-def new_transaction_id(world: Surroundings) -> str:
+def new_transaction_id(world: World) -> str:
     """28 digits with the day in them."""
     return (
         f"42000{world.chance.randrange(10**5):05d}{world.china_time():%Y%m%d}"

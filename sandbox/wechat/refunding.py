@@ -10,9 +10,9 @@ from sandbox.acts import is_paid
 from sandbox.book import Refund as BookRefund
 from sandbox.book import Trade
 from sandbox.channel import Orders, Reply
-from sandbox.surroundings import Surroundings
 from sandbox.wechat import wire
-from sandbox.wechat.calls import WeChatCall
+from sandbox.wechat.calls import WeChatCall, with_nulls
+from sandbox.wechat.settings import World
 
 REFUNDS_MAX: Final = 50  # partial refunds of one order
 STATUSES: Final = {"processing": "PROCESSING", "succeeded": "SUCCESS", "abnormal": "ABNORMAL"}
@@ -111,7 +111,7 @@ class RefundQuery(Refund):
         return self.refuse("RESOURCE_NOT_EXISTS")
 
 
-def document(trade: Trade, refund: BookRefund, world: Surroundings) -> dict[str, Any]:
+def document(trade: Trade, refund: BookRefund, world: World) -> dict[str, Any]:
     """A refund as answers and queries carry it."""
     facts: dict[str, Any] = {
         "refund_id": refund.channel_number,
@@ -125,7 +125,7 @@ def document(trade: Trade, refund: BookRefund, world: Surroundings) -> dict[str,
     }
     facts |= {
         "create_time": wire.time_text(world.china_time(refund.created_at_ms)),
-        "status": STATUSES[refund.state],
+        world.settings.refund_state_is_called: STATUSES[refund.state],
     }
     if refund.state == "succeeded":
         facts["success_time"] = wire.time_text(world.china_time(refund.finished_at_ms))
@@ -141,4 +141,4 @@ def document(trade: Trade, refund: BookRefund, world: Surroundings) -> dict[str,
         "discount_refund": 0,
         "currency": "CNY",
     }
-    return facts
+    return with_nulls(facts, ("success_time", "funds_account", "promotion_detail"), world)

@@ -76,6 +76,11 @@ def json_bytes(document: Any) -> bytes:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+def has_four_bytes(document: Any) -> bool:
+    """Whether a text in it holds a character beyond U+FFFF, escaped on the wire or not."""
+    return any(character > "\uffff" for character in json.dumps(document, ensure_ascii=False))
+
+
 def time_text(moment: dt.datetime) -> str:
     """RFC 3339 with seconds and the +08:00 offset."""
     return moment.isoformat(timespec="seconds")

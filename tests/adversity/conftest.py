@@ -9,15 +9,17 @@ import pytest
 
 from tests.adversity.house import House, house
 from tests.sandbox_process import SandboxProcess
+from tests.servers import DatabaseServer
+from tests.world import Shop, shop
 
 
-@pytest.fixture(scope="session")
-async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SandboxProcess]:
-    """One for the session; every world enrols accounts of its own."""
-    process = SandboxProcess()
-    await process.start(tmp_path_factory.mktemp("sandbox"))
-    yield process
-    await process.stop()
+@pytest.fixture(scope="module")
+async def quiet(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncIterator[Shop]:
+    """A shop whose sweeper is held still, so that nothing changes by itself; one a module."""
+    dsn = await postgres.fresh_database()
+    async with shop(dsn, sandbox=sandbox, sweep=False) as opened:
+        yield opened
+    await postgres.give_back(dsn)
 
 
 @pytest.fixture

@@ -22,24 +22,19 @@ import asyncpg
 
 from gateway.cli.client.client import Answer, Client
 from gateway.cli.dev.children import Child, start_child
+from gateway.cli.dev.ports import reserved_port
 from gateway.cli.surroundings import without_settings
-from loadtests.audit import Violation, audit
-from loadtests.ports import reserved_port
+from loadtests.audit import audit
+from loadtests.invariants import Violation
+from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
 from tests.world import MASTER, Books, Shop, order_no, provisioned, settings_for
 
 # `make proof` repeats the random tests this many times.
 SCALE = int(os.environ.get("PROOF_SCALE", "1"))
 LINE_BROKEN = (aiohttp.ClientError, ConnectionError, TimeoutError)
-STEMS = {"alipay": "28", "wechat": "13"}
 
 _houses = itertools.count(1)
-_codes = itertools.count(1)
-
-
-def code(channel: str, ending: str = "00") -> str:
-    """A payment code nobody has used in this process; its ending says what the customer does."""
-    return f"{STEMS[channel]}{next(_codes) + 10**9:014d}{ending}"
 
 
 @dataclass(slots=True)
@@ -73,7 +68,7 @@ class House:
         if name == "serve":
             await self.ready()
 
-    async def ready(self, within_s: float = 60) -> None:
+    async def ready(self, within_s: float = PATIENCE_S) -> None:
         """Until a worker answers."""
         async with asyncio.timeout(within_s), aiohttp.ClientSession() as session:
             while True:
@@ -145,7 +140,7 @@ class House:
             self.answered[key] = answer.document["id"]
         return answer
 
-    async def settled(self, payment_id: str, within_s: float = 30) -> dict[str, Any]:
+    async def settled(self, payment_id: str, within_s: float = PATIENCE_S) -> dict[str, Any]:
         """The payment once its status is final, whoever dies meanwhile."""
         wait_s = 0
         async with asyncio.timeout(within_s):
@@ -158,7 +153,7 @@ class House:
                 if answer is None or not answer.ok:
                     await asyncio.sleep(0.1)
 
-    async def refund_settled(self, refund_id: str, within_s: float = 30) -> dict[str, Any]:
+    async def refund_settled(self, refund_id: str, within_s: float = PATIENCE_S) -> dict[str, Any]:
         """The refund once it is decided."""
         async with asyncio.timeout(within_s):
             while True:
@@ -202,7 +197,7 @@ class House:
 
 
 async def rested(
-    tap: Callable[[], Awaitable[Answer | None]], within_s: float = 30
+    tap: Callable[[], Awaitable[Answer | None]], within_s: float = PATIENCE_S
 ) -> Answer | None:
     """The same tap again while the accounts it needs rest from their failures, as a till does: the
     key is free until a payment exists.
@@ -238,8 +233,8 @@ async def unbroken(call: Awaitable[Answer]) -> Answer | None:
         return None
 
 
-async def until(holds: Callable[[], Awaitable[bool]], within_s: float = 20) -> None:
-    """Looks again and again; fails the test when it takes too long."""
+async def until(holds: Callable[[], Awaitable[bool]], within_s: float = PATIENCE_S) -> None:
+    """Looks again and again."""
     async with asyncio.timeout(within_s):
         while not await holds():  # noqa: ASYNC110 - the other side is another process
             await asyncio.sleep(0.02)

@@ -13,9 +13,10 @@ import pytest
 
 from loadtests.audit import audit, compare
 from loadtests.books import Books, Row, read_books, read_ledger
-from tests.adversity.house import code, until
+from tests.adversity.house import until
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
+from tests.wallet_codes import code
 from tests.world import Shop, order_no, shop
 
 World = tuple[Books, list[Row]]
@@ -32,7 +33,7 @@ async def healthy(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncIte
         await played(opened)
         await until(lambda: is_healthy(dsn, sandbox))
         yield await read_books(dsn), await read_ledger(sandbox.control_url)
-    await postgres.drop(dsn)
+    await postgres.give_back(dsn)
 
 
 async def played(opened: Shop) -> None:

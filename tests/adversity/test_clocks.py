@@ -14,8 +14,8 @@ import pytest
 from gateway.clock import SystemClock
 from gateway.composition import gateway
 from gateway.workers.sweeper import Sweeper
-from tests.adversity.house import code
 from tests.sandbox_process import SandboxProcess
+from tests.wallet_codes import code
 from tests.world import Shop, shop
 
 MINUTES_10 = 600.0

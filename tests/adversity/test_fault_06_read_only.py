@@ -17,9 +17,10 @@ import pytest
 from gateway.cli.commands.checks import examine
 from gateway.cli.commands.finding import Level
 from gateway.embedded.postgres import EmbeddedPostgres
-from tests.adversity.house import House, accepted, code, house, until
+from tests.adversity.house import House, accepted, house, until
 from tests.adversity.test_faults_postgres import mortal, refused_for_now
 from tests.sandbox_process import SandboxProcess
+from tests.wallet_codes import code
 from tests.world import order_no, settings_for
 
 __all__ = ["mortal"]

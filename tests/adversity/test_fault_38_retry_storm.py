@@ -6,7 +6,6 @@ and by the channel's ledger.
 """
 
 import asyncio
-import itertools
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,17 +14,13 @@ import pytest
 from prometheus_client import REGISTRY
 
 from gateway.limits import BREAKER_FAILURES_MAX
+from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
+from tests.wallet_codes import code
 from tests.world import Books, Shop, reopened, shop
 
 TILLS, TAPS = 8, 15
-
-codes = itertools.count(1)
-
-
-def code() -> str:
-    return f"28{next(codes) + 7 * 10**12:014d}00"
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +29,7 @@ async def books(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncItera
     dsn = await postgres.fresh_database()
     async with shop(dsn, sandbox=sandbox, sweep=False, extra_accounts={"alipay": 1}) as opened:
         yield opened.books
-    await postgres.drop(dsn)
+    await postgres.give_back(dsn)
 
 
 @pytest.fixture
@@ -57,7 +52,7 @@ async def lunch(two: Shop) -> list[dict[str, Any]]:
     """Some tills, each with one payment after the other."""
 
     async def till() -> list[dict[str, Any]]:
-        return [(await two.pay(1000, auth_code=code())).document for _ in range(TAPS)]
+        return [(await two.pay(1000, auth_code=code("alipay"))).document for _ in range(TAPS)]
 
     return [
         payment
@@ -99,9 +94,7 @@ async def test_fault_38_retry_storm_one_dark_account_is_one_open_breaker(two: Sh
     a, b = two.books.accounts["alipay"], two.books.accounts["alipay_2"]
     await two.sandbox.arm("alipay", "pay", "refuse_connection", account=a)
     await lunch(two)
-    assert (await two.pay(500, auth_code=f"13{next(codes):014d}00")).document[
-        "status"
-    ] == "succeeded"
+    assert (await two.pay(500, auth_code=code("wechat"))).document["status"] == "succeeded"
     states = {
         (name, operation): vital.breaker.state
         for name, record in two.world.health._records.items()
@@ -118,7 +111,7 @@ async def test_fault_38_retry_storm_payments_return_one_first_and_then_all(two: 
     await two.sandbox.arm("alipay", "pay", "refuse_connection", account=a)
     await lunch(two)
     await two.sandbox.disarm()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             payments = await lunch(two)
             assert {payment["status"] for payment in payments} == {"succeeded"}
@@ -135,7 +128,7 @@ async def breaker_moves(two: Shop, account: str) -> list[Any]:
     """Of this worker, once the last of them is written."""
     sql = """SELECT "to" FROM channel_health_event
     WHERE account = $1 AND worker = $2 AND what = 'breaker' AND operation = 'pay' ORDER BY seq"""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while (  # noqa: ASYNC110
             not (found := await two.rows(sql, account, two.world.worker_id))
             or found[-1]["to"] != "closed"

@@ -15,9 +15,10 @@ import pytest
 
 from adapters.discovery import discover
 from loadtests.audit import audit
-from tests.adversity.house import code, taken, until
+from tests.adversity.house import taken, until
 from tests.sandbox_process import SandboxProcess, SandboxRefusedError
 from tests.servers import DatabaseServer
+from tests.wallet_codes import code
 from tests.world import Shop, order_no, shop
 
 REMOTE = sorted(name for name, manifest in discover().items() if manifest.settles == "remote")
@@ -37,7 +38,7 @@ async def market(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncIter
     dsn = await postgres.fresh_database()
     async with shop(dsn, sandbox=sandbox) as opened:
         yield opened
-    await postgres.drop(dsn)
+    await postgres.give_back(dsn)
 
 
 async def struck(
@@ -162,7 +163,7 @@ async def test_fault_16_executed_after_we_were_told_it_does_not_exist(market: Sh
         "do_not_charge_again",
     ), "the tender stays held"
     await until(lambda: was_charged(market, payment))
-    ended = await market.settled(payment["id"], within_s=30)
+    ended = await market.settled(payment["id"])
     history = await acts(market, ended)
     assert (ended["status"], history) in (
         ("succeeded", ["charged"]),
@@ -260,7 +261,7 @@ async def test_fault_21_a_callback_that_never_comes_is_not_waited_for(market: Sh
 async def test_fault_21_a_code_nobody_pays_and_nobody_tells_of_ends(market: Shop):
     """No payer and no callback: cancelled at the channel, and only then is the tender free."""
     waiting = (await taken(market, 900, auth_code=code("alipay", "04"), wait_s=1)).document
-    ended = await market.settled(waiting["id"], within_s=30)
+    ended = await market.settled(waiting["id"])
     assert (ended["status"], ended["verdict"]["code"]) == ("expired", "safe_to_charge_again"), ended
     assert "reversed" in await acts(market, ended) or "closed" in await acts(market, ended)
 

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from loadtests.audit import audit
-from tests.adversity.house import code, until
+from tests.adversity.house import until
 from tests.fault_proxy import FaultProxy, fault_proxy
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
+from tests.wallet_codes import code
 from tests.world import Shop, order_no, shop
 
 WRITE_1, WRITE_2 = "INSERT INTO claim", "UPDATE payment p SET"
@@ -29,7 +30,7 @@ async def far(
     dsn = await postgres.fresh_database()
     async with fault_proxy(dsn) as proxy, shop(proxy.dsn, sandbox=sandbox) as opened:
         yield opened, proxy
-    await postgres.drop(dsn)
+    await postgres.give_back(dsn)
 
 
 def body(method: str) -> dict[str, Any]:
@@ -123,7 +124,7 @@ async def test_fault_07_committed_and_then_gone(far: tuple[Shop, FaultProxy]):
     await proxy.up()
     known = await opened.pay(500, order_no=order, key=order, wait_s=0, **tap)
     assert (known.status, known.replayed) == (200, True), "the key is bound"
-    ended = await opened.settled(known.document["id"], within_s=40)
+    ended = await opened.settled(known.document["id"])
     assert (ended["status"], ended["verdict"]["code"]) == ("failed", "safe_to_charge_again")
     assert ended["out_trade_no"] not in await opened.captured("alipay"), "nothing was ever sent"
 

@@ -17,9 +17,10 @@ import redis.asyncio
 from gateway.embedded.redis import EmbeddedRedis
 from loadtests.audit import audit
 from loadtests.evil_redis import evil_redis
-from tests.adversity.house import code, taken, until
+from tests.adversity.house import taken, until
 from tests.sandbox_process import SandboxProcess
 from tests.servers import temporary_root
+from tests.wallet_codes import code
 from tests.world import Shop, order_no, shop
 
 

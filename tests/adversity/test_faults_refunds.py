@@ -13,9 +13,11 @@ import pytest
 from adapters.discovery import discover
 from gateway.cli.client.client import Answer
 from loadtests.audit import audit
-from tests.adversity.house import code, taken, until
+from tests.adversity.house import taken, until
+from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
+from tests.wallet_codes import code
 from tests.world import Shop, shop
 
 REMOTE = sorted(name for name, manifest in discover().items() if manifest.settles == "remote")
@@ -27,7 +29,7 @@ async def market(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncIter
     dsn = await postgres.fresh_database()
     async with shop(dsn, sandbox=sandbox) as opened:
         yield opened
-    await postgres.drop(dsn)
+    await postgres.give_back(dsn)
 
 
 async def paid(market: Shop, channel: str) -> dict[str, Any]:
@@ -49,7 +51,7 @@ async def asked(market: Shop, payment: dict[str, Any], refund_no: str, amount: i
 
 
 async def decided(market: Shop, refund_id: str) -> dict[str, Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             refund = (await market.till.refund_state(refund_id)).document
             if refund["status"] not in OPEN:

@@ -12,7 +12,7 @@ from gateway.domain.order import OrderTerms
 from gateway.flow.ports import Applied, Opened
 from gateway.storage.postgres import PostgresStore
 from tests.contract.drawn import MERCHANT, SILENT, after, drawn_payment, opening_of, paid_payment
-from tests.contract.test_orders import named
+from tests.contract.split_order import named
 from tests.fault_proxy import FaultProxy, fault_proxy
 
 MOMENTS = {

@@ -8,9 +8,10 @@ import asyncio
 import signal
 from typing import Any
 
-from tests.adversity.house import House, accepted, code, house, until
+from tests.adversity.house import House, accepted, house, until
 from tests.fault_proxy import FaultProxy, fault_proxy
 from tests.sandbox_process import SandboxProcess
+from tests.wallet_codes import code
 from tests.world import order_no
 
 
@@ -67,7 +68,7 @@ async def held_at_the_channel(shop: House, ending: str) -> str:
         "delay_after",
         account=shop.books.accounts["alipay"],
         times=1,
-        delay_ms=2_000,
+        delay_ms=4_000,
     )
     payment = accepted(await shop.pay(900, auth_code=code("alipay", ending)))
     await shop.fired(fault["id"])
@@ -101,7 +102,7 @@ async def settled_in_the_books(shop: House, payment_id: str) -> dict[str, Any]:
             "canceled",
         )
 
-    await until(final, within_s=40)
+    await until(final)
     return await row(shop, payment_id)
 
 

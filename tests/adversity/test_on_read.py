@@ -12,8 +12,8 @@ import pytest
 
 from gateway.limits import SWEEP_LEASE_MS
 from gateway.workers.sweeper import Sweeper
-from tests.adversity.house import code
 from tests.sandbox_process import SandboxProcess
+from tests.wallet_codes import code
 from tests.world import Shop, order_no, shop
 
 

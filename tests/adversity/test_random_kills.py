@@ -14,8 +14,9 @@ import signal
 from contextlib import suppress
 from typing import Any
 
-from tests.adversity.house import SCALE, House, code, unbroken
+from tests.adversity.house import SCALE, House, unbroken
 from tests.sandbox_process import SandboxRefusedError
+from tests.wallet_codes import code
 from tests.world import order_no
 
 PAYMENTS = 48 * SCALE

@@ -15,9 +15,11 @@ import asyncpg
 from gateway.domain.errors import GatewayError
 from gateway.flow.ports import Opened
 from gateway.limits import HEARTBEAT_LEASE_MS, READ_CONNECTIONS_MAX
-from tests.adversity.house import code, until
+from tests.adversity.house import until
 from tests.contract.drawn import drawn_payment, opening_of
+from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
+from tests.wallet_codes import code
 from tests.world import Shop, order_no, shop
 
 HANGING = 200
@@ -29,23 +31,24 @@ LOST = 1
 async def test_fault_08_a_worker_beats_while_every_reader_waits(database: str):
     async with shop(database, sweep=False) as opened:
         store = opened.world.store
-        waiting = [asyncio.create_task(blocked(opened)) for _ in range(READ_CONNECTIONS_MAX)]
+        waiting = [asyncio.create_task(blocked(opened)) for _ in range(2 * READ_CONNECTIONS_MAX)]
         await until(lambda: sleeping(opened))
         seen = {await beat_at(opened)}
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while len(seen) < 4:
                 await asyncio.sleep(0.05)
                 seen.add(await beat_at(opened))
-        assert not any(task.done() for task in waiting), "the pool was full all the while"
-        assert store.pool.get_idle_size() == 0
+                assert store.pool.get_idle_size() == 0, "the pool was full all the while"
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def blocked(opened: Shop) -> None:
-    with suppress(GatewayError):
-        await opened.rows("SELECT pg_sleep(4)")
+    """Reads that end by their bound, one after the other."""
+    while True:
+        with suppress(GatewayError):
+            await opened.rows("SELECT pg_sleep(4)")
 
 
 async def sleeping(opened: Shop) -> bool:

@@ -14,13 +14,15 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
-from gateway.domain.change import Case
+from gateway.domain.case import Case, CaseKind
 from gateway.domain.payment import Evidence
+from gateway.domain.words import EvidenceWord, Source
 from gateway.storage.connections import read_pool
 from gateway.storage.registries.restored_log import RestoredLog
-from tests.adversity.house import code, until
+from tests.adversity.house import until
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
+from tests.wallet_codes import code
 from tests.world import TESTER, Books, Shop, order_no, reopened, shop
 
 BACKUP = "backup"
@@ -194,7 +196,7 @@ async def test_fault_36_an_undecided_one_is_the_sweepers(
             900, order_no=order, auth_code=code("wechat"), key="other", wait_s=0
         )
         assert repeated.document["out_trade_no"] == waiting.document["out_trade_no"]
-        assert (await after.settled(repeated.document["id"], within_s=40))["status"] in (
+        assert (await after.settled(repeated.document["id"]))["status"] in (
             "failed",
             "expired",
         )
@@ -237,9 +239,11 @@ async def test_fault_36_who_cannot_be_asked_may_hold_a_charge(
 async def unknown_number(opened: Shop, number: str) -> None:
     """The case that a callback about a number leaves which the books do not know."""
     evidence = Evidence(
-        at=opened.world.clock.now(), source="callback", outcome="callback_unknown_number"
+        at=opened.world.clock.now(),
+        source=Source.CALLBACK,
+        outcome=EvidenceWord.CALLBACK_UNKNOWN_NUMBER,
     )
-    case = Case(id="case_1", kind="callback_unknown_number", evidence=evidence)
+    case = Case(id="case_1", kind=CaseKind.CALLBACK_UNKNOWN_NUMBER, evidence=evidence)
     await opened.world.store.open_case(
         opened.books.merchant_id, f"{opened.books.accounts['alipay']}:{number}", case
     )

@@ -15,9 +15,10 @@ from gateway.flow.choose.health import Place
 from gateway.flow.commands import Caller, PayCommand
 from gateway.limits import SEND_DEADLINE_MS, SILENCES_QUICK_MAX
 from security.secret import Secret
-from tests.adversity.house import code, until
+from tests.adversity.house import until
 from tests.adversity.test_restored import back_up, own_database, restored
 from tests.sandbox_process import SandboxProcess
+from tests.wallet_codes import code
 from tests.world import Books, Shop, order_no, reopened, shop
 
 __all__ = ["own_database"]  # a fixture
@@ -100,7 +101,7 @@ async def test_fault_36_a_lost_second_attempt_is_found_before_the_first_is_calle
         assert await attempts(after) == [(books.accounts["alipay"], "sent")], (
             "the books have lost the second attempt"
         )
-        settled = await after.settled(paid.id, within_s=40)
+        settled = await after.settled(paid.id)
         assert (settled["status"], settled["verdict"]["code"]) == ("succeeded", "paid")
         assert settled["out_trade_no"] == paid.current.out_trade_no
         assert await attempts(after) == [
@@ -130,13 +131,13 @@ async def test_fault_36_no_end_while_somebody_cannot_be_asked(
     async with moved_on(own_database, sandbox, order, scanned) as (books, paid):
         await sandbox.arm("alipay", "query", "drop_before", account=books.accounts["alipay_2"])
         async with restored(books, sandbox) as after:
-            await until(lambda: postponed(after), within_s=40)
+            await until(lambda: postponed(after))
             repeated = await after.pay(AMOUNT, order_no=order, auth_code=scanned, wait_s=0)
             assert (repeated.document["id"], repeated.document["status"]) == (paid.id, "in_doubt")
             assert repeated.document["verdict"]["code"] == "do_not_charge_again"
             assert [status for _, status in await attempts(after)] == ["cancelling"]
             await sandbox.disarm()
-            assert (await after.settled(paid.id, within_s=40))["status"] == "succeeded"
+            assert (await after.settled(paid.id))["status"] == "succeeded"
 
 
 async def postponed(opened: Shop) -> bool:
@@ -160,5 +161,5 @@ async def test_an_attempt_that_was_the_only_one_ends_as_ever(
     await back_up(own_database)
     opening = restored(books, sandbox) if mode == "stands" else reopened(books, sandbox=sandbox)
     async with opening as after:
-        assert (await after.settled(sent.id, within_s=40))["status"] == "failed"
+        assert (await after.settled(sent.id))["status"] == "failed"
         assert await attempts(after) == [(books.accounts["alipay"], "reversed")]

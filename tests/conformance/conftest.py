@@ -26,6 +26,7 @@ TOMBSTONES = [
 
 @pytest.fixture(scope="session")
 async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SandboxProcess]:
+    """A sandbox apart: its settings are changed."""
     process = SandboxProcess()
     await process.start(tmp_path_factory.mktemp("sandbox"))
     yield process

@@ -29,13 +29,13 @@ from adapters.transport import AiohttpTransport, HttpAnswer, HttpCall
 from gateway.clock import SystemClock
 from gateway.domain.outcomes import NotSent, RefundNotFound, RefundPending
 from security.secret import Secret, decode_hook
+from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess, SandboxRefusedError
 
 CLOCK = SystemClock()
 SEND_S = 5.0
 SILENCE_MS = 600  # how long a hasty side waits for an answer
 PATIENCE_MS = 20_000  # and any other: a busy machine is no silent channel
-ARRIVAL_S = 5.0
 AMOUNT = 12_850
 REFUND_QUERIES_MAX = 2_000  # each a round trip; the slowest refund that a test asks for takes 0.4 s
 
@@ -107,7 +107,7 @@ class Postbox:
 
     async def arrived(self, count: int) -> None:
         """Until so many were received; the sandbox sends them when it likes."""
-        async with asyncio.timeout(ARRIVAL_S):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.received) < count:
                 self._news.clear()
                 await self._news.wait()

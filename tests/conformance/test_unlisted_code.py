@@ -21,7 +21,7 @@ from sandbox.acts import Acts
 from sandbox.book import Book, now_ms
 from sandbox.channel import Account, Desk, Flaw, RawRequest, Reply, Saying
 from sandbox.discovery import discover as sandbox_channels
-from sandbox.surroundings import Settings, Surroundings
+from sandbox.surroundings import Surroundings
 from security.secret import decode_hook
 from tests.conformance.conftest import MODES, REMOTE
 from tests.conformance.side import CLOCK, Postbox, Side
@@ -45,13 +45,14 @@ class DeskTransport:
         headers = {name.lower(): value for name, value in call.headers.items()} | {
             "user-agent": "Tillgate"
         }
-        understood = self._desk.accept(RawRequest(call.method, target, headers, call.body))
+        came = RawRequest(call.method, target, headers, call.body)
+        understood = self._desk.accept(came)
         assert not isinstance(understood, Reply), understood
         reply = understood.say(Saying.NOT_FOUND)
         assert reply.document is not None
         code = max((name for name in reply.document if name.endswith("code")), key=len)
         reply.document[code] = WORD
-        sealed = await self._desk.seal(reply, Flaw.NONE)
+        sealed = await self._desk.seal(reply, Flaw.NONE, came)
         return HttpAnswer(status=sealed.status, headers=sealed.headers, body=sealed.body)
 
 
@@ -69,7 +70,9 @@ async def stranger(request: pytest.FixtureRequest) -> tuple[DeskSide, Channel]:
     kind = sandbox_channels()[name]
     credentials = await kind.enrol(account, None)
     acts = Acts(Book(), account, now_ms)
-    desk = kind.open(account, Surroundings(account, acts, Settings(), lambda: asyncio.sleep(0)))
+    desk = kind.open(
+        account, Surroundings(account, acts, kind.settings(), lambda: asyncio.sleep(0))
+    )
     manifest = REMOTE[name]
     side = DeskSide(None, manifest, "in_process", credentials, Postbox(origin="http://127.0.0.1:1"))  # type: ignore[arg-type]
     assert manifest.credentials is not None

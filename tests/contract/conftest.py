@@ -20,4 +20,4 @@ async def books(request: pytest.FixtureRequest) -> AsyncIterator[Books]:
     store = await PostgresStore.connected(dsn)
     yield Books(store)
     await store.close()
-    await server.drop(dsn)
+    await server.give_back(dsn)

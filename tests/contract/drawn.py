@@ -12,18 +12,28 @@ from typing import Any
 from msgspec.structs import replace
 
 from gateway.domain import outcomes as o
-from gateway.domain.change import Case, Change, Claim, Opening, Posting, payment_event
+from gateway.domain.case import Case, CaseKind
+from gateway.domain.change import Change, Claim, Opening, Posting, payment_event
 from gateway.domain.identifiers import out_refund_no, out_trade_no
-from gateway.domain.learning import Occasion, Outcome, learned
+from gateway.domain.learning import learned
+from gateway.domain.occasion import Occasion, Outcome
 from gateway.domain.payment import Attempt, Evidence, Payment, Refund
 from gateway.domain.returning import reserved
+from gateway.domain.statuses import RefundStatus
+from gateway.domain.words import EvidenceWord, Origin, Source
 from gateway.flow.ports import Opened
 from gateway.storage.postgres import PostgresStore
 from tests.fakes.store import MemoryStore
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 MERCHANT, STORE, ACCOUNT, WORKER = "m1", "s1", "acct_1", "wrk_1"
-EVIDENCE = Evidence(at=NOW, source="pay", outcome="Declined", proof="P1", code="NO")
+EVIDENCE = Evidence(
+    at=NOW,
+    source=Source.PAY,
+    outcome=EvidenceWord.DECLINED,
+    proof=o.Proof.SIGNED_REFUSAL,
+    code="NO",
+)
 
 _numbers = itertools.count(1)
 
@@ -39,7 +49,7 @@ def later(seconds: float) -> datetime:
 def occasion(source: str = "pay", at: datetime = NOW, *, proof_passed: bool = False) -> Occasion:
     return Occasion(
         now=at,
-        source=source,
+        source=Source(source),
         new_id=new_id,
         environment="TT",
         proof_passed=proof_passed,
@@ -165,8 +175,8 @@ def refund_change(
         out_refund_no=out_refund_no("TT", payment.attempts[-1].out_trade_no, refund_no),
         amount=amount,
         currency="CNY",
-        origin="merchant",
-        status="requested",
+        origin=Origin.MERCHANT,
+        status=RefundStatus.REQUESTED,
         created_at=at,
         due_at=at + timedelta(seconds=10),
         idempotency_key=key or f"rk-{refund_no}",
@@ -187,8 +197,9 @@ NO = o.Declined(
 SILENT = o.Unknown(reason="timeout")
 
 
-def case(kind: str = "mismatch_amount") -> Case:
-    return Case(id=new_id("case"), kind=kind, evidence=EVIDENCE)
+def case(kind: CaseKind = CaseKind.MISMATCH) -> Case:
+    field = "amount" if kind == CaseKind.MISMATCH else ""
+    return Case(id=new_id("case"), kind=kind, field=field, evidence=EVIDENCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +212,7 @@ class Books:
         """(kind, object, closed by)."""
         if isinstance(self.store, MemoryStore):
             found = [
-                (k.case.kind, k.object_id, k.closed[1] if k.closed else None)
+                (k.case.name, k.object_id, k.closed[1] if k.closed else None)
                 for k in self.store.cases
             ]
         else:

@@ -6,32 +6,21 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import pytest
 import redis.asyncio
-from redis.asyncio.connection import parse_url
 
+from gateway.cli.dev.ports import reserved_port
 from gateway.limits import CLAIM_TTL_MS, REDIS_FAILURES_MAX, REDIS_REST_MS, REDIS_TIMEOUT_MS
 from gateway.storage.redis.claims import NoClaims, RedisClaims
 from tests.fakes.claims import MemoryClaims
+from tests.fakes.clock import HandClock
+from tests.patience import PATIENCE_S
+from tests.redis_door import Door
 
-PATIENCE_MS = 20_000  # on a busy machine 50 ms is not "gone"
+PATIENCE_MS = int(PATIENCE_S * 1000)  # on a busy machine 50 ms is not "gone"
 
 _keys = itertools.count(1)
-
-
-@dataclass
-class HandClock:
-    """Goes on when a test says so."""
-
-    seconds: float = 100.0
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.seconds, UTC)
-
-    def monotonic(self) -> float:
-        return self.seconds
 
 
 @dataclass
@@ -69,7 +58,7 @@ async def first_use(claims: RedisClaims, clock: HandClock) -> None:
     """A new connection may take longer than a claim may cost;
     that is not what these tests are about.
     """
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while await claims.state() != "up":
             clock.seconds += REDIS_REST_MS / 1000
 
@@ -133,52 +122,10 @@ async def test_no_claims_are_never_taken():
 # --- Redis away: counted at a door in front of it
 
 
-class Door:
-    """In front of the real Redis: open, or silent (it reads and never answers).
-
-    Counts what was read while silent.
-    """
-
-    def __init__(self, socket_path: str) -> None:
-        self.socket_path, self.silent, self.heard = socket_path, False, 0
-        self._server: asyncio.Server | None = None
-        self._pipes: set[asyncio.Task[None]] = set()
-
-    async def open(self) -> int:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return int(self._server.sockets[0].getsockname()[1])
-
-    async def close(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for pipe in self._pipes:
-            pipe.cancel()
-        await asyncio.gather(*self._pipes, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_unix_connection(self.socket_path)
-        for source, target, counted in ((reader, back, True), (there, writer, False)):
-            pipe = asyncio.create_task(self._pipe(source, target, counted))
-            self._pipes.add(pipe)
-            pipe.add_done_callback(self._pipes.discard)
-
-    async def _pipe(
-        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, counted: bool
-    ) -> None:
-        try:
-            while chunk := await source.read(65_536):
-                if self.silent:
-                    self.heard += counted
-                    continue
-                target.write(chunk)
-        finally:
-            target.close()
-
-
 @pytest.fixture
 async def door(redis_session_url: str) -> AsyncIterator[tuple[Door, RedisClaims, HandClock]]:
-    door, clock = Door(parse_url(redis_session_url)["path"]), HandClock()
-    claims = RedisClaims(f"redis://127.0.0.1:{await door.open()}/0", clock)
+    door, clock = Door(redis_session_url), HandClock()
+    claims = RedisClaims(await door.open(), clock)
     await first_use(claims, clock)
     yield door, claims, clock
     await claims.close()
@@ -189,7 +136,7 @@ async def test_silent_redis_is_skipped_and_then_left_alone(door):
     front, claims, clock = door
     front.silent = True
     key = fresh_key()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         for _ in range(REDIS_FAILURES_MAX):
             assert await claims.take(key, "a") is None
         heard = front.heard
@@ -211,7 +158,7 @@ async def test_one_success_forgets_the_failures(door):
         for _ in range(REDIS_FAILURES_MAX - 1):
             before = front.heard
             assert await claims.take(fresh_key(), "a") is None
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 while front.heard == before:  # noqa: ASYNC110 - asked, so it does not rest; the door is not worth an event
                     await asyncio.sleep(0)
         front.silent, claims._timeout_s = False, PATIENCE_MS / 1000
@@ -220,13 +167,10 @@ async def test_one_success_forgets_the_failures(door):
 
 
 async def test_nobody_listens():
-    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
-    claims = RedisClaims(f"redis://127.0.0.1:{port}/0", HandClock())
-    async with asyncio.timeout(20):
-        assert await claims.take("k", "a") is None
-        claims.release("k", "a")
-    assert await claims.state() == "down"
-    await claims.close()
+    with reserved_port() as port:
+        claims = RedisClaims(f"redis://127.0.0.1:{port}/0", HandClock())
+        async with asyncio.timeout(PATIENCE_S):
+            assert await claims.take("k", "a") is None
+            claims.release("k", "a")
+        assert await claims.state() == "down"
+        await claims.close()

@@ -10,8 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.domain import outcomes as o
+from gateway.domain.acts import taken
 from gateway.domain.change import Change, payment_event
-from gateway.domain.learning import taken
 from gateway.flow.ports import Applied, DueAttempt, DueRefund, Places, Stale
 from gateway.limits import CALL_TIMEOUT_MS, HEARTBEAT_LEASE_MS, SWEEP_LEASE_MS
 from tests.contract.drawn import (

@@ -8,17 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.domain import outcomes as o
+from gateway.domain.acts import cancel_requested, cancel_sent, taken
+from gateway.domain.case import CaseKind
 from gateway.domain.change import Posting, payment_event
-from gateway.domain.learning import cancel_requested, cancel_sent, late_refund, taken
-from gateway.flow.ports import (
-    Applied,
-    KeyTaken,
-    NumberTaken,
-    Opened,
-    RefundTaken,
-    Stale,
-    TenderTaken,
-)
+from gateway.domain.statuses import PaymentStatus
+from gateway.flow.ports import Applied, KeyTaken, NumberTaken, Opened, Stale, TenderTaken
 from tests.contract.drawn import (
     EVIDENCE,
     MERCHANT,
@@ -27,7 +21,6 @@ from tests.contract.drawn import (
     SILENT,
     YES,
     after,
-    asked_for,
     bent,
     case,
     drawn_payment,
@@ -36,9 +29,7 @@ from tests.contract.drawn import (
     opened,
     opening_of,
     paid_payment,
-    refund_change,
     refused,
-    settled,
     watched,
 )
 
@@ -305,116 +296,15 @@ async def test_an_illegal_move_of_the_payment_is_refused(books):
     no = after(payment, NO)
     await books.store.apply(no)
     back = replace(no.payment, version=3, status="processing")
-    backwards = replace(no, payment=back, events=(payment_event(back, was="failed", at=later(9)),))
+    backwards = replace(
+        no, payment=back, events=(payment_event(back, was=PaymentStatus.FAILED, at=later(9)),)
+    )
     found, beside = await asyncio.gather(
         refused(books.store.apply(backwards)), books.store.apply(after(other, YES))
     )
     assert (found, beside) == ("TG003", Applied())
     assert await books.store.payment(MERCHANT, payment.id) == no.payment
     assert len(await books.log()) == 4
-
-
-# --- refunds
-
-
-async def test_refund_is_reserved_and_read_back(books):
-    payment = await settled(books)
-    change = refund_change(payment, "r1", 400)
-    assert await books.store.apply(change) == Applied()
-    refund = asked_for(change)
-    assert await books.store.refund(MERCHANT, refund.id) == refund
-    assert await books.store.refund_by_number(MERCHANT, refund_no="r1") == refund
-    assert await books.store.refund_by_number(MERCHANT, idempotency_key="rk-r1") == refund
-    assert await books.store.refunds_of(MERCHANT, payment.id) == [refund]
-    assert (await books.store.payment(MERCHANT, payment.id)).attempts[0].reserved_amount == 400
-
-
-@pytest.mark.parametrize(("refund_no", "key"), [("r1", "another"), ("r2", "rk-r1")])
-async def test_refund_number_and_key_are_taken_once_and_nothing_is_applied_by_half(
-    books, refund_no, key
-):
-    first, second = await settled(books), await settled(books, order_no="B2")
-    await books.store.apply(refund_change(first, "r1", 400))
-    log = await books.log()
-    assert await books.store.apply(refund_change(second, refund_no, 100, key)) == RefundTaken()
-    assert await books.store.payment(MERCHANT, second.id) == second
-    assert await books.store.refunds_of(MERCHANT, second.id) == []
-    assert await books.log() == log
-
-
-async def test_one_of_two_payments_wins_a_refund_number(books):
-    payments = [await settled(books, order_no=f"O{n}") for n in range(6)]
-    results = await asyncio.gather(
-        *(books.store.apply(refund_change(p, "same", 100, f"key-{p.id}")) for p in payments)
-    )
-    assert sorted(type(result).__name__ for result in results) == ["Applied"] + ["RefundTaken"] * 5
-
-
-async def test_refunds_stay_within_the_capture(books):
-    payment = await settled(books)
-    assert (
-        await refused(books.store.apply(refund_change(payment, "r1", 1001)))
-        == "23514 refunds_within_capture"
-    )
-    assert await books.store.refund_by_number(MERCHANT, refund_no="r1") is None
-    assert await books.store.payment(MERCHANT, payment.id) == payment
-
-
-async def test_what_we_owe_never_fails(books):
-    payment = await opened(books)
-    no = after(payment, NO)
-    await books.store.apply(no)
-    late = after(no.payment, YES, "query")
-    assert late.new_refund is not None
-    assert await books.store.apply(late) == Applied()
-    failed = replace(late.new_refund, version=2, status="failed", evidence=(EVIDENCE,), due_at=None)
-    change = replace(after_cancel_request(late.payment), refund=failed)
-    assert await refused(books.store.apply(change)) == "23514 what_we_owe_never_fails"
-
-
-def after_cancel_request(payment):
-    return cancel_requested(payment, occasion("till", later(30)))
-
-
-@pytest.mark.parametrize(
-    ("fields", "refusal"),
-    [
-        ({"version": 2, "status": "succeeded"}, None),
-        ({"version": 1, "status": "succeeded"}, "TG004"),
-        ({"version": 3, "status": "succeeded"}, "TG004"),
-        ({"version": 2, "status": "failed"}, "23514 failed_needs_evidence"),
-        ({"version": 2, "status": "processing", "due_at": None}, "23514 open_is_watched"),
-        ({"version": 2, "status": "gone"}, "TG003"),
-    ],
-)
-async def test_a_refund_moves_by_the_table(books, fields, refusal):
-    payment = await settled(books)
-    first = refund_change(payment, "r1", 400)
-    await books.store.apply(first)
-    moved = replace(asked_for(first), **fields)
-    change = replace(after_cancel_request(first.payment), refund=moved)
-    if refusal is None:
-        assert await books.store.apply(change) == Applied()
-        assert await books.store.refund(MERCHANT, moved.id) == moved
-    else:
-        assert await refused(books.store.apply(change)) == refusal
-        assert await books.store.refund(MERCHANT, moved.id) == asked_for(first)
-
-
-async def test_late_refund_comes_with_the_very_change(books):
-    payment = await opened(books)
-    no = after(payment, NO)
-    await books.store.apply(no)
-    late = after(no.payment, YES, "query", later(5))
-    assert await books.store.apply(late) == Applied()
-    refund = await books.store.refund_by_number(
-        MERCHANT, refund_no=f"late.{payment.current.out_trade_no}"
-    )
-    assert (refund, refund.origin) == (late.new_refund, "late")
-    again = late_refund(late.payment, late.payment.attempts[0], "late", occasion())
-    twice = replace(after_cancel_request(late.payment), new_refund=again)
-    assert await books.store.apply(twice) == RefundTaken()
-    assert await books.cases() == [("captured_late", payment.id, None)]
 
 
 async def test_a_case_of_a_change_is_open_once(books):
@@ -425,10 +315,12 @@ async def test_a_case_of_a_change_is_open_once(books):
         )
         assert await books.store.apply(change) == Applied()
         payment = change.payment
-    await books.store.apply(replace(after(payment, SILENT, "query", later(3)), case=case("other")))
+    await books.store.apply(
+        replace(after(payment, SILENT, "query", later(3)), case=case(CaseKind.OVERRIDE))
+    )
     assert await books.cases() == [
         ("mismatch_amount", payment.id, None),
-        ("other", payment.id, None),
+        ("override", payment.id, None),
     ]
     assert payment.frozen_at == later(1)
 

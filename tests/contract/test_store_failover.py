@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from gateway.domain import outcomes as o
 from gateway.domain.change import Change
 from gateway.domain.identifiers import out_trade_no
-from gateway.domain.learning import Outcome, learned
+from gateway.domain.learning import learned
+from gateway.domain.occasion import Outcome
 from gateway.domain.payment import Attempt, Payment
 from gateway.flow.ports import Applied, NumberTaken, Opened, Stale, StoreRefused
 from tests.contract.drawn import (
@@ -53,8 +54,9 @@ def following(payment: Payment, **fields: Any) -> Attempt:
 
 def moved_on(payment: Payment, outcome: Outcome = NOT_SENT, **fields: Any) -> Change:
     """One write closes the attempt and opens the next."""
-    told = occasion("pay")
-    told.successor = lambda now, ended, outcome, proof: following(payment, **fields)
+    told = replace(
+        occasion("pay"), successor=lambda now, ended, outcome, proof: following(payment, **fields)
+    )
     change = learned(payment, payment.current, outcome, told)
     assert change is not None
     return change

@@ -12,12 +12,15 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.domain import outcomes as o
+from gateway.domain.acts import cancel_requested, cancel_sent, overridden, taken
+from gateway.domain.case import CaseKind
 from gateway.domain.change import Posting
-from gateway.domain.learning import cancel_requested, cancel_sent, learned, overridden, taken
+from gateway.domain.learning import learned
 from gateway.domain.order import OrderTerms, Override
 from gateway.domain.payment import Payment
 from gateway.domain.returning import refund_learned
 from gateway.domain.states import IllegalTransition
+from gateway.domain.statuses import PaymentStatus, RefundStatus
 from gateway.flow.ports import PaymentFilter, Places, RefundFilter, StoredCallback
 from gateway.storage.postgres import PostgresStore
 from tests.contract.drawn import (
@@ -62,8 +65,8 @@ REFUND_OUTCOMES = (
     o.RefundPending(),
     o.RefundNotFound(),
     o.Unknown(reason="timeout"),
-    o.RefundDeclined(code="no", needs_action=False),
-    o.RefundDeclined(code="balance", needs_action=True),
+    o.RefundDeclined(code="refund_refused", needs_action=False),
+    o.RefundDeclined(code="merchant_balance", needs_action=True),
 )
 BENDS = (
     {"status": "returned"},
@@ -276,7 +279,7 @@ class Program:
             "until": pick((None, later(9))),
             "store_id": pick((None, "s1")),
         }
-        status = pick((None, "succeeded", "in_doubt"))
+        status = pick((None, PaymentStatus.SUCCEEDED, PaymentStatus.IN_DOUBT))
         rows = await self.both(
             "payments",
             merchant,
@@ -285,7 +288,9 @@ class Program:
         last = rows[-1].id if isinstance(rows, list) and rows else "nobody"
         await self.both("payments", merchant, PaymentFilter(limit=limit, starting_after=last))
         await self.both(
-            "refunds", merchant, RefundFilter(status=pick((None, "requested")), limit=limit, **span)
+            "refunds",
+            merchant,
+            RefundFilter(status=pick((None, RefundStatus.REQUESTED)), limit=limit, **span),
         )
         known = [(*key, pick((0, 1, 2, 3))) for key in self.left.payment_rows]
         await self.both("newer", [*known, (merchant, "nobody", 0)])
@@ -312,7 +317,7 @@ class Program:
             "open_case",
             self.chance.choice(MERCHANTS),
             f"x{self.chance.randrange(3)}",
-            case(self.chance.choice("ab")),
+            case(self.chance.choice((CaseKind.MISMATCH, CaseKind.OVERRIDE))),
         )
         known = self.chance.choice([kept.case.id for kept in self.left.cases])
         if self.chance.random() < 0.5:
@@ -357,4 +362,4 @@ async def test_both_stores_show_the_same(postgres: DatabaseServer, seed: int):
         raise
     finally:
         await right.close()
-        await postgres.drop(dsn)
+        await postgres.give_back(dsn)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.domain.case import CaseKind
 from gateway.domain.errors import FieldInvalid, NotFound
 from gateway.flow.ports import Applied, PaymentFilter, RefundFilter, StoredCallback
 from gateway.storage.postgres import PostgresStore
@@ -313,11 +314,11 @@ async def test_a_case_is_open_once_per_kind_and_object(books):
     )
     await books.store.open_case(MERCHANT, "x", case())
     await books.store.open_case(MERCHANT, "y", case())
-    await books.store.open_case(MERCHANT, "x", case("other"))
+    await books.store.open_case(MERCHANT, "x", case(CaseKind.OVERRIDE))
     assert await books.cases() == [
         ("mismatch_amount", "x", None),
         ("mismatch_amount", "y", None),
-        ("other", "x", None),
+        ("override", "x", None),
     ]
     await books.store.close_case(first.id, closed_by="ann", reason="seen", now=later(1))
     with pytest.raises(NotFound):
@@ -328,18 +329,14 @@ async def test_a_case_is_open_once_per_kind_and_object(books):
     assert [row for row in await books.cases() if row[1:] != ("y", None)] == [
         ("mismatch_amount", "x", "ann"),
         ("mismatch_amount", "x", None),
-        ("other", "x", None),
+        ("override", "x", None),
     ]
 
 
 async def test_a_case_the_gateway_answered_itself(books):
     await books.store.open_case(MERCHANT, "x", case())
-    await books.store.open_case(MERCHANT, "x", case("other"))
-    for merchant, about, kind in (
-        ("m2", "x", "other"),
-        (MERCHANT, "y", "other"),
-        (MERCHANT, "x", "other"),
-        (MERCHANT, "x", "other"),
-    ):
+    await books.store.open_case(MERCHANT, "x", case(CaseKind.OVERRIDE))
+    for merchant, about in (("m2", "x"), (MERCHANT, "y"), (MERCHANT, "x"), (MERCHANT, "x")):
+        kind = CaseKind.OVERRIDE
         await books.store.settle_case(merchant, about, kind, reason="answered", now=later(1))
-    assert await books.cases() == [("mismatch_amount", "x", None), ("other", "x", "tillgate")]
+    assert await books.cases() == [("mismatch_amount", "x", None), ("override", "x", "tillgate")]

@@ -12,9 +12,11 @@ from typing import Any
 import msgspec
 
 from adapters.channel import CallbackAnswer, Manifest
-from gateway.domain.acts import AskedBy
+from gateway.domain.audit import AskedBy
 from gateway.domain.errors import NotFound, OrderTenderTaken
 from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
+from gateway.domain.words import Flow, Origin
 from gateway.flow.commands import Caller, Paid, PayCommand, RefundCommand, Refunded
 from gateway.flow.ports import Account, ApiKey, EventPage, PaymentFilter, RefundFilter
 from gateway.http.exchange import EdgeDeps, Readiness
@@ -122,7 +124,6 @@ class FakeDirectory:
 def payment_of(
     command: PayCommand, caller: Caller, payment_id: str, status: str = "succeeded"
 ) -> Payment:
-    """A payment as the flow would keep it."""
     attempt = Attempt(
         id="att_1",
         number=1,
@@ -130,7 +131,7 @@ def payment_of(
         channel="alipay",
         channel_account="acct_1",
         out_trade_no="TGABC",
-        status="succeeded" if status == "succeeded" else "in_doubt",
+        status=AttemptStatus.SUCCEEDED if status == "succeeded" else AttemptStatus.IN_DOUBT,
         why="priority",
         worker_id="w",
         sent_at=NOW,
@@ -148,8 +149,8 @@ def payment_of(
         amount=command.amount,
         currency=command.currency,
         channel="alipay",
-        flow=command.flow or "code",
-        status=status,
+        flow=command.flow or Flow.CODE,
+        status=PaymentStatus(status),
         business_date="2026-11-21",
         created_at=NOW,
         operator_id=command.operator_id,
@@ -225,8 +226,8 @@ class FakeRefunds:
             out_refund_no="TGREF",
             amount=command.amount,
             currency="CNY",
-            origin="merchant",
-            status="processing",
+            origin=Origin.MERCHANT,
+            status=RefundStatus.PROCESSING,
             created_at=NOW,
             reason=command.reason,
         )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gateway.clock import Clock
-from gateway.domain.change import Case
+from gateway.domain.case import Case
 from gateway.webhooks.outbox import Delivery, Heard
 from security.secret import Secret
 
@@ -120,9 +120,11 @@ class FakeOutbox:
                 row.state = "dead"
         return kept
 
-    async def open_case(self, merchant_id: str, object_id: str, case: Case) -> None:
-        if object_id not in {known for known, _ in self.cases}:
-            self.cases.append((object_id, case))
+    async def open_case(self, merchant_id: str, object_id: str, case: Case) -> bool:
+        if object_id in {known for known, _ in self.cases}:
+            return False
+        self.cases.append((object_id, case))
+        return True
 
     def _leases(self, row: _Row, now: float) -> int:
         mine = [

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from msgspec import structs
 
-from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.domain.payment import Attempt, Refund
 from gateway.flow.ports import DueAttempt, DueRefund, Places
 from gateway.limits import CALL_TIMEOUT_MS
+from tests.fakes.store_tables import MemoryTables
 
 R = TypeVar("R", Attempt, Refund)
 
 
-class MemoryDueWork:
-    """Needs the two tables of `MemoryStore`; `now` is the store's own clock."""
-
-    payment_rows: dict[tuple[str, str], Payment]
-    refund_rows: dict[tuple[str, str], Refund]
-
-    def __init__(self, now: Callable[[], datetime]) -> None:
-        self._now = now
-        self.beats: dict[str, datetime] = {}
-        self.visits: dict[str, datetime] = {}  # out_trade_no -> when the last one began
+class MemoryDueWork(MemoryTables):
+    """A lease moves `due_at` and nothing else."""
 
     async def take_due_attempts(
         self, places: Places, lease_ms: int, worker_lease_ms: int, at: datetime | None = None

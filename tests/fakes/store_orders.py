@@ -32,6 +32,9 @@ async def opened_in_order(
     p = opening.payment
     order = (p.merchant_id, p.order_no)
     lost = store.why_lost(opening)
+    if isinstance(lost, Opened) and terms.override is not None:
+        case = terms.override.change.case
+        return Opened(case is not None and case.id in {kept.case.id for kept in store.cases})
     if not isinstance(lost, OrderSplit | NumberTaken):
         return lost
     kept = [
@@ -63,6 +66,7 @@ async def opened_in_order(
 async def _overridden_and_opened(
     store: MemoryStore, opening: Opening, terms: OrderTerms, before: dict[str, Any]
 ) -> Opened | KeyTaken | TenderTaken | NumberTaken | OrderSplit | Stale:
+    case_opened = False
     try:
         if terms.override is not None:
             change = terms.override.change
@@ -73,10 +77,12 @@ async def _overridden_and_opened(
                 return Stale()
             applied = await store.apply(change)
             assert isinstance(applied, Applied)
+            case_opened = applied.case_opened
             store.overrides.append(
                 (opening.payment.merchant_id, opening.payment.id, terms.override)
             )
-        return store.opened_alone(opening)
+        result = store.opened_alone(opening)
+        return Opened(case_opened) if isinstance(result, Opened) else result
     except StoreRefused:
         vars(store).update(before)
         raise

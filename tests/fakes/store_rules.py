@@ -9,6 +9,7 @@ as the database's triggers.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from gateway.domain.change import Posting
 from gateway.domain.payment import Attempt, Payment, Refund
@@ -24,9 +25,11 @@ from gateway.domain.states import (
     REFUND_STATES,
     payment_moves,
 )
+from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
 from gateway.flow.ports import StoreRefused
 from gateway.limits import AMOUNT_FEN_MAX, AMOUNT_FEN_MIN, TENDER_NO_MAX
 
+S = TypeVar("S", PaymentStatus, AttemptStatus, RefundStatus)
 CHECK = "23514"
 UNIQUE = "23505"
 UNBALANCED = "TG002"
@@ -139,7 +142,7 @@ def check_postings(postings: Iterable[Posting]) -> None:
         raise StoreRefused(UNBALANCED, "journal")
 
 
-def _move(machine: str, table: Mapping[str, frozenset[str]], old: str, new: str) -> None:
+def _move(machine: str, table: Mapping[S, frozenset[S]], old: S, new: S) -> None:
     if old != new and new not in table.get(old, frozenset()):
         raise StoreRefused(ILLEGAL_MOVE, machine)
 

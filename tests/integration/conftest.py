@@ -9,15 +9,6 @@ from tests.servers import DatabaseServer
 from tests.world import Shop, shop
 
 
-@pytest.fixture(scope="session")
-async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SandboxProcess]:
-    """One sandbox for the session; every test enrols accounts of its own."""
-    process = SandboxProcess()
-    await process.start(tmp_path_factory.mktemp("sandbox"))
-    yield process
-    await process.stop()
-
-
 @pytest.fixture(scope="module")
 async def market(
     postgres: DatabaseServer, redis_session_url: str, sandbox: SandboxProcess
@@ -28,7 +19,7 @@ async def market(
     dsn = await postgres.fresh_database()
     async with shop(dsn, redis_url=redis_session_url, sandbox=sandbox) as opened:
         yield opened
-    await postgres.drop(dsn)
+    await postgres.give_back(dsn)
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from adapters.alipay.channel import AlipayChannel
 from adapters.alipay.manifest import MANIFEST
+from adapters.alipay.test_alipay import OURS, private_pem
 from adapters.channel import Callback, CallbackRefused, Flow, PayRequest, RefundRequest, TradeRef
 from adapters.transport import AiohttpTransport
 from gateway.clock import SystemClock
@@ -36,6 +37,7 @@ from gateway.domain.outcomes import (
     Unknown,
 )
 from security.secret import Secret, decode_hook
+from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
 
 CLOCK = SystemClock()
@@ -51,6 +53,7 @@ class Shop:
     sandbox: SandboxProcess
     channel: AlipayChannel
     inbox: asyncio.Queue[tuple[dict[str, str], bytes]]
+    built: Callable[..., AlipayChannel]  # the same account with changed credentials
 
     def order(self, flow: Flow = Flow.CODE, person: str = "00") -> PayRequest:
         """`person`: the payment code's last two digits say what its owner does."""
@@ -73,7 +76,7 @@ class Shop:
 
     async def callback(self) -> Callback:
         """The next one, verified."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             headers, body = await self.inbox.get()
         return self.channel.read_callback(headers, body)
 
@@ -143,14 +146,23 @@ async def open_shop(request: Any, sandbox: SandboxProcess) -> AsyncIterator[Shop
                 read_timeout_ms=20_000,
                 call_timeout_ms=40_000,
             )
-            yield Shop(mode, sandbox, MANIFEST.build(credentials, transport, CLOCK), inbox)
+
+            def built(**changed: Any) -> AlipayChannel:
+                made: AlipayChannel = MANIFEST.build(
+                    msgspec.structs.replace(credentials, **changed), transport, CLOCK
+                )
+                return made
+
+            yield Shop(mode, sandbox, built(), inbox, built)
             await transport.aclose()
 
 
 @pytest.fixture(autouse=True)
 async def clean(sandbox: SandboxProcess, request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    usual = await sandbox.settings("alipay")
     yield
     await sandbox.disarm()
+    await sandbox.settings(**usual)
     shop: Shop | None = request.node.funcargs.get("shop")
     while shop and not shop.inbox.empty():
         shop.inbox.get_nowait()
@@ -247,6 +259,38 @@ async def test_what_goes_wrong_on_the_way_back(shop: Shop, fault: str, outcome: 
     assert [row["fired"] for row in await shop.sandbox.disarm()] == [1]
 
 
+async def test_who_paid_a_discount_is_told_by_answer_query_and_callback(shop: Shop) -> None:
+    await shop.sandbox.settings("alipay", voucher_fen=500)
+    order = shop.order()
+    paid = await shop.channel.pay(order)
+    asked = await shop.channel.query(trade(order))
+    called_back = (await shop.callback()).learned
+    for learned in (paid, asked, called_back):
+        assert isinstance(learned, Succeeded)
+        assert (learned.amount, learned.received_amount) == (AMOUNT, AMOUNT - 500)
+        assert [(each.amount, each.funded_by) for each in learned.discounts] == [(500, "merchant")]
+
+
+async def test_a_face_is_taken_for_a_code(shop: Shop) -> None:
+    order = shop.order()
+    face = Secret(f"fp{order.out_trade_no[2:]:0>33}")
+    assert isinstance(await shop.channel.pay(replace(order, auth_code=face)), Succeeded)
+
+
+async def test_a_wrong_key_is_refused_with_a_signature_and_a_wrong_app_without(
+    shop: Shop,
+) -> None:
+    another = Secret(private_pem(OURS))
+    refused = await shop.built(app_private_key=another).pay(shop.order())
+    assert isinstance(refused, Declined)
+    assert (refused.code, refused.failover_useful) == ("channel_configuration", True)
+    assert "isv.invalid-signature" in refused.evidence
+    doubted = await shop.built(app_id="2021000000000000").pay(shop.order())
+    assert isinstance(doubted, Unknown)
+    assert doubted.reason == "refused_unsigned"
+    assert "isv.invalid-app-id" in doubted.evidence
+
+
 async def test_a_cancel_may_have_to_be_called_again(shop: Shop) -> None:
     order = shop.order()
     await shop.channel.pay(order)
@@ -261,6 +305,7 @@ async def test_a_cancel_may_have_to_be_called_again(shop: Shop) -> None:
 
 
 async def test_refunds_in_parts(shop: Shop) -> None:
+    await shop.sandbox.settings("alipay", closed_is_notified=True)
     order = shop.order()
     await shop.channel.pay(order)
     assert (await shop.callback()).kind == "pay"

@@ -3,17 +3,20 @@
 import pytest
 
 from gateway.composition import case_closing
+from gateway.domain.case import Finding
 from gateway.domain.errors import NotFound
-from gateway.flow.case_closing import Verdict
-from tests.integration.test_wallets import code
+from tests.wallet_codes import code
 from tests.world import Shop
 
 
 async def frozen(market: Shop) -> dict:
-    """A payment whose channel answered with another amount."""
-    await market.sandbox.arm(
-        "alipay", "pay", "wrong_amount", account=market.books.accounts["alipay"], times=1
-    )
+    """A payment whose channel answered with another amount.
+
+    Its callback, which tells the right one and may come first, is held.
+    """
+    account = market.books.accounts["alipay"]
+    await market.sandbox.arm("alipay", "callback", "callback_hold", account=account)
+    await market.sandbox.arm("alipay", "pay", "wrong_amount", account=account, times=1)
     payment = (await market.pay(900, auth_code=code("alipay", "00"))).document
     assert (payment["status"], payment["verdict"]["code"]) == ("in_doubt", "do_not_charge_again")
     refused = await market.till.refund(
@@ -31,8 +34,10 @@ async def open_case(market: Shop, payment_id: str) -> str:
     return rows[0]["id"]
 
 
-@pytest.mark.parametrize(("verdict", "status"), [("paid", "succeeded"), ("not_charged", "failed")])
-async def test_a_verdict_decides(market: Shop, verdict: Verdict, status: str):
+@pytest.mark.parametrize(
+    ("finding", "status"), [(Finding.PAID, "succeeded"), (Finding.NOT_CHARGED, "failed")]
+)
+async def test_a_finding_decides(market: Shop, finding: Finding, status: str):
     payment = await frozen(market)
     case = await open_case(market, payment["id"])
     closing = case_closing(market.world)
@@ -40,7 +45,7 @@ async def test_a_verdict_decides(market: Shop, verdict: Verdict, status: str):
         market.books.merchant_id,
         case,
         payment["id"],
-        verdict,
+        finding,
         by="finance",
         reason="looked at the channel's console",
     )
@@ -49,11 +54,11 @@ async def test_a_verdict_decides(market: Shop, verdict: Verdict, status: str):
     assert [item.source for item in after.attempts[0].evidence][-1] == "case"
     with pytest.raises(NotFound):
         await closing.close(
-            market.books.merchant_id, case, payment["id"], verdict, by="finance", reason="again"
+            market.books.merchant_id, case, payment["id"], finding, by="finance", reason="again"
         )
 
 
-async def test_without_a_verdict_the_payment_thaws_and_the_channel_decides(market: Shop):
+async def test_without_a_finding_the_payment_thaws_and_the_channel_decides(market: Shop):
     payment = await frozen(market)
     case = await open_case(market, payment["id"])
     await case_closing(market.world).close(

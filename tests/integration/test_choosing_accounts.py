@@ -3,7 +3,6 @@ rules, and channels that rest.
 """
 
 import asyncio
-import itertools
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -12,24 +11,21 @@ from typing import Any
 import pytest
 
 from gateway.clock import SystemClock, SystemIds
+from gateway.domain.words import Flow
 from gateway.flow.choose import health as channel_health
 from gateway.flow.choose.routing import Ask, Choice, rank
-from gateway.limits import BULKHEAD_PAYMENTS_MAX, DIRECTORY_REFRESH_MS
+from gateway.limits import BULKHEAD_PAYMENTS_MAX, CALL_TIMEOUT_MS
 from gateway.storage.books.health_log import HealthHistory, HealthRow
 from gateway.storage.registries import rules as rule_registry
 from gateway.storage.registries.accounts import AccountRegistry
 from gateway.storage.registries.rules import RuleRegistry
 from security.keyring import MasterKeys
 from security.vault import Vault
+from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
+from tests.wallet_codes import code
 from tests.world import MASTER, TESTER, Books, Shop, reopened, shop
-
-codes = itertools.count(1)
-
-
-def code(ending: str = "00") -> str:
-    return f"29{next(codes) + 5 * 10**12:014d}{ending}"
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +36,7 @@ async def books(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncItera
     dsn = await postgres.fresh_database()
     async with shop(dsn, sandbox=sandbox, sweep=False, extra_accounts={"alipay": 1}) as opened:
         yield opened.books
-    await postgres.drop(dsn)
+    await postgres.give_back(dsn)
 
 
 @pytest.fixture
@@ -52,7 +48,7 @@ async def two(books: Books, sandbox: SandboxProcess) -> AsyncIterator[Shop]:
 
 async def paid(two: Shop, **body: Any) -> dict[str, Any]:
     document: dict[str, Any] = (
-        await two.pay(body.pop("amount", 1200), auth_code=code(), **body)
+        await two.pay(body.pop("amount", 1200), auth_code=code("alipay"), **body)
     ).document
     return document
 
@@ -72,7 +68,7 @@ async def test_row_01_breaker_open_or_no_capacity_chooses_b_before_sending(two: 
     assert f"{a} open (" in payment["attempts"][0]["why"]
     assert payment["out_trade_no"] not in await two.captured("alipay")
     await two.sandbox.disarm()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while accounts(payment := await paid(two)) != [a]:
             assert (payment["status"], accounts(payment)) == ("succeeded", [b])
             await asyncio.sleep(0.1)
@@ -93,7 +89,7 @@ def two_choices(two: Shop) -> tuple[Choice, ...]:
             merchant_id=merchant,
             store_id="store_1",
             channel="alipay",
-            flow="code",
+            flow=Flow.CODE,
             amount=1,
             at=now,
         ),
@@ -111,7 +107,7 @@ async def test_what_breakers_did_can_be_read_afterwards(two: Shop) -> None:
     await two.sandbox.arm("alipay", "pay", "refuse_connection", account=a)
     for _ in range(6):
         await paid(two)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not (moves := await breaker_moves(two, a)):  # noqa: ASYNC110 - nobody says when
             await asyncio.sleep(0.05)
     assert {each.to for each in moves} == {"open"}
@@ -126,8 +122,7 @@ async def test_what_breakers_did_can_be_read_afterwards(two: Shop) -> None:
 async def test_when_every_account_rests_the_till_hears_so_and_payments_come_back(two: Shop) -> None:
     wechat = two.books.accounts["wechat"]
     await two.sandbox.arm("wechat", "pay", "refuse_connection", account=wechat)
-    scanned = itertools.count(10**12)
-    answers = [await two.pay(100, auth_code=f"13{next(scanned):014d}00") for _ in range(8)]
+    answers = [await two.pay(100, auth_code=code("wechat")) for _ in range(8)]
     refused = answers[-1]
     assert (refused.status, refused.document["code"], refused.document["verdict"]["code"]) == (
         503,
@@ -136,11 +131,11 @@ async def test_when_every_account_rests_the_till_hears_so_and_payments_come_back
     )
     assert int(refused.headers["Retry-After"]) >= 1
     assert {answer.document.get("status") for answer in answers if answer.ok} == {"failed"}
-    again = await two.pay(100, key="before", auth_code=f"13{next(scanned):014d}00")
+    again = await two.pay(100, key="before", auth_code=code("wechat"))
     assert again.status == 503
     await two.sandbox.disarm()
-    async with asyncio.timeout(15):
-        while not (answer := await two.pay(100, auth_code=f"13{next(scanned):014d}00")).ok:  # noqa: ASYNC110 - nobody says when
+    async with asyncio.timeout(PATIENCE_S):
+        while not (answer := await two.pay(100, auth_code=code("wechat"))).ok:  # noqa: ASYNC110 - nobody says when
             await asyncio.sleep(0.1)
     assert answer.document["status"] == "succeeded"
 
@@ -158,7 +153,7 @@ async def test_a_drained_account_takes_no_new_payment_and_says_why(two: Shop) ->
     )
     assert await registry.drain(a, "the bank is late", "mei")
     assert not await registry.drain(a, "said twice", "mei")
-    async with asyncio.timeout(DIRECTORY_REFRESH_MS / 1000 + 2):
+    async with asyncio.timeout(PATIENCE_S):
         while (account := two.world.directory.account(a)) is None or account.drained is None:  # noqa: ASYNC110 - nobody says when
             await asyncio.sleep(0.05)
     payment = await paid(two)
@@ -184,7 +179,7 @@ async def test_a_retry_is_answered_though_no_account_is_left(two: Shop) -> None:
     a lie about money under way.
     """
     a = two.books.accounts["wechat"]
-    body = {"order_no": "DRAINED-1", "auth_code": f"13{next(codes):014d}05"}
+    body = {"order_no": "DRAINED-1", "auth_code": code("wechat", "05")}
     first = await two.pay(900, wait_s=0, **body)
     vault = Vault(MasterKeys.from_text(MASTER, source="test"))
     manifests = two.world.directory.manifests()
@@ -203,7 +198,7 @@ async def test_a_retry_is_answered_though_no_account_is_left(two: Shop) -> None:
         assert (again.status, again.document["id"]) == (200, first.document["id"]), again.document
         other = await two.pay(901, wait_s=0, **body)
         assert (other.status, other.document["code"]) == (422, "idempotency_key_reused")
-        new = await two.pay(900, auth_code=f"13{next(codes):014d}00")
+        new = await two.pay(900, auth_code=code("wechat"))
         assert (new.status, new.document["code"]) == (422, "method_unavailable")
     finally:
         await registry.drain(a, None, "mei")
@@ -261,13 +256,12 @@ async def test_a_hanging_account_keeps_to_its_share_and_others_pass_it(
     """
     share, a = 24, two.books.accounts["wechat"]
     monkeypatch.setattr(channel_health, "BULKHEAD_PAYMENTS_MAX", share)
-    await two.sandbox.arm("wechat", "pay", "delay_before", account=a, delay_ms=2_900)
-    scanned = itertools.count(2 * 10**12)
-    hanging = [two.pay(100, wait_s=0, auth_code=f"13{next(scanned):014d}00") for _ in range(share)]
+    await two.sandbox.arm("wechat", "pay", "delay_before", account=a, delay_ms=CALL_TIMEOUT_MS)
+    hanging = [two.pay(100, wait_s=0, auth_code=code("wechat")) for _ in range(share)]
     assert {answer.document["status"] for answer in await asyncio.gather(*hanging)} == {
         "processing"
     }
-    full = await two.pay(100, auth_code=f"13{next(scanned):014d}00")
+    full = await two.pay(100, auth_code=code("wechat"))
     assert (full.status, full.document["code"]) == (503, "channels_resting")
     assert [(await paid(two))["status"] for _ in range(5)] == ["succeeded"] * 5
     assert two.world.health._records[a].in_flight == share

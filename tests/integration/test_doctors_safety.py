@@ -57,7 +57,7 @@ async def test_one_role_for_everything_works_and_is_warned_of(
     assert (await found(postgres.dsn_of(dsn.split("/")[3].split("?")[0]), "role")).level is (
         Level.GOOD
     )
-    await postgres.drop(dsn)
+    await postgres.give_back(dsn)
 
 
 async def test_rights_that_were_widened_are_seen(database: str) -> None:

@@ -3,8 +3,6 @@ lies or talks nonsense.
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +11,6 @@ import pytest
 import redis.asyncio
 
 from adapters.discovery import discover
-from gateway.clock import SystemClock
 from gateway.domain import outcomes as o
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.choose.breaker import State
@@ -24,14 +21,18 @@ from gateway.limits import (
     BOARD_AGE_MS_MAX,
     BOARD_ENTRIES_MAX,
     BOARD_REASON_CHARS_MAX,
-    REDIS_TIMEOUT_MS,
+    REDIS_FAILURES_MAX,
+    REDIS_REST_MS,
 )
 from gateway.storage.redis.health_board import BOARD, NoBoard, RedisBoard, read
 from gateway.workers.prober import Prober
 from loadtests.evil_redis import evil_redis
+from tests.fakes.clock import HandClock
+from tests.patience import PATIENCE_S
+from tests.redis_door import Door
 from tests.shelf import Shelf
 
-PATIENCE_MS = 20_000  # on a busy machine 50 ms is not "gone"
+PATIENCE_MS = int(PATIENCE_S * 1000)  # on a busy machine 50 ms is not "gone"
 NOWHERE = "redis://127.0.0.1:1/0"
 NEWS = [Posted(account="a", operation="pay", state=State.OPEN, reason="five in a row", age_s=0.1)]
 NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
@@ -54,7 +55,7 @@ class Line:
 class Bench:
     """One worker: its health, its board, its prober; the channel is shared."""
 
-    def __init__(self, name: str, board: Any, line: Line) -> None:
+    def __init__(self, name: str, board: Any, line: Line, clock: HandClock) -> None:
         self.account = Account(
             id="a",
             merchant_id="m1",
@@ -66,7 +67,7 @@ class Bench:
             channel=line,  # type: ignore[arg-type]
             local=None,
         )
-        self.choice, clock = Choice(account=self.account, why=""), SystemClock()
+        self.choice = Choice(account=self.account, why="")
         self.health, self.board = ChannelHealth(clock, worker_id=name), board
         shelf = Shelf("m1", ("s1",), [self.account], discover())
         calls = ChannelCalls(clock, self.health)
@@ -96,24 +97,30 @@ class Bench:
 
 
 @pytest.fixture
-async def boards(redis_url: str):
-    made = [
-        RedisBoard(redis_url, SystemClock(), name, timeout_ms=PATIENCE_MS) for name in ("w1", "w2")
-    ]
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+async def boards(redis_url: str, clock: HandClock):
+    made = [RedisBoard(redis_url, clock, name, timeout_ms=PATIENCE_MS) for name in ("w1", "w2")]
     yield made
     for each in made:
         await each.close()
 
 
-async def test_a_word_reaches_the_other_worker_and_not_oneself(boards: list[RedisBoard]) -> None:
+async def test_a_word_reaches_the_other_worker_and_not_oneself(
+    boards: list[RedisBoard], clock: HandClock
+) -> None:
     first, second = boards
     assert await first.exchange(NEWS) == []
+    clock.seconds += 1
     heard = await second.exchange([])
     assert heard is not None
     assert [(each.account, each.operation, each.state, each.reason) for each in heard] == [
         ("a", "pay", "open", "five in a row")
     ]
-    assert 0.1 <= heard[0].age_s < 2
+    assert heard[0].age_s == pytest.approx(1.1)
     assert [each.account for each in await first.words() or []] == ["a"]
 
 
@@ -126,9 +133,11 @@ async def test_one_worker_probes_while_the_others_wait(boards: list[RedisBoard])
     ] == [True, False, True]
 
 
-async def test_two_workers_share_an_alarm_and_its_end(boards: list[RedisBoard]) -> None:
+async def test_two_workers_share_an_alarm_and_its_end(
+    boards: list[RedisBoard], clock: HandClock
+) -> None:
     line = Line()
-    w1, w2 = Bench("w1", boards[0], line), Bench("w2", boards[1], line)
+    w1, w2 = Bench("w1", boards[0], line, clock), Bench("w2", boards[1], line, clock)
     line.is_dark = True
     await w1.sees(o.Unknown(reason="timeout"), 5)
     await w1.round()
@@ -136,6 +145,7 @@ async def test_two_workers_share_an_alarm_and_its_end(boards: list[RedisBoard]) 
     # w2 looked for itself.
     assert (w1.state(), w2.state(), len(line.queries)) == ("open", "open", 1)
     assert w2.health.able([w2.choice], "pay") == []
+    clock.seconds += 0.1
     line.is_dark = False
     w1.health.probed(w1.account, is_alive=True)
     await w1.sees(o.Succeeded(amount=1, channel_trade_no="t"))
@@ -144,9 +154,9 @@ async def test_two_workers_share_an_alarm_and_its_end(boards: list[RedisBoard]) 
     assert (w1.state(), w2.state()) == ("closed", "half_open")  # one payment of its own closes it
 
 
-async def test_only_one_of_two_workers_probes(boards: list[RedisBoard]) -> None:
+async def test_only_one_of_two_workers_probes(boards: list[RedisBoard], clock: HandClock) -> None:
     line = Line()
-    benches = [Bench(f"w{n}", board, line) for n, board in enumerate(boards, 1)]
+    benches = [Bench(f"w{n}", board, line, clock) for n, board in enumerate(boards, 1)]
     for each in benches:
         await each.sees(o.Unknown(reason="timeout"), 5)
         for vital in each.health._record(each.account).vitals.values():
@@ -158,9 +168,9 @@ async def test_only_one_of_two_workers_probes(boards: list[RedisBoard]) -> None:
     )
 
 
-async def test_the_probe_names_a_number_that_no_order_has(boards: list[RedisBoard]) -> None:
+async def test_the_probe_names_a_number_that_no_order_has(clock: HandClock) -> None:
     line = Line()
-    bench = Bench("w1", NoBoard(), line)
+    bench = Bench("w1", NoBoard(), line, clock)
     for _ in range(2):
         await bench.sees(o.Unknown(reason="timeout"), 5)
         bench.health._record(bench.account).vitals["pay"].breaker.until = 0.0
@@ -171,9 +181,9 @@ async def test_the_probe_names_a_number_that_no_order_has(boards: list[RedisBoar
     assert line.queries[0].startswith("TT")
 
 
-async def test_without_redis_every_worker_goes_by_what_it_sees() -> None:
-    line, gone = Line(), RedisBoard(NOWHERE, SystemClock(), "w1")
-    bench = Bench("w1", gone, line)
+async def test_without_redis_every_worker_goes_by_what_it_sees(clock: HandClock) -> None:
+    line, gone = Line(), RedisBoard(NOWHERE, clock, "w1")
+    bench = Bench("w1", gone, line, clock)
     assert await gone.exchange(NEWS) is None
     await bench.sees(o.Unknown(reason="timeout"), 5)
     bench.health._record(bench.account).vitals["pay"].breaker.until = 0.0
@@ -187,35 +197,45 @@ async def test_without_redis_every_worker_goes_by_what_it_sees() -> None:
 
 async def test_a_redis_that_grants_everything_leaves_everybody_to_himself() -> None:
     async with evil_redis() as (url, _):
-        board = RedisBoard(url, SystemClock(), "w1", timeout_ms=PATIENCE_MS)
+        board = RedisBoard(url, HandClock(), "w1", timeout_ms=PATIENCE_MS)
         assert not await board.exchange(NEWS)
         assert await board.may_probe("a") is True
         await board.close()
 
 
-async def test_a_redis_that_hangs_costs_its_bound(boards: list[RedisBoard]) -> None:
-    async with deaf_redis() as url:
-        board, loop = RedisBoard(url, SystemClock(), "w1"), asyncio.get_running_loop()
-        rounds, began = 0, loop.time()
-        while loop.time() - began < 0.5:
-            assert await board.exchange(NEWS) is None
-            rounds += 1
-            await asyncio.sleep(0.01)
-        assert rounds > 3 + 0.3 / (REDIS_TIMEOUT_MS / 1000)  # after three it is left alone
+async def test_a_redis_that_hangs_costs_its_bound_and_is_then_left_alone(
+    redis_session_url: str, clock: HandClock
+) -> None:
+    door = Door(redis_session_url)
+    board = RedisBoard(await door.open(), clock, "w1")
+    door.silent = True
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            for _ in range(REDIS_FAILURES_MAX):
+                assert await board.exchange(NEWS) is None
+            heard = door.heard
+            for _ in range(20):
+                assert await board.exchange(NEWS) is None
+            assert door.heard == heard >= 1  # not one byte while it rests
+            door.silent = False
+            while await board.exchange(NEWS) is None:
+                clock.seconds += REDIS_REST_MS / 1000
+    finally:
         await board.close()
+        await door.close()
 
 
 async def test_whoever_claims_that_all_is_open_only_makes_us_look(
-    redis_url: str, boards: list[RedisBoard]
+    redis_url: str, boards: list[RedisBoard], clock: HandClock
 ) -> None:
     liar, line = redis.asyncio.from_url(redis_url), Line()
-    bench = Bench("w1", boards[0], line)
+    bench = Bench("w1", boards[0], line, clock)
     for _ in range(5):
         lie = msgspec.json.encode(
             {
                 "worker": "wrk_evil",
                 "state": "open",
-                "at": datetime.now(UTC),
+                "at": clock.now(),
                 "reason": "all is lost",
             }
         )
@@ -260,20 +280,3 @@ def test_what_is_read_is_checked(name: Any, value: Any, kept: bool) -> None:
 
 def test_a_board_without_end_is_not_walked() -> None:
     assert len(read({f"a{n}/pay": _word() for n in range(5000)}, NOW)) == BOARD_ENTRIES_MAX
-
-
-@contextlib.asynccontextmanager
-async def deaf_redis() -> AsyncIterator[str]:
-    """Takes connections and never answers."""
-    writers = []
-
-    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
-    finally:
-        server.close()
-        for writer in writers:
-            writer.transport.abort()

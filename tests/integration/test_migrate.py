@@ -136,4 +136,4 @@ def test_function_bodies_are_not_split() -> None:
 async def test_the_shipped_migrations_apply_to_an_empty_database(postgres: DatabaseServer) -> None:
     dsn = await postgres.fresh_database()
     assert await pending(dsn) == []
-    await postgres.drop(dsn)
+    await postgres.give_back(dsn)

@@ -136,8 +136,8 @@ async def test_a_killed_transaction_leaves_neither(world: OutboxWorld):
 
 def test_whatever_writes_events_writes_outbox_rows():
     modules = [
-        import_module(f"gateway.storage.{found.name}")
-        for found in pkgutil.iter_modules(storage.__path__)
+        import_module(found.name)
+        for found in pkgutil.walk_packages(storage.__path__, f"{storage.__name__}.")
     ]
     texts = {
         text

@@ -6,7 +6,6 @@ what is in doubt stays so.
 
 import asyncio
 import contextlib
-import itertools
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,14 +14,14 @@ import pytest
 
 from adapters.discovery import discover
 from gateway.workers.sweeper import Sweeper
+from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
+from tests.wallet_codes import code
 from tests.world import Books, Shop, order_no, reopened, shop
 
 REMOTE = sorted(name for name, manifest in discover().items() if manifest.settles == "remote")
-STEM = {"alipay": "28", "wechat": "13"}
 SUPERVISOR = {"supervisor_id": "ann", "reason": "the queue is long"}
-codes = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +30,7 @@ async def books(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncItera
     dsn = await postgres.fresh_database()
     async with shop(dsn, sandbox=sandbox, sweep=False) as opened:
         yield opened.books
-    await postgres.drop(dsn)
+    await postgres.give_back(dsn)
 
 
 @pytest.fixture
@@ -54,10 +53,11 @@ async def sweeping(at: Shop) -> AsyncIterator[None]:
 
 async def doubtful(at: Shop, channel: str, ending: str = "05", **body: Any) -> dict[str, Any]:
     """A payment whose answer was lost."""
-    code = f"{STEM[channel]}{next(codes):014d}{ending}"
     order = body.pop("order_no", None) or order_no()
-    opened = (await at.pay(900, auth_code=code, order_no=order, wait_s=0, **body)).document
-    async with asyncio.timeout(10):
+    opened = (
+        await at.pay(900, auth_code=code(channel, ending), order_no=order, wait_s=0, **body)
+    ).document
+    async with asyncio.timeout(PATIENCE_S):
         while opened["status"] == "processing":
             opened = (await at.till.payment(opened["id"], wait_s=5)).document
     assert opened["status"] == "in_doubt", opened
@@ -77,7 +77,7 @@ async def cash(at: Shop, order: str, tender_no: int, key: str | None = None, **b
 
 async def refunded(at: Shop, payment_id: str) -> dict[str, Any]:
     """The late payment once its money is back."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             found = (await at.office.payment(payment_id, wait_s=1)).document
             if found["verdict"]["code"] == "refunded":
@@ -169,7 +169,7 @@ async def test_an_override_of_a_payment_that_never_charged_costs_nothing(still: 
     paid = await cash(still, order, 2, override={"payment_id": first["id"], **SUPERVISOR})
     assert paid.status == 201, paid.document
     async with sweeping(still):
-        ended = await still.settled(first["id"], within_s=60)
+        ended = await still.settled(first["id"])
     assert (ended["status"], ended["verdict"]["code"]) == ("failed", "safe_to_charge_again")
     truth = (await still.captured(channel)).get(first["out_trade_no"], {"state": "never seen"})
     assert truth["state"] != "charged"

@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.domain.change import Change, payment_event
+from gateway.domain.statuses import PaymentStatus
 from gateway.flow.ports import Places
 from gateway.storage.books import due_work, event_feed, outbox
 from gateway.storage.books import payment_reader as reading
@@ -76,7 +77,9 @@ async def test_a_batch_of_changes_touches_its_rows_only(busy: Shop):
     now = busy.world.clock.now()
     after = [replace(payment, version=payment.version + 1) for payment in await some(busy)]
     changes = [
-        Change(payment=payment, events=(payment_event(payment, was="succeeded", at=now),))
+        Change(
+            payment=payment, events=(payment_event(payment, was=PaymentStatus.SUCCEEDED, at=now),)
+        )
         for payment in after
     ]
     assert await looked_at(busy, APPLY, *apply_arguments(changes), writing=True) <= TOUCHED
@@ -126,7 +129,9 @@ async def test_a_batch_that_is_told_touches_its_rows_and_the_endpoints(told: Sho
     changes = [
         Change(
             payment=replace(payment, notify_url="https://h1.example/x"),
-            events=(replace(payment_event(payment, was="in_doubt", at=now), public=True),),
+            events=(
+                replace(payment_event(payment, was=PaymentStatus.IN_DOUBT, at=now), public=True),
+            ),
         )
         for payment in after
     ]

@@ -147,7 +147,7 @@ async def test_migrating_makes_the_role_and_its_password_works(postgres: Databas
         salt = stored.split(":")[1].split("$")[0]
         assert stored == _verifier(Secret("correct horse"), base64.b64decode(salt))
     for dsn in dsns:
-        await postgres.drop(dsn)
+        await postgres.give_back(dsn)
     async with connected(postgres.dsn) as connection:
         await connection.execute("DROP ROLE till_service")
 
@@ -163,7 +163,7 @@ async def test_who_may_not_make_the_role_says_what_to_run(postgres: DatabaseServ
     async with connected(postgres.dsn) as connection:
         await connection.execute('CREATE ROLE "odd ""name" LOGIN')
         await migrate(owner, app=role)
-        await postgres.drop(owner)
+        await postgres.give_back(owner)
         await connection.execute('DROP ROLE "odd ""name"')
 
 

@@ -2,22 +2,16 @@
 same number, in the same attempt.
 """
 
-import itertools
 import json
 from typing import Any
 
 import pytest
 
 from adapters.discovery import discover
+from tests.wallet_codes import code
 from tests.world import Shop
 
 REMOTE = sorted(name for name, manifest in discover().items() if manifest.settles == "remote")
-STEM = {"alipay": "28", "wechat": "13"}
-codes = itertools.count(1)
-
-
-def code(channel: str, ending: str = "00") -> str:
-    return f"{STEM[channel]}{77_0000_0000_0000 + next(codes):014d}{ending}"
 
 
 async def attempts_of(market: Shop, payment_id: str) -> list[dict[str, Any]]:
@@ -83,15 +77,15 @@ async def test_a_lost_answer_is_asked_about_at_the_other_host_and_not_paid_again
     market: Shop, channel: str
 ):
     account = market.books.accounts[channel]
-    await market.sandbox.settings(channel, query_lag_ms_max=0)
     await market.sandbox.arm(
         channel, "pay", "drop_after_charge", account=account, host="main", times=1
     )
     await market.sandbox.arm(channel, "query", "drop_before", account=account, host="main")
     # It would end the doubt before anybody asks.
     await market.sandbox.arm(channel, "callback", "drop_before", account=account)
-    doubted = (await market.pay(4600, auth_code=code(channel), wait_s=0)).document
-    paid = await market.settled(doubted["id"])
+    async with market.sandbox.changed(channel, query_lag_ms_max=0):
+        doubted = (await market.pay(4600, auth_code=code(channel), wait_s=0)).document
+        paid = await market.settled(doubted["id"])
     assert paid["status"] == "succeeded", paid
     [attempt] = await attempts_of(market, paid["id"])
     assert [(item["source"], item["outcome"]) for item in attempt["evidence"]] == [

@@ -13,7 +13,7 @@ import pytest
 from gateway.flow.ports import Opened, OrderSplit
 from gateway.storage.postgres import PostgresStore
 from tests.contract.drawn import drawn_payment, opening_of
-from tests.contract.test_orders import of
+from tests.contract.split_order import of
 from tests.servers import DatabaseServer
 from tests.world import Shop, order_no, shop
 
@@ -153,7 +153,7 @@ async def test_an_opening_older_than_the_split_does_not_overlook_it(postgres: Da
         await store.close()
         await gate.close()
         await reader.close()
-        await postgres.drop(dsn)
+        await postgres.give_back(dsn)
 
 
 async def test_a_batch_does_not_wait_behind_an_order_that_is_being_split(postgres: DatabaseServer):
@@ -171,4 +171,4 @@ async def test_a_batch_does_not_wait_behind_an_order_that_is_being_split(postgre
     finally:
         await store.close()
         await splitter.close()
-        await postgres.drop(dsn)
+        await postgres.give_back(dsn)

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from gateway.domain.errors import OutcomePending, StoreUnavailable
-from gateway.flow.ports import KeyTaken, Opened
+from gateway.flow.ports import Applied, KeyTaken, Opened
 from gateway.storage.postgres import PostgresStore
 from tests.contract.drawn import NOW, YES, after, drawn_payment, opening_of
 from tests.servers import DatabaseServer, owner_of
@@ -24,7 +24,7 @@ CODES = {"disk_full": "53100", "out_of_memory": "53200", "io_error": "58030", "s
 async def dsn(postgres: DatabaseServer) -> AsyncIterator[str]:
     fresh = await postgres.fresh_database()
     yield fresh
-    await postgres.drop(fresh)
+    await postgres.give_back(fresh)
 
 
 @pytest.mark.parametrize("trouble", CODES)
@@ -51,7 +51,7 @@ class Unreadable(PostgresStore):
     async def payment_by_key(self, merchant_id: str, idempotency_key: str) -> KeyTaken | None:
         raise StoreUnavailable
 
-    async def _written(self, change: object) -> bool:
+    async def _written(self, change: object) -> Applied | None:
         raise StoreUnavailable
 
 

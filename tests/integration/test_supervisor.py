@@ -17,6 +17,7 @@ import pytest
 
 from gateway.limits import WORKER_RESTART_WAIT_S_MAX
 from gateway.workers.supervisor import restart_wait_s, supervise
+from tests.patience import PATIENCE_S
 
 SERVER = """
 import asyncio, logging, os, pathlib, signal, socket, sys
@@ -57,7 +58,6 @@ print(listening.getsockname()[1], flush=True)
 sys.exit(supervise(2, listening, worker))
 """
 
-
 # A connection stays with its worker: without new ones the first worker to accept keeps them all.
 REQUESTS_PER_CONNECTION = 47
 
@@ -93,9 +93,9 @@ def server(tmp_path: Path) -> Iterator[Supervised]:
 
 
 async def until(
-    condition: Callable[[], Awaitable[bool]] | Callable[[], bool], wait_s: float = 60.0
+    condition: Callable[[], Awaitable[bool]] | Callable[[], bool], wait_s: float = PATIENCE_S
 ) -> None:
-    """Returns when the condition holds; the deadline only ends a test that has already failed."""
+    """Returns when the condition holds."""
     deadline = time.monotonic() + wait_s
     while True:
         result = condition()

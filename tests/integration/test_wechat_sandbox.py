@@ -83,6 +83,7 @@ async def test_user_paying_then_reversed(side: Side) -> None:
     paying = await side.pay(request)
     assert isinstance(paying, out.PayerActionNeeded)
     assert paying.channel_code == "USERPAYING"
+    assert paying.evidence.startswith("HTTP 202 ")
     reversal = await side.cancel(request)
     assert isinstance(reversal, out.Reversed)
     assert reversal.was_charged is None  # WeChat Pay does not say
@@ -122,9 +123,66 @@ async def test_native_unpaid_is_closed_for_good(side: Side) -> None:
     close = await side.cancel(request)
     assert isinstance(close, out.Reversed)
     assert close.was_charged is False
+    again = await side.cancel(request)
+    assert isinstance(again, out.Unknown)
+    assert (again.reason, again.channel_code) == ("undecided", "ORDER_CLOSED")
     asked = await side.query(request)
     assert isinstance(asked, out.Closed)
     assert asked.was_charged is False
+
+
+DIALECTS: list[dict[str, Any]] = [
+    {"absent_fields_are_null": True},
+    {"words_are_run_together": True},
+    {"refund_state_is_called": "refund_status"},
+    {"close_may_repeat": True, "user_paying_status": 200, "parameter_refusals_are_signed": True},
+]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: next(iter(dialect)))
+async def test_every_way_to_say_it_means_the_same(side: Side, dialect: dict[str, Any]) -> None:
+    usual = await side.sandbox.settings("wechat")
+    await side.sandbox.settings("wechat", **dialect)
+    try:
+        request = side.pay_request()
+        assert isinstance(await side.query(request), out.NotFound)
+        assert isinstance(await side.cancel(request), out.NothingThere)
+        assert isinstance(await side.pay(request), out.Succeeded)
+        assert isinstance(await side.pay(request), out.AlreadyExists)
+        assert isinstance(await side.query(request), out.Succeeded)
+        refund = side.refund_request(request, 500)
+        assert isinstance(await side.query_refund(refund), out.RefundNotFound)
+        assert isinstance(await side.refund(refund), out.RefundPending)
+        assert isinstance(await side.settled_refund(refund), out.RefundSucceeded)
+        typing = side.pay_request(magic="04")
+        assert isinstance(await side.pay(typing), out.PayerActionNeeded)
+        assert isinstance(await side.query(typing), out.PayerActionNeeded)
+        assert isinstance(await side.cancel(typing), out.Reversed)
+        poor = await side.pay(side.pay_request(magic="01"))
+        assert isinstance(poor, out.Declined)
+        assert poor.code == "insufficient_balance"
+        order = await shown(side, paid=True)
+        assert isinstance(await side.query(order), out.Succeeded)
+        await side.postbox.arrived(2)
+        told = {one.kind: one.learned or one.refund for one in side.postbox.accepted()}
+        assert isinstance(told["pay"], out.Succeeded)
+        assert isinstance(told["refund"], out.RefundSucceeded)
+    finally:
+        await side.sandbox.settings(**usual)
+
+
+async def test_a_merchant_of_both_kinds_of_key_is_answered_with_the_one_it_names(
+    sandbox: SandboxProcess, postbox: Postbox
+) -> None:
+    enrolled = await sandbox.enroll("wechat", "moves", mode="platform_certificate")
+    both = enrolled["credentials"]
+    for mode, only in (
+        ("public_key", {"platform_certificates": []}),
+        ("platform_certificate", {"platform_keys": {}}),
+    ):
+        side = Side(sandbox, MANIFEST, "moves", both | {"mode": mode} | only, postbox)
+        assert isinstance(await side.pay(side.pay_request()), out.Succeeded)
+        await side.close()
 
 
 async def test_a_refund_is_accepted_told_and_then_the_query_of_its_order_proves_nothing(
@@ -180,8 +238,27 @@ async def test_a_wrongly_signed_request_is_refused_and_the_unsigned_refusal_prov
     stranger = side.built(side.credentials | {"merchant_serial": "0" * 40})
     request = side.pay_request()
     outcome = await stranger.pay(request)
-    assert outcome == out.Unknown(reason="unsigned", evidence="HTTP 401")
+    assert isinstance(outcome, out.Unknown)
+    assert outcome.reason == "refused_unsigned"
+    assert outcome.evidence.startswith('HTTP 401, unsigned: {"code":"SIGN_ERROR"')
     assert await side.ledger(request) is None
+
+
+async def test_a_parameter_that_is_refused_unsigned_proves_nothing(side: Side) -> None:
+    request = side.pay_request(out_trade_no="short")
+    outcome = await side.pay(request)
+    assert isinstance(outcome, out.Unknown)
+    assert outcome.reason == "refused_unsigned"
+    assert outcome.evidence.startswith('HTTP 400, unsigned: {"code":"PARAM_ERROR"')
+
+
+async def test_emoji_stay_here(side: Side) -> None:
+    request = side.pay_request(description="火锅🍲")
+    assert isinstance(await side.pay(request), out.Succeeded)
+    order = side.pay_request(Flow.QR, description="🍲")
+    assert isinstance(await side.pay(order), out.PayerActionNeeded)
+    refund = side.refund_request(request, 500, reason="冷了🥶")
+    assert isinstance(await side.refund(refund), out.RefundPending)
 
 
 async def test_the_acceptance_probe_is_refused(side: Side) -> None:
@@ -258,7 +335,10 @@ async def both_keys(old: Side) -> AsyncIterator[Side]:
         "platform_keys": facts["platform_keys"],
         "platform_certificates": list(facts["platform_certificates"].values()),
     }
-    assert len(keys["platform_keys"]) + len(keys["platform_certificates"]) == 2
+    rotated = (
+        "platform_keys" if old.credentials["mode"] == "public_key" else "platform_certificates"
+    )
+    assert len(keys[rotated]) == 2
     new = Side(old.sandbox, MANIFEST, old.account, old.credentials | keys, old.postbox)
     try:
         yield new

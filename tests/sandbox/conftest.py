@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from tests.patience import PATIENCE_S
 from tests.sandbox.merchants import AlipayMerchant, WeChatMerchant
 from tests.sandbox_process import SandboxProcess
 
@@ -19,6 +20,7 @@ MERCHANTS: dict[str, Any] = {"alipay": AlipayMerchant, "wechat": WeChatMerchant}
 
 @pytest.fixture(scope="session")
 async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SandboxProcess]:
+    """A sandbox apart: its settings are changed, and its ledger is read whole."""
     process = SandboxProcess()
     await process.start(tmp_path_factory.mktemp("sandbox"))
     yield process
@@ -45,12 +47,17 @@ async def merchants(enrolled: dict[str, Any], session: aiohttp.ClientSession) ->
 
 @pytest.fixture
 async def undisturbed(sandbox: SandboxProcess, merchants: dict[str, Any]) -> AsyncIterator[None]:
-    """No fault armed before and after, no callback wanted unless the test says so."""
+    """No fault armed before and after, no callback wanted unless the test says so, and every switch
+    as it was.
+    """
     for one in merchants.values():
         one.notify_url = None
     await sandbox.disarm()
+    switches = [await sandbox.settings(channel) for channel in merchants]
     yield
     await sandbox.disarm()
+    for each in switches:
+        await sandbox.settings(**each)
 
 
 @pytest.fixture(params=MERCHANTS)
@@ -108,7 +115,7 @@ class Inbox:
         return web.Response(status=status, body=text)
 
     async def wait_for(self, count: int) -> list[tuple[dict[str, str], bytes]]:
-        async with asyncio.timeout(10), self.changed:
+        async with asyncio.timeout(PATIENCE_S), self.changed:
             await self.changed.wait_for(lambda: len(self.arrived) >= count)
         return self.arrived
 
@@ -145,7 +152,7 @@ async def state_of(sandbox: SandboxProcess, channel: str, number: str) -> str | 
 
 
 async def until(look: Callable[[], Any], expected: Any) -> None:
-    """Polls until it is so; the deadline only ends a failing test."""
-    async with asyncio.timeout(10):
+    """Polls until it is so."""
+    async with asyncio.timeout(PATIENCE_S):
         while await look() != expected:  # noqa: ASYNC110 - the other side is another process
             await asyncio.sleep(0.02)

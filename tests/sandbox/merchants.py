@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 
 import aiohttp
 from alipay import AliPay, DCAliPay
+from cryptography import x509
 from wechatpayv3 import WeChatPay, WeChatPayType, core, utils
 
 CHINA = dt.timezone(dt.timedelta(hours=8))
@@ -30,6 +31,8 @@ class Answer:
     status: int = 0
     document: dict[str, Any] | None = None
     genuine: bool = False
+    serial: str = ""  # of the key that signed it, as WeChat Pay names it
+    raw: str = ""  # the body as it came
 
     def __getitem__(self, name: str) -> Any:
         assert self.document is not None
@@ -54,8 +57,14 @@ class CertificateSdk(_ChinaTime, DCAliPay):  # type: ignore[misc]
     """python-alipay-sdk in certificate mode."""
 
 
+def armoured(bare: str, kind: str) -> str:
+    """The console hands out bare base64; this SDK wants PEM."""
+    lines = "\n".join(bare[at : at + 64] for at in range(0, len(bare), 64))
+    return f"-----BEGIN {kind} KEY-----\n{lines}\n-----END {kind} KEY-----"
+
+
 def alipay_sdk(credentials: dict[str, Any]) -> Any:
-    keys = credentials
+    keys = credentials | {"app_private_key": armoured(credentials["app_private_key"], "PRIVATE")}
     if keys["mode"] == "certificate":
         certificates = (
             keys["app_certificate"],
@@ -64,7 +73,12 @@ def alipay_sdk(credentials: dict[str, Any]) -> Any:
         )
         sdk = CertificateSdk(keys["app_id"], keys["app_private_key"], *certificates)
     else:
-        sdk = KeySdk(keys["app_id"], None, keys["app_private_key"], keys["alipay_public_key"])
+        sdk = KeySdk(
+            keys["app_id"],
+            None,
+            keys["app_private_key"],
+            armoured(keys["alipay_public_key"], "PUBLIC"),
+        )
     sdk._gateway = keys["gateway_url"]
     return sdk
 
@@ -137,7 +151,7 @@ class AlipayMerchant:
         genuine = "sign" in envelope and self.sdk._verify(
             _inner(self.sdk, text, method), envelope["sign"]
         )
-        return Answer(self._word(document), status, document, genuine)
+        return Answer(self._word(document), status, document, genuine, raw=text)
 
     @staticmethod
     def amount_of(answer: Answer) -> int:
@@ -167,6 +181,13 @@ class WeChatMerchant:
     def __init__(self, session: aiohttp.ClientSession, credentials: dict[str, Any]) -> None:
         self.session, self.credentials = session, credentials
         self.private_key = utils.load_private_key(credentials["merchant_private_key"])
+        self.platform = {
+            serial: utils.load_public_key(pem)
+            for serial, pem in credentials["platform_keys"].items()
+        } | {
+            f"{one.serial_number:040X}": one.public_key()
+            for one in map(_certificate, credentials["platform_certificates"])
+        }
         self.notify_url: str | None = None
 
     async def pay(self, number: str, code: str, fen: int = 100, **extra: Any) -> Answer:
@@ -266,14 +287,9 @@ class WeChatMerchant:
         document = json.loads(raw) if raw else {}
         said = document.get("trade_state") or document.get("status") or document.get("code") or "ok"
         names = ("wechatpay-timestamp", "wechatpay-nonce")
-        genuine = (
-            "wechatpay-signature" in headers
-            and headers["wechatpay-serial"] in self.credentials["platform_keys"]
-        )
-        if genuine:
-            key = utils.load_public_key(
-                self.credentials["platform_keys"][headers["wechatpay-serial"]]
-            )
+        key = self.platform.get(headers.get("wechatpay-serial", ""))
+        genuine = False
+        if "wechatpay-signature" in headers and key is not None:
             facts = (
                 *(headers[name] for name in names),
                 raw.decode(),
@@ -282,7 +298,8 @@ class WeChatMerchant:
             )
             age = abs(dt.datetime.now(dt.UTC).timestamp() - int(headers["wechatpay-timestamp"]))
             genuine = utils.rsa_verify(*facts) and age <= 300
-        return Answer("typing" if said == "USERPAYING" else said, status, document, genuine)
+        said = "typing" if said == "USERPAYING" else said
+        return Answer(said, status, document, genuine, headers.get("wechatpay-serial", ""))
 
     def _merchant(self) -> dict[str, Any]:
         return {"appid": self.credentials["appid"], "mchid": self.credentials["mchid"]}
@@ -324,6 +341,10 @@ def wechat_sdk(credentials: dict[str, Any], notify_url: str = "http://127.0.0.1:
         )
     finally:
         core.Core = usual
+
+
+def _certificate(pem: str) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(pem.encode())
 
 
 def yuan(fen: int) -> str:

@@ -1,12 +1,13 @@
 """The control API: what it answers, and how it refuses."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 
 from tests.sandbox.conftest import MERCHANTS
-from tests.sandbox_process import SandboxProcess, SandboxRefusedError
+from tests.sandbox_process import ROOT, SandboxProcess, SandboxRefusedError
 
 
 async def test_enrolment(
@@ -70,6 +71,13 @@ REFUSALS = [
         "times",
     ),
     ("settings", {"channel": "alipay", "colour": 1}, 422, "colour"),
+    ("settings", {"channel": "alipay", "colour": 1}, 422, "notify_empty_fields"),  # what there is
+    ("settings", {"channel": "alipay", "user_paying_status": 200}, 422, "user_paying_status"),
+    ("settings", {"channel": "wechat", "user_paying_status": 201}, 422, "user_paying_status"),
+    ("settings", {"channel": "wechat", "close_may_repeat": "yes"}, 422, "close_may_repeat"),
+    ("settings", {"channel": "cheques"}, 422, "channel"),
+    ("settings", {}, 422, "channel"),
+    ("settings", [], 422, "object"),
     ("settings", {"channel": "alipay", "query_lag_ms_max": -1}, 422, "query_lag_ms_max"),
     (
         "faults",
@@ -118,6 +126,30 @@ async def test_refusals(
     with pytest.raises(SandboxRefusedError, match=words) as refused:
         await sandbox._call("POST", path, body)
     assert refused.value.status == status
+
+
+async def test_every_setting_is_described_and_no_other(sandbox: SandboxProcess) -> None:
+    text = (ROOT / "sandbox/README.md").read_text()
+    described = re.findall(r"^\| (?:(\w+) )?`(\w+)` \| `([^`]+)` \|", text, re.MULTILINE)
+    real = {
+        channel: {name for name in await sandbox.settings(channel) if name != "channel"}
+        for channel in MERCHANTS
+    }
+    everywhere = set.intersection(*real.values())
+    own = {(channel, name) for channel, names in real.items() for name in names - everywhere}
+    assert {(channel, name) for channel, name, _ in described} == own | {
+        ("", name) for name in everywhere
+    }
+
+
+async def test_a_refused_setting_changes_none(sandbox: SandboxProcess, undisturbed: None) -> None:
+    before = await sandbox.settings("alipay")
+    assert before["channel"] == "alipay"
+    with pytest.raises(SandboxRefusedError, match="voucher_fen"):
+        await sandbox.settings("alipay", clock_offset_ms=1, voucher_fen=-1)
+    assert await sandbox.settings("alipay") == before
+    changed = await sandbox.settings("alipay", voucher_fen=1)
+    assert changed == before | {"voucher_fen": 1}
 
 
 async def test_a_number_at_two_accounts_has_to_be_told_apart(

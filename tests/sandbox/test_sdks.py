@@ -1,7 +1,9 @@
 """The public SDKs, unchanged, accept the sandbox: they sign, and verify answers and callbacks."""
 
 import asyncio
+import base64
 import json
+import re
 from typing import Any
 
 import pytest
@@ -65,17 +67,39 @@ async def test_alipay_certificate_of_an_unknown_number_is_downloaded(
     assert found["alipay_cert_content"]
 
 
-async def test_python_alipay_sdk_raises_on_an_old_timestamp(
-    sandbox: SandboxProcess, enrolled: Any, number: str
+async def test_python_alipay_sdk_verifies_a_gateways_refusal(
+    sandbox: SandboxProcess, enrolled: Any, number: str, undisturbed: None
 ) -> None:
     sdk = alipay_sdk(enrolled["alipay"])
+    old = {"out_trade_no": number}, {"timestamp": "2020-01-01 00:00:00"}
+
+    def ask() -> Any:
+        return sdk.server_api("alipay.trade.query", old[0], **old[1])
+
+    refused = await asyncio.to_thread(ask)
+    assert (refused["code"], refused["sub_code"]) == ("40002", "isv.invalid-timestamp")
+    await sandbox.settings("alipay", gateway_refusals_are_signed=False)
     with pytest.raises(AliPayException, match="invalid-timestamp"):
-        await asyncio.to_thread(
-            sdk.server_api,
-            "alipay.trade.query",
-            {"out_trade_no": number},
-            timestamp="2020-01-01 00:00:00",
-        )
+        await asyncio.to_thread(ask)
+
+
+@pytest.mark.parametrize("is_escaped", [False, True])
+async def test_a_client_may_cut_alipays_signature_out_of_the_raw_bytes(
+    sandbox: SandboxProcess, alipay: Any, codes: Any, is_escaped: bool
+) -> None:
+    """As smartwalle/alipay does: what stands between the quotes is the base64 itself."""
+    await sandbox.settings("alipay", signature_is_escaped=is_escaped)
+    answers = [await alipay.pay(f"RAW{n}{is_escaped:d}", codes("28")) for n in range(8)]
+    shown = await alipay.precreate(f"RAWQR{is_escaped:d}")
+    assert all(answer.genuine for answer in (*answers, shown))
+    cut = [re.search(r'"sign":"([^"]+)"', answer.raw) for answer in (*answers, shown)]
+    signatures = [found[1] for found in cut if found]
+    assert len(signatures) == 9
+    assert any("/" in signature for signature in signatures)
+    assert any("\\/" in signature for signature in signatures) == is_escaped
+    assert r'"qr_code":"https:\/\/qr.alipay.com\/' in shown.raw  # the inner object is escaped
+    if not is_escaped:
+        assert all(len(base64.b64decode(each, validate=True)) == 256 for each in signatures)
 
 
 @pytest.mark.parametrize("mode", ["public_key", "platform_certificate"])

@@ -204,6 +204,82 @@ async def test_a_closed_qr_cannot_be_paid(
     assert (await merchant.query(number)).said in {"TRADE_CLOSED", "CLOSED"}
 
 
+@pytest.mark.parametrize("may_repeat", [False, True])
+async def test_a_second_close_hears_that_the_order_is_closed(
+    *, sandbox: SandboxProcess, wechat: Any, number: str, may_repeat: bool
+) -> None:
+    await sandbox.settings("wechat", close_may_repeat=may_repeat)
+    await wechat.precreate(number)
+    assert (await wechat.close(number)).status == 204
+    again = await wechat.close(number)
+    assert (again.status, again.said, again.genuine) == (
+        (204, "ok", True) if may_repeat else (400, "ORDER_CLOSED", True)
+    )
+
+
+@pytest.mark.parametrize("status", [200, 202])
+async def test_typing_is_accepted_and_not_done(
+    *, sandbox: SandboxProcess, wechat: Any, codes: Any, number: str, status: int
+) -> None:
+    if status == 200:
+        await sandbox.settings("wechat", user_paying_status=200)
+    code = codes("13", "04")
+    for _ in range(2):  # a repeat with the same code hears the same
+        answer = await wechat.pay(number, code)
+        assert (answer.status, answer.said, answer["trade_type"]) == (status, "typing", "MICROPAY")
+    assert (await wechat.query(number)).status == 200
+
+
+FUNDS = ["fund_bill_list", "voucher_detail_list", "mdiscount_amount"]
+NONE = ("0.00", "0.00", "0.00", "0.00")
+PAID = ("0.80", "0.80", "0.80", "0.00")
+AMOUNTS = ("receipt_amount", "buyer_pay_amount", "invoice_amount", "point_amount")
+
+
+@pytest.mark.parametrize(("unasked", "options", "amounts", "lists"), [
+    (False, None, NONE, []),
+    (False, [], NONE, []),
+    (False, ["mdiscount_amount"], NONE, ["mdiscount_amount"]),
+    (False, FUNDS, PAID, FUNDS),
+    (True, None, PAID, FUNDS),
+])  # fmt: skip
+async def test_alipay_tells_the_funds_to_those_who_ask(
+    *,
+    sandbox: SandboxProcess,
+    alipay: Any,
+    codes: Any,
+    number: str,
+    unasked: bool,
+    options: list[str] | None,
+    amounts: tuple[str, ...],
+    lists: list[str],
+) -> None:
+    await sandbox.settings("alipay", voucher_fen=20, lists_are_unasked=unasked)
+    extra = {} if options is None else {"query_options": options}
+    paid = await alipay.pay(number, codes("28"), 100, **extra)
+    asked = await alipay.call("alipay.trade.query", {"out_trade_no": number} | extra)
+    assert (asked.said, asked["total_amount"]) == ("TRADE_SUCCESS", "1.00")
+    assert tuple(asked[name] for name in AMOUNTS) == amounts
+    assert tuple(paid[name] for name in AMOUNTS) == PAID  # a pay always tells the amounts
+    for answer in (paid, asked):
+        document = answer.document or {}
+        assert [name for name in FUNDS if name in document] == lists
+    if lists == FUNDS:
+        [voucher] = asked["voucher_detail_list"]
+        assert (voucher["merchant_contribute"], voucher["other_contribute"]) == ("0.20", "0.00")
+        assert [one["amount"] for one in asked["fund_bill_list"]] == ["0.80", "0.20"]
+
+
+async def test_alipay_takes_a_face_for_a_code(
+    sandbox: SandboxProcess, alipay: Any, number: str
+) -> None:
+    face = "fp" + f"{number}0aZ".rjust(33, "x")
+    answer = await alipay.pay(number, face, scene="security_code")
+    assert (answer.said, answer.genuine) == ("ok", True)
+    again = await alipay.pay(f"X{number}", face, scene="security_code")
+    assert again.said == "ACQ.PAYMENT_AUTH_CODE_INVALID"  # it works once
+
+
 async def test_an_expired_qr_is_dead(sandbox: SandboxProcess, alipay: Any, number: str) -> None:
     expires = (dt.datetime.now(CHINA) + dt.timedelta(seconds=1.5)).strftime("%Y-%m-%d %H:%M:%S")
     biz = {"out_trade_no": number, "subject": "tea", "total_amount": "1.00", "time_expire": expires}

@@ -13,10 +13,11 @@ from typing import Any
 from msgspec import structs
 
 from adapters.channel import PayRequest, RefundRequest, TradeRef
-from gateway.domain import learning, order
+from gateway.domain import acts, ending, learning, order
 from gateway.domain import outcomes as o
 from gateway.domain.change import Change, Opening
 from gateway.domain.payment import Payment
+from gateway.domain.words import Source
 from gateway.flow.callback import CallbackDesk
 from gateway.flow.in_doubt import InDoubt
 from gateway.flow.open import order_desk
@@ -24,7 +25,8 @@ from gateway.flow.ports import Account, Applied, RefundTaken, Stale
 from gateway.flow.send import failover
 from gateway.flow.send.failover import Move
 from tests.fakes.channel import SimChannel
-from tests.fakes.store import KeptClaim, MemoryStore
+from tests.fakes.store import MemoryStore
+from tests.fakes.store_tables import KeptClaim
 from tests.simulation.split_till import SplitTill
 from tests.simulation.world import Plant
 
@@ -73,13 +75,19 @@ class CancelNotDurable(InDoubt):
     """The cancel leaves first, and is written down afterwards."""
 
     async def _cancel(
-        self, payment: Payment, out_trade_no: str, account: Account, until: float
+        self,
+        payment: Payment,
+        out_trade_no: str,
+        account: Account,
+        until: float,
+        *,
+        silence_counted: bool,
     ) -> None:
         outcome = await self.calls.cancel(account, payment, out_trade_no, until)
         payment = await self.transitions.step(
             payment, lambda now: self._cancel_sent(now, out_trade_no)
         )
-        await self.transitions.learn(payment, out_trade_no, outcome, "cancel")
+        await self.transitions.learn(payment, out_trade_no, outcome, Source.CANCEL)
 
 
 class LostUpdates(MemoryStore):
@@ -152,7 +160,7 @@ async def acknowledges_first(self: CallbackDesk, account: Account, callback: Any
 def proves_by_silence(payment: Payment, attempt: Any, outcome: Any, occasion: Any) -> Any:
     """A pay call without an answer moves on to the next account at once."""
     if occasion.source == "pay" and isinstance(outcome, o.Unknown):
-        return learning._refused(payment, attempt, o.NotSent(reason=outcome.reason), occasion)
+        return ending.refused(payment, attempt, o.NotSent(reason=outcome.reason), occasion)
     return _silence(payment, attempt, outcome, occasion)
 
 
@@ -170,7 +178,7 @@ def forgets_the_override(payment: Payment, *, by: str, words: str, occasion: Any
     )
 
 
-_overridden = learning.overridden
+_overridden = acts.overridden
 _ruling = failover.ruling
 _silence = learning._silence
 _confirmed = learning._confirmed
@@ -249,7 +257,7 @@ PLANTED = [
         "late money is dropped",
         "breaks its word",
         ("INV2",),
-        patched=(learning, "_captured_late", drops_late_money),
+        patched=(learning, "captured_late", drops_late_money),
     ),
     Planted(
         "acknowledged before applied",

@@ -51,7 +51,7 @@ class SplitTill(Till):
         wanted = first.id
         while first.status not in PAYMENT_FINAL | {"in_doubt"}:
             await asyncio.sleep(self._chance.uniform(0.1, 3))
-            first = await self._anybody(lambda worker: worker.lookup.payment(wanted, CALLER))
+            first = await self._anybody(lambda desks: desks.lookup.payment(wanted, CALLER))
         second = None
         if first.status == "in_doubt":
             second = await self._opened(2, self._total, self._override(first))

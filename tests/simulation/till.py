@@ -22,8 +22,10 @@ from gateway.domain.errors import (
 )
 from gateway.domain.payment import Payment
 from gateway.domain.states import PAYMENT_FINAL, PAYMENT_UNCHARGED
+from gateway.domain.words import Flow
 from gateway.flow.commands import Caller, PayCommand, RefundCommand
 from security.secret import Secret
+from tests.simulation.desks import Desks
 from tests.simulation.worker import MERCHANT, STORE, Worker
 
 CALLER = Caller(
@@ -91,7 +93,7 @@ class Till:
         while True:
             try:
                 paid = await self._anybody(
-                    lambda worker: worker.checkout.pay(command, CALLER, key, 2.0)
+                    lambda desks: desks.checkout.pay(command, CALLER, key, 2.0)
                 )
             except OrderTenderTaken as taken:
                 return taken.payment
@@ -104,7 +106,7 @@ class Till:
     async def _tries_another_body(self, command: PayCommand, key: str) -> None:
         other = structs.replace(command, amount=command.amount + 1)
         try:
-            await self._anybody(lambda worker: worker.checkout.pay(other, CALLER, key, 0.0))
+            await self._anybody(lambda desks: desks.checkout.pay(other, CALLER, key, 0.0))
         except IdempotencyKeyReused:
             return
         self._journal.other_bodies_taken.append(key)
@@ -120,12 +122,12 @@ class Till:
                 cancel = False
                 try:
                     payment = await self._anybody(
-                        lambda worker: worker.cancellation.cancel(wanted, CALLER, 1.0)
+                        lambda desks: desks.cancellation.cancel(wanted, CALLER, 1.0)
                     )
                 except AlreadyPaid as paid:
                     payment = paid.payment or payment
             else:
-                payment = await self._anybody(lambda worker: worker.lookup.payment(wanted, CALLER))
+                payment = await self._anybody(lambda desks: desks.lookup.payment(wanted, CALLER))
         self._journal.finals.append((payment.id, payment.status))
         if payment.status == "succeeded" and self._chance.random() < 0.4:
             await self._refund(payment)
@@ -141,13 +143,13 @@ class Till:
             try:
                 for _ in range(self._chance.choice((1, 2))):
                     answer = await self._anybody(
-                        lambda worker: worker.refunds.refund(payment.id, command, CALLER, key, 1.0)  # noqa: B023
+                        lambda desks: desks.refunds.refund(payment.id, command, CALLER, key, 1.0)  # noqa: B023
                     )
                     self._journal.refunds.setdefault(key, set()).add(answer.refund.id)
             except Conflict:
                 return
 
-    async def _anybody(self, request: Callable[[Worker], Any]) -> Any:
+    async def _anybody(self, request: Callable[[Desks], Any]) -> Any:
         """From any living worker; a broken connection and a 503 are tried again.
 
         Raises what is an answer.
@@ -157,13 +159,13 @@ class Till:
             with contextlib.suppress(ConnectionError, Unavailable):
                 if living:
                     worker = self._chance.choice(living)
-                    return await worker.ask(request(worker))
+                    return await worker.ask(request(worker.desks))
             await asyncio.sleep(self._chance.uniform(0.2, 2.0))
 
     def _command(self) -> PayCommand:
         channel = self._chance.choice(list(STEMS))
-        flow = "qr" if self._chance.random() < 0.15 else "code"
-        code = Secret(f"{STEMS[channel]}{next(self._codes):016d}") if flow == "code" else None
+        flow = Flow.QR if self._chance.random() < 0.15 else Flow.CODE
+        code = Secret(f"{STEMS[channel]}{next(self._codes):016d}") if flow == Flow.CODE else None
         return PayCommand(
             order_no=self._order_no,
             tender_no=1,
@@ -173,7 +175,7 @@ class Till:
             flow=flow,
             auth_code=code,
             tendered=None,
-            expires_in_s=60 if flow == "qr" else None,
+            expires_in_s=60 if flow == Flow.QR else None,
             store_id=None,
             operator_id=None,
             description=None,

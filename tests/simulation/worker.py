@@ -18,33 +18,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.domain.errors import GatewayError, OutcomePending, StoreUnavailable
-from gateway.flow.call.channel_call import ChannelCalls
-from gateway.flow.callback import CallbackDesk
-from gateway.flow.cancellation import Cancellation
-from gateway.flow.checkout import Checkout
-from gateway.flow.choose.health import ChannelHealth
 from gateway.flow.in_doubt import InDoubt
-from gateway.flow.learn.in_flight import InFlight
-from gateway.flow.learn.lost_attempts import LostAttempts
-from gateway.flow.learn.on_read import OnRead
-from gateway.flow.learn.transition import Transitions
-from gateway.flow.lookup import Lookup
-from gateway.flow.open.idempotency import KeyDesk
-from gateway.flow.open.order_desk import OrderDesk
-from gateway.flow.open.restored import Restored
 from gateway.flow.ports import Account
-from gateway.flow.refund import Refunds
-from gateway.flow.send.failover import Failover
-from gateway.flow.send.sending import Sender
 from gateway.limits import HEARTBEAT_LEASE_MS
 from gateway.workers.sweeper import Sweeper
 from tests.fakes.channel import SimChannel
 from tests.fakes.store import MemoryStore
 from tests.shelf import Shelf
 from tests.simulation.clock import SimClock, SimIds
+from tests.simulation.desks import wired
 
 OWNER: contextvars.ContextVar[Worker | None] = contextvars.ContextVar("owner", default=None)
-ENVIRONMENT, MERCHANT, STORE = "SM", "m1", "s1"
+MERCHANT, STORE = "m1", "s1"
 WRITES = ("open", "open_in_order", "apply")
 BEAT_S = HEARTBEAT_LEASE_MS / 1000 / 2
 
@@ -90,74 +75,22 @@ class Worker:
         self._awake.set()
         self._context = contextvars.copy_context()
         self._context.run(OWNER.set, self)
-        store: Any = StoreLine(self)
         accounts = [
             dataclasses.replace(account, channel=ChannelLine(self, channel))
             for account, channel in around.accounts
         ]
-        directory = Shelf(
-            MERCHANT,
-            (STORE,),
-            accounts,
-            {account.manifest.channel: account.manifest for account in accounts},
-        )
-        clock, ids = around.clock, around.ids
-        self.in_flight = InFlight(store)
-        shared: dict[str, Any] = {"store": store, "directory": directory, "clock": clock}
-        health = ChannelHealth(clock, worker_id=self.id)
-        calls = ChannelCalls(clock, health)
-        lost = LostAttempts(**shared, calls=calls, ids=ids, environment=ENVIRONMENT)
-        transitions = Transitions(
-            **shared, lost=lost, ids=ids, in_flight=self.in_flight, environment=ENVIRONMENT
-        )
-        on_read = OnRead(
-            store=store, in_flight=self.in_flight, transitions=transitions, clock=clock
-        )
-        self.lookup = Lookup(store, self.in_flight, on_read)
-        failover = Failover(
-            directory=directory,
-            health=health,
-            clock=clock,
-            ids=ids,
-            environment=ENVIRONMENT,
+        manifests = {account.manifest.channel: account.manifest for account in accounts}
+        store: Any = StoreLine(self)
+        self.desks = wired(
+            store=store,
+            claims=ClaimsLine(self),
+            directory=Shelf(MERCHANT, (STORE,), accounts, manifests),
+            clock=around.clock,
+            ids=around.ids,
             worker_id=self.id,
+            in_doubt=around.in_doubt,
         )
-        sender = Sender(
-            directory=directory,
-            transitions=transitions,
-            calls=calls,
-            health=health,
-            failover=failover,
-        )
-        flow: dict[str, Any] = {**shared, "transitions": transitions, "calls": calls}
-        in_flight: dict[str, Any] = {
-            "in_flight": self.in_flight,
-            "ids": ids,
-            "environment": ENVIRONMENT,
-        }
-        self.refunds = Refunds(**flow, **in_flight, lookup=self.lookup)
-        keys = KeyDesk(store, ClaimsLine(self), ids)
-        orders = OrderDesk(store=store, transitions=transitions, in_flight=self.in_flight)
-        paying: dict[str, Any] = {
-            **shared,
-            **in_flight,
-            "sender": sender,
-            "health": health,
-            "keys": keys,
-            "orders": orders,
-        }
-        paying["restored"] = Restored(
-            **shared, transitions=transitions, lost=lost, orders=orders, ids=ids
-        )
-        self.checkout = Checkout(
-            **paying, on_read=on_read, digest=lambda _, text: f"digest of {text}", worker_id=self.id
-        )
-        self.cancellation = Cancellation(self.lookup, transitions, self.in_flight)
-        self.callbacks = CallbackDesk(**flow, ids=ids)
-        self.in_doubt = around.in_doubt(
-            **flow, refunds=self.refunds, sender=sender, in_flight=self.in_flight
-        )
-        self.sweeper = Visits(store, self.in_doubt, clock)
+        self.sweeper = Visits(store, self.desks.in_doubt, around.clock)
 
     def start(self) -> None:
         """The heart and the sweeper."""

@@ -21,8 +21,9 @@ from adapters.wechat.manifest import MANIFEST as WECHAT
 from gateway.domain.errors import GatewayError
 from gateway.flow.in_doubt import InDoubt
 from gateway.flow.ports import Account
-from tests.fakes.channel import Nature, SimChannel, Trade
+from tests.fakes.channel import SimChannel
 from tests.fakes.claims import MemoryClaims
+from tests.fakes.far_side import Nature, Trade
 from tests.fakes.store import MemoryStore
 from tests.simulation.checker import violations
 from tests.simulation.clock import SimClock, SimIds
@@ -198,7 +199,7 @@ class World:
             return False
         worker = self._chance.choice(living)
         try:
-            answer = await worker.ask(worker.callbacks.take(account_id, {}, body))
+            answer = await worker.ask(worker.desks.callbacks.take(account_id, {}, body))
         except (ConnectionError, GatewayError):
             self._count("callback unheard")
             return False
@@ -264,7 +265,7 @@ class World:
         for payment in self._store.payment_rows.values():
             self.report.ended[payment.status] = self.report.ended.get(payment.status, 0) + 1
         for case in self._store.cases:
-            self.report.cases[case.case.kind] = self.report.cases.get(case.case.kind, 0) + 1
+            self.report.cases[case.case.name] = self.report.cases.get(case.case.name, 0) + 1
         events = (kept_event.event for kept_event in self._store.log)
         self.report.trace = [
             ((e.at - self._store.log[0].event.at).total_seconds(), e.object_id, e.version, e.type)

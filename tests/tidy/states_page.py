@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from gateway.domain.states import (
     ATTEMPT,
@@ -15,11 +16,13 @@ from gateway.domain.states import (
     REFUND,
     REFUND_STATES,
     STAY,
+    State,
     payment_moves,
 )
+from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
 from gateway.domain.verdicts import BY_STATUS
 
-Reach = Mapping[str, Iterable[str]]
+S = TypeVar("S", AttemptStatus, RefundStatus)
 
 HEAD = """\
 # States
@@ -139,7 +142,7 @@ def states_page() -> str:
     )
 
 
-def _verdict(status: str) -> str:
+def _verdict(status: PaymentStatus) -> str:
     return (
         f"`{BY_STATUS[status]}`"
         if status in BY_STATUS
@@ -148,7 +151,7 @@ def _verdict(status: str) -> str:
 
 
 def _payment_table() -> str:
-    events = list(PAYMENT["processing"])
+    events = list(PAYMENT[PaymentStatus.PROCESSING])
     assert all(event in events for cells in PAYMENT.values() for event in cells), (
         "the first full row names every event"
     )
@@ -165,7 +168,7 @@ def _cell(to: str | None) -> str:
     return STAY if to == STAY else f"`{to}`"
 
 
-def _cells(state: str, event: str) -> str:
+def _cells(state: State, event: str) -> str:
     """The cell, and what an overridden payment has there."""
     plain, overridden = PAYMENT[state].get(event), OVERRIDDEN[state].get(event)
     return (
@@ -178,7 +181,7 @@ def _payment_moves() -> Iterable[tuple[str, str]]:
         yield "[*]" if state == NEW else state, to
 
 
-def _reach(states: Iterable[str], table: Reach, meaning: Mapping[str, str]) -> str:
+def _reach(states: Iterable[S], table: Mapping[S, frozenset[S]], meaning: Mapping[str, str]) -> str:
     rows = [
         (
             f"`{s}`",

@@ -10,6 +10,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 import pytest
 
@@ -109,11 +110,11 @@ def absent(kind: str, listed: dict[int, str]) -> list[str]:
     ]
 
 
-def names_of_tests() -> Iterator[str]:
+@cache
+def names_of_tests() -> tuple[str, ...]:
     """Of every function that pytest collects from tests/ and does not skip."""
-    for path in python_files("tests"):
-        if path.name.startswith("test_"):
-            yield from collected(source_of(path))
+    paths = (path for path in python_files("tests") if path.name.startswith("test_"))
+    return tuple(name for path in paths for name in collected(source_of(path)))
 
 
 def collected(source: str) -> Iterator[str]:

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.domain.case import CaseKind, Finding
+from gateway.domain.outcomes import FailureCode, Proof, Retry
+from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
+from gateway.domain.words import EvidenceWord, Flow, LastCancel, Origin, Source
 from tests.tidy.tree import dotted, files, imported, is_test, python_files, source_of, text_of, walk
 
 Rule = Callable[[str], list[str]]
@@ -26,6 +30,8 @@ WORLD_MODULES = {
     ),
     *("socket", "select", "ssl", "queue", "socketserver"),
 }
+# They read the public answers and the sandbox's ledger as plain JSON, as an integrator does.
+OUTSIDE_CLIENTS = ("gateway/cli/dev/tour",)
 WALL_CLOCKS = {"now", "utcnow", "today"}
 WALL_TIME = {"time.time", "time.time_ns"}
 TLS_CHECKS = {"verify", "ssl", "verify_ssl", "check_hostname"}
@@ -39,6 +45,16 @@ ENTRY_POINTS = (
     "sandbox/cli.py",
     "loadtests",
 )
+WORDS = {
+    word.value
+    for words in (
+        *(PaymentStatus, AttemptStatus, RefundStatus, CaseKind, Finding),
+        *(EvidenceWord, Flow, LastCancel, Origin, FailureCode, Proof, Retry),
+    )
+    for word in words
+}
+SOURCES = {word.value for word in Source}  # ordinary words too: only beside the name `source`
+WORD_FIELDS = {"status", "source", "origin", "flow", "proof", "kind", "last_cancel", "late_refund"}
 COMPARISONS_OF_PUBLIC_TEXT = {
     # rsa_signing: is the text canonical? Both sides are the sender's own
     "base64.b64encode(signature).decode('ascii') != signature_b64",
@@ -127,6 +143,32 @@ def tls_switched_off(source: str) -> list[str]:
         )
         if switched_off:
             problems.append(ast.unparse(node))
+    return problems
+
+
+def bare_word(source: str) -> list[str]:
+    """A word of the books that is written out where its enum should stand: renamed or misspelt, it
+    would compare with nothing and no type checker would speak.
+    """
+    problems = []
+    for node in walk(source):
+        words = WORDS
+        written: list[ast.expr] = []
+        if isinstance(node, ast.Compare):
+            written = [node.left, *node.comparators]
+            if any(isinstance(side, ast.Attribute) and side.attr == "source" for side in written):
+                words = WORDS | SOURCES
+        elif isinstance(node, ast.MatchValue):
+            written = [node.value]
+        elif isinstance(node, ast.keyword) and node.arg in WORD_FIELDS:
+            written, words = [node.value], WORDS | SOURCES
+        for side in written:
+            parts = side.elts if isinstance(side, ast.Tuple | ast.Set | ast.List) else [side]
+            problems += [
+                f"line {part.lineno}: {part.value!r}"
+                for part in parts
+                if isinstance(part, ast.Constant) and part.value in words
+            ]
     return problems
 
 
@@ -227,6 +269,7 @@ def _shipped(*folders: str, but: tuple[str, ...] = ()) -> list[Path]:
             _shipped("gateway", "adapters", "security", "sandbox", "reconciliation"),
         ),
         (tls_switched_off, _shipped("gateway", "adapters", "security", "reconciliation")),
+        (bare_word, _shipped("gateway", but=OUTSIDE_CLIENTS)),
         (order_by_a_cast, _shipped("gateway", "reconciliation", "loadtests")),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -275,6 +318,13 @@ def test_no_machine_path_and_no_package_address_is_in_the_tree() -> None:
         (tls_switched_off, "context.check_hostname = False", 1),
         (tls_switched_off, "context.verify_mode = ssl.CERT_NONE", 1),
         (tls_switched_off, "session.get(url, ssl=context, allow_redirects=False)", 0),
+        (bare_word, "if payment.status == 'succeeded': pass", 1),
+        (bare_word, "x = attempt.status in ('sent', 'pending', SENT)", 2),
+        (bare_word, "if said[-1].source == 'pay' or operation == 'pay': pass", 1),
+        (bare_word, "x = 'UseRefund' != attempt.last_cancel", 1),
+        (bare_word, "match a.status:\n case 'sent': pass", 1),
+        (bare_word, "replace(attempt, status='cancelling')", 1),
+        (bare_word, "x = a.status == AttemptStatus.SENT or name == 'Main street'", 0),
         (order_by_a_cast, "X = 'SELECT xid::text AS xid, seq FROM e ORDER BY xid, seq LIMIT 1'", 1),
         (order_by_a_cast, "X = 'SELECT e.xid::text AS xid FROM e ORDER BY e.xid DESC'", 0),
         (order_by_a_cast, "X = 'SELECT xid::text AS transaction FROM e ORDER BY xid'", 0),

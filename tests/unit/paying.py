@@ -8,9 +8,12 @@ import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gateway.domain.learning import Occasion
+from gateway.domain.occasion import Occasion, Successor
+from gateway.domain.outcomes import FailureCode, Retry
 from gateway.domain.payment import Attempt, Evidence, Failure, Payment, Refund
 from gateway.domain.states import ATTEMPT_UNCHARGED, PAYMENT_UNCHARGED
+from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
+from gateway.domain.words import EvidenceWord, Source
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 _ids = itertools.count(1)
@@ -21,20 +24,29 @@ def later(seconds: float) -> datetime:
 
 
 def occasion(
-    source: str = "query", *, proof_passed: bool = False, asked_after_end: bool = False
+    source: str = "query",
+    *,
+    proof_passed: bool = False,
+    asked_after_end: bool = False,
+    silence_counted: bool = False,
+    successor: Successor | None = None,
 ) -> Occasion:
     return Occasion(
         now=NOW,
-        source=source,
+        source=Source(source),
         new_id=lambda prefix: f"{prefix}_{next(_ids)}",
         environment="TT",
         proof_passed=proof_passed,
         asked_after_end=asked_after_end,
+        silence_counted=silence_counted,
+        successor=successor,
     )
 
 
 def said(*names: str, source: str = "pay") -> tuple[Evidence, ...]:
-    return tuple(Evidence(at=NOW, source=source, outcome=name) for name in names)
+    return tuple(
+        Evidence(at=NOW, source=Source(source), outcome=EvidenceWord(name)) for name in names
+    )
 
 
 def attempt(status: str = "sent", **fields: Any) -> Attempt:
@@ -55,7 +67,7 @@ def attempt(status: str = "sent", **fields: Any) -> Attempt:
         "received_amount": money,
         "evidence": said("Declined") if status in ATTEMPT_UNCHARGED else (),
     }
-    return Attempt(status=status, **(given | fields))
+    return Attempt(status=AttemptStatus(status), **(given | fields))
 
 
 def payment(status: str = "processing", *attempts: Attempt, **fields: Any) -> Payment:
@@ -73,13 +85,13 @@ def payment(status: str = "processing", *attempts: Attempt, **fields: Any) -> Pa
         "business_date": "2026-11-21",
         "created_at": NOW,
         "version": 3,
-        "failure": Failure(code="not_charged", retry="rescan")
+        "failure": Failure(code=FailureCode.NOT_CHARGED, retry=Retry.RESCAN)
         if status in PAYMENT_UNCHARGED
         else None,
         "paid_at": NOW if status in ("succeeded", "paid_late") else None,
         "attempts": attempts or (attempt(),),
     }
-    return Payment(status=status, **(given | fields))
+    return Payment(status=PaymentStatus(status), **(given | fields))
 
 
 def refund(status: str = "requested", **fields: Any) -> Refund:
@@ -97,4 +109,4 @@ def refund(status: str = "requested", **fields: Any) -> Refund:
         "origin": "merchant",
         "created_at": NOW,
     }
-    return Refund(status=status, **(given | fields))
+    return Refund(status=RefundStatus(status), **(given | fields))

@@ -12,11 +12,11 @@ import pytest
 
 from adapters.alipay.manifest import MANIFEST
 from gateway.domain import outcomes as o
-from gateway.domain.late_answer import UNCLEAR
 from gateway.domain.payment import Payment
+from gateway.domain.words import EvidenceWord, Source
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.choose.health import ChannelHealth
-from gateway.flow.learn.late_money import ask_again_about_late_money, asked_about_late_money
+from gateway.flow.learn.late_money import LateMoney
 from gateway.flow.ports import Account, Opened
 from gateway.limits import RETRY_STEPS_MS, SILENCES_BEFORE_CASE
 from tests.contract.drawn import ACCOUNT, MERCHANT, NOW, drawn_payment, opening_of
@@ -57,16 +57,15 @@ class Scene:
         return self.payment.attempts[0].out_trade_no
 
     async def hear(self) -> bool:
-        told = await self.rig.transitions.learn(self.payment, self.number, YES, "callback")
-        return await asked_about_late_money(
-            self.rig.transitions, self.calls, self.account, told, self.number, told=YES
-        )
+        told = await self.rig.transitions.learn(self.payment, self.number, YES, Source.CALLBACK)
+        return await self.question(told).settle(told=YES)
 
     async def visit(self) -> None:
         self.rig.clock.at = (await self.now()).attempts[0].due_at or self.rig.clock.at
-        await ask_again_about_late_money(
-            self.rig.transitions, self.calls, self.account, await self.now(), self.number
-        )
+        await self.question(await self.now()).ask_again()
+
+    def question(self, payment: Payment) -> LateMoney:
+        return LateMoney(self.rig.transitions, self.calls, self.account, payment, self.number)
 
     async def now(self) -> Payment:
         found = await self.rig.store.payment(MERCHANT, self.payment.id)
@@ -89,7 +88,7 @@ async def scene(*lines: o.QueryOutcome) -> Scene:
     )
     payment = drawn_payment()
     assert await rig.store.open(opening_of(payment)) == Opened()
-    payment = await rig.transitions.learn(payment, payment.current.out_trade_no, NO, "pay")
+    payment = await rig.transitions.learn(payment, payment.current.out_trade_no, NO, Source.PAY)
     assert payment.status == "failed"
     return Scene(
         rig,
@@ -133,8 +132,10 @@ async def test_fault_22_an_open_question_is_repeated_until_it_is_answered():
         *RETRY_STEPS_MS[1:],
         *[RETRY_STEPS_MS[-1]] * (SILENCES_BEFORE_CASE - len(RETRY_STEPS_MS) + 1),
     ]
-    assert [kept.case.kind for kept in stage.rig.store.cases] == ["late_answer_unclear"]
-    assert [item.outcome for item in (await stage.now()).attempts[0].evidence].count(UNCLEAR) == 1
+    assert [kept.case.name for kept in stage.rig.store.cases] == ["late_answer_unclear"]
+    assert [item.outcome for item in (await stage.now()).attempts[0].evidence].count(
+        EvidenceWord.LATE_ANSWER_UNCLEAR
+    ) == 1
     await stage.visit()
     now = await stage.now()
     assert (now.status, now.attempts[0].status, now.attempts[0].due_at) == (

@@ -8,9 +8,12 @@ from msgspec.structs import replace
 
 from gateway.domain import order as o
 from gateway.domain import outcomes
-from gateway.domain.learning import Occasion, cancel_sent, learned, overridden
+from gateway.domain.acts import cancel_sent, overridden
+from gateway.domain.learning import learned
+from gateway.domain.occasion import Occasion
 from gateway.domain.payment import Payment
 from gateway.domain.states import IllegalTransition
+from gateway.domain.words import Source
 from tests.unit.paying import NOW, attempt, occasion, payment, said
 
 YES = outcomes.Succeeded(amount=1000, channel_trade_no="C1")
@@ -60,6 +63,7 @@ def test_money_of_a_surplus_that_went_back_gives_no_room():
 
 FREE = None
 DOUBT = tender("in_doubt", 300, 2)
+LATER = tender("in_doubt", 200, 4)
 CASES = [
     # amount, order_amount said, fixed before, the others, expectation
     (1000, None, None, [], FREE),
@@ -80,6 +84,11 @@ CASES = [
     ),
     (100, None, None, [DOUBT], o.OrderInDoubt(DOUBT)),
     (9000, 1000, None, [DOUBT], o.OrderInDoubt(DOUBT)),
+    # wherever it stands among the others
+    (100, None, None, [tender("succeeded", 1, 3), DOUBT], o.OrderInDoubt(DOUBT)),
+    (100, None, None, [DOUBT, tender("succeeded", 1, 3)], o.OrderInDoubt(DOUBT)),
+    (100, None, None, [named(DOUBT), tender("processing", 1, 3), LATER], o.OrderInDoubt(LATER)),
+    (100, None, None, [tender("awaiting_payer", 1, 3), LATER, DOUBT], o.OrderInDoubt(LATER)),
     (1000, 1000, None, [named(DOUBT)], FREE),
     (1000, 1000, None, [named(DOUBT), tender("succeeded", 1, 3)], o.OrderOverpaid(1000, 1)),
 ]
@@ -128,7 +137,7 @@ def test_the_override_is_noted_and_a_person_hears_of_it():
         "ann: queue",
     )
     assert change.case is not None
-    assert (change.case.kind, [(event.type, event.public) for event in change.events]) == (
+    assert (change.case.name, [(event.type, event.public) for event in change.events]) == (
         "override",
         [("payment.updated", False)],
     )
@@ -196,7 +205,7 @@ def test_no_other_account_goes_on_with_an_overridden_payment():
     given = occasion("query")
     watching = Occasion(
         now=NOW,
-        source="query",
+        source=Source.QUERY,
         new_id=given.new_id,
         environment="TT",
         successor=lambda *about: asked.append(about),

@@ -5,7 +5,10 @@ money that came after the end.
 import pytest
 
 from gateway.domain import outcomes as o
-from gateway.domain.learning import Outcome, learned
+from gateway.domain.case import CaseKind
+from gateway.domain.learning import learned
+from gateway.domain.occasion import Outcome
+from gateway.domain.words import Source
 from gateway.flow.case_closing import CaseClosing
 from gateway.flow.ports import Opened
 from gateway.limits import CANCELS_QUICK_MAX
@@ -39,7 +42,7 @@ def test_cancels_that_end_nothing_open_a_case(words, opened):
         change = learned(now, now.current, outcome, occasion(source))
         assert change is not None
         now = change.payment
-        kinds += [change.case.kind] if change.case else []
+        kinds += [change.case.name] if change.case else []
     assert kinds == opened
 
 
@@ -55,12 +58,12 @@ async def test_a_verdict_about_frozen_money_after_the_end(verdict, status, refun
     sent = drawn_payment()
     assert await rig.store.open(opening_of(sent)) == Opened()
     number = sent.attempts[0].out_trade_no
-    ended = await rig.transitions.learn(sent, number, NO, "pay")
+    ended = await rig.transitions.learn(sent, number, NO, Source.PAY)
     frozen = await rig.transitions.learn(
-        ended, number, o.Mismatch(field="amount", expected="1000", got="1001"), "callback"
+        ended, number, o.Mismatch(field="amount", expected="1000", got="1001"), Source.CALLBACK
     )
     assert (frozen.status, frozen.frozen_at is None) == ("failed", False)
-    opened = case("by_hand")
+    opened = case(CaseKind.OVERRIDE)
     await rig.store.open_case(MERCHANT, sent.id, opened)
     closing = CaseClosing(rig.store, rig.transitions, rig.clock)
     after = await closing.close(
@@ -83,7 +86,10 @@ async def test_a_verdict_counts_for_the_attempt_that_the_case_shows(verdict):
     moved = moved_on(sent)
     await rig.store.apply(moved)
     frozen = await rig.transitions.learn(
-        moved.payment, number, o.Mismatch(field="amount", expected="1000", got="1001"), "callback"
+        moved.payment,
+        number,
+        o.Mismatch(field="amount", expected="1000", got="1001"),
+        Source.CALLBACK,
     )
     opened = rig.store.cases[-1].case
     closing = CaseClosing(rig.store, rig.transitions, rig.clock)
@@ -94,7 +100,7 @@ async def test_a_verdict_counts_for_the_attempt_that_the_case_shows(verdict):
         verdict,
         by="finance",
         reason="looked at the console",
-        seen_at=opened.evidence.at,
+        attempt_id=opened.attempt_id,
     )
     assert after is not None
     first = "captured_late" if verdict == "paid" else "not_sent"

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from gateway.domain.outcomes import FailureCode, Retry
 from gateway.domain.payment import Failure
 from gateway.domain.resources import payment_json, refund_json
 from tests.unit.paying import attempt, later, payment, refund
@@ -136,7 +137,9 @@ def test_why_it_was_not_charged():
     subject = payment(
         "failed",
         attempt("declined"),
-        failure=Failure(code="insufficient_balance", retry="other_method", channel_code="LOW"),
+        failure=Failure(
+            code=FailureCode.INSUFFICIENT_BALANCE, retry=Retry.OTHER_METHOD, channel_code="LOW"
+        ),
     )
     assert shown(subject)["failure"] == {
         "code": "insufficient_balance",

@@ -11,6 +11,8 @@ from gateway.domain import outcomes as o
 from gateway.domain.change import Posting
 from gateway.domain.returning import refund_learned, reserved, returned_at_once
 from gateway.domain.states import IllegalTransition
+from gateway.domain.words import EvidenceWord
+from gateway.limits import EVIDENCE_ITEMS_MAX
 from tests.unit.paying import NOW, attempt, later, occasion, payment, refund
 
 OUTCOMES: dict[str, o.RefundQueryOutcome] = {
@@ -18,8 +20,8 @@ OUTCOMES: dict[str, o.RefundQueryOutcome] = {
     "done_1000": o.RefundSucceeded(amount=1000, channel_refund_no="R1"),
     "done_399": o.RefundSucceeded(amount=399, channel_refund_no="R1"),
     "on_its_way": o.RefundPending(channel_refund_no="R1"),
-    "no": o.RefundDeclined(code="not_allowed", needs_action=False, channel_code="NO"),
-    "balance": o.RefundDeclined(code="balance", needs_action=True, channel_code="LOW"),
+    "no": o.RefundDeclined(code="refund_refused", needs_action=False, channel_code="NO"),
+    "balance": o.RefundDeclined(code="merchant_balance", needs_action=True, channel_code="LOW"),
     "other_order": o.Mismatch(field="order", expected="a", got="b"),
     "silence": o.Unknown(reason="timeout"),
     "not_sent": o.NotSent(reason="refused"),
@@ -97,7 +99,7 @@ def test_refund_learned(line: str):
         str(after.reserved_amount),
         str(after.returned_amount),
         after.status,
-        change.case.kind if change.case else "-",
+        change.case.name if change.case else "-",
     )
     assert list(found) == expected
     assert (change.payment.status, change.payment.version, now.version) == (
@@ -113,6 +115,79 @@ def test_refund_learned(line: str):
     assert change.events[1].public == (now.status != status)
     assert now.evidence[-1].outcome in (type(OUTCOMES[word]).__name__, "Mismatch")
     assert (now.refunded_at is not None) == (now.status == "succeeded")
+
+
+REPEATS = """
+# words before, source of the refusal -> refund status, reserved, case
+-                   refund       | failed       0 -
+-                   refund_query | failed       0 -
+silence             refund       | needs_action 400 refund_needs_action
+not_sent            refund       | needs_action 400 refund_needs_action
+silence,absent      refund       | needs_action 400 refund_needs_action
+absent              refund       | needs_action 400 refund_needs_action
+on_its_way          refund       | needs_action 400 refund_needs_action
+silence             refund_query | failed       0 -
+silence             callback     | failed       0 -
+"""
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in REPEATS.strip().splitlines() if not line.startswith("#")]
+)
+def test_a_repeat_may_be_refused_for_the_money_that_the_first_one_moved(line: str):
+    (before, source), expected = (half.split() for half in line.split("|"))
+    now, asked = payment("succeeded", attempt("succeeded", reserved_amount=400)), refund()
+    for word in before.split(",") if before != "-" else ():
+        heard = refund_learned(now, asked, OUTCOMES[word], occasion("refund_query"))
+        assert heard is not None
+        assert heard.refund is not None
+        now, asked = heard.payment, heard.refund
+    change = refund_learned(now, asked, OUTCOMES["no"], occasion(source))
+    assert change is not None
+    assert change.refund is not None
+    found = (
+        change.refund.status,
+        str(change.payment.attempts[0].reserved_amount),
+        change.case.name if change.case else "-",
+    )
+    assert list(found) == expected
+
+
+def test_that_a_refund_was_sent_before_stays_known_when_its_evidence_is_dropped():
+    now, asked = payment("succeeded", attempt("succeeded", reserved_amount=400)), refund()
+    words: list[o.RefundQueryOutcome] = [
+        o.Unknown(reason="timeout"),
+        *[o.NotSent(reason="refused")] * EVIDENCE_ITEMS_MAX,
+    ]
+    for outcome in words:
+        change = refund_learned(now, asked, outcome, occasion("refund_query"))
+        assert change is not None
+        assert change.refund is not None
+        now, asked = change.payment, change.refund
+    assert {item.outcome for item in asked.evidence} == {EvidenceWord.NOT_SENT}
+    for each in (asked, replace(asked, evidence=())):
+        refused = refund_learned(now, each, OUTCOMES["no"], occasion("refund"))
+        assert refused is not None
+        assert refused.refund is not None
+        assert (refused.refund.status, refused.payment.attempts[0].reserved_amount) == (
+            "needs_action",
+            400,
+        )
+
+
+def test_of_a_long_refund_the_newest_evidence_is_kept():
+    now, asked = payment("succeeded", attempt("succeeded", reserved_amount=400)), refund()
+    for n in range(EVIDENCE_ITEMS_MAX + 6):
+        change = refund_learned(now, asked, o.Unknown(reason=f"r{n}"), occasion("refund_query"))
+        assert change is not None
+        assert change.refund is not None
+        now, asked = change.payment, change.refund
+    codes = [item.code for item in asked.evidence]
+    assert (len(codes), codes[-1], asked.heard) == (
+        EVIDENCE_ITEMS_MAX,
+        f"r{EVIDENCE_ITEMS_MAX + 5}",
+        EVIDENCE_ITEMS_MAX + 6,
+    )
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,8 @@ def command(**fields: Any) -> PayCommand:
     }
     if isinstance(fields.get("auth_code"), str):
         fields["auth_code"] = Secret(fields["auth_code"])
+    if fields.get("flow") is not None:
+        fields["flow"] = Flow(fields["flow"])
     return PayCommand(**(given | fields))
 
 

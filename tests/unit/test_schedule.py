@@ -19,7 +19,7 @@ from gateway.limits import (
     RETRY_STEPS_MS,
     SILENCES_QUICK_MAX,
 )
-from tests.unit.paying import NOW, attempt, later, payment, refund, said
+from tests.unit.paying import NOW, attempt, later, payment, refund
 
 MANIFESTS = {"alipay": ALIPAY, "wechat": WECHAT}
 TIMES = {"standard": 1, "short": 10}
@@ -228,7 +228,7 @@ def test_a_frozen_payment_is_only_asked_about(queries, pause):
     ],
 )
 def test_refund_visits(status, heard, profile, pause):
-    due = refund_due_after(refund(status, evidence=said(*["Unknown"] * heard)), profile, NOW)
+    due = refund_due_after(refund(status, heard=heard), profile, NOW)
     assert (None if due is None else seconds(due)) == pause
 
 

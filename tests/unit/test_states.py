@@ -101,7 +101,7 @@ REFUND = {
 @pytest.mark.parametrize(
     ("state", "event"), list(itertools.product(PAYMENT_STATES, PAYMENT_EVENTS))
 )
-def test_payment_cell(state: str, event: str):
+def test_payment_cell(state: s.State, event: s.PaymentEvent):
     to = {(row, column): cell for row, column, cell in CELLS}.get((state, event), ILLEGAL)
     if to is ILLEGAL:
         with pytest.raises(s.IllegalTransition) as refused:
@@ -118,7 +118,7 @@ def test_payment_cell(state: str, event: str):
 @pytest.mark.parametrize(
     ("state", "event"), list(itertools.product(PAYMENT_STATES, PAYMENT_EVENTS))
 )
-def test_overridden_payment_cell(state: str, event: str):
+def test_overridden_payment_cell(state: s.State, event: s.PaymentEvent):
     """As any other payment's, but it leaves `in_doubt` only to end, and a yes is late money."""
     to = {(row, column): cell for row, column, cell in CELLS}.get((state, event), ILLEGAL)
     if (state, event) == ("in_doubt", "confirmed"):

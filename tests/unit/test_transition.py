@@ -11,10 +11,12 @@ from msgspec.structs import replace
 from adapters.alipay.manifest import MANIFEST
 from adapters.channel import Flow
 from gateway.domain import outcomes as o
+from gateway.domain.acts import cancel_sent, taken
 from gateway.domain.change import Change
 from gateway.domain.errors import OutcomePending, StoreUnavailable
-from gateway.domain.learning import cancel_sent, late_refund, taken
+from gateway.domain.late_money import late_refund
 from gateway.domain.payment import Payment
+from gateway.domain.words import Origin, Source
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.choose.health import ChannelHealth
 from gateway.flow.learn.in_flight import InFlight
@@ -127,7 +129,7 @@ async def test_not_found_proves_only_when_it_was_asked_late_enough(asked_at, sta
     rig = Rig(at=later(PROOF_S + 300))
     payment = await rig.opened(cancelled, nothing_there)
     payment = await rig.transitions.learn(
-        payment, payment.current.out_trade_no, o.NotFound(), "query", asked_at=asked_at
+        payment, payment.current.out_trade_no, o.NotFound(), Source.QUERY, asked_at=asked_at
     )
     assert payment.status == status
 
@@ -137,7 +139,7 @@ async def test_a_stale_no_is_judged_anew():
     first = await rig.opened()
     newer = after(first, o.Pending(), "query")
     await rig.store.apply(newer)
-    learned = await rig.transitions.learn(first, first.current.out_trade_no, NO, "pay")
+    learned = await rig.transitions.learn(first, first.current.out_trade_no, NO, Source.PAY)
     assert learned == newer.payment
 
 
@@ -145,7 +147,7 @@ async def test_a_stale_yes_is_still_a_yes():
     rig = Rig()
     first = await rig.opened()
     await rig.store.apply(after(first, o.Pending(), "query"))
-    learned = await rig.transitions.learn(first, first.current.out_trade_no, YES, "pay")
+    learned = await rig.transitions.learn(first, first.current.out_trade_no, YES, Source.PAY)
     assert (learned.status, learned.version) == ("succeeded", 3)
 
 
@@ -154,15 +156,20 @@ async def test_a_yes_from_before_the_end_is_not_late_money():
     rig = Rig()
     asked_from = await rig.opened(cancelled)
     ended = await rig.transitions.learn(
-        asked_from, asked_from.current.out_trade_no, o.Reversed(was_charged=True), "cancel"
+        asked_from, asked_from.current.out_trade_no, o.Reversed(was_charged=True), Source.CANCEL
     )
     for source in ("query", "pay", "callback"):
         assert (
-            await rig.transitions.learn(asked_from, asked_from.current.out_trade_no, YES, source)
+            await rig.transitions.learn(
+                asked_from, asked_from.current.out_trade_no, YES, Source(source)
+            )
             == ended
         )
-    assert await rig.transitions.learn(ended, ended.current.out_trade_no, YES, "callback") == ended
-    late = await rig.transitions.learn(ended, ended.current.out_trade_no, YES, "query")
+    assert (
+        await rig.transitions.learn(ended, ended.current.out_trade_no, YES, Source.CALLBACK)
+        == ended
+    )
+    late = await rig.transitions.learn(ended, ended.current.out_trade_no, YES, Source.QUERY)
     assert (late.status, late.late_refund) == ("paid_late", "requested")
 
 
@@ -174,7 +181,7 @@ async def test_a_word_without_a_cell_changes_nothing_and_opens_a_case():
         return cancel_sent(now, now.attempts[0], occasion("sweeper"))
 
     assert await rig.transitions.step(payment, judge) == payment
-    assert [kept.case.kind for kept in rig.store.cases] == ["illegal_transition"]
+    assert [kept.case.name for kept in rig.store.cases] == ["illegal_transition"]
     assert await rig.store.payment(MERCHANT, payment.id) == payment
 
 
@@ -187,7 +194,7 @@ async def test_what_the_store_refuses_changes_nothing_and_opens_one_case():
     for _ in range(2):
         with pytest.raises(StoreRefused, match="a_no_needs_evidence"):
             await rig.transitions.step(payment, lambda now: bent(after(now, NO), evidence=()))
-    assert [(kept.case.kind, kept.case.evidence.code) for kept in rig.store.cases] == [
+    assert [(kept.case.name, kept.case.evidence.code) for kept in rig.store.cases] == [
         ("store_refused", "23514 a_no_needs_evidence")
     ]
     assert await rig.store.payment(MERCHANT, payment.id) == payment
@@ -197,14 +204,14 @@ async def test_a_refund_that_waits_for_a_person_is_sent_again_only_when_that_is_
     rig = Rig()
     paid = await rig.opened(lambda p: after(p, YES), lambda p: refund_change(p, "r1", 400))
     refund = (await rig.store.refunds_of(MERCHANT, paid.id))[0]
-    waiting = o.RefundDeclined(code="balance", needs_action=True)
-    paid, refund = await rig.transitions.learn_refund(paid, refund.id, waiting, "refund")
+    waiting = o.RefundDeclined(code="merchant_balance", needs_action=True)
+    paid, refund = await rig.transitions.learn_refund(paid, refund.id, waiting, Source.REFUND)
     assert refund.status == "needs_action"
     paid, refund = await rig.transitions.learn_refund(
-        paid, refund.id, o.Mismatch(field="order", expected="a", got="b"), "callback"
+        paid, refund.id, o.Mismatch(field="order", expected="a", got="b"), Source.CALLBACK
     )
     assert (refund.status, paid.attempts[0].reserved_amount) == ("needs_action", 400)
-    assert [kept.case.kind for kept in rig.store.cases] == ["refund_needs_action", "mismatch_order"]
+    assert [kept.case.name for kept in rig.store.cases] == ["refund_needs_action", "mismatch_order"]
     paid, refund = await rig.transitions.refund_again(paid, refund.id)
     assert (refund.status, await rig.store.refund(MERCHANT, refund.id)) == ("processing", refund)
     same, unmoved = await rig.transitions.refund_again(paid, refund.id)
@@ -233,7 +240,7 @@ async def test_a_channels_word_survives_a_short_absence_of_the_store(pending, mo
     monkeypatch.setattr("gateway.flow.learn.transition.WRITE_RETRY_MS", 0)
     rig = Rig(Struggling(3, pending=pending))
     payment = await rig.opened()
-    paid = await rig.transitions.learn(payment, payment.current.out_trade_no, YES, "pay")
+    paid = await rig.transitions.learn(payment, payment.current.out_trade_no, YES, Source.PAY)
     assert (paid.status, paid.version) == ("succeeded", 2)
     assert [kept.event.version for kept in rig.store.log] == [1, 2]
 
@@ -241,11 +248,13 @@ async def test_a_channels_word_survives_a_short_absence_of_the_store(pending, mo
 async def test_the_next_visit_is_set_by_every_write():
     rig = Rig(at=later(1))
     payment = await rig.opened()
-    pending = await rig.transitions.learn(payment, payment.current.out_trade_no, o.Pending(), "pay")
+    pending = await rig.transitions.learn(
+        payment, payment.current.out_trade_no, o.Pending(), Source.PAY
+    )
     assert pending.current.due_at == NOW + timedelta(
         milliseconds=MANIFEST.schedules[Flow.CODE].first_query_ms
     )
-    paid = await rig.transitions.learn(pending, payment.current.out_trade_no, YES, "query")
+    paid = await rig.transitions.learn(pending, payment.current.out_trade_no, YES, Source.QUERY)
     assert paid.current.due_at is None
     assert paid == await rig.store.payment(MERCHANT, payment.id)
 
@@ -253,8 +262,8 @@ async def test_the_next_visit_is_set_by_every_write():
 async def test_a_refund_number_taken_in_the_same_moment_is_told():
     rig = Rig()
     no = await rig.opened(lambda p: after(p, NO))
-    late = await rig.transitions.learn(no, no.current.out_trade_no, YES, "query")
-    twin = replace(late_refund(late, late.attempts[0], "late", occasion()), id=new_id("ref"))
+    late = await rig.transitions.learn(no, no.current.out_trade_no, YES, Source.QUERY)
+    twin = replace(late_refund(late, late.attempts[0], Origin.LATE, occasion()), id=new_id("ref"))
     with pytest.raises(RefundRace):
         await rig.transitions.step(
             late, lambda now: replace(refund_change(now, "x", 0), new_refund=twin)
@@ -271,6 +280,6 @@ async def test_fault_37_a_visit_that_goes_on_keeps_its_lease(goes_on, due):
     rig = Rig(at=later(30))
     payment = await rig.opened(lambda p: watched(taken(p, p.current, occasion("sweeper"))))
     payment = await rig.transitions.learn(
-        payment, payment.current.out_trade_no, o.NotFound(), "query", held=lambda *_: goes_on
+        payment, payment.current.out_trade_no, o.NotFound(), Source.QUERY, held=lambda *_: goes_on
     )
     assert payment.current.due_at == due

@@ -1,18 +1,18 @@
 """`tillgate case`: what the gateway saw and will not decide by itself.
 
-Closing a case with a verdict applies the ordinary payment event on the word of the person who
+Closing a case with a finding applies the ordinary payment event on the word of the person who
 closes it.
 """
 
 import argparse
 import asyncio
 import json
-from datetime import datetime
 
 from gateway.cli.failures import CommandError
 from gateway.cli.registries import Registries, act, registries
 from gateway.cli.surroundings import add_data_argument, environment, said_by
 from gateway.cli.table import show_table
+from gateway.domain.case import Finding
 from gateway.settings import Settings, read_settings
 
 
@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     close.add_argument("case", metavar="CASE_ID")
     close.add_argument(
         "--as",
-        dest="verdict",
-        choices=("paid", "not_charged"),
+        dest="finding",
+        choices=[str(finding) for finding in Finding],
         help="what you found out about the payment's money",
     )
     close.add_argument(
@@ -71,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
             "id": found.id,
             "kind": found.kind,
             "about": found.object_id,
+            "attempt": found.attempt_id,
             "merchant": found.merchant_id,
         }
         facts |= {"opened_at": f"{found.opened_at:%Y-%m-%dT%H:%M:%SZ}", "evidence": found.evidence}
@@ -105,10 +106,10 @@ async def _closed(settings: Settings, options: argparse.Namespace) -> None:
             found.merchant_id,
             found.id,
             found.object_id,
-            options.verdict,
+            Finding(options.finding) if options.finding else None,
             by=said_by(options.by),
             reason=options.reason,
-            seen_at=datetime.fromisoformat(found.evidence["at"]),
+            attempt_id=found.attempt_id,
         )
     print(
         f"closed {found.id}"

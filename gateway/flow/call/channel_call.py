@@ -47,7 +47,7 @@ class ChannelCalls:
         silences: int = 0,
     ) -> T | Unknown:
         """The outcome of `call(request)`, at the host that `hosts` chooses, counted by its
-        type. `silences` as there.
+        word. `silences` as there.
         """
         began = self._clock.monotonic()
         with self._health.watching(account, operation) as watch:
@@ -68,7 +68,7 @@ class ChannelCalls:
             watch.saw(outcome)
         channel = account.manifest.channel
         CHANNEL_SECONDS.labels(channel, operation).observe(self._clock.monotonic() - began)
-        CHANNEL_CALLS.labels(channel, operation, type(outcome).__name__).inc()
+        CHANNEL_CALLS.labels(channel, operation, outcome.word).inc()
         return outcome
 
     async def query(
@@ -113,7 +113,7 @@ class ChannelCalls:
             out_trade_no=attempt.out_trade_no,
             amount=payment.amount,
             currency=payment.currency,
-            flow=Flow(payment.flow),
+            flow=payment.flow,
             sent_at=attempt.sent_at,
             channel_trade_no=attempt.channel_trade_no,
             deadline=min(until, self._clock.monotonic() + SEND_DEADLINE_MS / 1000),

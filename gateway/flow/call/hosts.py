@@ -63,7 +63,7 @@ async def on_some_host(
 
 def _noted(account: Account, operation: str, outcome: T, host: int, before: str = "") -> T:
     if host != MAIN_HOST:
-        SECOND_HOST_CALLS.labels(account.manifest.channel, operation, type(outcome).__name__).inc()
+        SECOND_HOST_CALLS.labels(account.manifest.channel, operation, outcome.word).inc()
     if host == MAIN_HOST and not before:
         return outcome
     said = " ".join(

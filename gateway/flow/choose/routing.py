@@ -38,7 +38,7 @@ class Ask(Struct, frozen=True, kw_only=True):
     merchant_id: str
     store_id: str
     channel: str
-    flow: str
+    flow: Flow
     amount: int
     at: datetime
     order_no: str = ""
@@ -147,7 +147,7 @@ def _store(command: PayCommand, caller: Caller, directory: Directory) -> str:
 
 def _flow(command: PayCommand) -> Flow:
     if command.flow is not None:
-        return Flow(command.flow)
+        return command.flow
     return Flow.CODE if command.auth_code is not None or command.method != AUTO else Flow.QR
 
 

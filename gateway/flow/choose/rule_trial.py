@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from gateway.domain.routing_rules import RuleSet
+from gateway.domain.words import Flow
 from gateway.flow.choose.routing import Ask, ranked
 from gateway.flow.ports import Account
 
@@ -26,7 +27,7 @@ class Made:
     order_no: str
     store_id: str
     channel: str
-    flow: str
+    flow: Flow
     amount: int
     created_at: datetime
     channel_account: str

@@ -45,7 +45,7 @@ class InFlight:
         return _Place(self)
 
     def carry(self, road: Coroutine[Any, Any, Any], name: str) -> None:
-        """Run `road` to its end whatever becomes of the caller."""
+        """Run `road` to its end, also when the caller hangs up."""
         task = asyncio.create_task(road, name=name)
         self._tasks.add(task)
         IN_FLIGHT.inc()
@@ -66,7 +66,7 @@ class InFlight:
             waiter.hear(payment)
 
     def let_go(self) -> None:
-        """The worker drains: everybody who waits is answered with what there is.
+        """The worker drains: each waiting request is answered with what there is.
 
         The roads go on.
         """
@@ -95,7 +95,7 @@ class InFlight:
             del self._waiters[key]
 
     async def _look(self) -> None:
-        """Lives while somebody waits."""
+        """Lives while a request waits."""
         while self._waiters:
             await asyncio.sleep(WATCH_INTERVAL_MS / 1000)
             known = [

@@ -22,16 +22,19 @@ from typing import NamedTuple
 import structlog
 from msgspec.structs import replace
 
-from adapters.channel import Flow, TradeRef
+from adapters.channel import TradeRef
 from gateway.clock import Clock, Ids
 from gateway.domain import outcomes as o
 from gateway.domain.change import Change
 from gateway.domain.errors import RestoredUnsure
 from gateway.domain.identifiers import out_trade_no
-from gateway.domain.learning import Occasion, learned
+from gateway.domain.learning import learned
+from gateway.domain.occasion import Occasion
 from gateway.domain.payment import Attempt, Payment
 from gateway.domain.relearned import gone_on
 from gateway.domain.states import PAYMENT_UNCHARGED
+from gateway.domain.statuses import AttemptStatus, PaymentStatus
+from gateway.domain.words import Flow
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.learn.schedule import not_after
 from gateway.flow.ports import Account, Directory, Store
@@ -66,7 +69,7 @@ class Tender(NamedTuple):
     sent_at: datetime
 
     def flow_at(self, account: Account) -> Flow:
-        """How the lost attempt was made nobody knows; one over the same channel was probably made
+        """The books have lost how the attempt was made; one over the same channel was probably made
         as this one.
         """
         return self.flow if self.channel == account.manifest.channel else Flow.CODE
@@ -91,8 +94,8 @@ class LostAttempts:
     ids: Ids
     environment: str
 
-    async def sought(self, tender: Tender, first_n: int) -> Word | int:
-        """The word that speaks of money, or the first number that nobody knows.
+    async def search(self, tender: Tender, first_n: int) -> Word | int:
+        """The word that speaks of money, or the first number that no channel knows.
 
         Raises `RestoredUnsure`.
         """
@@ -104,7 +107,7 @@ class LostAttempts:
                     "the channels know very many attempts of this tender: "
                     "ask for help before charging it"
                 )
-            words = await self._asked(tender, numbers)
+            words = await self._ask_all(tender, numbers)
             live = next((word for word in words if _moves_money(word.outcome)), None)
             if live is not None:
                 return live
@@ -117,19 +120,19 @@ class LostAttempts:
             first_n = max(first_n, spent + 1)
         return first_n
 
-    async def considered(self, payment: Payment, change: Change, occasion: Occasion) -> Change:
+    async def reconsider(self, payment: Payment, change: Change, occasion: Occasion) -> Change:
         """What to write of `payment` in place of `change`; the same, except for an end in
         "restored" mode that may be no end.
 
         A later attempt that a channel knows is opened in the same write, in doubt: nothing is sent
-        for it, the sweeper asks. While somebody cannot be asked, the answer that would have ended
+        for it, the sweeper asks. While an account cannot be asked, the answer that would have ended
         the payment counts as none, and is asked for again.
         """
         if not self._may_have_gone_on(payment, change):
             return change
         ended = payment.current
         try:
-            found = await self.sought(self._tender(payment, occasion.now), ended.trade_number + 1)
+            found = await self.search(self._tender(payment, occasion.now), ended.trade_number + 1)
         except RestoredUnsure:
             log.warning(
                 "end_postponed",
@@ -137,14 +140,15 @@ class LostAttempts:
                 reason="an account that may hold a later attempt cannot be asked",
             )
             # A person may have let it go on: that stands.
-            thawed = replace(payment, frozen_at=change.payment.frozen_at)
+            after = change.payment
+            thawed = replace(payment, frozen_at=after.frozen_at, frozen_by=after.frozen_by)
             kept = learned(thawed, ended, o.Unknown(reason="restored_unsure"), occasion)
             assert kept is not None, "what ends was live, and silence about it is noted"
             return kept
         if isinstance(found, int):
             return change
         following = self._relearned(payment, ended, found, occasion.now)
-        RELEARNED.labels(following.channel, "in_doubt").inc()
+        RELEARNED.labels(following.channel, PaymentStatus.IN_DOUBT).inc()
         log.warning(
             "attempt_relearned",
             payment=payment.id,
@@ -154,8 +158,8 @@ class LostAttempts:
         return gone_on(payment, change, following, occasion)
 
     def _may_have_gone_on(self, payment: Payment, change: Change) -> bool:
-        """Whoever was opened while the mode stood was asked about before,
-        and moves to no other account.
+        """A payment that was opened while the mode stood has no lost attempts: all accounts were
+        asked before it was opened.
         """
         if change.payment.status not in PAYMENT_UNCHARGED or payment.status in PAYMENT_UNCHARGED:
             return False
@@ -172,12 +176,12 @@ class LostAttempts:
             p.amount,
             p.currency,
             p.channel,
-            Flow(p.flow),
+            p.flow,
             now,
         )
 
     def _relearned(self, payment: Payment, ended: Attempt, word: Word, now: datetime) -> Attempt:
-        """As if sent by nobody, just now: what can still act at the channel was sent before."""
+        """Times count from now: what can still act at the channel was sent before."""
         tender = self._tender(payment, now)
         return Attempt(
             id=self.ids.new("att"),
@@ -186,7 +190,7 @@ class LostAttempts:
             channel=word.account.manifest.channel,
             channel_account=word.account.id,
             out_trade_no=self._number(tender, word.n),
-            status="in_doubt",
+            status=AttemptStatus.IN_DOUBT,
             why=WHY,
             worker_id=ended.worker_id,
             sent_at=now,
@@ -197,7 +201,7 @@ class LostAttempts:
             due_at=now,
         )
 
-    async def _asked(self, tender: Tender, numbers: Sequence[int]) -> list[Word]:
+    async def _ask_all(self, tender: Tender, numbers: Sequence[int]) -> list[Word]:
         """All accounts about all numbers, side by side.
 
         What the books know of a number is not asked again: it is spent or holds.
@@ -249,4 +253,4 @@ def _moves_money(outcome: o.QueryOutcome) -> bool:
 
 
 def _says_nothing(outcome: o.QueryOutcome) -> bool:
-    return isinstance(outcome, o.Unknown | o.NotSent | o.AlreadyExists)
+    return isinstance(outcome, o.Silence)

@@ -14,6 +14,7 @@ from datetime import timedelta
 from gateway.clock import Clock
 from gateway.domain.errors import GatewayError
 from gateway.domain.payment import Payment
+from gateway.domain.statuses import AttemptStatus
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.transition import Transitions
 from gateway.flow.ports import Store
@@ -21,7 +22,7 @@ from gateway.limits import SWEEP_LEASE_MS
 
 
 class OnRead:
-    """`looked_at(payment)`: fire and forget, one cheap statement, one at a time for a payment."""
+    """`look(payment)`: fire and forget, one cheap statement, one at a time for a payment."""
 
     def __init__(
         self, *, store: Store, in_flight: InFlight, transitions: Transitions, clock: Clock
@@ -34,14 +35,14 @@ class OnRead:
         )
         self._under_way: set[str] = set()
 
-    def looked_at(self, payment: Payment) -> None:
+    def look(self, payment: Payment) -> None:
         """Does nothing for a payment whose next visit is near: in phase 1 the channel's own
         schedule is as quick as it may be.
         """
         attempt = payment.current
         if (
             not attempt.live
-            or attempt.status == "sent"
+            or attempt.status == AttemptStatus.SENT
             or attempt.due_at is None
             or payment.id in self._under_way
         ):
@@ -54,7 +55,7 @@ class OnRead:
         self._in_flight.carry(self._hasten(payment, pace_ms), name=f"look {payment.id}")
 
     async def _hasten(self, payment: Payment, pace_ms: int) -> None:
-        """The store is away: so is the sweeper's."""
+        """While the store is away the sweeper cannot visit either: nothing is lost."""
         try:
             with contextlib.suppress(GatewayError):
                 await self._store.hasten(payment.merchant_id, payment.id, pace_ms)

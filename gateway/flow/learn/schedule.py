@@ -8,9 +8,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from zlib import crc32
 
-from adapters.channel import Flow, Schedule
+from adapters.channel import Schedule
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.states import REFUND_OPEN
+from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
+from gateway.domain.words import Flow, LastCancel
 from gateway.flow.ports import Account
 from gateway.limits import (
     CANCELS_QUICK_MAX,
@@ -20,6 +22,8 @@ from gateway.limits import (
     RETRY_STEPS_MS,
     SILENCES_QUICK_MAX,
 )
+
+_ENDS_NOTHING = frozenset({LastCancel.CALL_AGAIN, LastCancel.UNKNOWN, LastCancel.NOT_SENT})
 
 
 def due_after(
@@ -31,7 +35,7 @@ def due_after(
     """
     if not attempt.live:
         return None
-    if attempt.status == "sent":
+    if attempt.status == AttemptStatus.SENT:
         return attempt.send_by
     if payment.frozen_at is not None:
         return now + _step(RETRY_STEPS_MS, attempt.queries)
@@ -40,28 +44,15 @@ def due_after(
             _step(RETRY_STEPS_MS, attempt.silences - SILENCES_QUICK_MAX - 1), attempt
         )
     pause = _ms(schedule.query_every_ms)
-    if attempt.status == "cancelling":
-        if attempt.cancels > CANCELS_QUICK_MAX and attempt.last_cancel in (
-            "CallAgain",
-            "Unknown",
-            "NotSent",
-        ):
+    if attempt.status == AttemptStatus.CANCELLING:
+        if attempt.cancels > CANCELS_QUICK_MAX and attempt.last_cancel in _ENDS_NOTHING:
             # Answered, and yet no end: a person was told.
             return now + _step(RETRY_STEPS_MS, attempt.cancels - CANCELS_QUICK_MAX - 1)
         proof = proof_at(attempt, schedule)
-        waits = attempt.last_cancel == "NothingThere" and now < proof < now + _grown(
-            schedule, attempt.cancels
-        )
-        return (
-            proof
-            if waits
-            else now
-            + (
-                _grown(schedule, attempt.cancels)
-                if attempt.last_cancel == "NothingThere"
-                else pause
-            )
-        )
+        if attempt.last_cancel != LastCancel.NOTHING_THERE:
+            return now + pause
+        again = now + _grown(schedule, attempt.cancels)
+        return proof if now < proof < again else again
     query = (
         attempt.sent_at + _ms(schedule.first_query_ms)
         if attempt.queries == 0
@@ -77,7 +68,9 @@ def cancel_at(payment: Payment, attempt: Attempt, schedule: Schedule) -> datetim
         return lawful
     if payment.flow == Flow.QR and payment.qr_code is not None and payment.expires_at is not None:
         return max(lawful, payment.expires_at)
-    waits_for_payer = payment.status == "awaiting_payer" or attempt.status == "pending"
+    waits_for_payer = (
+        payment.status == PaymentStatus.AWAITING_PAYER or attempt.status == AttemptStatus.PENDING
+    )
     after = schedule.typing_cancel_ms if waits_for_payer else schedule.unknown_cancel_ms
     if not waits_for_payer and attempt.not_founds >= 2 and schedule.absent_cancel_ms is not None:  # noqa: PLR2004 - "twice" is the rule
         after = schedule.absent_cancel_ms
@@ -113,9 +106,9 @@ def refund_due_after(refund: Refund, profile: str, now: datetime) -> datetime | 
     """
     if refund.status not in REFUND_OPEN:
         return None
-    if refund.status == "needs_action":
+    if refund.status == RefundStatus.NEEDS_ACTION:
         return now + _ms(REFUND_AGAIN_MS)
-    step = _step(REFUND_STEPS_MS, max(0, len(refund.evidence) - 1))
+    step = _step(REFUND_STEPS_MS, max(0, refund.heard - 1))
     return now + (step / 10 if profile == "short" else step)
 
 

@@ -1,5 +1,5 @@
-"""The one way a payment changes: judge what was learned, compare and set, and when somebody was
-faster, read again and judge anew.
+"""The one way a payment changes: judge what was learned, compare and set, and when another writer
+was faster, read again and judge anew.
 
 Callers never write; they hand in what a channel, a till or a person said. A stale write loses
 nothing: what was learned is applied to the newer payment as an ordinary event.
@@ -10,25 +10,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import structlog
 from msgspec.structs import replace
 
-from adapters.channel import Flow, Schedule
+from adapters.channel import Schedule
+from gateway import cases
 from gateway.clock import Clock, Ids
-from gateway.domain.change import Case, Change
+from gateway.domain.case import Case, CaseKind
+from gateway.domain.change import Change
 from gateway.domain.errors import Unavailable
-from gateway.domain.learning import Occasion, Outcome, Successor, evidence_of, learned
+from gateway.domain.evidence import evidence_of
+from gateway.domain.learning import learned
+from gateway.domain.occasion import Occasion, Outcome, Successor
 from gateway.domain.outcomes import RefundQueryOutcome
-from gateway.domain.payment import Attempt, Evidence, Payment, Refund
+from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.returning import refund_learned, sent_again
 from gateway.domain.states import ATTEMPT_UNCHARGED, PAYMENT_UNCHARGED, IllegalTransition
+from gateway.domain.words import EvidenceWord, Source
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.lost_attempts import LostAttempts
 from gateway.flow.learn.schedule import due_after, proof_at, refund_due_after
 from gateway.flow.ports import Applied, Directory, RefundTaken, Stale, Store, StoreRefused
 from gateway.limits import STALE_RETRIES_MAX, SWEEP_LEASE_MS, WRITE_RETRIES_MAX, WRITE_RETRY_MS
-from gateway.telemetry.metrics import CASES, ILLEGAL, PAYMENTS, REFUNDS, STORE_REFUSALS
+from gateway.telemetry.metrics import ILLEGAL, PAYMENTS, REFUNDS, STORE_REFUSALS
 
 log = structlog.get_logger("tillgate.flow")
 Judge = Callable[[Payment], Change | None]
@@ -37,14 +43,19 @@ LEASE = timedelta(milliseconds=SWEEP_LEASE_MS)
 
 
 class RefundRace(Exception):
-    """The refund's number or key was bound by somebody else in the same moment;
+    """Another request bound the refund's number or key in the same moment;
     nothing was written.
     """
 
 
-class Transitions:
-    """Applies events to payments and refunds."""
+class Step(NamedTuple):
+    """The payment as it stands now. `change`: what was written, None when nothing was."""
 
+    payment: Payment
+    change: Change | None
+
+
+class Transitions:
     def __init__(
         self,
         *,
@@ -66,13 +77,13 @@ class Transitions:
 
     def occasion(
         self,
-        source: str,
+        source: Source,
         *,
         proof_passed: bool = False,
         asked_after_end: bool = False,
+        silence_counted: bool = False,
         successor: Successor | None = None,
     ) -> Occasion:
-        """Now, on somebody's word."""
         return Occasion(
             now=self._clock.now(),
             source=source,
@@ -80,6 +91,7 @@ class Transitions:
             environment=self._environment,
             proof_passed=proof_passed,
             asked_after_end=asked_after_end,
+            silence_counted=silence_counted,
             successor=successor,
         )
 
@@ -88,9 +100,10 @@ class Transitions:
         payment: Payment,
         out_trade_no: str,
         outcome: Outcome,
-        source: str,
+        source: Source,
         *,
         asked_at: datetime | None = None,
+        silence_counted: bool = False,
         successor: Successor | None = None,
         held: Held | None = None,
     ) -> Payment:
@@ -98,11 +111,13 @@ class Transitions:
 
         Survives a short absence of the store.
 
+        `payment`: as it was known when the question left. If the attempt had ended by then, a yes
+        tells of money after the end; if not, the yes may be older than the end.
+
         `asked_at`: when the question left. Without it the answer is never P4: an answer that lay
         about for a while, with us or on its way, may be older than the moment from which "not
-        found" proves anything. `payment` is what was known when the question left: had the attempt
-        ended by then, a yes is news; else it may be older than the end. `successor`: see
-        `Occasion`; `held`: see `step`.
+        found" proves anything. `silence_counted`, `successor`: see `Occasion`; `held`: see
+        `decide`.
         """
         asked_after_end = payment.attempt(out_trade_no).status in ATTEMPT_UNCHARGED
 
@@ -112,7 +127,11 @@ class Transitions:
                 attempt, self.schedule(now, attempt)
             )
             occasion = self.occasion(
-                source, proof_passed=passed, asked_after_end=asked_after_end, successor=successor
+                source,
+                proof_passed=passed,
+                asked_after_end=asked_after_end,
+                silence_counted=silence_counted,
+                successor=successor,
             )
             return learned(now, attempt, outcome, occasion)
 
@@ -123,11 +142,11 @@ class Transitions:
         payment: Payment,
         refund_id: str,
         outcome: RefundQueryOutcome,
-        source: str,
+        source: Source,
         *,
         held: bool = False,
     ) -> tuple[Payment, Refund]:
-        """Apply what a channel said about a refund. `held`: the visit goes on, see `step`."""
+        """Apply what a channel said about a refund. `held`: the visit goes on, see `decide`."""
 
         def judge(now: Payment, refund: Refund) -> Change | None:
             return refund_learned(now, refund, outcome, self.occasion(source))
@@ -141,7 +160,7 @@ class Transitions:
         return await self._refund_step(
             payment,
             refund_id,
-            lambda now, refund: sent_again(now, refund, self.occasion("sweeper")),
+            lambda now, refund: sent_again(now, refund, self.occasion(Source.SWEEPER)),
             held=True,
         )
 
@@ -154,33 +173,23 @@ class Transitions:
         held: bool,
     ) -> tuple[Payment, Refund]:
         """`step` for a refund, which is read beside its payment."""
-        latest: list[Refund] = []
-
-        async def once(now: Payment) -> Payment:
-            refund = await self._store.refund(now.merchant_id, refund_id)
-            assert refund is not None, "a refund is written before anybody speaks of it"
-            latest[:] = [refund]
-            try:
-                change = judge(now, refund)
-            except IllegalTransition as illegal:
-                return await self._illegal(now, illegal)
-            if change is None or change.refund is None:
-                return now
-            change = self._scheduled(change, held_refund=refund_id if held else None)
-            assert change.refund is not None
-            result = await self._write(change, was=now)
-            if not isinstance(result, Applied):
-                raise _Again
-            latest[:] = [change.refund]
-            if change.refund.status != refund.status:
-                REFUNDS.labels(refund.channel, change.refund.status).inc()
-            return change.payment
-
         for _ in range(STALE_RETRIES_MAX):
+            refund = await self._store.refund(payment.merchant_id, refund_id)
+            assert refund is not None, "a refund is written before a channel is asked about it"
             try:
-                return await once(payment), latest[0]
-            except _Again:
-                payment = await self.fresh(payment)
+                change = judge(payment, refund)
+            except IllegalTransition as illegal:
+                await self._illegal(payment, illegal)
+                return payment, refund
+            if change is None or change.refund is None:
+                return payment, refund
+            change = self._scheduled(change, held_refund=refund_id if held else None)
+            if isinstance(await self._write(change, was=payment), Applied):
+                assert change.refund is not None
+                if change.refund.status != refund.status:
+                    REFUNDS.labels(refund.channel, change.refund.status).inc()
+                return change.payment, change.refund
+            payment = await self.fresh(payment)
         raise RuntimeError(f"refund {refund_id} never stood still")
 
     async def insist(self, payment: Payment, judge: Judge, *, held: Held | None = None) -> Payment:
@@ -196,7 +205,11 @@ class Transitions:
         return await self.step(payment, judge, held=held)
 
     async def step(self, payment: Payment, judge: Judge, *, held: Held | None = None) -> Payment:
-        """Judge, compare and set; read again and judge anew while somebody else is faster.
+        """`decide`, for callers who need the payment only."""
+        return (await self.decide(payment, judge, held=held)).payment
+
+    async def decide(self, payment: Payment, judge: Judge, *, held: Held | None = None) -> Step:
+        """Judge, compare and set; read again and judge anew while another writer is faster.
 
         Raises `RefundRace` and `StoreRefused`.
 
@@ -204,22 +217,25 @@ class Transitions:
         `flow.learn.lost_attempts`.
 
         `held`: which attempt a visit is under way to that goes on after this change. Its next visit
-        is due when the lease ends, unless the visit's last word sets another: nobody else comes in
-        the middle.
+        is due when the lease ends, unless the visit's last word sets another: no other visit comes
+        in the middle.
         """
         for _ in range(STALE_RETRIES_MAX):
             try:
                 change = judge(payment)
             except IllegalTransition as illegal:
-                return await self._illegal(payment, illegal)
+                await self._illegal(payment, illegal)
+                return Step(payment, None)
             if change is None:
-                return payment
+                return Step(payment, None)
             if change.payment.status in PAYMENT_UNCHARGED:
-                change = await self._lost.considered(payment, change, self.occasion("restored"))
+                change = await self._lost.reconsider(
+                    payment, change, self.occasion(Source.RESTORED)
+                )
             change = self._scheduled(change, held)
             match await self._write(change, was=payment):
                 case Applied():
-                    return change.payment
+                    return Step(change.payment, change)
                 case RefundTaken():
                     raise RefundRace
                 case Stale():
@@ -233,14 +249,11 @@ class Transitions:
         return found
 
     def schedule(self, payment: Payment, attempt: Attempt) -> Schedule:
-        """The schedule of the attempt's channel account."""
         account = self._directory.account(attempt.channel_account)
         # Removed from the books by hand: its channel still knows how long to wait.
         if account is None:
-            return self._directory.manifests()[attempt.channel].schedule(
-                Flow(payment.flow), "standard"
-            )
-        return account.manifest.schedule(Flow(payment.flow), account.profile)
+            return self._directory.manifests()[attempt.channel].schedule(payment.flow, "standard")
+        return account.manifest.schedule(payment.flow, account.profile)
 
     async def _write(self, change: Change, *, was: Payment) -> Applied | Stale | RefundTaken:
         try:
@@ -253,9 +266,8 @@ class Transitions:
                 PAYMENTS.labels(change.payment.channel, change.payment.status).inc()
             if change.new_refund is not None:
                 REFUNDS.labels(change.new_refund.channel, change.new_refund.status).inc()
-            if change.case is not None:
-                CASES.labels(change.case.kind).inc()
-                log.error("case_opened", kind=change.case.kind, payment=was.id, case=change.case.id)
+            if change.case is not None and result.case_opened:
+                cases.announce(was.id, change.case)
             self._in_flight.wake(change.payment)
         return result
 
@@ -294,8 +306,8 @@ class Transitions:
             attempt, due_at=due_after(payment, attempt, self.schedule(payment, attempt), now)
         )
 
-    async def _illegal(self, payment: Payment, illegal: IllegalTransition) -> Payment:
-        """A blank cell: nothing changes, somebody looks."""
+    async def _illegal(self, payment: Payment, illegal: IllegalTransition) -> None:
+        """A blank cell: nothing changes, a person looks."""
         ILLEGAL.labels(illegal.machine).inc()
         log.error(
             "illegal_transition",
@@ -304,17 +316,13 @@ class Transitions:
             state=illegal.state,
             event_name=illegal.event,
         )
-        evidence = evidence_of("IllegalTransition", self.occasion("flow"))
-        await self._store.open_case(
-            payment.merchant_id,
-            payment.id,
-            Case(id=self._ids.new("case"), kind="illegal_transition", evidence=evidence),
-        )
-        return payment
+        evidence = evidence_of(EvidenceWord.ILLEGAL_TRANSITION, self.occasion(Source.GATEWAY))
+        case = Case(id=self._ids.new("case"), kind=CaseKind.ILLEGAL_TRANSITION, evidence=evidence)
+        await cases.open_case(self._store, payment.merchant_id, payment.id, case)
 
     async def _refused(self, payment: Payment, refused: StoreRefused) -> None:
-        """The store holds the tables too, and more: whoever wanted this goes no further, the row
-        stays, somebody looks.
+        """The store holds the tables too, and more: the caller goes no further, the row stays, a
+        person looks.
         """
         STORE_REFUSALS.labels(refused.sqlstate).inc()
         rule = f"{refused.sqlstate} {refused.constraint_name or ''}".rstrip()
@@ -325,16 +333,11 @@ class Transitions:
             rule=rule,
             words=refused.words,
         )
-        evidence = Evidence(
-            at=self._clock.now(),
-            source="flow",
-            outcome="StoreRefused",
+        evidence = evidence_of(
+            EvidenceWord.STORE_REFUSED,
+            self.occasion(Source.GATEWAY),
             code=rule,
             words=refused.words,
         )
-        case = Case(id=self._ids.new("case"), kind="store_refused", evidence=evidence)
-        await self._store.open_case(payment.merchant_id, payment.id, case)
-
-
-class _Again(Exception):
-    """Somebody else was faster."""
+        case = Case(id=self._ids.new("case"), kind=CaseKind.STORE_REFUSED, evidence=evidence)
+        await cases.open_case(self._store, payment.merchant_id, payment.id, case)

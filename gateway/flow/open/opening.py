@@ -9,13 +9,15 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from adapters.channel import Entry, Flow, LocalSucceeded
+from adapters.channel import Entry, LocalSucceeded
 from gateway.clock import Ids
 from gateway.domain.change import Claim, Opening, Posting, payment_event
 from gateway.domain.identifiers import out_trade_no
 from gateway.domain.outcomes import Declined
 from gateway.domain.payment import Attempt, Evidence, Failure, Payment
 from gateway.domain.states import NEW, next_state
+from gateway.domain.statuses import AttemptStatus
+from gateway.domain.words import Flow, Source
 from gateway.flow.choose.routing import Choice, Route
 from gateway.flow.commands import Caller, PayCommand
 from gateway.flow.learn.schedule import not_after
@@ -46,7 +48,7 @@ class Draft(Struct, frozen=True, kw_only=True):
         acts_until = not_after(self.choice.account, self.route.flow, self.now, expires_at)
         send_by = self.now + timedelta(milliseconds=SEND_DEADLINE_MS)
         attempt = self._attempt(
-            ids, n, status="sent", send_by=send_by, not_after=acts_until, due_at=send_by
+            ids, n, status=AttemptStatus.SENT, send_by=send_by, not_after=acts_until, due_at=send_by
         )
         payment = self._payment(ids, attempt, status=next_state(NEW, "sent"), expires_at=expires_at)
         return self._opening(payment, n)
@@ -59,13 +61,18 @@ class Draft(Struct, frozen=True, kw_only=True):
             )
             refusal = Evidence(
                 at=self.now,
-                source="pay",
-                outcome="Declined",
+                source=Source.PAY,
+                outcome=decision.word,
                 proof=decision.proof,
                 code=decision.code,
             )
             attempt = self._attempt(
-                ids, n, status="declined", send_by=self.now, not_after=self.now, evidence=(refusal,)
+                ids,
+                n,
+                status=AttemptStatus.DECLINED,
+                send_by=self.now,
+                not_after=self.now,
+                evidence=(refusal,),
             )
             return self._opening(
                 self._payment(ids, attempt, status=next_state(NEW, "exhausted"), failure=failure), n
@@ -74,7 +81,7 @@ class Draft(Struct, frozen=True, kw_only=True):
         attempt = self._attempt(
             ids,
             n,
-            status="succeeded",
+            status=AttemptStatus.SUCCEEDED,
             send_by=self.now,
             not_after=self.now,
             captured_amount=amount,

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import structlog
-
+from gateway import cases
 from gateway.domain import order as o
+from gateway.domain.acts import overridden
 from gateway.domain.change import Opening
 from gateway.domain.errors import (
     FieldInvalid,
@@ -22,17 +22,15 @@ from gateway.domain.errors import (
     Overloaded,
     OverrideRefused,
 )
-from gateway.domain.learning import overridden
 from gateway.domain.payment import Payment
+from gateway.domain.statuses import PaymentStatus
+from gateway.domain.words import Source
 from gateway.flow.commands import Caller
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.transition import Transitions
 from gateway.flow.open.opening import Draft
 from gateway.flow.ports import KeyTaken, NumberTaken, Opened, OrderSplit, Stale, Store, TenderTaken
 from gateway.limits import STALE_RETRIES_MAX
-from gateway.telemetry.metrics import CASES
-
-log = structlog.get_logger("tillgate.flow")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +64,8 @@ class OrderDesk:
                     continue
                 case o.OrderInDoubt() | o.OrderAmountFixed() | o.OrderOverpaid():
                     raise _refused(answer, draft.caller)
-                case Opened() if override is not None:
-                    self._note(override)
+                case Opened(case_opened=case_opened) if override is not None:
+                    self._note(override, case_opened=case_opened)
             return answer
         raise Overloaded("the payment in doubt changes all the time: try again")
 
@@ -87,7 +85,7 @@ class OrderDesk:
                 named,
                 by=opening.payment.id,
                 words=words,
-                occasion=self.transitions.occasion("supervisor"),
+                occasion=self.transitions.occasion(Source.SUPERVISOR),
             )
             return o.Override(change=change, supervisor_id=asked.supervisor_id, reason=asked.reason)
         bound = await self.store.payment_by_key(draft.caller.merchant_id, draft.key)
@@ -95,11 +93,10 @@ class OrderDesk:
             raise refused
         return bound
 
-    def _note(self, override: o.Override) -> None:
+    def _note(self, override: o.Override, *, case_opened: bool) -> None:
         named, case = override.change.payment, override.change.case
-        assert case is not None
-        CASES.labels(case.kind).inc()
-        log.error("case_opened", kind=case.kind, payment=named.id, case=case.id)
+        if case is not None and case_opened:
+            cases.announce(named.id, case)
         self.in_flight.wake(named)
 
 
@@ -114,7 +111,9 @@ def _no_such_payment(named: Payment | None, draft: Draft) -> GatewayError | None
 
 
 def _ended(named: Payment | None) -> GatewayError | None:
-    return None if named is None or named.status == "in_doubt" else OverrideRefused(payment=named)
+    if named is None or named.status == PaymentStatus.IN_DOUBT:
+        return None
+    return OverrideRefused(payment=named)
 
 
 def _refused(answer: o.OrderRefusal, caller: Caller) -> GatewayError:

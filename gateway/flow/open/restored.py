@@ -19,7 +19,9 @@ from msgspec.structs import replace
 
 from gateway.clock import Clock, Ids
 from gateway.domain import outcomes as o
+from gateway.domain.case import CaseKind
 from gateway.domain.payment import Payment
+from gateway.domain.words import Source
 from gateway.flow.choose.routing import Choice, Route
 from gateway.flow.commands import Paid
 from gateway.flow.learn.lost_attempts import WHY, LostAttempts, Tender, Word
@@ -44,13 +46,13 @@ class Restored:
     clock: Clock
     ids: Ids
 
-    async def relearned(self, draft: Draft) -> tuple[Draft, Paid | None]:
-        """The draft with the first number nobody knows; and the payment, where a channel knew of
-        it. Raises `RestoredUnsure`.
+    async def relearn(self, draft: Draft) -> tuple[Draft, Paid | None]:
+        """The draft with the first number that no channel knows; and the payment, where a channel
+        knew of it. Raises `RestoredUnsure`.
         """
         if self.directory.restored_from() is None or await self._in_the_books(draft):
             return draft, None
-        found = await self.lost.sought(_tender(draft), first_n=1)
+        found = await self.lost.search(_tender(draft), first_n=1)
         if isinstance(found, int):
             return replace(draft, first_n=found), None
         return draft, await self._opened(draft, found)
@@ -62,7 +64,7 @@ class Restored:
     async def _opened(self, draft: Draft, word: Word) -> Paid | None:
         """In the books as sent, and at once what the channel says of it.
 
-        None when somebody else was faster: the books answer.
+        None when another request was faster: the books answer.
         """
         choice = Choice(account=word.account, why=WHY)
         route = Route(
@@ -82,7 +84,7 @@ class Restored:
             else o.Unknown(reason="relearned")
         )
         payment = await self.transitions.learn(
-            payment, payment.current.out_trade_no, told, "relearned"
+            payment, payment.current.out_trade_no, told, Source.RELEARNED
         )
         RELEARNED.labels(word.account.manifest.channel, payment.status).inc()
         log.warning(
@@ -98,7 +100,7 @@ class Restored:
         await self.store.settle_case(
             payment.merchant_id,
             about,
-            "callback_unknown_number",
+            CaseKind.CALLBACK_UNKNOWN_NUMBER,
             reason=reason,
             now=self.clock.now(),
         )

@@ -2,8 +2,8 @@
 
 Only with evidence that the attempt before did not and will not charge.
 
-`RULINGS` is the decision, as data: what ended the attempt, and with which proof. Whatever stands in
-no line of it ends nothing and moves nothing: a timeout, a 5xx, a bad signature, SYSTEM_ERROR, an
+`RULINGS` is the decision, as data: what ended the attempt, and with which proof. What stands in no
+line of it ends nothing and moves nothing: a timeout, a 5xx, a bad signature, SYSTEM_ERROR, an
 attempt's age, our own crash, a lost reply to a commit. A payment code is spent on first use, even
 when the payment fails: once bytes reached the wallet, another account needs a new scan.
 """
@@ -12,18 +12,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import TypeAlias
 
 from msgspec.structs import replace
 
 from adapters.channel import Flow
 from gateway.clock import Clock, Ids
+from gateway.domain.ending import payer_was_asked
 from gateway.domain.identifiers import out_trade_no
-from gateway.domain.learning import Outcome, payer_was_asked
-from gateway.domain.outcomes import Declined, Proof, Retry
+from gateway.domain.occasion import Outcome
+from gateway.domain.outcomes import Closed, Declined, NotFound, NotSent, Proof, Retry, Reversed
 from gateway.domain.payment import Attempt, Payment
 from gateway.domain.states import ATTEMPT_UNCHARGED
+from gateway.domain.statuses import AttemptStatus
 from gateway.flow.call.channel_call import pay_operation
 from gateway.flow.choose.health import ChannelHealth
 from gateway.flow.choose.routing import Ask, Choice, rank
@@ -40,22 +42,33 @@ class Move(StrEnum):
     STAY = "stay"  # no other account would fare better: the customer's or the request's own fault
 
 
+class End(Enum):
+    """What the channel said when the attempt ended uncharged."""
+
+    NOT_SENT = auto()  # nothing: no byte left
+    DECLINED = auto()  # no, and the customer or the request is to blame; or a query said "refused"
+    DECLINED_BY_THE_ACCOUNT = auto()  # no, and our account is to blame
+    CLOSED = auto()  # it is closed or revoked
+    REVERSED = auto()  # our cancel ended it
+    NOT_FOUND = auto()  # it never arrived
+
+
 CODE, QR = Flow.CODE, Flow.QR
-RULINGS: dict[tuple[str, Proof, Flow], Move] = {
-    ("NotSent", Proof.NEVER_SENT, CODE): Move.NOW,  # nobody has seen the code yet
-    ("NotSent", Proof.NEVER_SENT, QR): Move.NOW,
-    ("Declined, the account's fault", Proof.SIGNED_REFUSAL, CODE): Move.RESCAN,
-    ("Declined, the account's fault", Proof.SIGNED_REFUSAL, QR): Move.NOW,
-    ("Declined", Proof.SIGNED_REFUSAL, CODE): Move.STAY,
-    ("Declined", Proof.SIGNED_REFUSAL, QR): Move.STAY,
-    ("Declined", Proof.FINAL_STATE, CODE): Move.RESCAN,
-    ("Declined", Proof.FINAL_STATE, QR): Move.NOW,
-    ("Closed", Proof.FINAL_STATE, CODE): Move.RESCAN,
-    ("Closed", Proof.FINAL_STATE, QR): Move.NOW,
-    ("Reversed", Proof.CANCEL_CONFIRMED, CODE): Move.RESCAN,
-    ("Reversed", Proof.CANCEL_CONFIRMED, QR): Move.NOW,
-    ("NotFound", Proof.NOT_FOUND_TWICE, CODE): Move.RESCAN,
-    ("NotFound", Proof.NOT_FOUND_TWICE, QR): Move.NOW,
+RULINGS: dict[tuple[End, Proof, Flow], Move] = {
+    (End.NOT_SENT, Proof.NEVER_SENT, CODE): Move.NOW,  # no channel has seen the code yet
+    (End.NOT_SENT, Proof.NEVER_SENT, QR): Move.NOW,
+    (End.DECLINED_BY_THE_ACCOUNT, Proof.SIGNED_REFUSAL, CODE): Move.RESCAN,
+    (End.DECLINED_BY_THE_ACCOUNT, Proof.SIGNED_REFUSAL, QR): Move.NOW,
+    (End.DECLINED, Proof.SIGNED_REFUSAL, CODE): Move.STAY,
+    (End.DECLINED, Proof.SIGNED_REFUSAL, QR): Move.STAY,
+    (End.DECLINED, Proof.FINAL_STATE, CODE): Move.RESCAN,
+    (End.DECLINED, Proof.FINAL_STATE, QR): Move.NOW,
+    (End.CLOSED, Proof.FINAL_STATE, CODE): Move.RESCAN,
+    (End.CLOSED, Proof.FINAL_STATE, QR): Move.NOW,
+    (End.REVERSED, Proof.CANCEL_CONFIRMED, CODE): Move.RESCAN,
+    (End.REVERSED, Proof.CANCEL_CONFIRMED, QR): Move.NOW,
+    (End.NOT_FOUND, Proof.NOT_FOUND_TWICE, CODE): Move.RESCAN,
+    (End.NOT_FOUND, Proof.NOT_FOUND_TWICE, QR): Move.NOW,
 }
 
 Next: TypeAlias = Attempt | Retry | None
@@ -63,10 +76,27 @@ Next: TypeAlias = Attempt | Retry | None
 
 def ruling(outcome: Outcome, proof: Proof, flow: Flow) -> Move:
     """What `RULINGS` says of an attempt that ended so."""
-    name = type(outcome).__name__
-    if isinstance(outcome, Declined) and outcome.failover_useful and proof is Proof.SIGNED_REFUSAL:
-        name = "Declined, the account's fault"
-    return RULINGS.get((name, proof, flow), Move.STAY)
+    end = end_of(outcome, proof)
+    return RULINGS.get((end, proof, flow), Move.STAY) if end is not None else Move.STAY
+
+
+def end_of(outcome: Outcome, proof: Proof) -> End | None:
+    """None: what ends no attempt."""
+    match outcome:
+        case NotSent():
+            return End.NOT_SENT
+        case Declined(failover_useful=True) if proof is Proof.SIGNED_REFUSAL:
+            return End.DECLINED_BY_THE_ACCOUNT
+        case Declined():
+            return End.DECLINED
+        case Closed():
+            return End.CLOSED
+        case Reversed():
+            return End.REVERSED
+        case NotFound():
+            return End.NOT_FOUND
+        case _:
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +118,7 @@ class Successors:
         """
         return (
             self.deadlines.pop(payment.current.id, None)
-            if payment.current.status == "sent"
+            if payment.current.status == AttemptStatus.SENT
             else None
         )
 
@@ -119,8 +149,8 @@ class Failover:
 
     def next_of(self, payment: Payment, ended: Attempt, outcome: Outcome, proof: Proof) -> Next:
         """See `Successors`."""
-        flow, now = Flow(payment.flow), self.clock.now()
-        move = ruling(outcome, proof, flow)
+        now = self.clock.now()
+        move = ruling(outcome, proof, payment.flow)
         if (
             move is Move.STAY
             or payer_was_asked(payment, ended)
@@ -132,13 +162,13 @@ class Failover:
             for attempt in payment.attempts
             if attempt.id != ended.id
         ):
-            # Money came from an earlier one after its end: whoever broke that word may break the
-            # next.
+            # Money came from an earlier attempt after its end: a channel that broke its word may
+            # break it again.
             return None
         if payment.expires_at is not None and payment.expires_at < now + timedelta(
             seconds=EXPIRES_IN_S_MIN
         ):
-            return None  # too little time left for anybody to scan a new code
+            return None  # too little time is left to scan a new code
         if self.directory.restored_from() is not None:
             # The next number may have been used in the time that was lost; a till's next request
             # asks first.
@@ -178,11 +208,11 @@ class Failover:
             out_trade_no=out_trade_no(
                 self.environment, payment.merchant_id, payment.order_no, payment.tender_no, n
             ),
-            status="sent",
+            status=AttemptStatus.SENT,
             why=choice.why,
             worker_id=self.worker_id,
             sent_at=now,
             send_by=send_by,
-            not_after=not_after(choice.account, Flow(payment.flow), now, payment.expires_at),
+            not_after=not_after(choice.account, payment.flow, now, payment.expires_at),
             due_at=send_by,
         )

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from adapters.channel import Flow, PayRequest
+from adapters.channel import PayRequest
 from gateway.domain.payment import Payment
+from gateway.domain.words import Source
 from gateway.flow.call.channel_call import ChannelCalls, pay_operation
 from gateway.flow.choose.health import ChannelHealth, Place
 from gateway.flow.choose.routing import Choice
-from gateway.flow.learn.late_money import asked_about_late_money
+from gateway.flow.learn.late_money import LateMoney
 from gateway.flow.learn.transition import Transitions
 from gateway.flow.ports import Directory
 from gateway.flow.send.failover import Failover, Successors
@@ -79,7 +80,7 @@ class Sender:
             amount=payment.amount,
             currency=payment.currency,
             description=payment.description or SUBJECT,
-            flow=Flow(payment.flow),
+            flow=payment.flow,
             auth_code=auth_code,
             store_id=payment.store_id,
             terminal_id=payment.terminal_id or "",
@@ -93,9 +94,8 @@ class Sender:
             account, pay_operation(payment.flow), account.channel.pay, request
         )
         payment = await self.transitions.learn(
-            payment, attempt.out_trade_no, outcome, "pay", successor=successors
+            payment, attempt.out_trade_no, outcome, Source.PAY, successor=successors
         )
-        await asked_about_late_money(
-            self.transitions, self.calls, account, payment, attempt.out_trade_no, told=outcome
-        )
+        late = LateMoney(self.transitions, self.calls, account, payment, attempt.out_trade_no)
+        await late.settle(told=outcome)
         return payment

@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 
 class Columns(NamedTuple):
-    """Names and types, in order."""
-
     names: tuple[str, ...]
     types: tuple[str, ...]
 
@@ -42,7 +40,6 @@ def columns(text: str) -> Columns:
 
 
 def joined(*groups: Columns) -> Columns:
-    """Several groups side by side."""
     return Columns(
         tuple(n for g in groups for n in g.names), tuple(t for g in groups for t in g.types)
     )
@@ -92,6 +89,7 @@ discounts           json
 failure             json
 cancel_requested_at timestamptz
 frozen_at           timestamptz
+frozen_by           text
 late_refund         text
 overridden_at       timestamptz
 overridden_by       text
@@ -120,11 +118,13 @@ not_founds       int
 cancels          int
 silences         int
 last_cancel      text
+payer_asked_at   timestamptz
 channel_trade_no text
 captured_amount  bigint
 received_amount  bigint
 reserved_amount  bigint
 returned_amount  bigint
+surplus          boolean
 evidence         json
 """)
 
@@ -156,6 +156,7 @@ refunded_at       timestamptz
 due_at            timestamptz
 tries             int
 silences          int
+heard             int
 evidence          json
 """)
 
@@ -186,6 +187,7 @@ merchant_id text
 payment_id  text
 id          text
 kind        text
+attempt_id  text
 evidence    json
 at          timestamptz
 """)

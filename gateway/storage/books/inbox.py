@@ -8,8 +8,8 @@ from datetime import datetime
 
 import msgspec
 
-from gateway.domain.acts import Act
-from gateway.domain.change import Case
+from gateway.domain.audit import Act
+from gateway.domain.case import Case, CaseKind
 from gateway.domain.errors import NotFound
 from gateway.flow.ports import StoredCallback
 from gateway.storage.reader import Reader
@@ -22,9 +22,10 @@ APPLIED = (
     "UPDATE callback SET applied_at = now() "
     "WHERE account_id = $1 AND event_key = $2 AND applied_at IS NULL"
 )
-OPEN_CASE = """INSERT INTO "case" (merchant_id, id, kind, object_id, evidence, opened_at)
-VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT DO NOTHING"""
+OPEN_CASE = """INSERT INTO "case"
+  (merchant_id, id, kind, object_id, attempt_id, evidence, opened_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT DO NOTHING RETURNING id"""
 CLOSE_CASE = f"""WITH closed AS (
     UPDATE "case" SET closed_at = $4, closed_by = $2, reason = $3
     WHERE id = $1 AND closed_at IS NULL RETURNING merchant_id, id, kind, object_id
@@ -52,15 +53,13 @@ class Inbox(Reader):
         return row is not None and row["applied_at"] is None
 
     async def callback_applied(self, account_id: str, event_key: str) -> None:
-        """Its effect is durable."""
         await self._fetch(APPLIED, account_id, event_key)
 
-    async def open_case(self, merchant_id: str, object_id: str, case: Case) -> None:
+    async def open_case(self, merchant_id: str, object_id: str, case: Case) -> bool:
         """One open case per kind and object."""
         words = msgspec.json.encode(case.evidence).decode()
-        await self._fetch(
-            OPEN_CASE, merchant_id, case.id, case.kind, object_id, words, case.evidence.at
-        )
+        shown = (object_id, case.attempt_id, words, case.evidence.at)
+        return await self._row(OPEN_CASE, merchant_id, case.id, case.name, *shown) is not None
 
     async def close_case(self, case_id: str, *, closed_by: str, reason: str, now: datetime) -> None:
         """Raises `NotFound` when no such case is open."""
@@ -68,7 +67,7 @@ class Inbox(Reader):
             raise NotFound(f"no open case {case_id}")
 
     async def settle_case(
-        self, merchant_id: str, object_id: str, kind: str, *, reason: str, now: datetime
+        self, merchant_id: str, object_id: str, kind: CaseKind, *, reason: str, now: datetime
     ) -> None:
         """If there is one."""
         await self._fetch(SETTLE_CASE, merchant_id, object_id, kind, reason, now)

@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 import structlog
 
-from gateway.domain.acts import Act
+from gateway.domain.audit import Act
 from gateway.limits import WEBHOOK_SECRETS_LIVE_MAX
 from gateway.storage.reader import Reader
 from gateway.storage.registries.credentials import webhook_about

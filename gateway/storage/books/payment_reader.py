@@ -89,11 +89,9 @@ class PaymentReader(Reader):
     """See `gateway.flow.ports.Store`."""
 
     async def payment(self, merchant_id: str, payment_id: str) -> Payment | None:
-        """With its attempts."""
         return _one(await self._fetch(BY_ID, merchant_id, payment_id))
 
     async def payment_by_key(self, merchant_id: str, idempotency_key: str) -> KeyTaken | None:
-        """What the key is bound to."""
         rows = await self._fetch(BY_KEY, merchant_id, idempotency_key)
         return (
             KeyTaken(read_payment(rows[0], rows), rows[0]["fingerprint"].encode()) if rows else None
@@ -112,7 +110,6 @@ class PaymentReader(Reader):
         return read_payments(rows)
 
     async def refund(self, merchant_id: str, refund_id: str) -> Refund | None:
-        """One refund."""
         return _refund(await self._row(REFUND_BY_ID, merchant_id, refund_id))
 
     async def refund_by_number(

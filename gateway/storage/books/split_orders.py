@@ -126,9 +126,15 @@ async def _written(connection: Connection, opening: Opening, terms: OrderTerms) 
     if refused is not None:
         return refused
     await connection.execute(SPLIT, p.merchant_id, p.order_no, terms.amount, p.created_at)
-    if override is not None and not await _overridden(connection, p, override):
-        return Stale()
-    return Opened() if await connection.fetch(OPEN_IN_ORDER, *open_arguments([opening])) else LOST
+    case_opened = False
+    if override is not None:
+        marked = await _override(connection, p, override)
+        if marked is None:
+            return Stale()
+        case_opened = marked["case_opened"]
+    if not await connection.fetch(OPEN_IN_ORDER, *open_arguments([opening])):
+        return LOST
+    return Opened(case_opened)
 
 
 async def _holding(connection: Connection, payment: Payment) -> list[Payment]:
@@ -136,13 +142,18 @@ async def _holding(connection: Connection, payment: Payment) -> list[Payment]:
     return read_payments(rows)
 
 
-async def _overridden(connection: Connection, payment: Payment, override: Override) -> bool:
-    """The named payment is marked, unless it has changed since it was judged;
-    the risk is recorded beside it.
+async def _override(
+    connection: Connection, payment: Payment, override: Override
+) -> asyncpg.Record | None:
+    """Mark the named payment and record the risk beside it. None when the payment has changed since
+    it was judged.
     """
     named = override.change.payment
-    if not await connection.fetch(APPLY, *apply_arguments([override.change])):
-        return False
+    marked: asyncpg.Record | None = await connection.fetchrow(
+        APPLY, *apply_arguments([override.change])
+    )
+    if marked is None:
+        return None
     risk = (
         named.id,
         named.order_no,
@@ -152,7 +163,7 @@ async def _overridden(connection: Connection, payment: Payment, override: Overri
         payment.created_at,
     )
     await connection.execute(RISK, payment.merchant_id, payment.id, *risk)
-    return True
+    return marked
 
 
 class _Unreachable(Exception):

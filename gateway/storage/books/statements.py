@@ -3,7 +3,7 @@ one data-modifying CTE over JSON records is one transaction.
 
 `OPEN`: the claim is inserted first; payment, attempt, event and journal come only from its
 RETURNING. An order that is split, or just being split, is left alone: `OPEN_IN_ORDER` is the same
-statement for whoever holds that order's lock (see `gateway.storage.books.split_orders`).
+statement for the holder of that order's lock (see `gateway.storage.books.split_orders`).
 
 `APPLY`: the payment row is the one thing compared.
 
@@ -34,9 +34,9 @@ _NEW_ATTEMPT = c.joined(c.columns("merchant_id text\npayment_id text"), c.ATTEMP
 _REFUND_MOVE = c.joined(c.columns("merchant_id text\npayment_id text\nid text"), c.REFUND_MOVING)
 _HOLDING = ", ".join(f"'{status}'" for status in sorted(PAYMENT_HOLDING))
 
-# For whatever writes events: `told` are the rows of this very statement. An event's `notify_url`
-# takes the place of the address of the oldest enabled endpoint of its origin; a merchant without an
-# endpoint pays one probe of an index.
+# For every statement that writes events: `told` are the rows of this very statement. An event's
+# `notify_url` takes the place of the address of the oldest enabled endpoint of its origin; a
+# merchant without an endpoint pays one probe of an index.
 QUEUED = """queued AS (
     INSERT INTO outbox (merchant_id, endpoint_id, event_id, type, url, created_at)
     SELECT t.merchant_id, w.id, t.id, t.type,
@@ -154,11 +154,14 @@ posted AS (
     FROM {c.POSTING.recordset(5, "j")} JOIN moved m USING (merchant_id, payment_id)
 ),
 opened AS (
-    INSERT INTO "case" (merchant_id, id, kind, object_id, evidence, opened_at)
-    SELECT k.merchant_id, k.id, k.kind, k.payment_id, k.evidence, k.at
+    INSERT INTO "case" (merchant_id, id, kind, object_id, attempt_id, evidence, opened_at)
+    SELECT k.merchant_id, k.id, k.kind, k.payment_id, k.attempt_id, k.evidence, k.at
     FROM {c.CASE.recordset(6, "k")} JOIN moved m USING (merchant_id, payment_id)
-    ON CONFLICT DO NOTHING
+    ON CONFLICT DO NOTHING RETURNING merchant_id, object_id
 )
-SELECT h.merchant_id, h.id AS payment_id, m.payment_id IS NOT NULL AS moved
+SELECT h.merchant_id, h.id AS payment_id, m.payment_id IS NOT NULL AS moved,
+  EXISTS (
+    SELECT FROM opened o WHERE o.merchant_id = h.merchant_id AND o.object_id = h.id
+  ) AS case_opened
 FROM held h LEFT JOIN moved m ON m.merchant_id = h.merchant_id AND m.payment_id = h.id
 """

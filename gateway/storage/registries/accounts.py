@@ -17,7 +17,7 @@ import asyncpg
 from adapters.channel import Manifest
 from adapters.transport import AnswerLostError, HttpAnswer, HttpCall, InlineExecutor
 from gateway.clock import Clock, Ids
-from gateway.domain.acts import Act, AskedBy
+from gateway.domain.audit import Act, AskedBy
 from gateway.limits import REASON_CHARS_MAX, SEALED_PLAINTEXT_BYTES_MAX
 from gateway.storage.registries.acts import Connection, RegistryError
 from gateway.storage.registries.credentials import (

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import msgspec
 
-from gateway.domain.acts import Act, AskedBy
+from gateway.domain.audit import Act, AskedBy
 from gateway.domain.errors import StoreUnavailable
 from gateway.storage.connections import GAVE_UP, REPLY_LOST, UNREACHABLE
 from gateway.storage.reader import Reader

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 
 from gateway.clock import Ids
-from gateway.domain.acts import Act, AskedBy
+from gateway.domain.audit import Act, AskedBy
 from gateway.limits import LIVE_KEYS_MAX, LIVE_TERMINAL_KEYS_MAX, REFERENCE_CHARS_MAX
 from gateway.storage.registries.acts import Connection, RegistryError
 from gateway.storage.registries.credentials import key_about

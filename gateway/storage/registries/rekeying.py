@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
-from gateway.domain.acts import Act
+from gateway.domain.audit import Act
 from gateway.limits import REKEY_BATCH_ROWS
 from gateway.storage.registries.acts import RegistryError
 from gateway.storage.registries.credentials import account_about, key_about, webhook_about

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from gateway.domain.acts import Act
+from gateway.domain.audit import Act
 from gateway.storage.registries.acts import Acting
 
 BEGIN = """INSERT INTO restored (lost_from, begun_by) SELECT $1, $2 WHERE $1 <= now()

@@ -14,8 +14,9 @@ import asyncpg
 import msgspec
 
 from adapters.channel import Manifest
-from gateway.domain.acts import Act, AskedBy
+from gateway.domain.audit import Act, AskedBy
 from gateway.domain.routing_rules import RuleFile
+from gateway.domain.words import Flow
 from gateway.flow.choose.rule_check import Findings, Known, check
 from gateway.flow.choose.rule_trial import Made
 from gateway.limits import ROUTING_RULES_BYTES_MAX
@@ -138,7 +139,7 @@ class RuleRegistry(Acting):
         edge: tuple[datetime, str] = (until, "")
         while True:
             rows = await self._fetch(PAYMENTS, merchant_id, since, *edge, store_id, PAGE_ROWS)
-            page = [Made(**dict(row)) for row in rows]
+            page = [Made(**dict(row) | {"flow": Flow(row["flow"])}) for row in rows]
             if page:
                 yield page
             if len(page) < PAGE_ROWS:

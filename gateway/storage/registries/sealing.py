@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from gateway.clock import Ids
-from gateway.domain.acts import AskedBy
+from gateway.domain.audit import AskedBy
 from gateway.limits import HEARTBEAT_LEASE_MS
 from gateway.storage.registries.acts import Acting, Connection
 from security.vault import About, Seal, Vault

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 import asyncpg
 import msgspec
 
-from gateway.domain.acts import Act, AskedBy
+from gateway.domain.audit import Act, AskedBy
 from gateway.domain.errors import WebhookEndpointsFull
 from gateway.domain.web_address import WebAddress
 from gateway.limits import (

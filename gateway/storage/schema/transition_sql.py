@@ -20,6 +20,7 @@ from gateway.domain.states import (
     REFUND_STATES,
     payment_moves,
 )
+from gateway.domain.statuses import AttemptStatus
 
 # In these texts a backslash at the end of a line joins it with the next one: the migrations that
 # were applied have longer lines.
@@ -104,12 +105,14 @@ def _overridden() -> str:
 
 def _captured_while_live() -> str:
     live = [
-        state for state in ATTEMPT if state in ATTEMPT_LIVE and "captured_late" in ATTEMPT[state]
+        state
+        for state, reach in ATTEMPT.items()
+        if state in ATTEMPT_LIVE and AttemptStatus.CAPTURED_LATE in reach
     ]
     return _CAPTURED.format(live=", ".join(f"'{state}'" for state in live))
 
 
-def _one(table: str, states: Iterable[str], moves: set[tuple[str, str]], *more: str) -> str:
+def _one(table: str, states: Iterable[str], moves: Iterable[tuple[str, str]], *more: str) -> str:
     rows = ",\n        ".join(f"('{old}', '{new}')" for old, new in sorted(moves) if old != new)
     names = ", ".join(f"'{state}'" for state in states)
     return _TABLE.format(

@@ -16,6 +16,7 @@ from gateway.domain.errors import (
     Overloaded,
     leaves,
 )
+from gateway.domain.statuses import PaymentStatus
 from gateway.flow.ports import PaymentFilter
 from gateway.limits import REQUEST_BODY_BYTES_MAX
 from tests.fakes.flow import World, in_doubt
@@ -257,7 +258,12 @@ async def test_reading_listing_and_cancelling(till: Till, world: World) -> None:
         ("payment", "pay_1", 30),
         (
             "payments",
-            PaymentFilter(order_no="T08-0042", status="succeeded", limit=1, starting_after="pay_9"),
+            PaymentFilter(
+                order_no="T08-0042",
+                status=PaymentStatus.SUCCEEDED,
+                limit=1,
+                starting_after="pay_9",
+            ),
         ),
         ("cancel", "pay_1", 2),
     ]

@@ -1,0 +1,121 @@
+"""What we refuse, as a tree.
+
+Each leaf has a stable `code`, an HTTP status, and says whether the same request may be sent again.
+
+    GatewayError
+    ├── BadRequest 400        Malformed · IdempotencyKeyMissing
+    ├── Unauthenticated 401   SignatureInvalid · SignatureExpired · KeyUnknown · KeyRevoked
+    ├── NotPermitted 403
+    ├── NotFound 404          (also for another tenant's ids) · MethodNotAllowed 405
+    ├── Conflict 409          OrderTenderTaken · AlreadyPaid · PaymentNotPaid ·
+    │                         RefundExceedsCaptured · RefundNoTaken · PaymentFrozen ·
+    │                         OrderInDoubt · OrderOverpaid · OverrideRefused ·
+    │                         WebhookEndpointsFull · WebhookEndpointDisabled · CursorAhead
+    ├── TooLarge 413
+    ├── Refused 422           FieldUnknown · FieldMissing · FieldInvalid · AmountInvalid ·
+    │                         AuthCodeUnrecognized · IdempotencyKeyReused · MethodUnavailable
+    └── Unavailable 503       StoreUnavailable · Overloaded · ChannelsResting ·
+                              DirectoryStale · OutcomePending · RestoredUnsure
+
+`sendable_again` is about the very same request with the very same Idempotency-Key: True wherever
+nothing was bound to the key. `verdict` is what the cashier may do; the pay route shows it with
+every problem.
+"""
+
+from __future__ import annotations
+
+from gateway.domain.errors.conflicts import (
+    AlreadyPaid,
+    CursorAhead,
+    OrderInDoubt,
+    OrderOverpaid,
+    OrderTenderTaken,
+    OverrideRefused,
+    PaymentFrozen,
+    PaymentNotPaid,
+    RefundExceedsCaptured,
+    RefundNoTaken,
+    WebhookEndpointDisabled,
+    WebhookEndpointsFull,
+)
+from gateway.domain.errors.families import (
+    BadRequest,
+    Conflict,
+    GatewayError,
+    Refused,
+    Unauthenticated,
+    Unavailable,
+    leaves,
+)
+from gateway.domain.errors.requests import (
+    AmountInvalid,
+    AuthCodeUnrecognized,
+    FieldInvalid,
+    FieldMissing,
+    FieldUnknown,
+    IdempotencyKeyMissing,
+    IdempotencyKeyReused,
+    KeyRevoked,
+    KeyUnknown,
+    Malformed,
+    MethodNotAllowed,
+    MethodUnavailable,
+    NotFound,
+    NotPermitted,
+    SignatureExpired,
+    SignatureInvalid,
+    TooLarge,
+)
+from gateway.domain.errors.unavailable import (
+    ChannelsResting,
+    DirectoryStale,
+    OutcomePending,
+    Overloaded,
+    RestoredUnsure,
+    StoreUnavailable,
+)
+
+__all__ = [
+    "AlreadyPaid",
+    "AmountInvalid",
+    "AuthCodeUnrecognized",
+    "BadRequest",
+    "ChannelsResting",
+    "Conflict",
+    "CursorAhead",
+    "DirectoryStale",
+    "FieldInvalid",
+    "FieldMissing",
+    "FieldUnknown",
+    "GatewayError",
+    "IdempotencyKeyMissing",
+    "IdempotencyKeyReused",
+    "KeyRevoked",
+    "KeyUnknown",
+    "Malformed",
+    "MethodNotAllowed",
+    "MethodUnavailable",
+    "NotFound",
+    "NotPermitted",
+    "OrderInDoubt",
+    "OrderOverpaid",
+    "OrderTenderTaken",
+    "OutcomePending",
+    "Overloaded",
+    "OverrideRefused",
+    "PaymentFrozen",
+    "PaymentNotPaid",
+    "RefundExceedsCaptured",
+    "RefundNoTaken",
+    "Refused",
+    "RestoredUnsure",
+    "SignatureExpired",
+    "SignatureInvalid",
+    "StoreUnavailable",
+    "TooLarge",
+    "Unauthenticated",
+    "Unavailable",
+    "WebhookEndpointDisabled",
+    "WebhookEndpointsFull",
+    "leaves",
+]

@@ -1,0 +1,128 @@
+"""What is wrong with the request itself: its bytes, its signature, its rights, its fields."""
+
+from __future__ import annotations
+
+from gateway.domain.errors.families import BadRequest, GatewayError, Refused, Unauthenticated
+
+
+class Malformed(BadRequest):
+    """Not UTF-8 JSON, a duplicate key, or too deep."""
+
+    code, title, zh = "malformed", "The body is not the JSON this call takes", "请求格式错误"
+
+
+class IdempotencyKeyMissing(BadRequest):
+    """Every POST that creates something needs the header."""
+
+    code, title, zh = (
+        "idempotency_key_missing",
+        "Send an Idempotency-Key header of 1 to 255 printable ASCII characters",
+        "缺少幂等键",
+    )
+
+
+class SignatureInvalid(Unauthenticated):
+    """The signature is missing, broken, or of other bytes."""
+
+    code, title, zh = (
+        "signature_invalid",
+        "The request's signature is missing or does not match its bytes",
+        "签名无效",
+    )
+
+
+class SignatureExpired(Unauthenticated):
+    """The signed time is outside the window; `server_time` says what ours is."""
+
+    code, title, zh = (
+        "signature_expired",
+        "The signed time is too far from ours: set the till's clock",
+        "签名已过期，请校准终端时间",
+    )
+
+
+class KeyUnknown(Unauthenticated):
+    code, title, zh = "key_unknown", "This key does not exist here", "密钥不存在"
+
+
+class KeyRevoked(Unauthenticated):
+    code, title, zh = (
+        "key_revoked",
+        "This key was revoked: ask your administrator for a new one",
+        "密钥已吊销",
+    )
+
+
+class NotPermitted(GatewayError):
+    code, http_status, title, zh = "not_permitted", 403, "This key may not do that", "无权限"
+
+
+class NotFound(GatewayError):
+    """Also for the ids of another tenant."""
+
+    code, http_status, title, zh = "not_found", 404, "There is no such object", "对象不存在"
+
+
+class MethodNotAllowed(GatewayError):
+    code, http_status, title, zh = (
+        "method_not_allowed",
+        405,
+        "This path does not take that HTTP method",
+        "不支持的请求方法",
+    )
+
+
+class TooLarge(GatewayError):
+    code, http_status, title, zh = (
+        "too_large",
+        413,
+        "The body is larger than this call takes",
+        "请求过大",
+    )
+
+
+class FieldUnknown(Refused):
+    code, title, zh = "field_unknown", "This call has no such field", "未知字段"
+
+
+class FieldMissing(Refused):
+    code, title, zh = "field_missing", "A required field is missing", "缺少字段"
+
+
+class FieldInvalid(Refused):
+    code, title, zh = "field_invalid", "A field's value is not valid", "字段无效"
+
+
+class AmountInvalid(Refused):
+    code, title, zh = (
+        "amount_invalid",
+        "Amounts are JSON integers of fen from 1 to 10000000000",
+        "金额无效",
+    )
+
+
+class AuthCodeUnrecognized(Refused):
+    code, title, zh = (
+        "auth_code_unrecognized",
+        "No channel issues such a payment code: scan again",
+        "无法识别付款码，请重新扫码",
+    )
+
+
+class IdempotencyKeyReused(Refused):
+    """Same key, other body; `field` is the first that differs."""
+
+    code, title, zh = (
+        "idempotency_key_reused",
+        "This Idempotency-Key was used with another body",
+        "幂等键已用于其他请求",
+    )
+    verdict = "do_not_charge_again"
+
+
+class MethodUnavailable(Refused):
+    code, title, zh = (
+        "method_unavailable",
+        "This shop has no account that takes this way to pay",
+        "未开通该付款方式",
+    )

@@ -1,0 +1,67 @@
+"""The tables of the store in memory, for its rooms to share and for tests to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.domain.case import Case
+from gateway.domain.change import Event, Posting
+from gateway.domain.order import Override
+from gateway.domain.payment import Payment, Refund
+from gateway.flow.ports import StoredCallback
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptClaim:
+    """The uniqueness rules of one payment."""
+
+    payment_id: str
+    tender: tuple[str, str, int]
+    first_n: int
+    holds: bool
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEvent:
+    """One row of the log, at `place`."""
+
+    place: tuple[int, int]
+    merchant_id: str
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCase:
+    """A case and, once it is closed, by whom and why."""
+
+    merchant_id: str
+    object_id: str
+    case: Case
+    closed: tuple[datetime, str, str] | None = None
+
+
+class MemoryTables:
+    """Rows by (merchant, id), unless a comment says otherwise; `now` is the store's own clock."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self.claims: dict[Key, KeptClaim] = {}
+        self.payment_rows: dict[Key, Payment] = {}
+        self.refund_rows: dict[Key, Refund] = {}
+        self.transaction = 0  # the last one that wrote
+        self.log: list[KeptEvent] = []
+        self.journal: list[tuple[str, Posting]] = []
+        self.callbacks: dict[Key, tuple[StoredCallback, bool]] = {}
+        self.cases: list[KeptCase] = []
+        # (merchant, order) -> its amount, once a tender said it.
+        self.orders: dict[Key, int | None] = {}
+        # Merchant, the payment let in, the risk record.
+        self.overrides: list[tuple[str, str, Override]] = []
+        self.trades: dict[str, Key] = {}  # every out_trade_no -> its payment
+        self.beats: dict[str, datetime] = {}
+        self.visits: dict[str, datetime] = {}  # out_trade_no -> when the last one began

@@ -1,0 +1,275 @@
+"""One field is written down in many places: what callers send, the command, the comparison of a
+repeat, the opening, the column, the answer. Here the lists are held to each other, so that a field
+that was forgotten in one of them is noticed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from adapters.cash.manifest import MANIFEST as CASH
+from adapters.channel import Entry, Flow, LocalSucceeded
+from adapters.discovery import discover
+from gateway.domain.change import Event, Posting
+from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.domain.resources import AttemptResource, PaymentResource, RefundResource
+from gateway.flow.choose.routing import Choice, Route
+from gateway.flow.commands import Caller, OverrideCommand, PayCommand, RefundCommand
+from gateway.flow.open.idempotency import fingerprint
+from gateway.flow.open.opening import Draft
+from gateway.flow.ports import Account, PaymentFilter, RefundFilter
+from gateway.http.bodies import (
+    CashBody,
+    OverrideBody,
+    PayBody,
+    PaymentsQuery,
+    RefundBody,
+    RefundsQuery,
+)
+from gateway.http.payments import pay_command
+from gateway.storage.books import columns as c
+from gateway.storage.books import rows
+from security.secret import Secret
+from tests.simulation.clock import SimIds
+from tests.unit.paying import NOW
+
+
+def fields(struct: Any) -> set[str]:
+    """Of a msgspec struct or a dataclass."""
+    names = getattr(struct, "__struct_fields__", None) or struct.__dataclass_fields__
+    return set(names)
+
+
+# --- the books: a struct and its columns
+
+
+@pytest.mark.parametrize(
+    ("columns", "struct", "elsewhere"),
+    [
+        (c.PAYMENT, Payment, {"attempts"}),  # rows of their own
+        (c.ATTEMPT, Attempt, set()),
+        (c.REFUND, Refund, set()),
+        (c.CLAIM, rows._Claim, set()),
+        (c.EVENT, rows._Event, set()),
+        (c.POSTING, rows._Posting, set()),
+        (c.CASE, rows._Case, set()),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_every_field_has_a_column_and_every_column_a_field(columns, struct, elsewhere):
+    assert len(set(columns.names)) == len(columns.names)
+    assert set(columns.names) == fields(struct) - elsewhere
+
+
+@pytest.mark.parametrize(
+    ("row", "struct", "of_the_payment"),
+    [
+        (rows._Event, Event, {"merchant_id", "payment_id", "notify_url"}),
+        (rows._Posting, Posting, {"merchant_id", "payment_id", "at"}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_is_recorded_beside_a_payment_is_written_whole(row, struct, of_the_payment):
+    assert fields(row) == fields(struct) | of_the_payment
+
+
+# --- a request, field by field: `BODY` gives each a value that is not its default
+
+BODY = PayBody(
+    order_no="A1",
+    tender_no=2,
+    order_amount=5_000,
+    amount=900,
+    currency="CNY",
+    method="cash",
+    flow=Flow.CODE,
+    auth_code=Secret("280000000000000000"),
+    cash=CashBody(tendered=1_000),
+    expires_in=60,
+    override=OverrideBody(payment_id="pay_9", supervisor_id="ann", reason="queue"),
+    store_id="s1",
+    operator_id="op",
+    description="noodles",
+    metadata={"table": "8"},
+    notify_url="https://merchant.example/hooks",
+)
+COMMAND = pay_command(BODY)
+RENAMED = {"cash": "tendered", "expires_in": "expires_in_s"}
+
+
+def test_every_field_of_the_body_is_in_the_command():
+    assert {RENAMED.get(name, name) for name in fields(PayBody)} == fields(PayCommand)
+    assert fields(OverrideBody) == fields(OverrideCommand)
+    assert fields(RefundBody) == fields(RefundCommand)
+
+
+def test_the_body_used_here_gives_every_field():
+    """Else the tests below would look at a default, which is the same everywhere."""
+    bare = PayBody(order_no="", amount=1, currency="CNY")
+    required = {"order_no", "amount", "currency"}
+    assert {name for name in fields(PayBody) if getattr(BODY, name) == getattr(bare, name)} <= (
+        required
+    )
+
+
+@pytest.mark.parametrize("name", sorted(fields(PayBody)))
+def test_every_field_of_the_body_reaches_the_command(name):
+    wanted = getattr(BODY, name)
+    found = getattr(COMMAND, RENAMED.get(name, name))
+    if isinstance(wanted, CashBody):
+        wanted = wanted.tendered
+    elif isinstance(wanted, OverrideBody):
+        wanted = OverrideCommand(**msgspec.structs.asdict(wanted))
+    assert found == wanted
+
+
+OTHER: dict[str, Any] = {
+    "order_no": "A2",
+    "tender_no": 3,
+    "amount": 901,
+    "currency": "USD",
+    "method": "alipay",
+    "auth_code": Secret("280000000000000001"),
+    "tendered": 1_001,
+    "expires_in_s": 61,
+    "operator_id": "op2",
+    "description": "rice",
+    "metadata": {"table": "9"},
+    "notify_url": "https://merchant.example/other",
+    "order_amount": 5_001,
+    "override": OverrideCommand(payment_id="pay_9", supervisor_id="ann", reason="other"),
+}
+# Compared as the route fills them in: a till need not say them.
+AS_ROUTED = {"flow", "store_id"}
+
+
+def print_of(command: PayCommand, store_id: str = "s1", flow: str = "code") -> bytes:
+    return fingerprint(command, store_id, flow, lambda purpose, text: f"{purpose}:{text}")
+
+
+def test_every_field_of_the_command_is_compared_or_named_here():
+    assert set(OTHER) | AS_ROUTED == fields(PayCommand)
+    compared = {RENAMED.get(name, name) for name in msgspec.json.decode(print_of(COMMAND))}
+    assert compared == fields(PayCommand)
+
+
+@pytest.mark.parametrize("name", sorted(OTHER))
+def test_a_repeat_with_another_value_is_another_body(name):
+    assert print_of(replace(COMMAND, **{name: OTHER[name]})) != print_of(COMMAND)
+
+
+def test_a_repeat_that_is_routed_elsewhere_is_another_body():
+    assert print_of(COMMAND, store_id="s2") != print_of(COMMAND)
+    assert print_of(COMMAND, flow="qr") != print_of(COMMAND)
+
+
+# --- write 1: what the command says stands in the payment
+
+SHARED = fields(PayCommand) & fields(Payment)
+# Of what a command says, this is no part of the payment: it chose the account, is spent, or stands
+# in the order.
+NOT_KEPT = {"method", "auth_code", "expires_in_s", "order_amount", "override"}
+
+
+def test_every_field_of_the_command_is_kept_or_named_here():
+    assert fields(PayCommand) == SHARED | NOT_KEPT
+
+
+def drafted(flow: Flow, channel: str) -> Draft:
+    manifest = CASH if channel == "cash" else discover()[channel]
+    account = Account(
+        id="acct_1",
+        merchant_id="m1",
+        store_id=None,
+        priority=1,
+        enabled=True,
+        profile="standard",
+        manifest=manifest,
+        channel=None,
+        local=None,
+    )
+    choice = Choice(account=account, why="only")
+    return Draft(
+        command=replace(COMMAND, flow=flow),
+        caller=Caller(
+            key_id="key", merchant_id="m1", store_id="s1", terminal_id="t1", role="terminal"
+        ),
+        key="k1",
+        route=Route(flow=flow, store_id="s1", choices=(choice,)),
+        choice=choice,
+        fingerprint=b"{}",
+        now=NOW,
+        environment="TT",
+        worker_id="wrk_1",
+    )
+
+
+@pytest.mark.parametrize("name", sorted(SHARED))
+@pytest.mark.parametrize("flow", list(Flow))
+def test_what_the_command_says_stands_in_a_wallets_payment(name, flow):
+    draft = drafted(flow, "alipay")
+    opened = draft.remote(SimIds(), 1).payment
+    # Cash on the counter belongs to a local tender, and routing refuses it for a wallet.
+    wanted = None if name == "tendered" else getattr(draft.command, name)
+    assert getattr(opened, name) == wanted
+
+
+@pytest.mark.parametrize("name", sorted(SHARED))
+def test_what_the_command_says_stands_in_a_local_payment(name):
+    entries = (Entry(account="drawer", amount=900), Entry(account="takings", amount=-900))
+    draft = drafted(Flow.CODE, "cash")
+    opened = draft.local(SimIds(), 1, LocalSucceeded(entries=entries, change=100)).payment
+    assert getattr(opened, name) == getattr(draft.command, name)
+    assert opened.change == 100
+
+
+# --- the answer: every field of the books is shown or named here as our own business
+
+
+@pytest.mark.parametrize(
+    ("struct", "resource", "shown_as", "ours"),
+    [
+        (
+            Payment,
+            PaymentResource,
+            {"channel": "method", "payer_masked": "payer", "qr_code": "next_action"},
+            {"merchant_id", "frozen_at", "frozen_by", "late_refund", "notify_url"}
+            | {"overridden_at", "overridden_by", "tendered"},
+        ),
+        (
+            Attempt,
+            AttemptResource,
+            {},
+            {"trade_number", "channel", "worker_id", "send_by", "not_after", "epoch", "due_at"}
+            | {"queries", "not_founds", "cancels", "silences", "last_cancel", "payer_asked_at"}
+            # `channel_trade_no` and the received amount are the payment's, of its settling attempt
+            | {"channel_trade_no", "received_amount", "reserved_amount", "surplus", "evidence"},
+        ),
+        (
+            Refund,
+            RefundResource,
+            {"failure_code": "failure", "channel_code": "failure"},
+            {"merchant_id", "channel", "channel_account", "idempotency_key", "due_at", "tries"}
+            | {"silences", "heard", "evidence"},
+        ),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_every_field_of_the_books_is_shown_or_our_own_business(struct, resource, shown_as, ours):
+    assert not ours & fields(resource)
+    shown = {name for name in fields(struct) if shown_as.get(name, name) in fields(resource)}
+    assert shown | ours == fields(struct)
+
+
+# --- lists: what may be asked for reaches the store
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"), [(PaymentsQuery, PaymentFilter), (RefundsQuery, RefundFilter)]
+)
+def test_every_filter_of_a_list_reaches_the_store(query, wanted):
+    assert fields(query) == fields(wanted)
