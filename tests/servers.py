@@ -166,7 +166,7 @@ WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'sc
 
 # The text of statements that turn the guards of history off or on.
 GUARDED = """
-SELECT string_agg(format('ALTER TABLE %s {} TRIGGER append_only;', tgrelid::regclass), ' ')
+SELECT string_agg(format('ALTER TABLE %s {0} TRIGGER append_only;', tgrelid::regclass), ' ')
 FROM pg_trigger WHERE tgname = 'append_only'
 """
 
