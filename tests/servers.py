@@ -99,9 +99,11 @@ class DatabaseServer:
                 await connection.execute(
                     f"""{guards.format("DISABLE")}
                     SET session_replication_role = replica;
-                    TRUNCATE {tables} RESTART IDENTITY CASCADE;
+                    TRUNCATE {tables} CASCADE;
                     {guards.format("ENABLE ALWAYS")}"""
                 )
+            if restarts := await connection.fetchval(COUNTED):
+                await connection.execute(restarts)
             return True
         finally:
             await connection.close()
@@ -162,6 +164,12 @@ SELECT string_agg(format(
   'SELECT %L AS table WHERE EXISTS (SELECT FROM %s)', oid::regclass, oid::regclass), ' UNION ALL ')
 FROM pg_class
 WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'schema_migration'
+"""
+
+# The text of statements for the counters that were used, by what was rolled back, too.
+COUNTED = """
+SELECT string_agg(format('ALTER SEQUENCE %I RESTART;', sequencename), ' ')
+FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL
 """
 
 # The text of statements that turn the guards of history off or on.
