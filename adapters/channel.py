@@ -3,30 +3,33 @@
 `gateway.flow` knows this module and nothing else under `adapters`.
 
 A channel is one folder with a `manifest.py` whose `MANIFEST` says what it can do (data), and whose
-`build` makes the channel for one channel account. Remote channels implement `Channel`; channels
-that settle inside our own database (cash, member value) implement `LocalChannel`, which is pure.
+`build` makes the channel for one channel account. A remote channel has a `RemoteManifest` and
+implements `Channel`; one that settles inside our own database (cash, member value) has a
+`LocalManifest` and implements `LocalChannel`, which is pure.
 
 Rules every adapter keeps, held by tests/conformance:
 - nothing here resends: one call to a method is at most one request, to the host that the request
   names;
 - an answer whose signature does not verify is `Unknown`, whatever it says;
 - amount, order number and merchant of a "yes" are compared with ours: a difference is `Mismatch`;
-- a code in no table is `Unknown` and counted;
-- a refusal without a signature is `Unknown` (`REFUSED_UNSIGNED`) and counted: it proves nothing,
-  and tells people that a key, an id or a field of ours is wrong;
-- auth codes and keys never reach a log, an outcome or an exception text.
+- a code in no table is `Unknown` with the reason `UNLISTED_CODE`, which the flow counts;
+- an outcome's `evidence` is what the channel said, whole: the flow bounds it and hides in it what
+  the customer presented;
+- auth codes and keys never reach a log or an exception text.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from gateway.clock import Clock
 from gateway.domain.outcomes import (
     CancelOutcome,
     Closed,
@@ -37,17 +40,20 @@ from gateway.domain.outcomes import (
     RefundQueryOutcome,
     Succeeded,
 )
-from gateway.domain.words import Flow as Flow  # noqa: PLC0414 - a part of this contract
+from gateway.domain.presenting import Flow as Flow  # noqa: PLC0414 - a part of this contract
+from gateway.domain.presenting import Presented
 
-if TYPE_CHECKING:
-    from security.secret import Secret
-
-
-# The reason of an `Unknown`: the channel's gate refused the request and did not sign the refusal.
+# The reasons of an `Unknown` that the flow counts: a word in no table; and a request that the
+# channel's gate refused without a signature.
+UNLISTED_CODE: Final = "unlisted_code"
 REFUSED_UNSIGNED: Final = "refused_unsigned"
 
 MAIN_HOST: Final = 0
 SECOND_HOST: Final = 1
+
+
+# `short`: ten times faster schedules, for accounts of demos and tests.
+Profile: TypeAlias = Literal["standard", "short"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +78,7 @@ class Schedule:
     proof_margin_ms: int  # P4: a "not found" counts this long after not_after
 
     def shortened(self, times: int) -> Schedule:
-        """The same schedule, `times` faster: demo and test accounts (profile `short` uses 10)."""
+        """The same schedule, `times` faster."""
 
         def cut(value: int | None) -> int | None:
             return None if value is None else value // times
@@ -104,53 +110,92 @@ class Certificate(Struct, frozen=True, kw_only=True):
     fault: str | None = None
 
 
+class Transport(Protocol):
+    """What carries the calls of one account. Its channel knows what more it can do."""
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
-    """A channel's capabilities, as data.
+class Means:
+    """What the process lends to transports and channels.
 
-    `credentials` is the msgspec Struct an account's stored credentials decode to (its secret fields
-    are `Secret`); it has a field `profile: Literal["standard", "short"]` when the channel is
-    remote.
-
-    `build(credentials, transport, clock)` makes a `Channel`, or `build(None, None, None)` a
-    `LocalChannel`.
+    `signing_executor`: where RSA signatures are made; the GIL is released there.
     """
 
+    clock: Clock
+    signing_executor: Executor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What any channel can do, as data."""
+
     channel: str
-    settles: Literal["remote", "local"]
     flows: frozenset[Flow]
     auth_codes: tuple[re.Pattern[str], ...]  # which payment codes are this channel's
     amount_max: int  # fen
-    schedules: Mapping[Flow, Schedule]
-    credentials: type[Any] | None
-    build: Callable[..., Any]
     title_zh: str
     title_en: str
-    qr_expiry_step_s: int = 1  # an expiry is rounded up to this (Alipay: whole minutes)
-    # Of credentials: the certificates in them. None: the channel has no certificates.
-    certificates: Callable[[Any], Sequence[Certificate]] | None = None
 
     def issues(self, auth_code: str) -> bool:
         """Whether this channel's payment codes look like this."""
         return any(pattern.fullmatch(auth_code) for pattern in self.auth_codes)
 
-    def schedule(self, flow: Flow, profile: str) -> Schedule:
-        """The schedule of an account's profile (`standard` or `short`, ten times shorter)."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteManifest(Capabilities):
+    """Of a channel that is asked over a network.
+
+    `credentials` is the msgspec Struct an account's stored credentials decode to (its secret fields
+    are `Secret`); it has a field `profile: Profile`. `transport(credentials, means)` makes what
+    carries an account's calls, without I/O; `build(credentials, transport, clock)` its channel.
+    """
+
+    settles: ClassVar[Literal["remote"]] = "remote"
+    schedules: Mapping[Flow, Schedule]
+    credentials: type[Any]
+    transport: Callable[[Any, Means], Transport]
+    build: Callable[[Any, Any, Clock], Channel]
+    qr_expiry_step_s: int = 1  # an expiry is rounded up to this (Alipay: whole minutes)
+    # Of credentials: the certificates in them. None: the channel has no certificates.
+    certificates: Callable[[Any], Sequence[Certificate]] | None = None
+
+    @property
+    def some_flow(self) -> Flow:
+        """A flow it has: for a query about a number of which no payment says how it was made."""
+        return min(self.flows)
+
+    def schedule(self, flow: Flow, profile: Profile) -> Schedule:
+        """The schedule of an account's profile."""
         found = self.schedules[flow]
         return found.shortened(10) if profile == "short" else found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalManifest(Capabilities):
+    """Of a channel that settles in our own books: no wire, no credentials, no schedule."""
+
+    settles: ClassVar[Literal["local"]] = "local"
+    build: Callable[[], LocalChannel]
+
+
+Manifest: TypeAlias = RemoteManifest | LocalManifest
 
 
 def detect(auth_code: str, manifests: Mapping[str, Manifest]) -> str | None:
     """The one channel whose payment codes look like this.
 
-    None when no channel's do, or more than one's: nobody guesses.
+    None when no channel's do, or more than one's: nothing is guessed.
     """
     matching = [name for name, manifest in manifests.items() if manifest.issues(auth_code)]
     return matching[0] if len(matching) == 1 else None
 
 
 class PayRequest(Struct, frozen=True, kw_only=True):
-    """One pay call.
+    """One pay call. `presented`: how the customer pays, and what he presented.
 
     `deadline` is monotonic seconds: no request byte may leave after it (then the outcome is
     `NotSent`).
@@ -163,8 +208,7 @@ class PayRequest(Struct, frozen=True, kw_only=True):
     amount: int
     currency: str
     description: str
-    flow: Flow
-    auth_code: Secret | None
+    presented: Presented
     store_id: str
     terminal_id: str
     operator_id: str
@@ -173,6 +217,11 @@ class PayRequest(Struct, frozen=True, kw_only=True):
     notify_url: str | None
     deadline: float
     host: int = MAIN_HOST
+
+    @property
+    def flow(self) -> Flow:
+        """The flow of what is presented."""
+        return self.presented.flow
 
 
 class TradeRef(Struct, frozen=True, kw_only=True):

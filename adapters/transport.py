@@ -25,6 +25,7 @@ from typing import Any, Protocol
 import aiohttp
 from yarl import URL
 
+from adapters.channel import Means
 from gateway.clock import Clock
 from gateway.limits import (
     CALL_TIMEOUT_MS,
@@ -114,6 +115,11 @@ class InlineExecutor(Executor):
         except Exception as failure:  # noqa: BLE001 - an executor hands every failure to its future
             future.set_exception(failure)
         return future
+
+
+def over_http(_credentials: Any, means: Means) -> AiohttpTransport:
+    """For a manifest whose channel speaks HTTP: a pool for one account."""
+    return AiohttpTransport(clock=means.clock, signing_executor=means.signing_executor)
 
 
 class AiohttpTransport:

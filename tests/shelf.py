@@ -9,7 +9,8 @@ from datetime import datetime
 
 from adapters.channel import Manifest
 from gateway.domain.routing_rules import RuleSet
-from gateway.flow.ports import Account, ApiKey
+from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
+from gateway.flow.ports import ApiKey
 
 
 class Shelf:
@@ -40,7 +41,17 @@ class Shelf:
     def account(self, account_id: str) -> Account | None:
         return next((account for account in self._accounts if account.id == account_id), None)
 
-    def accounts(self, merchant_id: str) -> Sequence[Account]:
+    def remote_account(self, account_id: str) -> RemoteAccount | None:
+        account = self.account(account_id)
+        return account if isinstance(account, RemoteAccount) else None
+
+    def remote_accounts(self, merchant_id: str) -> Sequence[RemoteAccount]:
+        return [each for each in self._of(merchant_id) if isinstance(each, RemoteAccount)]
+
+    def local_accounts(self, merchant_id: str) -> Sequence[LocalAccount]:
+        return [each for each in self._of(merchant_id) if isinstance(each, LocalAccount)]
+
+    def _of(self, merchant_id: str) -> Sequence[Account]:
         return self._accounts if merchant_id == self._merchant_id else ()
 
     def rules(self, merchant_id: str, store_id: str) -> RuleSet | None:

@@ -19,10 +19,11 @@ from typing import Any
 from adapters.discovery import discover
 from gateway.cli.client.client import Answer, Client
 from gateway.clock import Clock, SystemClock, SystemIds
-from gateway.composition import Gateway, courier, edge_deps, gateway
+from gateway.composition import Gateway, gateway
 from gateway.domain.audit import AskedBy
 from gateway.http.app import build_app
 from gateway.http.serving import serve_until
+from gateway.service import courier, edge_deps
 from gateway.settings import Settings, read_settings
 from gateway.storage.connections import read_pool
 from gateway.storage.registries.accounts import AccountRegistry

@@ -14,7 +14,6 @@ from adapters.channel import (
     Callback,
     CallbackAnswer,
     CallbackRefused,
-    Flow,
     PayRequest,
     RefundRequest,
     TradeRef,
@@ -30,8 +29,8 @@ from gateway.domain.outcomes import (
     RefundQueryOutcome,
     Unknown,
 )
+from gateway.domain.presenting import PaymentCode
 from gateway.limits import CALLBACK_BODY_BYTES_MAX, EVIDENCE_CHARS_MAX
-from gateway.telemetry.metrics import UNLISTED_CODES, UNSIGNED_REFUSALS
 
 HTTP_OK: Final = 200
 
@@ -66,30 +65,26 @@ class TemplateChannel:
 
     async def pay(self, request: PayRequest) -> PayOutcome:
         """POST /pay for a scanned code, POST /precreate for a QR code."""
-        if request.flow is Flow.QR:
+        presented = request.presented
+        if not isinstance(presented, PaymentCode):
             return await self._precreate(request)
-        assert request.auth_code is not None, "a scanned payment needs its code"
         body = wire.Pay(
             merchant_id=self._account.merchant_id,
             out_trade_no=request.out_trade_no,
             amount=request.amount,
-            auth_code=request.auth_code.reveal(),
+            auth_code=presented.auth_code.reveal(),
             expires_at_ms=int(request.not_after.timestamp()) * 1000,
             notify_url=request.notify_url or self._account.notify_url,
         )
         reply = await self._ask("pay", body, request)
-        outcome = _judged(
-            "pay", reply, lambda answer: translate.paid(answer, request, self._account.merchant_id)
-        )
-        return replace(
-            outcome, evidence=outcome.evidence.replace(request.auth_code.reveal(), "***")
+        return _judged(
+            reply, lambda answer: translate.paid(answer, request, self._account.merchant_id)
         )
 
     async def query(self, trade: TradeRef) -> QueryOutcome:
         """POST /query."""
         reply = await self._ask("query", self._trade(trade), trade)
         return _judged(
-            "query",
             reply,
             lambda answer: translate.queried(answer, trade, self._account.merchant_id),
         )
@@ -97,13 +92,12 @@ class TemplateChannel:
     async def cancel(self, trade: TradeRef) -> CancelOutcome:
         """POST /cancel: closes an unpaid trade, gives a paid one back."""
         reply = await self._ask("cancel", self._trade(trade), trade)
-        return _judged("cancel", reply, lambda answer: translate.canceled(answer, trade))
+        return _judged(reply, lambda answer: translate.canceled(answer, trade))
 
     async def refund(self, request: RefundRequest) -> RefundOutcome:
         """POST /refund."""
         reply = await self._ask("refund", self._refund(request), request)
         return _judged(
-            "refund",
             reply,
             lambda answer: translate.refunded(answer, request, self._account.merchant_id),
         )
@@ -112,7 +106,6 @@ class TemplateChannel:
         """POST /refund_query."""
         reply = await self._ask("refund_query", self._refund(request), request)
         return _judged(
-            "refund_query",
             reply,
             lambda answer: translate.refund_queried(answer, request, self._account.merchant_id),
         )
@@ -152,7 +145,6 @@ class TemplateChannel:
         )
         reply = await self._ask("precreate", body, request)
         return _judged(
-            "precreate",
             reply,
             lambda answer: translate.precreated(answer, request, self._account.merchant_id),
         )
@@ -195,7 +187,7 @@ class TemplateChannel:
             return NotSent(reason=failure.reason)
         except AnswerLostError as failure:
             return Unknown(reason=failure.reason)
-        evidence = http.body.decode("utf-8", "replace")[:EVIDENCE_CHARS_MAX]
+        evidence = http.body.decode("utf-8", "replace")
         signature = http.headers.get(signing.HEADER, "")
         if not signature and 400 <= http.status < 500:  # noqa: PLR2004 - the class of refusals
             return Unknown(reason=REFUSED_UNSIGNED, evidence=evidence)
@@ -210,14 +202,9 @@ class TemplateChannel:
 
 
 def _judged(
-    operation: str, reply: Reply | NotSent | Unknown, judge: Callable[[wire.Answer], _T]
+    reply: Reply | NotSent | Unknown, judge: Callable[[wire.Answer], _T]
 ) -> _T | NotSent | Unknown:
-    """The outcome with its evidence; a word in no table and an unsigned refusal are counted."""
+    """The outcome with its evidence."""
     if not isinstance(reply, Reply):
-        if reply.reason == REFUSED_UNSIGNED:
-            UNSIGNED_REFUSALS.labels("_template", operation).inc()
         return reply
-    outcome = judge(reply.answer)
-    if isinstance(outcome, Unknown) and outcome.reason == translate.UNLISTED.reason:
-        UNLISTED_CODES.labels("_template", operation).inc()
-    return replace(outcome, evidence=reply.evidence)
+    return replace(judge(reply.answer), evidence=reply.evidence)

@@ -5,7 +5,8 @@ from types import MappingProxyType
 
 from adapters._template.channel import build
 from adapters._template.credentials import Credentials
-from adapters.channel import Flow, Manifest, Schedule
+from adapters.channel import Flow, RemoteManifest, Schedule
+from adapters.transport import over_http
 from gateway.limits import AMOUNT_FEN_MAX
 
 CODE = Schedule(
@@ -33,14 +34,14 @@ QR = Schedule(
     proof_margin_ms=30_000,
 )
 
-MANIFEST = Manifest(
+MANIFEST = RemoteManifest(
     channel="_template",
-    settles="remote",
     flows=frozenset({Flow.CODE, Flow.QR}),
     auth_codes=(re.compile(r"^91[0-9]{16}$"),),  # no other channel's pattern may match these
     amount_max=AMOUNT_FEN_MAX,
     schedules=MappingProxyType({Flow.CODE: CODE, Flow.QR: QR}),
     credentials=Credentials,
+    transport=over_http,
     build=build,
     title_zh="Template",
     title_en="Template",

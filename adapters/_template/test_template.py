@@ -15,6 +15,7 @@ from adapters._template.credentials import Credentials
 from adapters._template.signing import HEADER, signature
 from adapters.channel import CallbackRefused, Flow, PayRequest, RefundRequest, TradeRef
 from adapters.transport import AnswerLostError, HttpAnswer, HttpCall, InlineExecutor, NotSentError
+from gateway.domain.presenting import PaymentCode, ShownQr
 from security.secret import Secret, decode_hook
 
 KEY = Secret("0123456789abcdef")
@@ -25,8 +26,7 @@ PAY = PayRequest(
     amount=12_850,
     currency="CNY",
     description="lunch",
-    flow=Flow.CODE,
-    auth_code=Secret("911234567890123400"),
+    presented=PaymentCode(Secret("911234567890123400")),
     store_id="store_1",
     terminal_id="term_1",
     operator_id="",
@@ -104,7 +104,7 @@ async def test_what_an_answer_to_a_payment_proves(wire: Wire, outcome: str) -> N
     ],
 )
 async def test_what_an_answer_to_a_qr_order_proves(said: dict[str, Any], outcome: str) -> None:
-    order = replace(PAY, flow=Flow.QR, auth_code=None)
+    order = replace(PAY, presented=ShownQr())
     assert told(await channel(Wire(said)).pay(order)) == outcome
 
 

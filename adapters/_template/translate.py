@@ -10,7 +10,14 @@ from types import MappingProxyType
 from typing import Final
 
 from adapters._template.wire import Answer
-from adapters.channel import Callback, CallbackRefused, PayRequest, RefundRequest, TradeRef
+from adapters.channel import (
+    UNLISTED_CODE,
+    Callback,
+    CallbackRefused,
+    PayRequest,
+    RefundRequest,
+    TradeRef,
+)
 from gateway.domain.outcomes import (
     AlreadyExists,
     CallAgain,
@@ -38,7 +45,7 @@ from gateway.domain.outcomes import (
 )
 
 DONE: Final = "OK"
-UNLISTED: Final = Unknown(reason="unlisted_code")
+UNLISTED: Final = Unknown(reason=UNLISTED_CODE)
 UNDECIDED: Final = Unknown(reason="undecided")  # a listed word that proves nothing
 STATUS_ABSENT: Final = Unknown(reason="status_absent")  # signed, found, and without a state
 

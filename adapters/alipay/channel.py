@@ -16,7 +16,6 @@ from adapters.channel import (
     Callback,
     CallbackAnswer,
     CallbackRefused,
-    Flow,
     PayRequest,
     RefundRequest,
     TradeRef,
@@ -32,8 +31,8 @@ from gateway.domain.outcomes import (
     RefundQueryOutcome,
     Unknown,
 )
+from gateway.domain.presenting import PaymentCode
 from gateway.limits import CALLBACK_BODY_BYTES_MAX, EVIDENCE_CHARS_MAX
-from gateway.telemetry.metrics import UNLISTED_CODES, UNSIGNED_REFUSALS
 from security.rsa_signing import RsaSigner
 
 HTTP_OK: Final = 200
@@ -82,27 +81,20 @@ class AlipayChannel:
 
     async def pay(self, request: PayRequest) -> PayOutcome:
         """alipay.trade.pay for a scanned code, alipay.trade.precreate for a QR code."""
-        seller_id = self._account.seller_id
+        seller_id, presented = self._account.seller_id, request.presented
         notify_url = request.notify_url or self._account.notify_url
-        if request.flow is Flow.QR:
-            reply = await self._ask(
-                wire.PRECREATE, orders.precreate_biz(request), request, notify_url
-            )
-            return _judged(
-                "precreate", reply, lambda answer: translate.precreated(answer, request, seller_id)
-            )
-        reply = await self._ask(wire.PAY, orders.pay_biz(request), request, notify_url)
-        outcome = _judged("pay", reply, lambda answer: translate.paid(answer, request, seller_id))
-        assert request.auth_code is not None
-        return replace(
-            outcome, evidence=outcome.evidence.replace(request.auth_code.reveal(), "***")
-        )
+        if isinstance(presented, PaymentCode):
+            biz = orders.pay_biz(request, presented.auth_code)
+            reply = await self._ask(wire.PAY, biz, request, notify_url)
+            return _judged(reply, lambda answer: translate.paid(answer, request, seller_id))
+        reply = await self._ask(wire.PRECREATE, orders.precreate_biz(request), request, notify_url)
+        return _judged(reply, lambda answer: translate.precreated(answer, request, seller_id))
 
     async def query(self, trade: TradeRef) -> QueryOutcome:
         """alipay.trade.query."""
         reply = await self._ask(wire.QUERY, wire.QueryBiz(out_trade_no=trade.out_trade_no), trade)
         return _judged(
-            "query", reply, lambda answer: translate.queried(answer, trade, self._account.seller_id)
+            reply, lambda answer: translate.queried(answer, trade, self._account.seller_id)
         )
 
     async def cancel(self, trade: TradeRef) -> CancelOutcome:
@@ -113,13 +105,13 @@ class AlipayChannel:
         know when we send.
         """
         reply = await self._ask(wire.CANCEL, wire.CancelBiz(out_trade_no=trade.out_trade_no), trade)
-        return _judged("cancel", reply, lambda answer: translate.canceled(answer, trade))
+        return _judged(reply, lambda answer: translate.canceled(answer, trade))
 
     async def refund(self, request: RefundRequest) -> RefundOutcome:
         """alipay.trade.refund."""
         notify_url = request.notify_url or self._account.notify_url
         reply = await self._ask(wire.REFUND, orders.refund_biz(request), request, notify_url)
-        return _judged("refund", reply, lambda answer: translate.refunded(answer, request))
+        return _judged(reply, lambda answer: translate.refunded(answer, request))
 
     async def query_refund(self, request: RefundRequest) -> RefundQueryOutcome:
         """alipay.trade.fastpay.refund.query."""
@@ -127,9 +119,7 @@ class AlipayChannel:
             out_trade_no=request.out_trade_no, out_request_no=request.out_refund_no
         )
         reply = await self._ask(wire.REFUND_QUERY, biz, request)
-        return _judged(
-            "refund_query", reply, lambda answer: translate.refund_queried(answer, request)
-        )
+        return _judged(reply, lambda answer: translate.refund_queried(answer, request))
 
     def read_callback(self, headers: Mapping[str, str], body: bytes) -> Callback:
         """A trade_status_sync notify: a form, signed over its decoded parameters.
@@ -204,7 +194,7 @@ class AlipayChannel:
         """Only an answer whose signature is right is a `Reply`; the words of any other are kept for
         people.
         """
-        evidence = body.decode("utf-8", "replace")[:EVIDENCE_CHARS_MAX]
+        evidence = body.decode("utf-8", "replace")
         try:
             signed = open_answer(body, method)
             doubt = self._trust.doubt_answer(signed)
@@ -220,14 +210,9 @@ class AlipayChannel:
 
 
 def _judged(
-    operation: str, reply: Reply | NotSent | Unknown, judge: Callable[[wire.Answer], _T]
+    reply: Reply | NotSent | Unknown, judge: Callable[[wire.Answer], _T]
 ) -> _T | NotSent | Unknown:
-    """The outcome with its evidence; a word in no table and an unsigned refusal are counted."""
+    """The outcome with its evidence."""
     if not isinstance(reply, Reply):
-        if reply.reason == REFUSED_UNSIGNED:
-            UNSIGNED_REFUSALS.labels("alipay", operation).inc()
         return reply
-    outcome = judge(reply.answer)
-    if isinstance(outcome, Unknown) and outcome.reason == codes.UNLISTED.reason:
-        UNLISTED_CODES.labels("alipay", operation).inc()
-    return replace(outcome, evidence=reply.evidence)
+    return replace(judge(reply.answer), evidence=reply.evidence)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from adapters.channel import UNLISTED_CODE
 from gateway.domain.outcomes import (
     AlreadyExists,
     CallAgain,
@@ -32,7 +33,7 @@ BUSINESS_FAILED: Final = "40004"
 UNDECIDED: Final = Unknown(reason="undecided")  # a listed word that proves nothing
 # A documented word of which no document says whether money moved, or can still move.
 LEFT_OPEN: Final = Unknown(reason="left_open")
-UNLISTED: Final = Unknown(reason="unlisted_code")
+UNLISTED: Final = Unknown(reason=UNLISTED_CODE)
 
 PayRow: TypeAlias = PayerActionNeeded | Declined | AlreadyExists | Unknown
 QueryRow: TypeAlias = NotFound | Unknown

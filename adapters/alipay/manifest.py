@@ -10,7 +10,8 @@ from adapters.alipay.certificates import certificates
 from adapters.alipay.channel import build
 from adapters.alipay.credentials import Credentials
 from adapters.alipay.orders import FACE_CODE_PREFIX
-from adapters.channel import Flow, Manifest, Schedule
+from adapters.channel import Flow, RemoteManifest, Schedule
+from adapters.transport import over_http
 from gateway.limits import AMOUNT_FEN_MAX
 
 TYPING_MS = 60_000  # how long a payer may type the password before we give up
@@ -42,9 +43,8 @@ QR = Schedule(
     proof_margin_ms=30_000,
 )
 
-MANIFEST = Manifest(
+MANIFEST = RemoteManifest(
     channel="alipay",
-    settles="remote",
     flows=frozenset({Flow.CODE, Flow.QR}),
     auth_codes=(
         re.compile(r"^(?:2[5-9]|30)[0-9]{14,22}$"),
@@ -53,6 +53,7 @@ MANIFEST = Manifest(
     amount_max=AMOUNT_FEN_MAX,
     schedules=MappingProxyType({Flow.CODE: CODE, Flow.QR: QR}),
     credentials=Credentials,
+    transport=over_http,
     build=build,
     certificates=certificates,
     title_zh="支付宝",

@@ -5,6 +5,7 @@ from typing import Final
 from adapters.alipay import wire
 from adapters.channel import PayRequest, RefundRequest
 from gateway.domain.money import yuan
+from security.secret import Secret
 
 FACE_CODE_PREFIX: Final = "fp"  # what a device that reads faces gives in place of digits
 
@@ -14,13 +15,9 @@ OPERATOR_ID_CHARS_MAX: Final = 28
 REFUND_REASON_CHARS_MAX: Final = 256
 
 
-def pay_biz(request: PayRequest) -> wire.PayBiz:
-    """A barcode payment.
-
-    The request must carry an auth code. `time_expire` is its last moment at Alipay.
-    """
-    assert request.auth_code is not None, "a barcode payment needs an auth code"
-    auth_code = request.auth_code.reveal()
+def pay_biz(request: PayRequest, code: Secret) -> wire.PayBiz:
+    """A barcode payment. `time_expire` is its last moment at Alipay."""
+    auth_code = code.reveal()
     return wire.PayBiz(
         out_trade_no=request.out_trade_no,
         total_amount=yuan(request.amount),

@@ -36,6 +36,7 @@ from adapters.alipay.test_alipay import (
 )
 from adapters.alipay.test_alipay_callbacks import PAID, notify
 from adapters.channel import CallbackRefused, Flow
+from gateway.domain.presenting import PaymentCode
 from security.errors import RsaKeyInvalid
 from security.rsa_signing import load_public_key, rsa_verify
 from security.secret import Secret
@@ -78,7 +79,8 @@ async def test_a_barcode_payment_carries_its_fence() -> None:
 async def test_a_face_is_a_code_of_a_scene_of_its_own() -> None:
     face = "fp" + "0aZ" * 11
     _, biz = await sent_by(
-        lambda made: made.pay(replace(CODE_PAY, auth_code=Secret(face))), "pay_succeeded"
+        lambda made: made.pay(replace(CODE_PAY, presented=PaymentCode(Secret(face)))),
+        "pay_succeeded",
     )
     assert (biz["scene"], biz["auth_code"]) == ("security_code", face)
 

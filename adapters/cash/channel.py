@@ -33,7 +33,7 @@ class CashDrawer:
         return LocalSucceeded(entries=_lines(request, -request.amount), change=None)
 
 
-def build(_credentials: object, _transport: object, _clock: object) -> CashDrawer:
+def build() -> CashDrawer:
     """Cash has no account to sign in to."""
     return CashDrawer()
 

@@ -37,8 +37,8 @@ from gateway.domain.outcomes import (
     RefundQueryOutcome,
     Unknown,
 )
+from gateway.domain.presenting import PaymentCode
 from gateway.limits import CALLBACK_BODY_BYTES_MAX, EVIDENCE_CHARS_MAX
-from gateway.telemetry.metrics import UNLISTED_CODES, UNSIGNED_REFUSALS
 from security.rsa_signing import RsaSigner
 
 _Outcome = TypeVar("_Outcome", bound=QueryOutcome | CancelOutcome | RefundQueryOutcome)
@@ -83,21 +83,21 @@ class WechatChannel:
         barcode payment can no longer act, then counts from the very moment our own `not_after`
         counts from.
         """
-        if request.flow is Flow.QR:
-            order = orders.native_order(
-                self._merchant, request, request.notify_url or self._credentials.notify_url
+        presented = request.presented
+        if isinstance(presented, PaymentCode):
+            order, call = (
+                orders.codepay_order(self._merchant, request, presented.auth_code),
+                "codepay",
             )
         else:
-            order = orders.codepay_order(self._merchant, request)
-        call = "native" if request.flow is Flow.QR else "codepay"
+            notify_url = request.notify_url or self._credentials.notify_url
+            order, call = orders.native_order(self._merchant, request, notify_url), "native"
         reply = await self._ask(
             call, "POST", f"/v3/pay/transactions/{call}", order, request, signed_at=request.sent_at
         )
         if not isinstance(reply, Reply):
             return reply
-        return self._told(
-            call, translate.pay_outcome(self._merchant, request, reply), reply, asked=request
-        )
+        return _told(translate.pay_outcome(self._merchant, request, reply), reply)
 
     async def query(self, trade: TradeRef) -> QueryOutcome:
         """See `Channel`."""
@@ -105,7 +105,7 @@ class WechatChannel:
         reply = await self._ask("query", "GET", path, b"", trade)
         if not isinstance(reply, Reply):
             return reply
-        return self._told("query", translate.query_outcome(self._merchant, trade, reply), reply)
+        return _told(translate.query_outcome(self._merchant, trade, reply), reply)
 
     async def cancel(self, trade: TradeRef) -> CancelOutcome:
         """See `Channel`. A barcode payment can only be reversed, a QR order only be closed."""
@@ -119,7 +119,7 @@ class WechatChannel:
         reply = await self._ask("refund", "POST", "/v3/refund/domestic/refunds", body, request)
         if not isinstance(reply, Reply):
             return reply
-        return self._told("refund", translate.refund_outcome(request, reply), reply)
+        return _told(translate.refund_outcome(request, reply), reply)
 
     async def query_refund(self, request: RefundRequest) -> RefundQueryOutcome:
         """See `Channel`."""
@@ -127,7 +127,7 @@ class WechatChannel:
         reply = await self._ask("refund_query", "GET", path, b"", request)
         if not isinstance(reply, Reply):
             return reply
-        return self._told("refund_query", translate.refund_query_outcome(request, reply), reply)
+        return _told(translate.refund_query_outcome(request, reply), reply)
 
     def read_callback(self, headers: Mapping[str, str], body: bytes) -> Callback:
         """See `Channel`. Refusals: those of `signing.doubt` and `callback.read`, and `too_long`."""
@@ -161,14 +161,14 @@ class WechatChannel:
         reply = await self._ask("reverse", "POST", f"{_trade_path(trade)}/reverse", body, trade)
         if not isinstance(reply, Reply):
             return reply
-        return self._told("reverse", translate.reverse_outcome(self._merchant, trade, reply), reply)
+        return _told(translate.reverse_outcome(self._merchant, trade, reply), reply)
 
     async def _close(self, trade: TradeRef) -> CancelOutcome:
         body = orders.close_order(self._merchant)
         reply = await self._ask("close", "POST", f"{_trade_path(trade)}/close", body, trade)
         if not isinstance(reply, Reply):
             return reply
-        return self._told("close", translate.close_outcome(reply), reply)
+        return _told(translate.close_outcome(reply), reply)
 
     async def _ask(
         self,
@@ -207,9 +207,10 @@ class WechatChannel:
         if doubt is None:
             return Reply(status=answer.status, body=answer.body)
         if doubt == signing.UNSIGNED and 400 <= answer.status < 500:  # noqa: PLR2004 - refusals
-            UNSIGNED_REFUSALS.labels(channel="wechat", operation=operation).inc()
-            words = f"HTTP {answer.status}, unsigned: ".encode() + answer.body
-            return Unknown(reason=REFUSED_UNSIGNED, evidence=_evidence(words, asked))
+            said = answer.body.decode("utf-8", "replace")
+            return Unknown(
+                reason=REFUSED_UNSIGNED, evidence=f"HTTP {answer.status}, unsigned: {said}"
+            )
         return Unknown(reason=doubt, evidence=f"HTTP {answer.status}")
 
     async def _headers(self, method: str, path: str, body: bytes, timestamp: int) -> dict[str, str]:
@@ -234,15 +235,6 @@ class WechatChannel:
             headers["Wechatpay-Serial"] = next(iter(self._credentials.platform_keys))
         return headers
 
-    def _told(
-        self, operation: str, outcome: _Outcome, reply: Reply, asked: PayRequest | None = None
-    ) -> _Outcome:
-        """The outcome with its evidence; a word in no table is counted."""
-        if isinstance(outcome, Unknown) and outcome.reason == translate.UNLISTED:
-            UNLISTED_CODES.labels(channel="wechat", operation=operation).inc()
-        words = f"HTTP {reply.status} ".encode() + reply.body
-        return replace(outcome, evidence=_evidence(words, asked))
-
 
 def build(credentials: Credentials, transport: ChannelTransport, clock: Clock) -> WechatChannel:
     """The channel of one account. Raises ValueError or RsaKeyInvalid when the keys cannot work."""
@@ -259,9 +251,16 @@ def _trade_path(trade: TradeRef) -> str:
     return f"/v3/pay/transactions/out-trade-no/{quote(trade.out_trade_no, safe='')}"
 
 
-def _evidence(words: bytes, asked: PayRequest | TradeRef | RefundRequest | None = None) -> str:
-    """The channel's own words, bounded, without the payment code. Postgres stores no NUL."""
-    text = words[: EVIDENCE_CHARS_MAX * 4].decode("utf-8", "replace").replace("\x00", "")
-    if isinstance(asked, PayRequest) and asked.auth_code is not None:
-        text = text.replace(asked.auth_code.reveal(), "***")
-    return text[:EVIDENCE_CHARS_MAX]
+def _told(outcome: _Outcome, reply: Reply) -> _Outcome:
+    """The outcome with its evidence."""
+    said = reply.body.decode("utf-8", "replace")
+    return replace(outcome, evidence=f"HTTP {reply.status} {said}")
+
+
+def _evidence(words: bytes) -> str:
+    """A callback's own signed words, bounded. Postgres stores no NUL."""
+    return (
+        words[: EVIDENCE_CHARS_MAX * 4]
+        .decode("utf-8", "replace")
+        .replace("\x00", "")[:EVIDENCE_CHARS_MAX]
+    )

@@ -6,7 +6,8 @@ Schedules: reference section 4 of the channel facts; bounds: the v3 documentatio
 import re
 from types import MappingProxyType
 
-from adapters.channel import Flow, Manifest, Schedule
+from adapters.channel import Flow, RemoteManifest, Schedule
+from adapters.transport import over_http
 from adapters.wechat.certificates import certificates
 from adapters.wechat.channel import build
 from adapters.wechat.credentials import Credentials
@@ -37,14 +38,14 @@ QR = Schedule(
 )
 
 
-MANIFEST = Manifest(
+MANIFEST = RemoteManifest(
     channel="wechat",
-    settles="remote",
     flows=frozenset({Flow.CODE, Flow.QR}),
     auth_codes=(re.compile(r"^1[0-5][0-9]{16}$"),),
     amount_max=AMOUNT_FEN_MAX,
     schedules=MappingProxyType({Flow.CODE: CODE, Flow.QR: QR}),
     credentials=Credentials,
+    transport=over_http,
     build=build,
     certificates=certificates,
     title_zh="微信支付",

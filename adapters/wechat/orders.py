@@ -14,6 +14,7 @@ from gateway.limits import (
     WECHAT_REFUND_REASON_BYTES_MAX,
     WECHAT_SCENE_ID_BYTES_MAX,
 )
+from security.secret import Secret
 
 _CHINA: Final = timezone(timedelta(hours=8))
 _REFUSED: Final = re.compile("[^\u0000-\ud7ff\ue000-\uffff]|[\u200d\ufe0e\ufe0f]")
@@ -27,16 +28,15 @@ class Merchant:
     mchid: str
 
 
-def codepay_order(merchant: Merchant, request: PayRequest) -> bytes:
-    """The body of a barcode payment. The request must carry an auth code."""
-    assert request.auth_code is not None, "a codepay order needs an auth code"
+def codepay_order(merchant: Merchant, request: PayRequest, auth_code: Secret) -> bytes:
+    """The body of a barcode payment."""
     return msgspec.json.encode(
         wire.CodepayOrder(
             appid=merchant.appid,
             mchid=merchant.mchid,
             description=_description(request),
             out_trade_no=request.out_trade_no,
-            payer=wire.PayerOut(auth_code=request.auth_code.reveal()),
+            payer=wire.PayerOut(auth_code=auth_code.reveal()),
             amount=wire.AmountOut(total=request.amount, currency=request.currency),
             scene_info=wire.SceneOut(
                 device_id=fitted(request.terminal_id, WECHAT_SCENE_ID_BYTES_MAX),

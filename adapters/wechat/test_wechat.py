@@ -15,6 +15,7 @@ from adapters.wechat.orders import Merchant
 from adapters.wechat.translate import Reply
 from gateway.domain import outcomes as out
 from gateway.domain.outcomes import FailureCode, Retry
+from gateway.domain.presenting import PaymentCode, ShownQr
 from security.secret import Secret
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -31,8 +32,7 @@ def pay(flow: Flow = Flow.CODE, **changed: Any) -> PayRequest:
         "amount": 12850,
         "currency": "CNY",
         "description": "午餐",
-        "flow": flow,
-        "auth_code": Secret(AUTH_CODE) if flow is Flow.CODE else None,
+        "presented": PaymentCode(Secret(AUTH_CODE)) if flow is Flow.CODE else ShownQr(),
         "store_id": "store_1",
         "terminal_id": "term_1",
         "operator_id": "op_1",

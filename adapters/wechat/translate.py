@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, TypeVar
 
-from adapters.channel import Flow, PayRequest, RefundRequest, TradeRef
+from adapters.channel import UNLISTED_CODE, Flow, PayRequest, RefundRequest, TradeRef
 from adapters.wechat import wire
 from adapters.wechat.codes import (
     CLOSE_CODES,
@@ -60,7 +60,7 @@ from gateway.limits import (
     WECHAT_QR_CODE_CHARS_MAX,
 )
 
-UNLISTED: Final = "unlisted_code"  # the reason of an `Unknown` whose word stands in no table
+UNLISTED: Final = UNLISTED_CODE
 UNREADABLE: Final = "unreadable"  # signed, but not of the shape it should have
 INCOMPLETE: Final = "incomplete"  # signed, but without a field that we compare
 

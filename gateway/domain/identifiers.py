@@ -8,6 +8,9 @@ deriving them.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
+
+from gateway.domain.tender import Tender
 
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # RFC 4648
 # The library's encoder takes five times as long.
@@ -40,6 +43,23 @@ def out_trade_no(
 def out_refund_no(environment: str, trade_no: str, refund_no: str) -> str:
     """Our refund number at the channel, for the refund `refund_no` of the attempt `trade_no`."""
     return environment + _digest26("refund", trade_no, refund_no)
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Our numbers at the channels. `environment`: the two characters that they begin with."""
+
+    environment: str
+
+    def trade(self, tender: Tender, n: int) -> str:
+        """The order number of the tender's attempt `n`, counted over all its payments."""
+        return out_trade_no(
+            self.environment, tender.merchant_id, tender.order_no, tender.tender_no, n
+        )
+
+    def refund(self, trade_no: str, refund_no: str) -> str:
+        """The number of the refund `refund_no` of the attempt `trade_no`."""
+        return out_refund_no(self.environment, trade_no, refund_no)
 
 
 def event_id(object_id: str, version: int) -> str:

@@ -20,7 +20,6 @@ import structlog
 
 from adapters.channel import Callback, CallbackAnswer, CallbackRefused
 from gateway import cases
-from gateway.clock import Clock, Ids
 from gateway.domain.case import Case, CaseKind
 from gateway.domain.errors import NotFound
 from gateway.domain.evidence import code_of, evidence_of
@@ -28,10 +27,11 @@ from gateway.domain.outcomes import Mismatch, Succeeded
 from gateway.domain.payment import Payment
 from gateway.domain.statuses import AttemptStatus
 from gateway.domain.words import EvidenceWord, Source
+from gateway.flow.accounts import RemoteAccount
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.learn.late_money import LateMoney
 from gateway.flow.learn.transition import Transitions
-from gateway.flow.ports import Account, Directory, Store, StoredCallback
+from gateway.flow.ports import Ports, StoredCallback
 from gateway.telemetry.metrics import CALLBACKS
 
 log = structlog.get_logger("tillgate.callback")
@@ -43,19 +43,16 @@ _CANCELLED = frozenset({AttemptStatus.CANCELLING, AttemptStatus.REVERSED})
 class CallbackDesk:
     """`POST /callbacks/{channel_account}`."""
 
-    store: Store
-    directory: Directory
+    ports: Ports
     transitions: Transitions
     calls: ChannelCalls
-    clock: Clock
-    ids: Ids
 
     async def take(
         self, account_id: str, headers: Mapping[str, str], body: bytes
     ) -> CallbackAnswer:
         """The answer in the channel's own words. Raises `NotFound` for an unknown account."""
-        account = self.directory.account(account_id)
-        if account is None or account.channel is None:
+        account = self.ports.directory.remote_account(account_id)
+        if account is None:
             raise NotFound
         try:
             callback = account.channel.read_callback(headers, body)
@@ -69,20 +66,20 @@ class CallbackDesk:
             out_trade_no=callback.out_trade_no,
             kind=callback.kind,
             body=body,
-            received_at=self.clock.now(),
+            received_at=self.ports.clock.now(),
         )
-        if not await self.store.keep_callback(kept):
+        if not await self.ports.store.keep_callback(kept):
             CALLBACKS.labels(account.manifest.channel, "duplicate").inc()
         elif not await self._apply(account, callback):
             CALLBACKS.labels(account.manifest.channel, "postponed").inc()
             return account.channel.callback_refused()
         return account.channel.callback_accepted()
 
-    async def _apply(self, account: Account, callback: Callback) -> bool:
+    async def _apply(self, account: RemoteAccount, callback: Callback) -> bool:
         """False while the channel will not say what became of the money:
         it sends the callback again.
         """
-        payment = await self.store.payment_by_trade(account.id, callback.out_trade_no)
+        payment = await self.ports.store.payment_by_trade(account.id, callback.out_trade_no)
         if payment is None:
             await self._unknown_number(account, callback)
         elif callback.kind == "refund":
@@ -99,7 +96,7 @@ class CallbackDesk:
             late = LateMoney(self.transitions, self.calls, account, payment, number)
             if not await late.settle(told=learned):
                 return False
-        await self.store.callback_applied(account.id, callback.event_key)
+        await self.ports.store.callback_applied(account.id, callback.event_key)
         CALLBACKS.labels(account.manifest.channel, "applied").inc()
         return True
 
@@ -107,7 +104,7 @@ class CallbackDesk:
         """A refund of ours is found by its number. Of one that we never made, money is missing: a
         person looks.
         """
-        refunds = await self.store.refunds_of(payment.merchant_id, payment.id)
+        refunds = await self.ports.store.refunds_of(payment.merchant_id, payment.id)
         ours = next(
             (refund for refund in refunds if refund.out_refund_no == callback.out_refund_no), None
         )
@@ -124,7 +121,7 @@ class CallbackDesk:
                 attempt_id=attempt.id,
             )
 
-    async def _unknown_number(self, account: Account, callback: Callback) -> None:
+    async def _unknown_number(self, account: RemoteAccount, callback: Callback) -> None:
         await self._open_case(
             account.merchant_id,
             f"{account.id}:{callback.out_trade_no}",
@@ -148,8 +145,10 @@ class CallbackDesk:
             code=code_of(told) if told is not None else "",
             words=told.evidence if told is not None else "",
         )
-        case = Case(id=self.ids.new("case"), kind=kind, attempt_id=attempt_id, evidence=evidence)
-        await cases.open_case(self.store, merchant_id, object_id, case)
+        case = Case(
+            id=self.ports.ids.new("case"), kind=kind, attempt_id=attempt_id, evidence=evidence
+        )
+        await cases.open_case(self.ports.store, merchant_id, object_id, case)
 
 
 def _other_amount(payment: Payment, callback: Callback) -> Mismatch:

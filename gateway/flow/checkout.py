@@ -13,26 +13,26 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from adapters.channel import LocalPay
-from gateway.clock import Clock, Ids
 from gateway.domain.change import Opening
 from gateway.domain.errors import (
     ChannelsResting,
     GatewayError,
+    IdempotencyKeyReused,
     MethodUnavailable,
     OrderTenderTaken,
     Overloaded,
 )
 from gateway.domain.payment import Payment
+from gateway.domain.presenting import Digest, Presented
 from gateway.domain.states import PAYMENT_FINAL
 from gateway.domain.statuses import PaymentStatus
-from gateway.flow.call.channel_call import pay_operation
 from gateway.flow.choose.health import ChannelHealth, Place
-from gateway.flow.choose.routing import Route, choose
+from gateway.flow.choose.routing import local_choices, remote_choices
+from gateway.flow.choose.wish import LocalWish, RemoteWish, Wish, wish
 from gateway.flow.commands import Caller, Paid, PayCommand
 from gateway.flow.learn.in_flight import InFlight, Waiter
 from gateway.flow.learn.on_read import OnRead
 from gateway.flow.open.idempotency import (
-    Digest,
     KeyDesk,
     fingerprint,
     refuse_foreign_notify_url,
@@ -41,8 +41,9 @@ from gateway.flow.open.idempotency import (
 from gateway.flow.open.opening import Draft
 from gateway.flow.open.order_desk import OrderDesk
 from gateway.flow.open.restored import Restored
-from gateway.flow.ports import Directory, KeyTaken, NumberTaken, Opened, Store, TenderTaken
+from gateway.flow.ports import KeyTaken, NumberTaken, Opened, Ports, TenderTaken
 from gateway.flow.send.sending import Sender
+from gateway.flow.visible import seen, visible
 from gateway.limits import OPEN_RETRIES_MAX, SEND_DEADLINE_MS
 from gateway.telemetry.metrics import PAYMENTS
 
@@ -51,8 +52,7 @@ from gateway.telemetry.metrics import PAYMENTS
 class Checkout:
     """The pay road of one worker."""
 
-    store: Store
-    directory: Directory
+    ports: Ports
     keys: KeyDesk
     orders: OrderDesk
     restored: Restored
@@ -60,10 +60,7 @@ class Checkout:
     on_read: OnRead
     sender: Sender
     health: ChannelHealth
-    clock: Clock
-    ids: Ids
     digest: Digest
-    environment: str
     worker_id: str
 
     async def pay(self, command: PayCommand, caller: Caller, key: str, wait_s: float) -> Paid:
@@ -79,90 +76,88 @@ class Checkout:
 
     async def _take(self, command: PayCommand, caller: Caller, key: str, waiter: Waiter) -> Paid:
         """Opened and on its way, or found under this key. `waiter` hears of it from then on."""
-        await refuse_foreign_notify_url(command, caller, key, self.directory, self.store)
-        try:
-            route = choose(command, caller, self.directory, self.clock.now())
-        except MethodUnavailable as refusal:
-            return await self._known_or(refusal, command, caller, key)
-        draft, relearned = await self.restored.relearn(self._draft(command, caller, key, route))
-        if relearned is not None:
-            return relearned
-        if route.account.local is not None:
-            return await self._settle(draft)
-        return await self._claim_and_send(draft, waiter)
+        await refuse_foreign_notify_url(
+            command, caller, key, self.ports.directory, self.ports.store
+        )
+        wished = wish(command, caller, self.ports.directory)
+        draft, found = await self.restored.relearn(self._draft(command, caller, key, wished))
+        if found is not None:
+            return found
+        match wished:
+            case LocalWish(tendered=tendered):
+                return await self._settle(draft, tendered)
+            case RemoteWish(presented=presented):
+                return await self._claim_and_send(draft, presented, waiter)
 
-    def _draft(self, command: PayCommand, caller: Caller, key: str, route: Route) -> Draft:
+    def _draft(self, command: PayCommand, caller: Caller, key: str, wished: Wish) -> Draft:
         return Draft(
             command=command,
             caller=caller,
             key=key,
-            route=route,
-            choice=route.choices[0],
-            fingerprint=fingerprint(command, route.store_id, route.flow, self.digest),
-            now=self.clock.now(),
-            environment=self.environment,
+            tender=wished.tender,
+            fingerprint=fingerprint(command, wished.tender.store_id, self.digest),
+            now=self.ports.clock.now(),
+            numbers=self.ports.numbers,
             worker_id=self.worker_id,
         )
 
-    async def _known_or(
-        self, refusal: GatewayError, command: PayCommand, caller: Caller, key: str
-    ) -> Paid:
-        """No account can take a payment now.
-
-        A till's retry is also its query: what was opened under this key is still answered.
-        """
-        bound = await self.store.payment_by_key(caller.merchant_id, key)
-        if bound is None:
-            raise refusal
-        payment = bound.payment
-        same_body_or_refuse(
-            bound, fingerprint(command, payment.store_id, payment.flow, self.digest)
-        )
-        return Paid(payment, replayed=True)
-
-    async def _settle(self, draft: Draft) -> Paid:
+    async def _settle(self, draft: Draft, tendered: int | None) -> Paid:
         """A tender of our own books: decided here, booked in one write."""
-        command, local = draft.command, draft.route.account.local
-        assert local is not None
+        tender, ids = draft.tender, self.ports.ids
+        choices = local_choices(tender, self.ports.directory, draft.now)
+        if not choices:
+            return await self._known_or(_unavailable(draft), draft)
         asked = LocalPay(
-            amount=command.amount,
-            currency=command.currency,
-            store_id=draft.route.store_id,
+            amount=tender.amount,
+            currency=tender.currency,
+            store_id=tender.store_id,
             terminal_id=draft.caller.terminal_id or "",
-            tendered=command.tendered,
+            tendered=tendered,
         )
-        decision = local.decide(asked)
-        return await self._opened(draft, lambda n: draft.local(self.ids, n, decision))
+        decision = choices[0].account.channel.decide(asked)
+        return await self._opened(draft, lambda n: draft.local(ids, choices[0], n, decision))
 
-    async def _claim_and_send(self, draft: Draft, waiter: Waiter) -> Paid:
+    async def _claim_and_send(self, draft: Draft, presented: Presented, waiter: Waiter) -> Paid:
         token, bound = await self.keys.take(draft.caller, draft.key)
         if bound is not None:
             return _lost(bound, draft)
         try:
-            place = self.health.admit(draft.route.choices, pay_operation(draft.route.flow))
+            choices = remote_choices(draft.tender, self.ports.directory, draft.now)
+            place = self.health.admit(choices, draft.tender.flow.facts.operation)
             if place is None:
-                return await self._known_or(
-                    ChannelsResting(), draft.command, draft.caller, draft.key
-                )
-            return await self._open_and_send(replace(draft, choice=place.choice), place, waiter)
+                refusal = ChannelsResting() if choices else _unavailable(draft)
+                return await self._known_or(refusal, draft)
+            return await self._open_and_send(draft, place, presented, waiter)
         finally:
             self.keys.release(draft.caller, draft.key, token)
 
-    async def _open_and_send(self, draft: Draft, place: Place, waiter: Waiter) -> Paid:
+    async def _known_or(self, refusal: GatewayError, draft: Draft) -> Paid:
+        """No account can take a payment now.
+
+        A till's retry is also its query: what was opened under this key is still answered.
+        """
+        bound = await self.ports.store.payment_by_key(draft.caller.merchant_id, draft.key)
+        if bound is None:
+            raise refusal
+        return _lost(bound, draft)
+
+    async def _open_and_send(
+        self, draft: Draft, place: Place, presented: Presented, waiter: Waiter
+    ) -> Paid:
         """`place` passes to the sender, or is given back when nothing is to be sent."""
         # Before the write is queued: a slow store eats our time.
-        deadline = self.clock.monotonic() + SEND_DEADLINE_MS / 1000
+        deadline = self.ports.clock.monotonic() + SEND_DEADLINE_MS / 1000
         # `send_by` counts from the same moment, however long the claim took.
-        draft = replace(draft, now=self.clock.now())
+        draft, ids = replace(draft, now=self.ports.clock.now()), self.ports.ids
         try:
-            paid = await self._opened(draft, lambda n: draft.remote(self.ids, n))
+            paid = await self._opened(draft, lambda n: draft.remote(ids, place.choice, n))
         except BaseException:
             place.leave()
             raise
         if paid.replayed:
             place.leave()
         else:
-            sending = self.sender.send(paid.payment, place, deadline, draft.command.auth_code)
+            sending = self.sender.send(paid.payment, place, deadline, presented)
             waiter.await_changes(paid.payment.merchant_id, paid.payment.id)
             self.in_flight.carry(sending, name=f"pay {paid.payment.id}")
         return paid
@@ -190,14 +185,20 @@ def answerable(payment: Payment) -> bool:
     )
 
 
+def _unavailable(draft: Draft) -> MethodUnavailable:
+    return MethodUnavailable(
+        f"no enabled {draft.tender.channel} account serves this store", field="method"
+    )
+
+
 def _lost(lost: KeyTaken | TenderTaken, draft: Draft) -> Paid:
     """The key is bound: the same payment in its present state.
 
     Or the tender is taken: 409 with the payment that holds it.
     """
-    payment = lost.payment
-    if isinstance(lost, KeyTaken):
-        same_body_or_refuse(lost, draft.fingerprint)
-        return Paid(payment, replayed=True)
-    visible = draft.caller.store_id in (None, payment.store_id)
-    raise OrderTenderTaken(payment=payment if visible else None)
+    if isinstance(lost, TenderTaken):
+        raise OrderTenderTaken(payment=seen(draft.caller, lost.payment))
+    same_body_or_refuse(lost, draft.fingerprint)
+    if not visible(draft.caller, lost.payment):
+        raise IdempotencyKeyReused("another store has used this key", field="store_id")
+    return Paid(lost.payment, replayed=True)

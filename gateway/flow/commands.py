@@ -5,8 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from gateway.domain.payment import Payment, Refund
-from gateway.domain.words import Flow
-from security.secret import Secret
+from gateway.domain.presenting import Given
 
 
 class Caller(Struct, frozen=True, kw_only=True):
@@ -30,7 +29,7 @@ class OverrideCommand(Struct, frozen=True, kw_only=True):
 class PayCommand(Struct, frozen=True, kw_only=True):
     """`POST /v1/payments` with defaults filled in.
 
-    `store_id` is what the body may say when a merchant key pays.
+    `given`: how the customer pays. `store_id` is what the body may say when a merchant key pays.
     """
 
     order_no: str
@@ -38,10 +37,7 @@ class PayCommand(Struct, frozen=True, kw_only=True):
     amount: int
     currency: str
     method: str
-    flow: Flow | None
-    auth_code: Secret | None
-    tendered: int | None
-    expires_in_s: int | None
+    given: Given
     store_id: str | None
     operator_id: str | None
     description: str | None

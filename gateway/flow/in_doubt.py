@@ -13,7 +13,6 @@ from datetime import datetime
 
 import structlog
 
-from gateway.clock import Clock
 from gateway.domain.acts import cancel_sent, taken
 from gateway.domain.change import Change
 from gateway.domain.occasion import Outcome
@@ -22,12 +21,13 @@ from gateway.domain.payment import Attempt, Payment
 from gateway.domain.states import ATTEMPT_UNCHARGED
 from gateway.domain.statuses import AttemptStatus
 from gateway.domain.words import LastCancel, Source
+from gateway.flow.accounts import RemoteAccount
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.late_money import LateMoney
 from gateway.flow.learn.schedule import cancel_at, proof_at
 from gateway.flow.learn.transition import Held, Transitions
-from gateway.flow.ports import Account, Directory, DueAttempt, DueRefund, Store
+from gateway.flow.ports import DueAttempt, DueRefund, Ports
 from gateway.flow.refund import Refunds, decided
 from gateway.flow.send.sending import Sender
 from gateway.limits import SEND_DEADLINE_MS
@@ -40,26 +40,24 @@ log = structlog.get_logger("tillgate.sweeper")
 class InDoubt:
     """Visits. Each is leased, bounded in time, and safe to repeat."""
 
-    store: Store
-    directory: Directory
+    ports: Ports
     transitions: Transitions
     refunds: Refunds
     calls: ChannelCalls
     sender: Sender
     in_flight: InFlight
-    clock: Clock
 
     async def visit(self, due: DueAttempt, until: float) -> None:
         """One attempt, one step further.
 
         `until` (monotonic): the lease ends then, and nothing is sent any more.
         """
-        payment = await self.store.payment(due.merchant_id, due.payment_id)
+        payment = await self.ports.store.payment(due.merchant_id, due.payment_id)
         if payment is None:
             return
         attempt = payment.attempt(due.out_trade_no)
-        account = self.directory.account(attempt.channel_account)
-        if account is None or account.channel is None:
+        account = self.ports.directory.remote_account(attempt.channel_account)
+        if account is None:
             return
         if not attempt.live:
             await self._ask_late(payment, attempt, account)
@@ -84,17 +82,15 @@ class InDoubt:
 
         `until` as for `visit`.
         """
-        payment = await self.store.payment(due.merchant_id, due.payment_id)
-        refund = await self.store.refund(due.merchant_id, due.refund_id)
+        payment = await self.ports.store.payment(due.merchant_id, due.payment_id)
+        refund = await self.ports.store.refund(due.merchant_id, due.refund_id)
         if payment is None or refund is None or decided(refund):
             return
-        account = self.directory.account(refund.channel_account)
-        if account is None or account.channel is None:
+        account = self.ports.directory.remote_account(refund.channel_account)
+        if account is None:
             return
         request = self.refunds.request(payment, refund, account, self._send_by(until))
-        outcome = await self.calls.made(
-            account, "refund_query", account.channel.query_refund, request, refund.silences
-        )
+        outcome = await self.calls.query_refund(account, request, refund.silences)
         SWEEPS.labels(refund.channel, "refund_query").inc()
         never_accepted = isinstance(outcome, RefundNotFound)
         payment, refund = await self.transitions.learn_refund(
@@ -107,7 +103,7 @@ class InDoubt:
             if not self._too_late(send_by):
                 await self.refunds.send(payment, refund, send_by)
 
-    async def _ask_late(self, payment: Payment, attempt: Attempt, account: Account) -> None:
+    async def _ask_late(self, payment: Payment, attempt: Attempt, account: RemoteAccount) -> None:
         """A yes was heard after the end, and not yet what became of the money."""
         if attempt.status in ATTEMPT_UNCHARGED and attempt.due_at is not None:
             SWEEPS.labels(attempt.channel, "late_query").inc()
@@ -115,11 +111,11 @@ class InDoubt:
             await late.ask_again()
 
     async def _query(
-        self, payment: Payment, out_trade_no: str, account: Account, until: float
+        self, payment: Payment, out_trade_no: str, account: RemoteAccount, until: float
     ) -> tuple[Payment, bool]:
         """(the payment afterwards, whether the channel said nothing)."""
         SWEEPS.labels(account.manifest.channel, "query").inc()
-        asked_at = self.clock.now()
+        asked_at = self.ports.clock.now()
         outcome = await self.calls.query(account, payment, out_trade_no, until)
         payment = await self._learn(
             payment,
@@ -137,7 +133,7 @@ class InDoubt:
         self,
         payment: Payment,
         out_trade_no: str,
-        account: Account,
+        account: RemoteAccount,
         until: float,
         *,
         silence_counted: bool,
@@ -185,16 +181,16 @@ class InDoubt:
             successor=successors,
             held=held,
         )
-        deadline = successors.deadline_of(payment)
-        if deadline is not None:
-            self.in_flight.carry(self.sender.go_on(payment, deadline), name=f"pay {payment.id}")
+        drawn = successors.won(payment)
+        if drawn is not None:
+            self.in_flight.carry(self.sender.go_on(payment, drawn), name=f"pay {payment.id}")
         return payment
 
     def _send_by(self, until: float) -> float:
-        return min(until, self.clock.monotonic() + SEND_DEADLINE_MS / 1000)
+        return min(until, self.ports.clock.monotonic() + SEND_DEADLINE_MS / 1000)
 
     def _too_late(self, send_by: float) -> bool:
-        return self.clock.monotonic() >= send_by
+        return self.ports.clock.monotonic() >= send_by
 
     def _only_cancel(self, payment: Payment, attempt: Attempt) -> bool:
         """A cancel under way is repeated without asking first, until no cancel can act or P4's
@@ -205,7 +201,9 @@ class InDoubt:
         if attempt.last_cancel == LastCancel.USE_REFUND:
             return False
         if attempt.last_cancel == LastCancel.NOTHING_THERE:
-            return self.clock.now() < proof_at(attempt, self.transitions.schedule(payment, attempt))
+            return self.ports.clock.now() < proof_at(
+                attempt, self.transitions.schedule(payment, attempt)
+            )
         return attempt.last_cancel != LastCancel.UNKNOWN
 
     def _cancel_next(self, payment: Payment, attempt: Attempt, out_trade_no: str) -> bool:
@@ -217,7 +215,7 @@ class InDoubt:
             return False
         if attempt.status == AttemptStatus.CANCELLING:
             return attempt.last_cancel != LastCancel.USE_REFUND
-        return self.clock.now() >= cancel_at(
+        return self.ports.clock.now() >= cancel_at(
             payment, attempt, self.transitions.schedule(payment, attempt)
         )
 

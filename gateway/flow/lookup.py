@@ -13,6 +13,7 @@ from gateway.flow.commands import Caller
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.on_read import OnRead
 from gateway.flow.ports import EventPage, PaymentFilter, RefundFilter, Store
+from gateway.flow.visible import visible, visible_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Lookup:
             if wait_s:
                 waiter.await_changes(caller.merchant_id, payment_id)
             found = await self.store.payment(caller.merchant_id, payment_id)
-            if found is None or not _sees(caller, found.store_id):
+            if found is None or not visible(caller, found):
                 raise NotFound
             self.on_read.look(found)
             if not wait_s:
@@ -37,10 +38,14 @@ class Lookup:
             return await waiter.until(lambda now: now.version > found.version, found, wait_s)
 
     async def payments(self, wanted: PaymentFilter, caller: Caller) -> tuple[list[Payment], bool]:
-        """(newest first, whether there are more)."""
-        found = await self.store.payments(
-            caller.merchant_id, replace(wanted, store_id=_store(caller, wanted.store_id))
-        )
+        """(newest first, whether there are more).
+
+        A terminal lists its own store; another store's list is empty, not forbidden.
+        """
+        store_id = wanted.store_id or caller.store_id
+        if store_id is not None and not visible_store(caller, store_id):
+            return [], False
+        found = await self.store.payments(caller.merchant_id, replace(wanted, store_id=store_id))
         return list(found[: wanted.limit]), len(found) > wanted.limit
 
     async def refund(self, refund_id: str, caller: Caller) -> Refund:
@@ -57,10 +62,11 @@ class Lookup:
         return list(await self.store.refunds_of(caller.merchant_id, payment_id))
 
     async def refunds(self, wanted: RefundFilter, caller: Caller) -> tuple[list[Refund], bool]:
-        """(newest first, whether there are more)."""
-        found = await self.store.refunds(
-            caller.merchant_id, replace(wanted, store_id=_store(caller, wanted.store_id))
-        )
+        """As `payments`; the store of a refund is its payment's."""
+        store_id = wanted.store_id or caller.store_id
+        if store_id is not None and not visible_store(caller, store_id):
+            return [], False
+        found = await self.store.refunds(caller.merchant_id, replace(wanted, store_id=store_id))
         return list(found[: wanted.limit]), len(found) > wanted.limit
 
     async def events(self, after: str | None, limit: int, caller: Caller) -> EventPage:
@@ -68,16 +74,3 @@ class Lookup:
         if caller.store_id is not None:
             raise NotPermitted
         return await self.store.events(caller.merchant_id, after, limit)
-
-
-def _sees(caller: Caller, store_id: str) -> bool:
-    return caller.store_id in (None, store_id)
-
-
-def _store(caller: Caller, asked: str | None) -> str | None:
-    """A terminal lists its own store, whatever it asks for:
-    another store's list is empty, not forbidden.
-    """
-    if caller.store_id is None or asked in (None, caller.store_id):
-        return caller.store_id or asked
-    return "\0"

@@ -13,13 +13,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from adapters.channel import Channel, LocalChannel, Manifest
+from adapters.channel import Manifest
+from gateway.clock import Clock, Ids
 from gateway.domain.case import Case, CaseKind
 from gateway.domain.change import Change, Opening
+from gateway.domain.identifiers import Numbers
 from gateway.domain.order import OrderRefusal, OrderTerms
 from gateway.domain.payment import Payment, Refund
 from gateway.domain.routing_rules import RuleSet
 from gateway.domain.statuses import PaymentStatus, RefundStatus
+from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
 from security.secret import Secret
 
 # --- who asks, and over which accounts
@@ -42,26 +45,6 @@ class ApiKey:
     misplaced: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """A channel account, ready to use.
-
-    `store_id` None: for every store of the merchant. `profile`: standard or short.
-    """
-
-    id: str
-    merchant_id: str
-    store_id: str | None
-    priority: int
-    enabled: bool
-    profile: str
-    manifest: Manifest
-    channel: Channel | None
-    local: LocalChannel | None
-    notify_url: str | None = None
-    drained: str | None = None  # why an operator keeps new payments away from it
-
-
 class Directory(Protocol):
     """The in-memory snapshot of keys, stores and accounts, kept by delta; no lookup does I/O."""
 
@@ -73,8 +56,16 @@ class Directory(Protocol):
         """The account, disabled ones included."""
         ...
 
-    def accounts(self, merchant_id: str) -> Sequence[Account]:
-        """The merchant's accounts in order of priority."""
+    def remote_account(self, account_id: str) -> RemoteAccount | None:
+        """As `account`, when its channel can be called."""
+        ...
+
+    def remote_accounts(self, merchant_id: str) -> Sequence[RemoteAccount]:
+        """Those of the merchant whose channels can be called, in order of priority."""
+        ...
+
+    def local_accounts(self, merchant_id: str) -> Sequence[LocalAccount]:
+        """Those of the merchant that are in our own books, in order of priority."""
         ...
 
     def store_exists(self, merchant_id: str, store_id: str) -> bool:
@@ -325,26 +316,22 @@ class Store(Protocol):
         ...
 
     async def take_due_attempts(
-        self, places: Places, lease_ms: int, worker_lease_ms: int, at: datetime | None = None
+        self, places: Places, lease_ms: int, worker_lease_ms: int
     ) -> Sequence[DueAttempt]:
         """Lease attempts that are due, longest due first; one that is still `sent` only past
         `send_by`, when its worker is gone or silent.
 
-        Judged by the store's own clock, unless `at` is given. `SKIP LOCKED`: two takers share.
+        Judged by the store's own clock. `SKIP LOCKED`: two takers share.
         """
         ...
 
-    async def take_due_refunds(
-        self, places: Places, lease_ms: int, at: datetime | None = None
-    ) -> Sequence[DueRefund]:
+    async def take_due_refunds(self, places: Places, lease_ms: int) -> Sequence[DueRefund]:
         """Lease undecided refunds that are due; else as `take_due_attempts`."""
         ...
 
-    async def hasten(
-        self, merchant_id: str, payment_id: str, pace_ms: int, at: datetime | None = None
-    ) -> None:
-        """Somebody looks at an undecided payment: its next visit is due now, unless one began (or
-        it was sent) less than `pace_ms` ago.
+    async def hasten(self, merchant_id: str, payment_id: str, pace_ms: int) -> None:
+        """A till looks at an undecided payment: its next visit is due now, unless one began (or it
+        was sent) less than `pace_ms` ago.
         """
         ...
 
@@ -374,11 +361,8 @@ class Store(Protocol):
         """
         ...
 
-    async def beat(self, worker_id: str, at: datetime | None = None) -> datetime:
-        """The worker lives: now by the store's own clock, unless `at` is given.
-
-        Returns what that clock says.
-        """
+    async def beat(self, worker_id: str) -> datetime:
+        """The worker lives. Returns what the store's own clock says."""
         ...
 
 
@@ -401,3 +385,14 @@ class Claims(Protocol):
         Nothing waits for it: a claim that stays runs out by itself.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What nearly every part of the road needs."""
+
+    store: Store
+    directory: Directory
+    clock: Clock
+    ids: Ids
+    numbers: Numbers

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from adapters.channel import LocalPay, RefundRequest
-from gateway.clock import Clock, Ids
 from gateway.domain.change import Change
 from gateway.domain.errors import (
     IdempotencyKeyReused,
@@ -19,13 +18,13 @@ from gateway.domain.errors import (
     RefundExceedsCaptured,
     RefundNoTaken,
 )
-from gateway.domain.identifiers import out_refund_no
 from gateway.domain.outcomes import Declined
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.returning import reserved, returned_at_once
 from gateway.domain.states import REFUND_OPEN
 from gateway.domain.statuses import RefundStatus
 from gateway.domain.words import Origin, Source
+from gateway.flow.accounts import LocalAccount, RemoteAccount
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.commands import Caller, RefundCommand, Refunded
 from gateway.flow.learn.in_flight import InFlight
@@ -33,7 +32,7 @@ from gateway.flow.learn.schedule import refund_due_after
 from gateway.flow.learn.transition import RefundRace, Transitions
 from gateway.flow.lookup import Lookup
 from gateway.flow.open.opening import posted
-from gateway.flow.ports import Account, Directory, Store
+from gateway.flow.ports import Ports
 from gateway.limits import SEND_DEADLINE_MS
 
 
@@ -41,15 +40,11 @@ from gateway.limits import SEND_DEADLINE_MS
 class Refunds:
     """Money back, on the merchant's word."""
 
-    store: Store
+    ports: Ports
     lookup: Lookup
-    directory: Directory
     in_flight: InFlight
     transitions: Transitions
     calls: ChannelCalls
-    clock: Clock
-    ids: Ids
-    environment: str
 
     async def refund(
         self, payment_id: str, command: RefundCommand, caller: Caller, key: str, wait_s: float
@@ -64,7 +59,7 @@ class Refunds:
             if known is not None:
                 return Refunded(known, replayed=True)
             # Before the write is queued, as for a payment.
-            send_by = self.clock.monotonic() + SEND_DEADLINE_MS / 1000
+            send_by = self.ports.clock.monotonic() + SEND_DEADLINE_MS / 1000
             try:
                 payment, change = await self.transitions.decide(
                     payment, lambda now: self._judge(now, command, key)
@@ -91,18 +86,15 @@ class Refunds:
 
         Everything later is the sweeper's.
         """
-        account = self.directory.account(refund.channel_account)
-        assert account is not None and account.channel is not None, (  # noqa: PT018
-            "a remote refund has a remote account"
-        )
+        account = self.ports.directory.remote_account(refund.channel_account)
+        if account is None:
+            return  # it cannot be used now: the sweeper sends it once it can
         request = self.request(payment, refund, account, send_by)
-        outcome = await self.calls.made(
-            account, "refund", account.channel.refund, request, refund.silences
-        )
+        outcome = await self.calls.refund(account, request, refund.silences)
         await self.transitions.learn_refund(payment, refund.id, outcome, Source.REFUND)
 
     def request(
-        self, payment: Payment, refund: Refund, account: Account, send_by: float
+        self, payment: Payment, refund: Refund, account: RemoteAccount, send_by: float
     ) -> RefundRequest:
         """The call of this refund; every repeat is the same."""
         attempt = next(attempt for attempt in payment.attempts if attempt.id == refund.attempt_id)
@@ -121,7 +113,7 @@ class Refunds:
     async def _known(
         self, payment: Payment, command: RefundCommand, caller: Caller, key: str
     ) -> Refund | None:
-        by_key = await self.store.refund_by_number(caller.merchant_id, idempotency_key=key)
+        by_key = await self.ports.store.refund_by_number(caller.merchant_id, idempotency_key=key)
         if by_key is not None:
             field = _difference(by_key, payment, command)
             if field is not None:
@@ -129,7 +121,7 @@ class Refunds:
                     f"the field {field} differs from the first request with this key", field=field
                 )
             return by_key
-        by_number = await self.store.refund_by_number(
+        by_number = await self.ports.store.refund_by_number(
             caller.merchant_id, refund_no=command.refund_no
         )
         if by_number is None:
@@ -148,10 +140,10 @@ class Refunds:
             raise RefundExceedsCaptured(
                 f"{attempt.refundable} fen are left to refund", field="amount", payment=payment
             )
-        account = self.directory.account(attempt.channel_account)
+        account = self.ports.directory.account(attempt.channel_account)
         refund = self._drawn(payment, attempt, command, key)
         occasion = self.transitions.occasion(Source.TILL)
-        if account is not None and account.local is not None:
+        if isinstance(account, LocalAccount):
             done = replace(
                 refund, status=RefundStatus.SUCCEEDED, refunded_at=refund.created_at, due_at=None
             )
@@ -162,7 +154,7 @@ class Refunds:
                 terminal_id=payment.terminal_id or "",
                 tendered=None,
             )
-            decision = account.local.decide_refund(asked)
+            decision = account.channel.decide_refund(asked)
             if isinstance(decision, Declined):
                 raise RefundExceedsCaptured(decision.code, payment=payment)
             return returned_at_once(
@@ -176,19 +168,19 @@ class Refunds:
         self, payment: Payment, attempt: Attempt, command: RefundCommand, key: str
     ) -> Refund:
         return Refund(
-            id=self.ids.new("ref"),
+            id=self.ports.ids.new("ref"),
             merchant_id=payment.merchant_id,
             payment_id=payment.id,
             attempt_id=attempt.id,
             channel=attempt.channel,
             channel_account=attempt.channel_account,
             refund_no=command.refund_no,
-            out_refund_no=out_refund_no(self.environment, attempt.out_trade_no, command.refund_no),
+            out_refund_no=self.ports.numbers.refund(attempt.out_trade_no, command.refund_no),
             amount=command.amount,
             currency=payment.currency,
             origin=Origin.MERCHANT,
             status=RefundStatus.REQUESTED,
-            created_at=self.clock.now(),
+            created_at=self.ports.clock.now(),
             reason=command.reason,
             operator_id=command.operator_id,
             idempotency_key=key,

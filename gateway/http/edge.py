@@ -37,7 +37,6 @@ from gateway.limits import (
     WAIT_S_MAX,
 )
 from gateway.telemetry.metrics import REQUEST_SECONDS, REQUESTS
-from security.redaction import redact
 
 log = structlog.get_logger("tillgate.http")
 
@@ -117,7 +116,7 @@ def _report(error: Exception, request_id: str, template: str) -> None:
 
     The traceback goes as text: renderers that show local variables would show bodies.
     """
-    trace = redact("".join(traceback.format_exception(error)))
+    trace = "".join(traceback.format_exception(error))
     log.error(
         "request failed",
         request_id=request_id,

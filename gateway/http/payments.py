@@ -5,6 +5,14 @@ Decodes, asks the flow, encodes; every decision is the flow's.
 
 from gateway.domain.errors import FieldInvalid
 from gateway.domain.payment import Payment
+from gateway.domain.presenting import (
+    CashGiven,
+    Flow,
+    Given,
+    MethodOnly,
+    PaymentCode,
+    ShownQr,
+)
 from gateway.domain.resources import payment_json
 from gateway.domain.web_address import web_address
 from gateway.flow.commands import OverrideCommand, PayCommand
@@ -78,10 +86,7 @@ def pay_command(body: PayBody) -> PayCommand:
         amount=body.amount,
         currency=body.currency,
         method=body.method,
-        flow=body.flow,
-        auth_code=body.auth_code,
-        tendered=body.cash.tendered if body.cash else None,
-        expires_in_s=body.expires_in,
+        given=_given(body),
         store_id=body.store_id,
         operator_id=body.operator_id,
         description=body.description,
@@ -90,6 +95,23 @@ def pay_command(body: PayBody) -> PayCommand:
         override=_override(body.override),
         notify_url=_spelt(body.notify_url),
     )
+
+
+def _given(body: PayBody) -> Given:
+    """How the customer pays. Raises `FieldInvalid` where the body says two ways at once."""
+    if body.flow == Flow.QR:
+        if body.auth_code is not None:
+            raise FieldInvalid("this way to pay takes no payment code", field="auth_code")
+        if body.cash is not None:
+            raise FieldInvalid("cash is tendered with method cash", field="cash")
+        return ShownQr(body.expires_in)
+    if body.expires_in is not None:
+        raise FieldInvalid("only a code on display expires", field="expires_in")
+    if body.auth_code is None:
+        return MethodOnly() if body.cash is None else CashGiven(body.cash.tendered)
+    if body.cash is not None:
+        raise FieldInvalid("cash is tendered with method cash", field="cash")
+    return PaymentCode(body.auth_code)
 
 
 def _spelt(notify_url: str | None) -> str | None:

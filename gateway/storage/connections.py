@@ -25,8 +25,12 @@ _SETTINGS = {
     "lock_timeout": str(STATEMENT_TIMEOUT_MS),
     "idle_in_transaction_session_timeout": str(STATEMENT_TIMEOUT_MS),
     "synchronous_commit": "on",
+    # What a database or a role may have set otherwise must not change what our statements mean.
     "timezone": "UTC",
-    "datestyle": "ISO",
+    "datestyle": "ISO, MDY",
+    # An order is locked first and summed by the next statement, which has to see what was committed
+    # while the lock was awaited.
+    "default_transaction_isolation": "read committed",
     "jit": "off",  # our statements run in a millisecond; compiling them takes fifty
     # Every statement of ours has its index; a plan made while a table was new must not scan it for
     # ever.

@@ -1,13 +1,11 @@
 """The in-memory snapshot of who may ask and over which accounts, refreshed by delta from Postgres.
 
-One statement returns the rows changed since the previous snapshot *and* the new snapshot's xmin:
-everything an older, still running transaction will commit has `changed_xid` at or above that xmin,
-so the next delta sees it. Rows in the overlap come again and change nothing. Rows are never deleted
-(keys are revoked, accounts disabled), so a delta is enough.
+What is read, and why a delta misses nothing, is `storage.directory_rows`'s. A row is remembered
+only once it was taken: one that was not comes again, and until then the snapshot is not fresh.
 
 It reads over a connection of its own: busy readers must not age the directory. Opening secrets and
-reading RSA keys takes milliseconds a row and happens in a thread; the event loop only swaps
-finished entries in.
+building channels happens in a thread (`storage.built_accounts`); the event loop only swaps finished
+entries in.
 """
 
 from __future__ import annotations
@@ -15,126 +13,63 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, TypeVar
 
 import asyncpg
 import msgspec
 
 from adapters.channel import Manifest
-from adapters.transport import ChannelTransport
 from gateway.clock import Clock
 from gateway.domain.errors import StoreUnavailable
 from gateway.domain.routing_rules import RuleFile, RuleSet
-from gateway.flow.ports import Account, ApiKey
-from gateway.limits import (
-    CALL_TIMEOUT_MS,
-    DIRECTORY_AGE_MS_MAX,
-    DIRECTORY_REFRESH_MS,
-    SEND_DEADLINE_MS,
-)
+from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
+from gateway.flow.ports import ApiKey
+from gateway.limits import DIRECTORY_AGE_MS_MAX, DIRECTORY_REFRESH_MS
+from gateway.storage.built_accounts import Built, BuiltAccounts
 from gateway.storage.connections import REPLY_LOST, UNREACHABLE, connect, discard
-from gateway.storage.registries.credentials import (
-    account_about,
-    decoded,
-    key_about,
-    profile_of,
-    refuse_unsafe_addresses,
+from gateway.storage.directory_rows import (
+    EVERYTHING,
+    AccountRow,
+    KeyRow,
+    RestoredRow,
+    Row,
+    RulesRow,
+    StoreRow,
+    WebhookRow,
+    changed_since,
 )
+from gateway.storage.registries.credentials import key_about
 from gateway.telemetry.metrics import ACCOUNTS_LEFT_OUT, KEYS_LEFT_OUT, SNAPSHOT_AGE
 from security.errors import NotOpenedHere
 from security.key_material import KeyEnvironment
-from security.redaction import redact
+from security.redaction import Redaction
 from security.secret import Secret
-from security.vault import About, Vault
+from security.vault import Vault
 
 log = logging.getLogger("tillgate.directory")
+REDACTION = Redaction(())  # what keys and accounts are made from holds no payment code
 
-EVERYTHING = "0"  # transaction 0 does not exist: every row changed after it
-# Whoever was given a replaced account has finished its call by then.
-OLD_CALLS_END_S = (SEND_DEADLINE_MS + CALL_TIMEOUT_MS) / 1000
-
-DELTA = """
-SELECT 'snapshot' AS kind, pg_snapshot_xmin(pg_current_snapshot())::text AS id, '' AS merchant_id,
-       NULL AS store_id, NULL AS terminal_id, '' AS label, 0 AS priority, true AS live,
-       ''::bytea AS sealed, NULL AS drained
-UNION ALL
-SELECT 'store', id, merchant_id, NULL, NULL, '', 0, true, '', NULL
-FROM store WHERE changed_xid >= $1::text::xid8
-UNION ALL
-SELECT 'key', id, merchant_id, store_id, terminal_id, role, 0, revoked_at IS NULL, sealed,
-       environment
-FROM api_key WHERE changed_xid >= $1::text::xid8
-UNION ALL
-SELECT 'account', id, merchant_id, store_id, NULL, channel, priority, enabled, sealed,
-       drained_reason
-FROM channel_account WHERE changed_xid >= $1::text::xid8
-UNION ALL
-SELECT 'restored', id::text, '', NULL, NULL, lost_from::text || '/' || begun_at::text, 0,
-       ended_at IS NULL, '', NULL
-FROM restored WHERE changed_xid >= $1::text::xid8
-UNION ALL
-SELECT 'webhook', id, merchant_id, NULL, NULL, origin, 0, enabled, '', NULL
-FROM webhook_endpoint WHERE changed_xid >= $1::text::xid8
-UNION ALL
-SELECT 'rules', merchant_id || '/' || coalesce(store_id, ''), merchant_id, store_id, NULL,
-       rules::text, version, true, '', NULL
-FROM rule_set r WHERE changed_xid >= $1::text::xid8 AND NOT EXISTS (
-    SELECT FROM rule_set n
-    WHERE n.merchant_id = r.merchant_id AND coalesce(n.store_id, '') = coalesce(r.store_id, '')
-      AND n.version > r.version
-)
-"""
-
-
-class Transport(ChannelTransport, Protocol):
-    """A channel's transport that can be closed."""
-
-    async def aclose(self) -> None:
-        """Close its connections."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One row of the delta; `label` is a key's role, an account's channel, an endpoint's origin or
-    the text of a rule set; `drained` an account's reason, or a key's environment.
-    """
-
-    kind: str
-    id: str
-    merchant_id: str
-    store_id: str | None
-    terminal_id: str | None
-    label: str
-    priority: int
-    live: bool
-    sealed: bytes
-    drained: str | None
+A = TypeVar("A", RemoteAccount, LocalAccount)
 
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A row that was made usable; `thing` is None when it could not be, and `problem` says why.
+    """A row that was made usable, where that takes more than to read it; or the `problem`.
 
     `lacks`: this process is not equipped to open it, another one may be.
     """
 
-    row: _Row
-    thing: ApiKey | Account | RuleSet | None
-    transport: Transport | None = None
+    row: Row
+    made: ApiKey | Built | RuleSet | None = None
     problem: str = ""
     lacks: bool = False
 
 
 class SnapshotDirectory:
-    """`gateway.flow.ports.Directory` on PostgreSQL.
-
-    `new_transport` makes one transport for one account. `public_url`: where channels reach us
-    (None: no callbacks are asked for).
-    """
+    """`gateway.flow.ports.Directory` on PostgreSQL."""
 
     def __init__(
         self,
@@ -142,38 +77,30 @@ class SnapshotDirectory:
         *,
         vault: Vault,
         clock: Clock,
-        manifests: Mapping[str, Manifest],
-        new_transport: Callable[[], Transport],
-        public_url: str | None = None,
-        allow_loopback_channels: bool = False,
+        accounts: BuiltAccounts,
         takes_test_keys: bool = True,
     ) -> None:
         self._dsn = dsn
         self._vault = vault
         self._clock = clock
-        self._manifests = manifests
-        self._new_transport = new_transport
-        self._public_url = public_url
-        self._allow_loopback = allow_loopback_channels
         self._takes_test_keys = takes_test_keys
+        self._built = accounts
         self._connection: asyncpg.Connection[Any] | None = None
         self._refreshing: asyncio.Task[None] | None = None
-        self._closing: set[asyncio.Task[None]] = set()
         self._xmin = EVERYTHING
         self._read_at: float | None = None
-        self._rows: dict[tuple[str, str], _Row] = {}
+        self._rows: dict[tuple[str, ...], Row] = {}
         self._stores: set[tuple[str, str]] = set()
         self._keys: dict[str, ApiKey] = {}
         self._accounts: dict[str, Account] = {}
         self._of_merchant: dict[str, dict[str, Account]] = {}
+        self._remote: dict[str, tuple[RemoteAccount, ...]] = {}  # by merchant, by priority
+        self._local: dict[str, tuple[LocalAccount, ...]] = {}
         self._rules: dict[tuple[str, str | None], RuleSet] = {}  # by merchant and store
-        # While "restored" mode stands: from when the books lack something, its begin.
-        self._restored: dict[str, list[datetime]] = {}
+        self._restored: dict[int, RestoredRow] = {}  # those that stand
         # By merchant: enabled webhook endpoint -> origin.
         self._endpoints: dict[str, dict[str, str]] = {}
-        self._ranked: dict[str, tuple[Account, ...]] = {}
-        self._transports: dict[str, Transport] = {}
-        self._problems: dict[str, _Problem] = {}
+        self._problems: dict[str, _Ready] = {}
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -191,12 +118,7 @@ class SnapshotDirectory:
             self._refreshing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._refreshing
-        for closing in tuple(self._closing):
-            closing.cancel()
-        await asyncio.gather(*self._closing, return_exceptions=True)
-        for transport in self._transports.values():
-            await transport.aclose()
-        self._transports.clear()
+        await self._built.close()
         await discard(self._connection)
 
     # -- the port ----------------------------------------------------------------------------------
@@ -209,9 +131,18 @@ class SnapshotDirectory:
         """See `Directory`."""
         return self._accounts.get(account_id)
 
-    def accounts(self, merchant_id: str) -> Sequence[Account]:
+    def remote_account(self, account_id: str) -> RemoteAccount | None:
         """See `Directory`."""
-        return self._ranked.get(merchant_id, ())
+        account = self._accounts.get(account_id)
+        return account if isinstance(account, RemoteAccount) else None
+
+    def remote_accounts(self, merchant_id: str) -> Sequence[RemoteAccount]:
+        """See `Directory`."""
+        return self._remote.get(merchant_id, ())
+
+    def local_accounts(self, merchant_id: str) -> Sequence[LocalAccount]:
+        """See `Directory`."""
+        return self._local.get(merchant_id, ())
 
     def store_exists(self, merchant_id: str, store_id: str) -> bool:
         """See `Directory`."""
@@ -228,15 +159,15 @@ class SnapshotDirectory:
 
     def restored_from(self) -> datetime | None:
         """See `Directory`."""
-        return min((lost_from for lost_from, _ in self._restored.values()), default=None)
+        return min((row.lost_from for row in self._restored.values()), default=None)
 
     def restored_at(self) -> datetime | None:
         """See `Directory`."""
-        return max((begun_at for _, begun_at in self._restored.values()), default=None)
+        return max((row.begun_at for row in self._restored.values()), default=None)
 
     def manifests(self) -> Mapping[str, Manifest]:
         """See `Directory`."""
-        return self._manifests
+        return self._built.manifests
 
     def fresh(self) -> bool:
         """See `Directory`; counted from before the snapshot was asked for."""
@@ -244,8 +175,8 @@ class SnapshotDirectory:
 
     @property
     def problems(self) -> Mapping[str, str]:
-        """Accounts and keys that are left out, each with what is wrong."""
-        return {row_id: problem.text for row_id, problem in self._problems.items()}
+        """Rows that are left out, each with what is wrong."""
+        return {row_id: ready.problem for row_id, ready in self._problems.items()}
 
     @property
     def unopened(self) -> Sequence[str]:
@@ -254,7 +185,7 @@ class SnapshotDirectory:
 
         A row that is broken for everybody is not among them: no other worker would do better.
         """
-        lacking = [row_id for row_id, problem in self._problems.items() if problem.lacks]
+        lacking = [row_id for row_id, ready in self._problems.items() if ready.lacks]
         return lacking or (list(self._problems) if not self._keys else [])
 
     # -- refreshing --------------------------------------------------------------------------------
@@ -279,214 +210,173 @@ class SnapshotDirectory:
     async def refresh(self) -> None:
         """Read the delta and take it over. Raises StoreUnavailable."""
         asked_at = self._clock.monotonic()
-        rows, xmin = await self._delta()
-        # A restored or other server: its history is not the one we followed.
+        rows, xmin = await self._delta(self._xmin)
         if int(xmin) < int(self._xmin):
-            self._xmin = EVERYTHING
-            rows, xmin = await self._delta()
-        changed = [row for row in rows if self._rows.get((row.kind, row.id)) != row]
+            # A restored or other server: its history is not the one we followed.
+            rows, xmin = await self._delta(EVERYTHING)
+            self._forget_all_but(rows)
+        changed = [row for row in rows if self._rows.get(row.identity) != row]
+        before = [self._rows.get(row.identity) for row in changed]
         ready = await asyncio.to_thread(self._made_ready, changed) if changed else []
-        rows = [each.row for each in ready if each.row.kind == "account"]
-        # A row that was given to another merchant is served for neither.
-        rows += [known for row in rows if (known := self._rows.get((row.kind, row.id)))]
         for each in ready:
             self._take(each)
-        self._rank({row.merchant_id for row in rows})
+        self._rank({row.merchant_id for row in (*before, *changed) if isinstance(row, AccountRow)})
         self._xmin, self._read_at = xmin, asked_at
 
-    async def _delta(self) -> tuple[list[_Row], str]:
+    async def _delta(self, xmin: str) -> tuple[list[Row], str]:
         try:
             if self._connection is None or self._connection.is_closed():
                 self._connection = await connect(self._dsn)
-            records = await self._connection.fetch(DELTA, self._xmin)
+            return await changed_since(self._connection, xmin)
         except (*UNREACHABLE, *REPLY_LOST, asyncpg.PostgresError) as error:
             await discard(self._connection)
             self._connection = None
             raise StoreUnavailable from error
-        rows = [_Row(**dict(record)) for record in records if record["kind"] != "snapshot"]
-        return rows, next(record["id"] for record in records if record["kind"] == "snapshot")
 
     # -- making rows usable (in a thread) ----------------------------------------------------------
 
-    def _made_ready(self, rows: Iterable[_Row]) -> list[_Ready]:
+    def _made_ready(self, rows: Iterable[Row]) -> list[_Ready]:
         return [self._made_ready_one(row) for row in rows]
 
-    def _made_ready_one(self, row: _Row) -> _Ready:
-        """One broken row is left out and reported; the others are nobody's hostage."""
+    def _made_ready_one(self, row: Row) -> _Ready:
+        """One broken row is left out and reported; the others are used."""
         try:
-            match row.kind:
-                case "key":
+            match row:
+                case KeyRow():
                     return _Ready(row, self._key(row))
-                case "account":
-                    return self._account(row)
-                case "rules":
-                    return _Ready(
-                        row,
-                        RuleSet(
-                            version=row.priority,
-                            rules=msgspec.json.decode(row.label, type=RuleFile).rules,
-                        ),
-                    )
-                case _:
-                    return _Ready(row, None)
+                case AccountRow():
+                    return _Ready(row, self._built.build(row))
+                case RulesRow():
+                    rules = msgspec.json.decode(row.rules, type=RuleFile).rules
+                    return _Ready(row, RuleSet(version=row.version, rules=rules))
+                case StoreRow() | RestoredRow() | WebhookRow():
+                    return _Ready(row)
         except Exception as error:  # noqa: BLE001  a channel's builder may raise anything
-            problem = redact(f"{type(error).__name__}: {error}")
-            return _Ready(row, None, None, problem, isinstance(error, NotOpenedHere))
+            problem = REDACTION.text(f"{type(error).__name__}: {error}")
+            return _Ready(row, problem=problem, lacks=isinstance(error, NotOpenedHere))
 
-    def _key(self, row: _Row) -> ApiKey:
+    def _key(self, row: KeyRow) -> ApiKey:
         about = key_about(
             row.id,
             merchant_id=row.merchant_id,
             store_id=row.store_id,
             terminal_id=row.terminal_id,
-            role=row.label,
-            environment=row.drained,
+            role=row.role,
+            environment=row.environment,
         )
         return ApiKey(
             id=row.id,
             merchant_id=row.merchant_id,
             store_id=row.store_id,
             terminal_id=row.terminal_id,
-            role=row.label,
+            role=row.role,
             secret=Secret(self._vault.open(row.sealed, about=about).decode()),
-            revoked=not row.live,
-            misplaced=row.drained == KeyEnvironment.TEST and not self._takes_test_keys,
+            revoked=row.revoked,
+            misplaced=row.environment == KeyEnvironment.TEST and not self._takes_test_keys,
         )
-
-    def _account(self, row: _Row) -> _Ready:
-        before, known = self._accounts.get(row.id), self._rows.get(("account", row.id))
-        about = _account_about(row)
-        # Whose it is and where it serves is under the seal: only its place is taken as it stands.
-        if (
-            before is not None
-            and known is not None
-            and (known.sealed, _account_about(known)) == (row.sealed, about)
-        ):
-            placed = replace(
-                before,
-                priority=row.priority,
-                enabled=row.live,
-                drained=row.drained,
-            )
-            return _Ready(row, placed, self._transports.get(row.id))
-        manifest = self._manifests.get(row.label)
-        if manifest is None:
-            raise LookupError(
-                f"channel {row.label!r} is not installed here; "
-                f"there are {', '.join(sorted(self._manifests))}"
-            )
-        credentials = decoded(manifest, self._vault.open(row.sealed, about=about))
-        refuse_unsafe_addresses(credentials, allow_loopback=self._allow_loopback)
-        is_local = manifest.settles == "local"
-        transport = None if is_local else self._new_transport()
-        built = (
-            manifest.build(None, None, None)
-            if is_local
-            else manifest.build(credentials, transport, self._clock)
-        )
-        account = Account(
-            id=row.id,
-            merchant_id=row.merchant_id,
-            store_id=row.store_id,
-            priority=row.priority,
-            enabled=row.live,
-            profile=profile_of(credentials),
-            manifest=manifest,
-            channel=None if is_local else built,
-            local=built if is_local else None,
-            notify_url=self._notify_url(row.id, credentials),
-            drained=row.drained,
-        )
-        return _Ready(row, account, transport)
-
-    def _notify_url(self, account_id: str, credentials: Any) -> str | None:
-        own: str | None = getattr(credentials, "notify_url", None)
-        if own is not None or credentials is None or self._public_url is None:
-            return own
-        return f"{self._public_url}/callbacks/{account_id}"
 
     # -- taking over (on the loop) -----------------------------------------------------------------
 
     def _take(self, ready: _Ready) -> None:
-        row = ready.row
-        known = self._rows.get((row.kind, row.id))
-        if known is not None and row.kind == "account":
-            self._of_merchant.get(known.merchant_id, {}).pop(row.id, None)
-        self._rows[row.kind, row.id] = row
-        match ready.thing:
-            case ApiKey() as key:
-                self._keys[row.id] = key
-            case Account() as account:
-                self._accounts[row.id] = account
-                self._of_merchant.setdefault(row.merchant_id, {})[row.id] = account
-            case RuleSet() as rules:
-                self._rules[row.merchant_id, row.store_id] = rules
-            case None if row.kind == "store":
+        match ready:
+            case _Ready(row=StoreRow() as row):
                 self._stores.add((row.merchant_id, row.id))
-            case None if row.kind == "restored":
-                self._note_restored(row)
-            case None if row.kind == "webhook" and row.live:
-                self._endpoints.setdefault(row.merchant_id, {})[row.id] = row.label
-            case None if row.kind == "webhook":
-                self._endpoints.get(row.merchant_id, {}).pop(row.id, None)
-            case None:
+            case _Ready(row=KeyRow() as row, made=ApiKey() as key):
+                self._keys[row.id] = key
+            case _Ready(row=KeyRow() as row):
                 self._keys.pop(row.id, None)
-                self._accounts.pop(row.id, None)
-                self._of_merchant.get(row.merchant_id, {}).pop(row.id, None)
-        self._note(row, ready.problem, lacks=ready.lacks)
-        if row.kind == "account":
-            self._swap_transport(row.id, ready.transport)
+            case _Ready(row=AccountRow() as row, made=made):
+                self._take_account(row, made if isinstance(made, Built) else None)
+            case _Ready(row=RestoredRow() as row):
+                self._take_restored(row)
+            case _Ready(row=WebhookRow() as row) if row.enabled:
+                self._endpoints.setdefault(row.merchant_id, {})[row.id] = row.origin
+            case _Ready(row=WebhookRow() as row):
+                self._endpoints.get(row.merchant_id, {}).pop(row.id, None)
+            case _Ready(row=RulesRow() as row, made=RuleSet() as rules):
+                self._rules[row.merchant_id, row.store_id] = rules
+            case _Ready(row=RulesRow()):
+                pass  # unreadable: the rules that stood before go on
+        self._note(ready)
+        self._rows[ready.row.identity] = ready.row  # last: it was taken
 
-    def _note_restored(self, row: _Row) -> None:
-        self._restored.pop(row.id, None)
-        if row.live:
-            lost_from, *_ = self._restored[row.id] = [
-                datetime.fromisoformat(each) for each in row.label.split("/")
-            ]
-            log.warning(
-                "restored mode stands: channels are asked before anything is opened; "
-                "what happened after %s may be lost",
-                lost_from,
-            )
+    def _take_account(self, row: AccountRow, built: Built | None) -> None:
+        self._built.keep(row.id, built)
+        known = self._rows.get(row.identity)
+        if isinstance(known, AccountRow):  # given to another merchant, it is served for neither
+            self._of_merchant[known.merchant_id].pop(row.id, None)
+        mine = self._of_merchant.setdefault(row.merchant_id, {})
+        if built is None:
+            self._accounts.pop(row.id, None)
         else:
-            log.info("restored mode has ended")
+            self._accounts[row.id] = mine[row.id] = built.account
 
-    def _note(self, row: _Row, problem: str, *, lacks: bool) -> None:
+    def _take_restored(self, row: RestoredRow) -> None:
+        self._restored.pop(row.id, None)
+        if row.ended:
+            log.info("restored mode has ended")
+            return
+        self._restored[row.id] = row
+        log.warning(
+            "restored mode stands: channels are asked before anything is opened; "
+            "what happened after %s may be lost",
+            row.lost_from,
+        )
+
+    def _forget_all_but(self, rows: Iterable[Row]) -> None:
+        """What another server's books do not hold exists no more: its key signs nothing.
+
+        "Restored" mode stays until its own row says that it has ended.
+        """
+        there = {row.identity for row in rows}
+        for identity, row in list(self._rows.items()):
+            if identity in there:
+                continue
+            match row:
+                case StoreRow():
+                    self._stores.discard((row.merchant_id, row.id))
+                case KeyRow():
+                    self._keys.pop(row.id, None)
+                case AccountRow():
+                    self._take_account(row, None)
+                    self._rank({row.merchant_id})
+                case WebhookRow():
+                    self._endpoints.get(row.merchant_id, {}).pop(row.id, None)
+                case RulesRow():
+                    self._rules.pop((row.merchant_id, row.store_id), None)
+                case RestoredRow():
+                    continue
+            del self._rows[identity]
+
+    def _note(self, ready: _Ready) -> None:
         """Keep what is wrong for `doctor`, and tell the log once per change."""
-        was = self._problems.pop(row.id, None)
-        if problem:
-            self._problems[row.id] = _Problem(row.kind, row.label, problem, lacks)
-            log.error(
-                "%s %s of merchant %s cannot be used and is left out: %s",
-                row.kind,
-                row.id,
-                row.merchant_id,
-                problem,
-            )
+        kind, *names = ready.row.identity
+        name = "/".join(names)
+        was = self._problems.pop(name, None)
+        if ready.problem:
+            self._problems[name] = ready
+            log.error("%s %s cannot be used and is left out: %s", kind, name, ready.problem)
         elif was is not None:
-            log.info("%s %s can be used again", row.kind, row.id)
-        alike = [each for each in self._problems.values() if each.kind == row.kind]
-        if row.kind == "key":
-            KEYS_LEFT_OUT.set(len(alike))
-        if row.kind == "account":
-            channel = row.label if row.label in self._manifests else "unknown"
-            ACCOUNTS_LEFT_OUT.labels(channel).set(sum(each.label == row.label for each in alike))
+            log.info("%s %s can be used again", kind, name)
+        left_out = [each.row for each in self._problems.values()]
+        match ready.row:
+            case KeyRow():
+                KEYS_LEFT_OUT.set(sum(isinstance(row, KeyRow) for row in left_out))
+            case AccountRow(channel=channel):
+                known = channel if channel in self.manifests() else "unknown"
+                ACCOUNTS_LEFT_OUT.labels(known).set(
+                    sum(isinstance(row, AccountRow) and row.channel == channel for row in left_out)
+                )
 
     def _rank(self, merchants: Iterable[str]) -> None:
         for merchant_id in merchants:
-            mine = self._of_merchant.get(merchant_id, {}).values()
-            self._ranked[merchant_id] = tuple(
-                sorted(mine, key=lambda account: (account.priority, account.id))
+            mine = self._of_merchant[merchant_id].values()
+            self._remote[merchant_id] = _by_priority(
+                each for each in mine if isinstance(each, RemoteAccount)
             )
-
-    def _swap_transport(self, account_id: str, new: Transport | None) -> None:
-        old = self._transports.pop(account_id, None)
-        if new is not None:
-            self._transports[account_id] = new
-        if old is not None and old is not new:
-            closing = asyncio.create_task(_close_later(old), name=f"close {account_id}")
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+            self._local[merchant_id] = _by_priority(
+                each for each in mine if isinstance(each, LocalAccount)
+            )
 
     def _age_s(self) -> float:
         """Seconds since the snapshot was asked for; without one, just over the bound."""
@@ -495,22 +385,5 @@ class SnapshotDirectory:
         return self._clock.monotonic() - self._read_at
 
 
-class _Problem(NamedTuple):
-    kind: str
-    label: str
-    text: str
-    lacks: bool
-
-
-def _account_about(row: _Row) -> About:
-    return account_about(
-        row.id, merchant_id=row.merchant_id, store_id=row.store_id, channel=row.label
-    )
-
-
-async def _close_later(transport: Transport) -> None:
-    """Calls under way were given this transport: they may finish on it."""
-    try:
-        await asyncio.sleep(OLD_CALLS_END_S)
-    finally:
-        await transport.aclose()
+def _by_priority(accounts: Iterable[A]) -> tuple[A, ...]:
+    return tuple(sorted(accounts, key=lambda account: (account.priority, account.id)))

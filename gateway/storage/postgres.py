@@ -151,9 +151,9 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
             return []
         return read_payments(await self._watch.fetch(NEWER, *zip(*known, strict=True)))
 
-    async def beat(self, worker_id: str, at: datetime | None = None) -> datetime:
+    async def beat(self, worker_id: str) -> datetime:
         """The worker lives."""
-        return await self._heart.beat(worker_id, at)
+        return await self._heart.beat(worker_id)
 
     async def state(self) -> Literal["up", "reads only", "down"]:
         """What a look at it says; a server that only reads takes no payment."""

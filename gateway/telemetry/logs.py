@@ -10,20 +10,21 @@ from typing import Any
 
 import structlog
 
-from security.redaction import redact_event
+from security.redaction import Redaction
 
 
-def configure_logs(level: str, log_format: str) -> None:
+def configure_logs(level: str, log_format: str, redaction: Redaction) -> None:
     """Route structlog and the standard library to stderr.
 
-    `level` like `info`, `log_format` `json` or `text`.
+    `level` like `info`, `log_format` `json` or `console`. `redaction` knows the payment codes of
+    the installed channels.
     """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        redact_event,
+        redaction.event,
     ]
     last: Any = (
         structlog.processors.JSONRenderer()

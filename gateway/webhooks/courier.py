@@ -34,6 +34,7 @@ from gateway.limits import (
     WEBHOOK_TIMEOUT_MS,
     WEBHOOKS_IN_FLIGHT_MAX,
 )
+from gateway.loops import Rounds, pause
 from gateway.telemetry.metrics import WEBHOOK_LAG, WEBHOOKS
 from gateway.webhooks.delivery import (
     Delivered,
@@ -84,38 +85,23 @@ class Courier:
         self._rest = EndpointRest(clock)
         self._tries: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
-        self._is_postponed = False
+        # No other loop tells merchants: this one goes on whatever the store says.
+        self._rounds = Rounds(log, "webhooks")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; tries under way are finished and noted first."""
         while not stop.is_set():
             self._ended.clear()
             room = WEBHOOKS_IN_FLIGHT_MAX - len(self._tries)
-            if room and await self._try_take(room):
-                await _woken(WEBHOOK_GAP_MS, stop)
+            taken = 0
+            if room:
+                with self._rounds:
+                    taken = await self._take(room)
+            if taken:
+                await pause(WEBHOOK_GAP_MS, stop)
             else:  # an endpoint's slot that becomes free may have the next one waiting
-                await _woken(self._interval_ms, stop, self._ended)
+                await pause(self._interval_ms, stop, self._ended)
         await asyncio.gather(*self._tries, return_exceptions=True)
-
-    async def _try_take(self, room: int) -> int:
-        """How many were taken.
-
-        Says when the store went away and when it came back, not several times a second in between.
-        """
-        try:
-            taken = await self._take(room)
-        except GatewayError as error:
-            if not self._is_postponed:
-                log.warning("webhooks_postponed", error=error.code)
-            self._is_postponed = True
-        except Exception:  # the only one who tells merchants: the loop outlives every answer
-            log.exception("webhooks_broken")
-        else:
-            if self._is_postponed:
-                log.warning("webhooks_resumed")
-            self._is_postponed = False
-            return taken
-        return 0
 
     async def _take(self, room: int) -> int:
         # Before the lease begins, so that ours ends no later than the database's.
@@ -272,13 +258,3 @@ class Courier:
 
 def _short(heard: Heard) -> str:
     return heard.words if heard.status is None else f"HTTP {heard.status}"
-
-
-async def _woken(milliseconds: int, *events: asyncio.Event) -> None:
-    """Sleep, or wake at once with the first of the events."""
-    waits = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, timeout=milliseconds / 1000, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()

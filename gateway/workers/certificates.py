@@ -11,8 +11,8 @@ import structlog
 
 from gateway.clock import Clock
 from gateway.limits import CERTIFICATE_LOOK_MS
+from gateway.loops import pause
 from gateway.telemetry.metrics import CERTIFICATE_DAYS
-from gateway.workers.loops import paused
 
 log = structlog.get_logger("tillgate.certificates")
 
@@ -59,7 +59,7 @@ class CertificateWatch:
                 await self.look()
             except Exception:
                 log.exception("certificates_not_looked_at")
-            await paused(stop, CERTIFICATE_LOOK_MS)
+            await pause(CERTIFICATE_LOOK_MS, stop)
 
     async def look(self) -> None:
         """Once: by channel, the certificate that expires first."""

@@ -1,7 +1,7 @@
 """Makes the audit chain longer, once a second, and says its head once a day.
 
-The head belongs into hands that cannot change the database: whoever keeps one can prove that
-everything before it still is as it was.
+The head belongs into hands that cannot change the database: against a head that was kept,
+everything before it can be proven to be as it was.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import structlog
 from gateway.clock import Clock
 from gateway.domain.errors import GatewayError
 from gateway.limits import AUDIT_HEAD_TOLD_S, AUDIT_INTERVAL_MS
+from gateway.loops import pause
 from gateway.telemetry.metrics import AUDIT_LAG, AUDIT_LINKS
-from gateway.workers.loops import paused
 
 log = structlog.get_logger("tillgate.audit")
 
@@ -63,7 +63,7 @@ class Chainer:
         """Until `stop`. Never raises: the process has other work."""
         while not stop.is_set():
             await self._try_grow(stop)
-            await paused(stop, AUDIT_INTERVAL_MS)
+            await pause(AUDIT_INTERVAL_MS, stop)
 
     async def grow(self, stop: asyncio.Event) -> None:
         """Until no row is left, or `stop`."""

@@ -15,8 +15,8 @@ from gateway.clock import DatabaseClock
 from gateway.domain.errors import GatewayError
 from gateway.flow.ports import Store
 from gateway.limits import CLOCK_SLEWED_MS_MAX, HEARTBEAT_INTERVAL_MS
+from gateway.loops import pause
 from gateway.telemetry.metrics import CLOCK_AHEAD
-from gateway.workers.loops import paused
 
 log = structlog.get_logger("tillgate.worker")
 
@@ -32,7 +32,7 @@ class Heartbeat:
         """Several times in a lease."""
         while not stop.is_set():
             await self.beat()
-            await paused(stop, HEARTBEAT_INTERVAL_MS)
+            await pause(HEARTBEAT_INTERVAL_MS, stop)
 
     async def beat(self) -> None:
         """Once. Never raises: a worker that lives must not be taken for dead for ever."""

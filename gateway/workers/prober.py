@@ -1,8 +1,8 @@
 """The task that brings resting accounts back: probes those whose breaker is open, tells the other
 workers, and lets scores drift.
 
-A probe is a query of a number that nobody uses: the channel's "there is no such order" is a healthy
-answer, and no customer's payment is the guinea pig. Through Redis one worker probes an account
+A probe is a query of a number that no payment has: the channel's "there is no such order" is a
+healthy answer, and no customer's payment is put at risk. Through Redis one worker probes an account
 while the others wait for its word; without Redis each probes for itself, once a breaker. What
 another worker only claims is always probed by ourselves.
 """
@@ -16,20 +16,20 @@ from typing import Protocol
 
 import structlog
 
-from adapters.channel import Flow, TradeRef
-from gateway.clock import Clock
-from gateway.domain.identifiers import out_trade_no
 from gateway.domain.outcomes import NotSent, Unknown
+from gateway.domain.tender import Tender
+from gateway.flow.accounts import RemoteAccount
 from gateway.flow.call.channel_call import ChannelCalls
-from gateway.flow.choose.health import ChannelHealth, Posted
-from gateway.flow.ports import Account, Directory
+from gateway.flow.choose.health import ChannelHealth
+from gateway.flow.choose.standing import Posted
+from gateway.flow.ports import Ports
 from gateway.limits import BOARD_INTERVAL_MS, PROBE_TICK_MS, PROBE_TIMEOUT_MS, PROBES_MAX
+from gateway.loops import pause
 from gateway.telemetry.metrics import PROBES
-from gateway.workers.loops import paused
 
 log = structlog.get_logger("tillgate.health")
 
-NOBODYS_ORDER = "~probe"  # no order number of a merchant has this sign
+PROBE_ORDER = "~probe"  # no order number of a merchant has this sign
 
 
 class Board(Protocol):
@@ -40,7 +40,7 @@ class Board(Protocol):
         ...
 
     async def may_probe(self, account_id: str) -> bool | None:
-        """Whether nobody else is probing it; None when the board is not there."""
+        """Whether no other worker is probing it; None when the board is not there."""
         ...
 
 
@@ -53,12 +53,10 @@ class Prober:
         health: ChannelHealth,
         board: Board,
         calls: ChannelCalls,
-        directory: Directory,
-        clock: Clock,
-        environment: str,
+        ports: Ports,
     ) -> None:
-        self._health, self._board, self._calls, self._directory = health, board, calls, directory
-        self._clock, self._environment = clock, environment
+        self._health, self._board, self._calls = health, board, calls
+        self._directory, self._clock, self._numbers = ports.directory, ports.clock, ports.numbers
         self._probing: dict[str, asyncio.Task[None]] = {}
         self._exchange_at = 0.0
 
@@ -69,7 +67,7 @@ class Prober:
                 await self.look()
             except Exception:  # without this task no account would come back but by chance
                 log.exception("prober_broken")
-            await paused(stop, PROBE_TICK_MS)
+            await pause(PROBE_TICK_MS, stop)
         for task in self._probing.values():
             task.cancel()
         await asyncio.gather(*self._probing.values(), return_exceptions=True)
@@ -91,25 +89,24 @@ class Prober:
 
     async def _exchange(self) -> None:
         for posted in await self._board.exchange(self._health.news()) or ():
-            account = self._directory.account(posted.account)
+            account = self._directory.remote_account(posted.account)
             if account is not None:
                 self._health.hear(account, posted)
 
-    async def _probe(self, account: Account) -> None:
+    async def _probe(self, account: RemoteAccount) -> None:
         """One harmless question. `account` may have new credentials since its breaker opened."""
-        account = self._directory.account(account.id) or account
-        if account.channel is None:
-            return
+        account = self._directory.remote_account(account.id) or account
         if (
             not self._health.only_heard(account)
             and await self._board.may_probe(account.id) is False
         ):
             self._health.postpone(account)
             return
+        tender, sent_at = _probe_of(account), self._clock.now() - timedelta(minutes=1)
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_MS / 1000):
-                outcome = await self._calls.made(
-                    account, "query", account.channel.query, self._question(account)
+                outcome = await self._calls.query_number(
+                    account, tender, self._numbers.trade(tender, 0), sent_at
                 )
             is_alive = not isinstance(outcome, NotSent | Unknown)
         except TimeoutError:
@@ -117,13 +114,16 @@ class Prober:
         PROBES.labels(account.manifest.channel, "answered" if is_alive else "failed").inc()
         self._health.probed(account, is_alive=is_alive)
 
-    def _question(self, account: Account) -> TradeRef:
-        return TradeRef(
-            out_trade_no=out_trade_no(self._environment, account.merchant_id, NOBODYS_ORDER, 0, 0),
-            amount=1,
-            currency="CNY",
-            flow=min(account.manifest.flows, default=Flow.CODE),
-            sent_at=self._clock.now() - timedelta(minutes=1),
-            channel_trade_no=None,
-            deadline=self._clock.monotonic() + PROBE_TIMEOUT_MS / 1000,
-        )
+
+def _probe_of(account: RemoteAccount) -> Tender:
+    """A tender that is never paid: its number is unknown to the channel, now and later."""
+    return Tender(
+        merchant_id=account.merchant_id,
+        store_id="",
+        order_no=PROBE_ORDER,
+        tender_no=0,
+        amount=1,
+        currency="CNY",
+        channel=account.manifest.channel,
+        flow=account.manifest.some_flow,
+    )

@@ -23,7 +23,7 @@ from gateway.limits import (
     SWEEP_VISITS_MAX,
     SWEEP_VISITS_PER_ACCOUNT_MAX,
 )
-from gateway.workers.loops import paused
+from gateway.loops import Rounds, pause
 
 log = structlog.get_logger("tillgate.sweeper")
 
@@ -38,32 +38,16 @@ class Sweeper:
         self._attempts: Counter[str] = Counter()  # visits under way by channel account
         self._refunds: Counter[str] = Counter()
         self._visits: set[asyncio.Task[None]] = set()
-        self._is_postponed = False
+        # No other loop visits what is in doubt: this one goes on whatever the store says.
+        self._rounds = Rounds(log, "sweep")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; visits under way are finished first."""
         while not stop.is_set():
-            await self._try_take()
-            await paused(stop, SWEEP_INTERVAL_MS)
+            with self._rounds:
+                await self.take()
+            await pause(SWEEP_INTERVAL_MS, stop)
         await asyncio.gather(*self._visits, return_exceptions=True)
-
-    async def _try_take(self) -> None:
-        """Says when the store went away and when it came back,
-        not several times a second in between.
-        """
-        try:
-            await self.take()
-        except GatewayError as error:
-            if not self._is_postponed:
-                log.warning("sweep_postponed", error=error.code)
-            self._is_postponed = True
-        except Exception:
-            # Nobody else visits what is in doubt: the loop outlives whatever the store says.
-            log.exception("sweep_broken")
-        else:
-            if self._is_postponed:
-                log.warning("sweep_resumed")
-            self._is_postponed = False
 
     async def take(self) -> None:
         """One look: lease what is due, and begin its visits."""

@@ -96,9 +96,9 @@ async def test_fault_38_retry_storm_one_dark_account_is_one_open_breaker(two: Sh
     await lunch(two)
     assert (await two.pay(500, auth_code=code("wechat"))).document["status"] == "succeeded"
     states = {
-        (name, operation): vital.breaker.state
-        for name, record in two.world.health._records.items()
-        for operation, vital in record.vitals.items()
+        (name, operation): standing.breaker.state
+        for name, record in two.world.health._records._records.items()
+        for operation, standing in record.standings.items()
     }
     assert states[a, "pay"] in ("open", "half_open")
     assert {state for (name, _), state in states.items() if name != a} == {"closed"}

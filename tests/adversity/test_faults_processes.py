@@ -21,9 +21,9 @@ from aiohttp import web
 
 from gateway.cli.client.client import Answer, Client
 from gateway.cli.dev.children import start_child
-from gateway.composition import edge_deps
 from gateway.http.app import build_app
 from gateway.http.serving import DRAINING
+from gateway.service import edge_deps
 from tests.adversity.house import House, accepted, house, until
 from tests.fault_proxy import fault_proxy
 from tests.sandbox_process import SandboxProcess

@@ -11,7 +11,9 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.payment import Payment
+from gateway.domain.presenting import PaymentCode, Presented
 from gateway.flow.choose.health import Place
+from gateway.flow.choose.routing import Choice
 from gateway.flow.commands import Caller, PayCommand
 from gateway.limits import SEND_DEADLINE_MS, SILENCES_QUICK_MAX
 from security.secret import Secret
@@ -29,7 +31,7 @@ class Died:
     """A worker that died between write 1 and the call."""
 
     async def send(
-        self, payment: Payment, place: Place, deadline: float, auth_code: Secret | None
+        self, payment: Payment, place: Place, deadline: float, presented: Presented
     ) -> None:
         place.leave()
 
@@ -48,7 +50,10 @@ async def moved_on(
         sender = later.world.checkout.sender
         await sandbox.arm("alipay", "pay", "refuse_connection", account=books.accounts["alipay"])
         deadline = later.world.clock.monotonic() + SEND_DEADLINE_MS / 1000
-        await sender.send(sent, sender._entered(sent), deadline, Secret(scanned))
+        account = later.world.directory.remote_account(books.accounts["alipay"])
+        assert account is not None
+        place = later.world.health.enter(Choice(account=account, why=""), "pay")
+        await sender.send(sent, place, deadline, PaymentCode(Secret(scanned)))
         await sandbox.disarm()
         paid = await later.world.store.payment(sent.merchant_id, sent.id)
         assert paid is not None
@@ -73,10 +78,7 @@ async def written_only(opened: Shop, order: str, scanned: str) -> Payment:
         amount=AMOUNT,
         currency="CNY",
         method="auto",
-        flow=None,
-        auth_code=Secret(scanned),
-        tendered=None,
-        expires_in_s=None,
+        given=PaymentCode(Secret(scanned)),
         store_id=None,
         operator_id=None,
         description=None,

@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from adapters.channel import RemoteManifest
 from adapters.discovery import discover
 from sandbox.discovery import discover as sandbox_channels
 from tests.conformance.side import Postbox, Side, open_postbox
 from tests.sandbox_process import SandboxProcess
 
-REMOTE = {name: manifest for name, manifest in discover().items() if manifest.settles == "remote"}
+REMOTE = {
+    name: manifest for name, manifest in discover().items() if isinstance(manifest, RemoteManifest)
+}
 MODES = [
     (name, mode)
     for name, channel in sandbox_channels().items()

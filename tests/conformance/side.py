@@ -20,14 +20,16 @@ from adapters.channel import (
     CallbackRefused,
     Channel,
     Flow,
-    Manifest,
     PayRequest,
     RefundRequest,
+    RemoteManifest,
     TradeRef,
 )
 from adapters.transport import AiohttpTransport, HttpAnswer, HttpCall
 from gateway.clock import SystemClock
 from gateway.domain.outcomes import NotSent, RefundNotFound, RefundPending
+from gateway.domain.presenting import PaymentCode, ShownQr
+from gateway.flow.call.evidence import kept
 from security.secret import Secret, decode_hook
 from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess, SandboxRefusedError
@@ -141,7 +143,7 @@ class Side:
     """Makes requests, sends them through the adapter, and looks at the ledger."""
 
     sandbox: SandboxProcess
-    manifest: Manifest
+    manifest: RemoteManifest
     account: str
     credentials: dict[str, Any]
     postbox: Postbox
@@ -167,7 +169,6 @@ class Side:
         return self.manifest.channel
 
     def built(self, credentials: Mapping[str, Any]) -> Channel:
-        assert self.manifest.credentials is not None
         decoded = msgspec.convert(credentials, self.manifest.credentials, dec_hook=decode_hook)
         channel: Channel = self.manifest.build(decoded, self.transport, CLOCK)
         return channel
@@ -198,8 +199,9 @@ class Side:
             "amount": AMOUNT,
             "currency": "CNY",
             "description": "午餐 T08",
-            "flow": flow,
-            "auth_code": Secret(self.auth_code(magic)) if flow is Flow.CODE else None,
+            "presented": PaymentCode(Secret(self.auth_code(magic)))
+            if flow is Flow.CODE
+            else ShownQr(),
             "store_id": "store_0001",
             "terminal_id": "term_0001",
             "operator_id": "op7",
@@ -237,7 +239,7 @@ class Side:
 
     def auth_code(self, magic: str) -> str:
         """A fresh payment code of this channel that ends in the two digits `magic`."""
-        pattern, prefix, length = _code_form(self.manifest.auth_codes)
+        pattern, prefix, length = code_form(self.manifest.auth_codes)
         middle = "".join(
             secrets.choice("0123456789") for _ in range(length - len(prefix) - len(magic))
         )
@@ -248,7 +250,8 @@ class Side:
     # --- the five calls, each at most one request
 
     async def pay(self, request: PayRequest) -> Any:
-        return await self._once(self.channel.pay(request))
+        """What the flow keeps of it."""
+        return kept(await self._once(self.channel.pay(request)), request.presented.secrets)
 
     async def query(self, request: PayRequest) -> Any:
         return await self.query_of(self.trade(request))
@@ -321,7 +324,7 @@ def new_number() -> str:
     return "T0" + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(26))
 
 
-def _code_form(patterns: tuple[re.Pattern[str], ...]) -> tuple[re.Pattern[str], str, int]:
+def code_form(patterns: tuple[re.Pattern[str], ...]) -> tuple[re.Pattern[str], str, int]:
     """A pattern of digits with a prefix and a length it accepts, found by trying."""
     for pattern in patterns:
         for length in range(8, 40):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.channel import Flow, Manifest
+from adapters.channel import Flow, RemoteManifest
 from gateway.domain import outcomes as out
 from gateway.limits import AMOUNT_FEN_MAX
 from sandbox.discovery import discover as sandbox_channels
@@ -16,9 +16,8 @@ def test_every_remote_channel_has_a_sandbox() -> None:
 
 
 @pytest.mark.parametrize("manifest", REMOTE.values(), ids=REMOTE)
-def test_a_manifest_is_complete(manifest: Manifest) -> None:
+def test_a_manifest_is_complete(manifest: RemoteManifest) -> None:
     assert set(manifest.schedules) == manifest.flows
-    assert manifest.credentials is not None
     assert "profile" in manifest.credentials.__struct_fields__
     for flow in manifest.flows:
         schedule = manifest.schedule(flow, "standard")
@@ -85,8 +84,8 @@ async def test_magic_codes(side: Side, magic: str, expected: type, charged: bool
             False,
             out.Proof.SIGNED_REFUSAL,
         )
-    assert request.auth_code is not None
-    assert request.auth_code.reveal() not in repr(outcome)
+    assert request.presented.secrets
+    assert all(secret.reveal() not in repr(outcome) for secret in request.presented.secrets)
 
 
 async def test_a_lost_answer_after_the_charge_is_found_by_a_query(side: Side) -> None:
@@ -137,7 +136,7 @@ async def test_the_same_number_is_charged_once(side: Side) -> None:
 async def test_a_spent_code_pays_nothing_else(side: Side) -> None:
     first = side.pay_request()
     assert isinstance(await side.pay(first), out.Succeeded)
-    second = side.pay_request(auth_code=first.auth_code)
+    second = side.pay_request(presented=first.presented)
     refused = await side.pay(second)
     assert isinstance(refused, out.Declined)
     assert (refused.code, refused.retry) == (out.FailureCode.AUTH_CODE_INVALID, RESCAN)

@@ -9,25 +9,15 @@ from msgspec.structs import replace
 from adapters.channel import MAIN_HOST, SECOND_HOST, PayRequest, TradeRef
 from gateway.domain import outcomes as out
 from gateway.flow.call.hosts import on_some_host
-from gateway.flow.ports import Account
 from tests.conformance.side import CANCEL, CLOCK, PAY, QUERY, QUERY_REFUND, REFUND, Side
+from tests.fakes.accounts import remote_account
 
 Call = Callable[[Any], Awaitable[Any]]
 
 
 async def called(side: Side, call: Call, request: Any, silences: int = 0) -> Any:
     """As the flow does it. `side.transport.sent` counts what was handed to the transport."""
-    account = Account(
-        id=side.account,
-        merchant_id="mer_1",
-        store_id=None,
-        priority=1,
-        enabled=True,
-        profile="short",
-        manifest=side.manifest,
-        channel=side.channel,
-        local=None,
-    )
+    account = remote_account(side.account, side.manifest, channel=side.channel)
     side.transport.sent = 0
     return await on_some_host(
         account,

@@ -7,6 +7,7 @@ keys, same seal, no socket.
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
+from math import inf
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,9 +15,13 @@ import msgspec
 import pytest
 from prometheus_client import REGISTRY
 
-from adapters.channel import Channel, Flow
+from adapters.channel import Flow, PayRequest
 from adapters.transport import HttpAnswer, HttpCall, InlineExecutor
 from gateway.domain import outcomes as out
+from gateway.domain.payment import Payment
+from gateway.flow.accounts import RemoteAccount
+from gateway.flow.call.channel_call import ChannelCalls
+from gateway.flow.choose.health import ChannelHealth
 from sandbox.acts import Acts
 from sandbox.book import Book, now_ms
 from sandbox.channel import Account, Desk, Flaw, RawRequest, Reply, Saying
@@ -25,6 +30,8 @@ from sandbox.surroundings import Surroundings
 from security.secret import decode_hook
 from tests.conformance.conftest import MODES, REMOTE
 from tests.conformance.side import CLOCK, Postbox, Side
+from tests.fakes.accounts import remote_account
+from tests.unit.paying import attempt, payment
 
 WORD = "SURPRISE"
 
@@ -64,7 +71,7 @@ class DeskSide(Side):
 
 
 @pytest.fixture(scope="module", params=MODES, ids=["-".join(world) for world in MODES])
-async def stranger(request: pytest.FixtureRequest) -> tuple[DeskSide, Channel]:
+async def stranger(request: pytest.FixtureRequest) -> tuple[DeskSide, RemoteAccount]:
     name, mode = request.param
     account = Account(name, "in_process", mode, "standard", 1, {})
     kind = sandbox_channels()[name]
@@ -75,43 +82,56 @@ async def stranger(request: pytest.FixtureRequest) -> tuple[DeskSide, Channel]:
     )
     manifest = REMOTE[name]
     side = DeskSide(None, manifest, "in_process", credentials, Postbox(origin="http://127.0.0.1:1"))  # type: ignore[arg-type]
-    assert manifest.credentials is not None
     decoded = msgspec.convert(credentials, manifest.credentials, dec_hook=decode_hook)
-    return side, manifest.build(decoded, DeskTransport(desk), CLOCK)
+    channel = manifest.build(decoded, DeskTransport(desk), CLOCK)
+    return side, remote_account("in_process", manifest, channel=channel)
 
 
-Act = Callable[[DeskSide, Channel], Awaitable[Any]]
+CALLS = ChannelCalls(CLOCK, ChannelHealth(CLOCK))
+
+
+def payment_of(request: PayRequest) -> Payment:
+    tried = attempt("sent", out_trade_no=request.out_trade_no)
+    return payment("processing", tried, amount=request.amount, flow=request.flow)
+
+
+async def asked(
+    ask: Callable[..., Awaitable[Any]], account: RemoteAccount, request: PayRequest
+) -> Any:
+    return await ask(account, payment_of(request), request.out_trade_no, inf)
+
+
+Act = Callable[[DeskSide, RemoteAccount], Awaitable[Any]]
 ACTS: dict[str, Act] = {
-    "pay": lambda side, channel: channel.pay(side.pay_request()),
-    "pay_qr": lambda side, channel: channel.pay(side.pay_request(Flow.QR)),
-    "query": lambda side, channel: channel.query(side.trade(side.pay_request())),
-    "cancel": lambda side, channel: channel.cancel(side.trade(side.pay_request())),
-    "cancel_qr": lambda side, channel: channel.cancel(side.trade(side.pay_request(Flow.QR))),
-    "refund": lambda side, channel: channel.refund(side.refund_request(side.pay_request(), 100)),
-    "query_refund": lambda side, channel: channel.query_refund(
-        side.refund_request(side.pay_request(), 100)
+    "pay": lambda side, account: CALLS.pay(account, side.pay_request()),
+    "precreate": lambda side, account: CALLS.pay(account, side.pay_request(Flow.QR)),
+    "query": lambda side, account: asked(CALLS.query, account, side.pay_request()),
+    "cancel": lambda side, account: asked(CALLS.cancel, account, side.pay_request()),
+    "cancel a code on display": lambda side, account: asked(
+        CALLS.cancel, account, side.pay_request(Flow.QR)
+    ),
+    "refund": lambda side, account: CALLS.refund(
+        account, side.refund_request(side.pay_request(), 100), 0
+    ),
+    "refund_query": lambda side, account: CALLS.query_refund(
+        account, side.refund_request(side.pay_request(), 100), 0
     ),
 }
 
 
 @pytest.mark.parametrize("act", ACTS)
 async def test_an_unlisted_code_is_unknown_and_counted(
-    stranger: tuple[DeskSide, Channel], act: str
+    stranger: tuple[DeskSide, RemoteAccount], act: str
 ) -> None:
-    side, channel = stranger
-    before = counted(side.name)
-    outcome = await ACTS[act](side, channel)
+    side, account = stranger
+    before = counted(side.name, act.partition(" ")[0])
+    outcome = await ACTS[act](side, account)
     assert isinstance(outcome, out.Unknown), outcome
     assert WORD in outcome.channel_code
     assert WORD in outcome.evidence
-    assert counted(side.name) == before + 1
+    assert counted(side.name, act.partition(" ")[0]) == before + 1
 
 
-def counted(channel: str) -> float:
-    samples = [sample for metric in REGISTRY.collect() for sample in metric.samples]
-    name = "tillgate_channel_unlisted_codes_total"
-    return sum(
-        sample.value
-        for sample in samples
-        if sample.name == name and sample.labels["channel"] == channel
-    )
+def counted(channel: str, operation: str) -> float:
+    labels = {"channel": channel, "operation": operation}
+    return REGISTRY.get_sample_value("tillgate_channel_unlisted_codes_total", labels) or 0.0

@@ -5,7 +5,7 @@ at tables the port does not show.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,10 +20,11 @@ from gateway.domain.occasion import Occasion, Outcome
 from gateway.domain.payment import Attempt, Evidence, Payment, Refund
 from gateway.domain.returning import reserved
 from gateway.domain.statuses import RefundStatus
-from gateway.domain.words import EvidenceWord, Origin, Source
+from gateway.domain.words import EvidenceWord, Flow, Origin, Source
 from gateway.flow.ports import Opened
 from gateway.storage.postgres import PostgresStore
 from tests.fakes.store import MemoryStore
+from tests.store_clock import MemoryClock, ServerClock
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 MERCHANT, STORE, ACCOUNT, WORKER = "m1", "s1", "acct_1", "wrk_1"
@@ -90,7 +91,7 @@ def drawn_payment(
         "amount": 1000,
         "currency": "CNY",
         "channel": "wallet",
-        "flow": "code",
+        "flow": Flow.CODE,
         "status": "processing",
         "business_date": "2026-11-21",
         "created_at": at,
@@ -204,9 +205,11 @@ def case(kind: CaseKind = CaseKind.MISMATCH) -> Case:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """A store, and what lies in its tables as plain tuples."""
+    """A store, its own clock, and what lies in its tables as plain tuples."""
 
     store: MemoryStore | PostgresStore
+    # A test that tells the time gives the one of this store.
+    clock: MemoryClock | ServerClock = field(default_factory=MemoryClock)
 
     async def cases(self) -> list[tuple[str, str, str | None]]:
         """(kind, object, closed by)."""

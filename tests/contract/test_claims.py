@@ -154,14 +154,14 @@ async def test_silent_redis_is_skipped_and_then_left_alone(door):
 async def test_one_success_forgets_the_failures(door):
     front, claims, clock = door
     for _ in range(3):
-        front.silent, claims._timeout_s = True, REDIS_TIMEOUT_MS / 1000
+        front.silent, claims._redis._timeout_s = True, REDIS_TIMEOUT_MS / 1000
         for _ in range(REDIS_FAILURES_MAX - 1):
             before = front.heard
             assert await claims.take(fresh_key(), "a") is None
             async with asyncio.timeout(PATIENCE_S):
                 while front.heard == before:  # noqa: ASYNC110 - asked, so it does not rest; the door is not worth an event
                     await asyncio.sleep(0)
-        front.silent, claims._timeout_s = False, PATIENCE_MS / 1000
+        front.silent, claims._redis._timeout_s = False, PATIENCE_MS / 1000
         await first_use(claims, clock)
         assert await claims.take(fresh_key(), "a") is True
 

@@ -33,10 +33,20 @@ from tests.contract.drawn import (
 
 
 async def take(books: Books, at: float, limit: int = 10) -> list[DueAttempt]:
+    await books.clock.stand_at(later(at))
+    return await take_now(books, limit)
+
+
+async def take_now(books: Books, limit: int) -> list[DueAttempt]:
     found = await books.store.take_due_attempts(
-        Places(limit, limit), SWEEP_LEASE_MS, HEARTBEAT_LEASE_MS, later(at)
+        Places(limit, limit), SWEEP_LEASE_MS, HEARTBEAT_LEASE_MS
     )
     return sorted(found, key=lambda due: due.payment_id)
+
+
+async def take_refunds(books: Books, at: float) -> list[DueRefund]:
+    await books.clock.stand_at(later(at))
+    return list(await books.store.take_due_refunds(Places(10, 10), SWEEP_LEASE_MS))
 
 
 def due(*payments) -> list[DueAttempt]:
@@ -66,8 +76,9 @@ CALL_S = CALL_TIMEOUT_MS / 1000
 async def test_a_sent_attempt_belongs_to_its_worker(books, beat_at, at, visited):
     payment = await opened(books)
     if beat_at is not None:
-        await books.store.beat(WORKER, later(0))
-        await books.store.beat(WORKER, later(beat_at))
+        for moment in (later(0), later(beat_at)):
+            await books.clock.stand_at(moment)
+            assert await books.store.beat(WORKER) == moment
     assert await take(books, at) == (due(payment) if visited else [])
 
 
@@ -99,8 +110,9 @@ async def test_two_takers_share(books):
     """
     payments = [await opened(books, order_no=f"O{n}") for n in range(9)]
     taken: list[DueAttempt] = []
+    await books.clock.stand_at(later(3))
     while len(taken) < len(payments):
-        shares = await asyncio.gather(*(take(books, 3, limit=3) for _ in range(4)))
+        shares = await asyncio.gather(*(take_now(books, limit=3) for _ in range(4)))
         assert max(len(share) for share in shares) in range(1, 4)
         taken += itertools.chain(*shares)
     assert sorted(taken, key=lambda each: each.payment_id) == due(*payments)
@@ -122,14 +134,14 @@ async def test_due_refunds_are_leased(books):
     for change in made:
         await books.store.apply(change)
     wanted = [DueRefund(MERCHANT, payments[0].id, asked_for(made[0]).id, ACCOUNT)]
-    assert await books.store.take_due_refunds(Places(10, 10), SWEEP_LEASE_MS, later(9)) == []
-    assert await books.store.take_due_refunds(Places(10, 10), SWEEP_LEASE_MS, later(10)) == wanted
-    assert await books.store.take_due_refunds(Places(10, 10), SWEEP_LEASE_MS, later(10)) == []
+    assert await take_refunds(books, 9) == []
+    assert await take_refunds(books, 10) == wanted
+    assert await take_refunds(books, 10) == []
     leased = await books.store.refund(MERCHANT, asked_for(made[0]).id)
     assert leased == replace(
         asked_for(made[0]), due_at=later(10) + timedelta(milliseconds=SWEEP_LEASE_MS)
     )
-    assert len(await books.store.take_due_refunds(Places(10, 10), SWEEP_LEASE_MS, later(60))) == 2
+    assert len(await take_refunds(books, 60)) == 2
 
 
 async def test_whoever_was_taken_over_is_stale(books):
@@ -153,20 +165,21 @@ async def test_an_account_that_hangs_leaves_places_to_the_others(books):
         await opened(books, order_no=f"B{n}", attempt={"channel_account": "acct_b"})
         for n in range(2)
     ]
+    await books.clock.stand_at(later(9))
     found = await books.store.take_due_attempts(
-        Places(8, 3, {"acct_a": 1}), SWEEP_LEASE_MS, HEARTBEAT_LEASE_MS, later(9)
+        Places(8, 3, {"acct_a": 1}), SWEEP_LEASE_MS, HEARTBEAT_LEASE_MS
     )
     taken_of = [due.account_id for due in found]
     assert sorted(taken_of) == ["acct_a", "acct_a", "acct_b", "acct_b"]
     assert {due.payment_id for due in found} <= {p.id for p in (*hanging, *healthy)}
     again = await books.store.take_due_attempts(
-        Places(8, 3, {"acct_a": 3}), SWEEP_LEASE_MS, HEARTBEAT_LEASE_MS, later(9)
+        Places(8, 3, {"acct_a": 3}), SWEEP_LEASE_MS, HEARTBEAT_LEASE_MS
     )
     assert list(again) == []
 
 
 async def test_by_its_own_clock_the_store_sees_what_is_due_now(books):
-    """Nobody names a moment: a row of 2026 is as due as the store's clock says."""
+    """The test does not set it: a row of 2026 is as due as the store's clock says."""
     now = await books.store.beat(WORKER)
     # send_by in a second.
     payment = await opened(books, created_at=now - timedelta(seconds=1), order_no="soon")
@@ -206,10 +219,11 @@ async def test_a_look_brings_the_next_visit_forward(books, status, visit_at, loo
         attempt = replace(attempt, due_at=None, captured_amount=1000, received_amount=1000)
     if status != "sent":
         await put(books, payment, attempt)
-    await books.store.hasten(MERCHANT, payment.id, 15_000, later(looked_at))
+    await books.clock.stand_at(later(looked_at))
+    await books.store.hasten(MERCHANT, payment.id, 15_000)
     seen = (await books.store.payment(MERCHANT, payment.id)).current.due_at
     assert (seen == later(looked_at)) is due
-    await books.store.hasten("other", payment.id, 15_000, later(looked_at))
+    await books.store.hasten("other", payment.id, 15_000)
 
 
 async def put(books: Books, payment, attempt) -> None:

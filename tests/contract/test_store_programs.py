@@ -38,6 +38,7 @@ from tests.contract.drawn import (
 )
 from tests.fakes.store import MemoryStore
 from tests.servers import DatabaseServer
+from tests.store_clock import MemoryClock, ServerClock
 
 SEEDS = int(os.environ.get("TILLGATE_CONTRACT_SEEDS", "12"))
 FEED_LOOKS_MAX = 250
@@ -80,9 +81,15 @@ BENDS = (
 class Program:
     """Draws one step after the other, from what the first store shows, and plays each on both."""
 
-    def __init__(self, seed: int, left: MemoryStore, right: PostgresStore) -> None:
+    def __init__(
+        self,
+        seed: int,
+        left: MemoryStore,
+        right: PostgresStore,
+        clocks: tuple[MemoryClock, ServerClock],
+    ) -> None:
         self.chance = random.Random(seed)
-        self.left, self.right = left, right
+        self.left, self.right, self.clocks = left, right, clocks
         self.cursors: dict[str, tuple[str | None, str | None]] = dict.fromkeys(
             MERCHANTS, (None, None)
         )
@@ -250,10 +257,12 @@ class Program:
 
     async def due(self) -> None:
         at = later(self.chance.randrange(300))
+        for clock in self.clocks:
+            await clock.stand_at(at)
         if self.chance.random() < 0.5:
-            await asyncio.gather(self.left.beat("wrk_1", at), self.right.beat("wrk_1", at))
-        await self.both("take_due_attempts", Places(100, 100), 15_000, 3_000, at)
-        await self.both("take_due_refunds", Places(100, 100), 15_000, at)
+            await self.both("beat", "wrk_1")
+        await self.both("take_due_attempts", Places(100, 100), 15_000, 3_000)
+        await self.both("take_due_refunds", Places(100, 100), 15_000)
 
     async def feed(self) -> None:
         merchant, limit = self.chance.choice(MERCHANTS), self.chance.choice((1, 3, 50))
@@ -353,8 +362,9 @@ async def answer_of(store, name, *arguments, **options):
 @pytest.mark.parametrize("seed", range(SEEDS))
 async def test_both_stores_show_the_same(postgres: DatabaseServer, seed: int):
     dsn = await postgres.fresh_database()
+    clocks = MemoryClock(), await ServerClock.of(dsn)
     right = await PostgresStore.connected(dsn)
-    program = Program(seed, MemoryStore(), right)
+    program = Program(seed, MemoryStore(clocks[0].now), right, clocks)
     try:
         await program.run()
     except AssertionError as error:
@@ -362,4 +372,5 @@ async def test_both_stores_show_the_same(postgres: DatabaseServer, seed: int):
         raise
     finally:
         await right.close()
+        await clocks[1].close()
         await postgres.give_back(dsn)

@@ -104,8 +104,8 @@ class FarSide:
             return None  # expired on its way: refused without a word we would trust
         if request.out_trade_no in self.ledger:
             return o.AlreadyExists()
-        if request.auth_code is not None:
-            self.codes_seen.append((request.auth_code.reveal(), request.out_trade_no))
+        for secret in request.presented.secrets:
+            self.codes_seen.append((secret.reveal(), request.out_trade_no))
         if self._hit("blocked"):
             return o.Declined(
                 code=o.FailureCode.MERCHANT_RESTRICTED,

@@ -11,14 +11,14 @@ from typing import Any
 
 import msgspec
 
-from adapters.channel import CallbackAnswer, Manifest
+from adapters.channel import CallbackAnswer
 from gateway.domain.audit import AskedBy
 from gateway.domain.errors import NotFound, OrderTenderTaken
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
-from gateway.domain.words import Flow, Origin
+from gateway.domain.words import Origin
 from gateway.flow.commands import Caller, Paid, PayCommand, RefundCommand, Refunded
-from gateway.flow.ports import Account, ApiKey, EventPage, PaymentFilter, RefundFilter
+from gateway.flow.ports import ApiKey, EventPage, PaymentFilter, RefundFilter
 from gateway.http.exchange import EdgeDeps, Readiness
 from gateway.webhooks.endpoints import (
     Delivery,
@@ -29,6 +29,7 @@ from gateway.webhooks.endpoints import (
     WebhookEndpoints,
 )
 from security.secret import Secret
+from tests.shelf import Shelf
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 SECRET = Secret("sk_test_0123456789abcdef")
@@ -65,10 +66,12 @@ class CountingIds:
         return self.new("t")[2:]
 
 
-class FakeDirectory:
-    """A snapshot with a key of every role and a revoked one."""
+class FakeDirectory(Shelf):
+    """A snapshot with a key of every role and a revoked one, and no account."""
 
     def __init__(self) -> None:
+        super().__init__("m_1", ("s_1",), (), {})
+        self.origins = frozenset({"https://shop.example"})
         self.is_fresh = True
         self.keys = {
             key_id: ApiKey(
@@ -90,32 +93,8 @@ class FakeDirectory:
             }.items()
         }
 
-    def rules(self, merchant_id: str, store_id: str) -> None:
-        return None
-
-    def restored_from(self) -> None:
-        return None
-
-    def restored_at(self) -> None:
-        return None
-
     def key(self, key_id: str) -> ApiKey | None:
         return self.keys.get(key_id)
-
-    def account(self, account_id: str) -> Account | None:
-        return None
-
-    def accounts(self, merchant_id: str) -> Sequence[Account]:
-        return ()
-
-    def store_exists(self, merchant_id: str, store_id: str) -> bool:
-        return store_id == "s_1"
-
-    def webhook_origins(self, merchant_id: str) -> frozenset[str]:
-        return frozenset({"https://shop.example"})
-
-    def manifests(self) -> Mapping[str, Manifest]:
-        return {}
 
     def fresh(self) -> bool:
         return self.is_fresh
@@ -149,7 +128,7 @@ def payment_of(
         amount=command.amount,
         currency=command.currency,
         channel="alipay",
-        flow=command.flow or Flow.CODE,
+        flow=command.given.flow,
         status=PaymentStatus(status),
         business_date="2026-11-21",
         created_at=NOW,

@@ -21,10 +21,10 @@ class MemoryDueWork(MemoryTables):
     """A lease moves `due_at` and nothing else."""
 
     async def take_due_attempts(
-        self, places: Places, lease_ms: int, worker_lease_ms: int, at: datetime | None = None
+        self, places: Places, lease_ms: int, worker_lease_ms: int
     ) -> Sequence[DueAttempt]:
         """Lease due attempts."""
-        now = at or self._now()
+        now = self._now()
         silent, lost = (
             now - timedelta(milliseconds=worker_lease_ms),
             now - timedelta(milliseconds=CALL_TIMEOUT_MS),
@@ -56,11 +56,9 @@ class MemoryDueWork(MemoryTables):
             for a in taken
         ]
 
-    async def take_due_refunds(
-        self, places: Places, lease_ms: int, at: datetime | None = None
-    ) -> Sequence[DueRefund]:
+    async def take_due_refunds(self, places: Places, lease_ms: int) -> Sequence[DueRefund]:
         """Lease due refunds."""
-        now = at or self._now()
+        now = self._now()
         taken = _first(self.refund_rows.values(), places, now)
         for r in taken:
             self.refund_rows[r.merchant_id, r.id] = structs.replace(
@@ -68,11 +66,9 @@ class MemoryDueWork(MemoryTables):
             )
         return [DueRefund(r.merchant_id, r.payment_id, r.id, r.channel_account) for r in taken]
 
-    async def hasten(
-        self, merchant_id: str, payment_id: str, pace_ms: int, at: datetime | None = None
-    ) -> None:
+    async def hasten(self, merchant_id: str, payment_id: str, pace_ms: int) -> None:
         """The next visit is due now."""
-        now, payment = at or self._now(), self.payment_rows.get((merchant_id, payment_id))
+        now, payment = self._now(), self.payment_rows.get((merchant_id, payment_id))
         if payment is None:
             return
         for a in payment.attempts:
@@ -90,9 +86,9 @@ class MemoryDueWork(MemoryTables):
                     payment, attempts=sooner
                 )
 
-    async def beat(self, worker_id: str, at: datetime | None = None) -> datetime:
+    async def beat(self, worker_id: str) -> datetime:
         """The worker lives."""
-        self.beats[worker_id] = at or self._now()
+        self.beats[worker_id] = self._now()
         return self._now()
 
 

@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from adapters.channel import Flow, Manifest
+from adapters.channel import Flow, LocalManifest, Manifest, Means, RemoteManifest
 from adapters.transport import ChannelTransport, HttpAnswer, HttpCall, InlineExecutor, NotSentError
 from gateway.clock import Clock, SystemClock, SystemIds
+from gateway.storage.built_accounts import BuiltAccounts
 from gateway.storage.connections import read_pool
 from gateway.storage.directory import SnapshotDirectory
 from gateway.storage.registries.accounts import AccountRegistry
@@ -62,26 +63,28 @@ class PaperTransport:
         self.closed += 1
 
 
-def manifest(
-    channel: str, settles: Literal["remote", "local"], credentials: Any, build: Any
-) -> Manifest:
-    return Manifest(
-        channel=channel,
-        settles=settles,
-        flows=frozenset({Flow.CODE}),
-        auth_codes=(re.compile("^9[0-9]{15}$"),),
-        amount_max=10_000,
+SHARED: dict[str, Any] = {
+    "flows": frozenset({Flow.CODE}),
+    "auth_codes": (re.compile("^9[0-9]{15}$"),),
+    "amount_max": 10_000,
+    "title_zh": "纸",
+}
+MANIFESTS: dict[str, Manifest] = {
+    "paper": RemoteManifest(
+        channel="paper",
+        title_en="Paper",
         schedules={},
-        credentials=credentials,
-        build=build,
-        title_zh="纸",
-        title_en=channel,
-    )
-
-
-MANIFESTS = {
-    "paper": manifest("paper", "remote", PaperCredentials, PaperChannel),
-    "drawer": manifest("drawer", "local", None, lambda *_: Drawer()),
+        credentials=PaperCredentials,
+        transport=lambda _credentials, _means: PaperTransport(),
+        build=PaperChannel,  # type: ignore[arg-type]
+        **SHARED,
+    ),
+    "drawer": LocalManifest(
+        channel="drawer",
+        title_en="Drawer",
+        build=Drawer,  # type: ignore[arg-type]
+        **SHARED,
+    ),
 }
 
 
@@ -134,13 +137,14 @@ def directory(
     keys: MasterKeys = KEYS,
     takes_test_keys: bool = True,
 ) -> SnapshotDirectory:
-    return SnapshotDirectory(
-        dsn,
-        vault=Vault(keys),
-        clock=clock or SystemClock(),
+    vault, clock = Vault(keys), clock or SystemClock()
+    accounts = BuiltAccounts(
+        vault=vault,
+        means=Means(clock=clock, signing_executor=InlineExecutor()),
         manifests=MANIFESTS,
-        new_transport=PaperTransport,
         public_url="https://till.example",
         allow_loopback_channels=allow_loopback,
-        takes_test_keys=takes_test_keys,
+    )
+    return SnapshotDirectory(
+        dsn, vault=vault, clock=clock, accounts=accounts, takes_test_keys=takes_test_keys
     )

@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from msgspec.structs import replace
 
-from adapters.alipay.channel import AlipayChannel
+from adapters.alipay.channel import AlipayChannel, build
 from adapters.alipay.manifest import MANIFEST
 from adapters.alipay.test_alipay import OURS, private_pem
 from adapters.channel import Callback, CallbackRefused, Flow, PayRequest, RefundRequest, TradeRef
@@ -36,6 +36,7 @@ from gateway.domain.outcomes import (
     Succeeded,
     Unknown,
 )
+from gateway.domain.presenting import PaymentCode, ShownQr
 from security.secret import Secret, decode_hook
 from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
@@ -63,8 +64,9 @@ class Shop:
             amount=AMOUNT,
             currency="CNY",
             description="一号店 / 午餐",
-            flow=flow,
-            auth_code=Secret(f"28{number:014d}{person}"[-18:]) if flow is Flow.CODE else None,
+            presented=PaymentCode(Secret(f"28{number:014d}{person}"[-18:]))
+            if flow is Flow.CODE
+            else ShownQr(),
             store_id="store_1",
             terminal_id="term_1",
             operator_id="",
@@ -148,10 +150,7 @@ async def open_shop(request: Any, sandbox: SandboxProcess) -> AsyncIterator[Shop
             )
 
             def built(**changed: Any) -> AlipayChannel:
-                made: AlipayChannel = MANIFEST.build(
-                    msgspec.structs.replace(credentials, **changed), transport, CLOCK
-                )
-                return made
+                return build(msgspec.structs.replace(credentials, **changed), transport, CLOCK)
 
             yield Shop(mode, sandbox, built(), inbox, built)
             await transport.aclose()
@@ -274,7 +273,9 @@ async def test_who_paid_a_discount_is_told_by_answer_query_and_callback(shop: Sh
 async def test_a_face_is_taken_for_a_code(shop: Shop) -> None:
     order = shop.order()
     face = Secret(f"fp{order.out_trade_no[2:]:0>33}")
-    assert isinstance(await shop.channel.pay(replace(order, auth_code=face)), Succeeded)
+    assert isinstance(
+        await shop.channel.pay(replace(order, presented=PaymentCode(face))), Succeeded
+    )
 
 
 async def test_a_wrong_key_is_refused_with_a_signature_and_a_wrong_app_without(

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from gateway.clock import SystemClock, SystemIds
+from gateway.domain.tender import Tender
 from gateway.domain.words import Flow
-from gateway.flow.choose import health as channel_health
-from gateway.flow.choose.routing import Ask, Choice, rank
+from gateway.flow.accounts import RemoteAccount
+from gateway.flow.choose import standing
+from gateway.flow.choose.routing import Choice, remote_choices
 from gateway.limits import BULKHEAD_PAYMENTS_MAX, CALL_TIMEOUT_MS
 from gateway.storage.books.health_log import HealthHistory, HealthRow
 from gateway.storage.registries import rules as rule_registry
@@ -82,19 +84,18 @@ async def test_row_01_breaker_open_or_no_capacity_chooses_b_before_sending(two: 
     assert accounts(await paid(two)) == [a]
 
 
-def two_choices(two: Shop) -> tuple[Choice, ...]:
-    merchant, now = two.books.merchant_id, two.world.clock.now()
-    return rank(
-        Ask(
-            merchant_id=merchant,
-            store_id="store_1",
-            channel="alipay",
-            flow=Flow.CODE,
-            amount=1,
-            at=now,
-        ),
-        two.world.directory,
+def two_choices(two: Shop) -> tuple[Choice[RemoteAccount], ...]:
+    tender = Tender(
+        merchant_id=two.books.merchant_id,
+        store_id="store_1",
+        order_no="T1",
+        tender_no=1,
+        amount=1,
+        currency="CNY",
+        channel="alipay",
+        flow=Flow.CODE,
     )
+    return remote_choices(tender, two.world.directory, two.world.clock.now())
 
 
 async def breaker_moves(two: Shop, account: str) -> list[HealthRow]:
@@ -255,7 +256,7 @@ async def test_a_hanging_account_keeps_to_its_share_and_others_pass_it(
     who ends first.
     """
     share, a = 24, two.books.accounts["wechat"]
-    monkeypatch.setattr(channel_health, "BULKHEAD_PAYMENTS_MAX", share)
+    monkeypatch.setattr(standing, "BULKHEAD_PAYMENTS_MAX", share)
     await two.sandbox.arm("wechat", "pay", "delay_before", account=a, delay_ms=CALL_TIMEOUT_MS)
     hanging = [two.pay(100, wait_s=0, auth_code=code("wechat")) for _ in range(share)]
     assert {answer.document["status"] for answer in await asyncio.gather(*hanging)} == {
@@ -264,4 +265,6 @@ async def test_a_hanging_account_keeps_to_its_share_and_others_pass_it(
     full = await two.pay(100, auth_code=code("wechat"))
     assert (full.status, full.document["code"]) == (503, "channels_resting")
     assert [(await paid(two))["status"] for _ in range(5)] == ["succeeded"] * 5
-    assert two.world.health._records[a].in_flight == share
+    account = two.world.directory.remote_account(a)
+    assert account is not None
+    assert two.world.health._records.of(account).in_flight == share

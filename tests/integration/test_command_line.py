@@ -11,11 +11,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from adapters.channel import Means
 from adapters.discovery import discover
-from adapters.transport import AiohttpTransport, InlineExecutor
+from adapters.transport import InlineExecutor
 from gateway.__main__ import main
 from gateway.cli.surroundings import without_settings
 from gateway.clock import SystemClock
+from gateway.storage.built_accounts import BuiltAccounts
 from gateway.storage.directory import SnapshotDirectory
 from security.keyring import MasterKeys
 from security.vault import Vault
@@ -166,13 +168,9 @@ async def test_nothing_is_sealed_that_a_living_worker_could_not_open(
 
 def _directory(dsn: str, vault: Vault) -> SnapshotDirectory:
     clock = SystemClock()
-    return SnapshotDirectory(
-        dsn,
-        vault=vault,
-        clock=clock,
-        manifests=discover(),
-        new_transport=lambda: AiohttpTransport(clock=clock, signing_executor=InlineExecutor()),
-    )
+    means = Means(clock=clock, signing_executor=InlineExecutor())
+    accounts = BuiltAccounts(vault=vault, means=means, manifests=discover())
+    return SnapshotDirectory(dsn, vault=vault, clock=clock, accounts=accounts)
 
 
 async def test_one_broken_secret_is_named_and_holds_nothing_up(

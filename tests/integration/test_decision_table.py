@@ -194,7 +194,9 @@ async def test_row_09_a_query_that_says_paid_is_booked_however_late(
     if booked != ("succeeded", ["succeeded"], {"A": "charged"}):
         # On a busy host the cancel's time may come before the second query.
         assert booked == ("failed", ["reversed"], {"A": "reversed"})
-        schedule = two.world.directory.manifests()[channel].schedules[Flow.CODE].shortened(10)
+        account = two.world.directory.remote_account(two.books.accounts[channel])
+        assert account is not None
+        schedule = account.schedule(Flow.CODE)
         assert await cancelled_after_ms(two, paid) >= (schedule.unknown_cancel_ms or 0)
 
 

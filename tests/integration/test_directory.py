@@ -9,6 +9,7 @@ import pytest
 
 from gateway.clock import SystemIds
 from gateway.limits import DIRECTORY_AGE_MS_MAX
+from gateway.storage import built_accounts
 from gateway.storage import directory as module
 from gateway.storage.registries.acts import RegistryError
 from gateway.storage.registries.webhooks import WebhookRegistry
@@ -40,6 +41,7 @@ async def test_it_serves_keys_stores_and_accounts_in_order(database: str) -> Non
         await world.people.create_store("mer_1", "East Gate", "sto_1")
         await world.people.create_terminal("mer_1", "sto_1", "Till 1", "term_1")
         till = await world.people.issue_terminal_key("mer_1", "term_1", TEST)
+        await world.accounts.create("mer_1", "paper", GOOD, account_id="acct_c", priority=3)
         await world.accounts.create("mer_1", "paper", GOOD, account_id="acct_b", priority=2)
         await world.accounts.create("mer_1", "drawer", account_id="acct_a", priority=5)
         snapshot = directory(database)
@@ -56,15 +58,19 @@ async def test_it_serves_keys_stores_and_accounts_in_order(database: str) -> Non
             )
             assert snapshot.store_exists("mer_1", "sto_1")
             assert not snapshot.store_exists("mer_2", "sto_1")
-            assert [account.id for account in snapshot.accounts("mer_1")] == ["acct_b", "acct_a"]
-            paper, drawer = snapshot.accounts("mer_1")
-            channel: Any = paper.channel
+            papers, drawers = snapshot.remote_accounts("mer_1"), snapshot.local_accounts("mer_1")
+            assert [account.id for account in papers] == ["acct_b", "acct_c"]
+            assert [account.id for account in drawers] == ["acct_a"]
+            channel: Any = papers[0].channel
             assert isinstance(channel, PaperChannel)
-            assert paper.notify_url == "https://till.example/callbacks/acct_b"
-            local: Any = drawer.local
+            assert papers[0].notify_url == "https://till.example/callbacks/acct_b"
+            local: Any = drawers[0].channel
             assert isinstance(local, Drawer)
-            assert drawer.notify_url is None
-            assert snapshot.accounts("mer_2") == ()
+            assert snapshot.remote_account("acct_b") is snapshot.account("acct_b") is papers[0]
+            assert snapshot.account("acct_a") is drawers[0]
+            assert snapshot.remote_account("acct_a") is None
+            assert snapshot.remote_accounts("mer_2") == ()
+            assert snapshot.local_accounts("mer_2") == ()
             assert snapshot.fresh()
         finally:
             await snapshot.close()
@@ -149,7 +155,10 @@ async def test_accounts_that_cannot_be_used_are_left_out_alone(database: str) ->
             )
         snapshot = directory(database)
         await snapshot.refresh()
-        assert [account.id for account in snapshot.accounts("mer_1")] == ["acct_good", "acct_unfit"]
+        assert [account.id for account in snapshot.remote_accounts("mer_1")] == [
+            "acct_good",
+            "acct_unfit",
+        ]
         assert {name: problem.split(":")[0] for name, problem in snapshot.problems.items()} == {
             "acct_plain": "CredentialsInvalid",
             "acct_foreign": "LookupError",
@@ -166,7 +175,7 @@ async def test_accounts_that_cannot_be_used_are_left_out_alone(database: str) ->
 async def test_only_a_changed_secret_builds_a_channel_anew_and_the_old_one_closes_late(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "OLD_CALLS_END_S", 0)
+    monkeypatch.setattr(built_accounts, "OLD_CALLS_END_S", 0)
     async with registries(database) as world:
         await world.people.create_merchant("Noodle House", "mer_1")
         await world.accounts.create("mer_1", "paper", GOOD, account_id="acct_1")
@@ -186,7 +195,7 @@ async def test_only_a_changed_secret_builds_a_channel_anew_and_the_old_one_close
         old, new = built.transport, rebuilt.transport
         assert isinstance(old, PaperTransport)
         assert isinstance(new, PaperTransport)
-        for closing in tuple(snapshot._closing):
+        for closing in tuple(snapshot._built._closing):
             await closing
         assert (old.closed, new.closed) == (1, 0)
         await snapshot.close()

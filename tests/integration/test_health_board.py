@@ -11,12 +11,15 @@ import pytest
 import redis.asyncio
 
 from adapters.discovery import discover
+from gateway.clock import SystemIds
 from gateway.domain import outcomes as o
+from gateway.domain.identifiers import Numbers
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.choose.breaker import State
-from gateway.flow.choose.health import ChannelHealth, Posted
+from gateway.flow.choose.health import ChannelHealth
 from gateway.flow.choose.routing import Choice
-from gateway.flow.ports import Account
+from gateway.flow.choose.standing import Posted
+from gateway.flow.ports import Ports
 from gateway.limits import (
     BOARD_AGE_MS_MAX,
     BOARD_ENTRIES_MAX,
@@ -27,7 +30,9 @@ from gateway.limits import (
 from gateway.storage.redis.health_board import BOARD, NoBoard, RedisBoard, read
 from gateway.workers.prober import Prober
 from loadtests.evil_redis import evil_redis
+from tests.fakes.accounts import remote_account
 from tests.fakes.clock import HandClock
+from tests.fakes.store import MemoryStore
 from tests.patience import PATIENCE_S
 from tests.redis_door import Door
 from tests.shelf import Shelf
@@ -56,29 +61,19 @@ class Bench:
     """One worker: its health, its board, its prober; the channel is shared."""
 
     def __init__(self, name: str, board: Any, line: Line, clock: HandClock) -> None:
-        self.account = Account(
-            id="a",
-            merchant_id="m1",
-            store_id=None,
-            priority=1,
-            enabled=True,
-            profile="short",
-            manifest=discover()["alipay"],
-            channel=line,  # type: ignore[arg-type]
-            local=None,
-        )
+        self.account = remote_account("a", channel=line)
         self.choice = Choice(account=self.account, why="")
         self.health, self.board = ChannelHealth(clock, worker_id=name), board
         shelf = Shelf("m1", ("s1",), [self.account], discover())
         calls = ChannelCalls(clock, self.health)
-        self.prober = Prober(
-            health=self.health,
-            board=board,
-            calls=calls,
+        ports = Ports(
+            store=MemoryStore(),
             directory=shelf,
             clock=clock,
-            environment="TT",
+            ids=SystemIds(),
+            numbers=Numbers("TT"),
         )
+        self.prober = Prober(health=self.health, board=board, calls=calls, ports=ports)
 
     async def sees(self, outcome: object, times: int = 1) -> None:
         for _ in range(times):
@@ -86,8 +81,12 @@ class Bench:
                 watch.saw(outcome)
 
     def state(self) -> str:
-        vitals = self.health._record(self.account).vitals
-        return str(vitals["pay"].breaker.state) if "pay" in vitals else "closed"
+        return str(self.health._standing(self.account, "pay").breaker.state)
+
+    def hasten(self) -> None:
+        """Every breaker wants its probe now."""
+        for standing in self.health._records.of(self.account).standings.values():
+            standing.breaker.until = 0.0
 
     async def round(self) -> None:
         """One look, and the probes it began."""
@@ -159,8 +158,7 @@ async def test_only_one_of_two_workers_probes(boards: list[RedisBoard], clock: H
     benches = [Bench(f"w{n}", board, line, clock) for n, board in enumerate(boards, 1)]
     for each in benches:
         await each.sees(o.Unknown(reason="timeout"), 5)
-        for vital in each.health._record(each.account).vitals.values():
-            vital.breaker.until = 0.0
+        each.hasten()
     await asyncio.gather(*(each.round() for each in benches))
     assert (sorted(each.state() for each in benches), len(line.queries)) == (
         ["half_open", "open"],
@@ -173,7 +171,7 @@ async def test_the_probe_names_a_number_that_no_order_has(clock: HandClock) -> N
     bench = Bench("w1", NoBoard(), line, clock)
     for _ in range(2):
         await bench.sees(o.Unknown(reason="timeout"), 5)
-        bench.health._record(bench.account).vitals["pay"].breaker.until = 0.0
+        bench.hasten()
         await bench.round()
         await bench.sees(o.Unknown(reason="timeout"))
     assert bench.state() == "open"
@@ -186,7 +184,7 @@ async def test_without_redis_every_worker_goes_by_what_it_sees(clock: HandClock)
     bench = Bench("w1", gone, line, clock)
     assert await gone.exchange(NEWS) is None
     await bench.sees(o.Unknown(reason="timeout"), 5)
-    bench.health._record(bench.account).vitals["pay"].breaker.until = 0.0
+    bench.hasten()
     for _ in range(4):
         await bench.round()
     assert (bench.state(), len(line.queries)) == ("half_open", 1)
@@ -223,6 +221,20 @@ async def test_a_redis_that_hangs_costs_its_bound_and_is_then_left_alone(
     finally:
         await board.close()
         await door.close()
+
+
+async def test_a_board_that_is_no_hash_is_no_board_and_redis_goes_on(
+    redis_url: str, boards: list[RedisBoard]
+) -> None:
+    vandal = redis.asyncio.from_url(redis_url)
+    await vandal.set(BOARD, "no hash")
+    for _ in range(REDIS_FAILURES_MAX + 1):
+        assert await boards[0].exchange(NEWS) is None
+        assert await boards[0].words() is None
+    assert await boards[0].may_probe("a") is True  # it answers: it is not left alone
+    await vandal.delete(BOARD)
+    assert await boards[0].exchange(NEWS) == []
+    await vandal.aclose()
 
 
 async def test_whoever_claims_that_all_is_open_only_makes_us_look(

@@ -15,11 +15,19 @@ import pytest_asyncio
 
 import adapters
 import tests.sandbox_process
-from adapters.channel import Channel, Flow, Manifest, PayRequest, RefundRequest, TradeRef
+from adapters.channel import (
+    Channel,
+    Flow,
+    PayRequest,
+    RefundRequest,
+    RemoteManifest,
+    TradeRef,
+)
 from adapters.discovery import discover, read_manifests
 from adapters.new_channel import ROOT, ChannelNameError, create, main
 from adapters.transport import AiohttpTransport, InlineExecutor
 from gateway.clock import SystemClock
+from gateway.domain.presenting import PaymentCode
 from security.secret import Secret, decode_hook
 
 CLOCK = SystemClock()
@@ -44,11 +52,11 @@ async def make_acme(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(adapters, "__path__", [*adapters.__path__, str(tree / "adapters")])
         patch.setattr(tests.sandbox_process, "ROOT", tree)
-        manifest: Manifest = read_manifests("adapters", [str(tree / "adapters")])["acme"]
+        manifest = read_manifests("adapters", [str(tree / "adapters")])["acme"]
+        assert isinstance(manifest, RemoteManifest)
         await sandbox.start(tree / "data")
         await sandbox.settings("acme", query_lag_ms_max=0)
         enrolled = await sandbox.enroll("acme", "a1", profile="standard", callback_url=None)
-        assert manifest.credentials is not None
         credentials = msgspec.convert(
             enrolled["credentials"], manifest.credentials, dec_hook=decode_hook
         )
@@ -67,8 +75,7 @@ def order(number: int, person: str) -> PayRequest:
         amount=12_850,
         currency="CNY",
         description="lunch",
-        flow=Flow.CODE,
-        auth_code=Secret(f"91{number:014d}{person}"),
+        presented=PaymentCode(Secret(f"91{number:014d}{person}")),
         store_id="store_1",
         terminal_id="term_1",
         operator_id="",

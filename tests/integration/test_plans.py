@@ -184,12 +184,11 @@ async def test_taking_due_work_reads_what_may_be_visited(busy: Shop):
     )
     account = busy.books.accounts["cash"]
     more = (timedelta(seconds=2), timedelta(seconds=5))
-    full = taking(Places(256, 16, {account: 16}), 15_000, None)
+    full = taking(Places(256, 16, {account: 16}), 15_000)
     # The hops over the accounts.
     assert await looked_at(busy, due_work.TAKE_ATTEMPTS, *full, *more) <= 2
     assert (
-        await looked_at(busy, due_work.TAKE_ATTEMPTS, *taking(Places(256, 16), 15_000, None), *more)
-        <= 16
+        await looked_at(busy, due_work.TAKE_ATTEMPTS, *taking(Places(256, 16), 15_000), *more) <= 16
     )
 
 
@@ -197,7 +196,7 @@ async def test_a_look_touches_one_attempt(busy: Shop):
     payment = (await some(busy))[0]
     assert (
         await looked_at(
-            busy, due_work.HASTEN, payment.merchant_id, payment.id, timedelta(seconds=15), None
+            busy, due_work.HASTEN, payment.merchant_id, payment.id, timedelta(seconds=15)
         )
         <= 1
     )

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from adapters.channel import Certificate
+from adapters.channel import Certificate, RemoteManifest
 from gateway.clock import SystemClock
 from gateway.limits import LIVE_TERMINAL_KEYS_MAX
 from gateway.storage.registries.accounts import AccountListing
@@ -151,8 +151,10 @@ async def test_an_account_is_created_listed_without_secrets_moved_and_rotated(
 async def test_a_certificate_that_could_verify_nothing_is_not_stored(database: str) -> None:
     now = SystemClock().now()
     ends = [now + timedelta(days=9)]
+    remote = MANIFESTS["paper"]
+    assert isinstance(remote, RemoteManifest)
     paper = replace(
-        MANIFESTS["paper"],
+        remote,
         certificates=lambda _: [
             Certificate(name="theirs", not_before=now - timedelta(days=9), not_after=ends[0])
         ],

@@ -10,7 +10,7 @@ import pytest
 from gateway.domain.errors import OutcomePending, StoreUnavailable
 from gateway.flow.ports import Applied, KeyTaken, Opened
 from gateway.storage.postgres import PostgresStore
-from tests.contract.drawn import NOW, YES, after, drawn_payment, opening_of
+from tests.contract.drawn import YES, after, drawn_payment, opening_of
 from tests.servers import DatabaseServer, owner_of
 
 REFUSAL = """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -37,7 +37,7 @@ async def test_a_server_that_cannot_write_is_unavailable(dsn: str, trouble: str)
             await store.open(opening_of(drawn_payment()))
         assert refused.value.verdict == "try_again"  # rolled back: nothing was written
         with pytest.raises(StoreUnavailable):
-            await store.beat("wrk_1", NOW)
+            await store.beat("wrk_1")
         await connection.execute("DROP FUNCTION refuse CASCADE")
         assert await store.open(opening_of(drawn_payment())) == Opened()
     finally:

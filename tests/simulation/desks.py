@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.domain.identifiers import Numbers
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.callback import CallbackDesk
 from gateway.flow.cancellation import Cancellation
@@ -19,6 +20,7 @@ from gateway.flow.lookup import Lookup
 from gateway.flow.open.idempotency import KeyDesk
 from gateway.flow.open.order_desk import OrderDesk
 from gateway.flow.open.restored import Restored
+from gateway.flow.ports import Ports
 from gateway.flow.refund import Refunds
 from gateway.flow.send.failover import Failover
 from gateway.flow.send.sending import Sender
@@ -51,38 +53,29 @@ def wired(
     in_doubt: type[InDoubt],
 ) -> Desks:
     """`in_doubt`: the class under test, or a broken one."""
-    shared: dict[str, Any] = {"store": store, "directory": directory, "clock": clock}
+    ports = Ports(
+        store=store, directory=directory, clock=clock, ids=ids, numbers=Numbers(ENVIRONMENT)
+    )
     in_flight = InFlight(store)
-    named: dict[str, Any] = {"in_flight": in_flight, "ids": ids, "environment": ENVIRONMENT}
     health = ChannelHealth(clock, worker_id=worker_id)
     calls = ChannelCalls(clock, health)
-    lost = LostAttempts(**shared, calls=calls, ids=ids, environment=ENVIRONMENT)
-    transitions = Transitions(**shared, **named, lost=lost)
+    lost = LostAttempts(ports=ports, calls=calls)
+    transitions = Transitions(ports=ports, in_flight=in_flight, lost=lost)
     on_read = OnRead(store=store, in_flight=in_flight, transitions=transitions, clock=clock)
     lookup = Lookup(store, in_flight, on_read)
-    failover = Failover(
-        directory=directory,
-        health=health,
-        clock=clock,
-        ids=ids,
-        environment=ENVIRONMENT,
-        worker_id=worker_id,
-    )
-    sender = Sender(
-        directory=directory, transitions=transitions, calls=calls, health=health, failover=failover
-    )
+    failover = Failover(ports=ports, health=health, worker_id=worker_id)
+    sender = Sender(transitions=transitions, calls=calls, health=health, failover=failover)
     orders = OrderDesk(store=store, transitions=transitions, in_flight=in_flight)
-    restored = Restored(**shared, transitions=transitions, lost=lost, orders=orders, ids=ids)
-    learning: dict[str, Any] = {**shared, "transitions": transitions, "calls": calls}
-    refunds = Refunds(**learning, **named, lookup=lookup)
+    learning: dict[str, Any] = {"ports": ports, "transitions": transitions, "calls": calls}
+    refunds = Refunds(**learning, in_flight=in_flight, lookup=lookup)
     return Desks(
         lookup=lookup,
         checkout=Checkout(
-            **shared,
-            **named,
+            ports=ports,
             keys=KeyDesk(store, claims, ids),
             orders=orders,
-            restored=restored,
+            restored=Restored(ports=ports, transitions=transitions, lost=lost, orders=orders),
+            in_flight=in_flight,
             on_read=on_read,
             sender=sender,
             health=health,
@@ -91,6 +84,6 @@ def wired(
         ),
         cancellation=Cancellation(lookup, transitions, in_flight),
         refunds=refunds,
-        callbacks=CallbackDesk(**learning, ids=ids),
+        callbacks=CallbackDesk(**learning),
         in_doubt=in_doubt(**learning, refunds=refunds, sender=sender, in_flight=in_flight),
     )

@@ -18,12 +18,13 @@ from gateway.domain import outcomes as o
 from gateway.domain.change import Change, Opening
 from gateway.domain.payment import Payment
 from gateway.domain.words import Source
+from gateway.flow.accounts import RemoteAccount
 from gateway.flow.callback import CallbackDesk
 from gateway.flow.in_doubt import InDoubt
 from gateway.flow.open import order_desk
-from gateway.flow.ports import Account, Applied, RefundTaken, Stale
+from gateway.flow.ports import Applied, RefundTaken, Stale
 from gateway.flow.send import failover
-from gateway.flow.send.failover import Move
+from gateway.flow.send.failover import Ruling
 from tests.fakes.channel import SimChannel
 from tests.fakes.store import MemoryStore
 from tests.fakes.store_tables import KeptClaim
@@ -78,7 +79,7 @@ class CancelNotDurable(InDoubt):
         self,
         payment: Payment,
         out_trade_no: str,
-        account: Account,
+        account: RemoteAccount,
         until: float,
         *,
         silence_counted: bool,
@@ -151,9 +152,9 @@ def drops_late_money(payment: Payment, attempt: Any, outcome: o.Succeeded, occas
     """Money after a no is nobody's business."""
 
 
-async def acknowledges_first(self: CallbackDesk, account: Account, callback: Any) -> bool:
+async def acknowledges_first(self: CallbackDesk, account: RemoteAccount, callback: Any) -> bool:
     """The callback is acknowledged, and applied when there is time."""
-    await self.store.callback_applied(account.id, callback.event_key)
+    await self.ports.store.callback_applied(account.id, callback.event_key)
     return await _apply(self, account, callback)
 
 
@@ -164,10 +165,10 @@ def proves_by_silence(payment: Payment, attempt: Any, outcome: Any, occasion: An
     return _silence(payment, attempt, outcome, occasion)
 
 
-def resends_a_spent_code(outcome: Any, proof: Any, flow: Any) -> Move:
+def resends_a_spent_code(outcome: Any, proof: Any, flow: Any) -> Ruling:
     """Another account of the same wallet is asked with the code that the first one has seen."""
-    move = _ruling(outcome, proof, flow)
-    return Move.NOW if move is Move.RESCAN else move
+    ruled = _ruling(outcome, proof, flow)
+    return Ruling.NOW if ruled is Ruling.RESCAN else ruled
 
 
 def forgets_the_override(payment: Payment, *, by: str, words: str, occasion: Any) -> Change:

@@ -21,8 +21,8 @@ from gateway.domain.errors import (
     Unavailable,
 )
 from gateway.domain.payment import Payment
+from gateway.domain.presenting import PaymentCode, ShownQr
 from gateway.domain.states import PAYMENT_FINAL, PAYMENT_UNCHARGED
-from gateway.domain.words import Flow
 from gateway.flow.commands import Caller, PayCommand, RefundCommand
 from security.secret import Secret
 from tests.simulation.desks import Desks
@@ -164,18 +164,16 @@ class Till:
 
     def _command(self) -> PayCommand:
         channel = self._chance.choice(list(STEMS))
-        flow = Flow.QR if self._chance.random() < 0.15 else Flow.CODE
-        code = Secret(f"{STEMS[channel]}{next(self._codes):016d}") if flow == Flow.CODE else None
+        shown = self._chance.random() < 0.15
         return PayCommand(
             order_no=self._order_no,
             tender_no=1,
             amount=self._chance.choice((1, 500, 12850)),
             currency="CNY",
             method=channel,
-            flow=flow,
-            auth_code=code,
-            tendered=None,
-            expires_in_s=60 if flow == Flow.QR else None,
+            given=ShownQr(60)
+            if shown
+            else PaymentCode(Secret(f"{STEMS[channel]}{next(self._codes):016d}")),
             store_id=None,
             operator_id=None,
             description=None,

@@ -15,11 +15,11 @@ import dataclasses
 import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from gateway.domain.errors import GatewayError, OutcomePending, StoreUnavailable
+from gateway.flow.accounts import RemoteAccount
 from gateway.flow.in_doubt import InDoubt
-from gateway.flow.ports import Account
 from gateway.limits import HEARTBEAT_LEASE_MS
 from gateway.workers.sweeper import Sweeper
 from tests.fakes.channel import SimChannel
@@ -58,7 +58,7 @@ class Surroundings:
     weather: Callable[[], Weather]
     store: MemoryStore
     claims: Any
-    accounts: list[tuple[Account, SimChannel]]
+    accounts: list[tuple[RemoteAccount, SimChannel]]
     faults: list[str]
     in_doubt: type[InDoubt] = InDoubt
 
@@ -76,7 +76,7 @@ class Worker:
         self._context = contextvars.copy_context()
         self._context.run(OWNER.set, self)
         accounts = [
-            dataclasses.replace(account, channel=ChannelLine(self, channel))
+            dataclasses.replace(account, channel=cast("Any", ChannelLine(self, channel)))
             for account, channel in around.accounts
         ]
         manifests = {account.manifest.channel: account.manifest for account in accounts}

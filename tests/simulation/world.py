@@ -19,8 +19,9 @@ from typing import Any
 from adapters.alipay.manifest import MANIFEST as ALIPAY
 from adapters.wechat.manifest import MANIFEST as WECHAT
 from gateway.domain.errors import GatewayError
+from gateway.flow.accounts import RemoteAccount
 from gateway.flow.in_doubt import InDoubt
-from gateway.flow.ports import Account
+from tests.fakes.accounts import remote_account
 from tests.fakes.channel import SimChannel
 from tests.fakes.claims import MemoryClaims
 from tests.fakes.far_side import Nature, Trade
@@ -171,7 +172,7 @@ class World:
         await self._drained()
         return self._judged(broken)
 
-    def _opened(self, manifest: Any, place: int) -> tuple[Account, SimChannel]:
+    def _opened(self, manifest: Any, place: int) -> tuple[RemoteAccount, SimChannel]:
         account_id = f"acct_{manifest.channel}_{place}"
         channel = self._plant.channel(
             NATURES[self.report.nature][0],
@@ -179,16 +180,13 @@ class World:
             self._clock,
             partial(self._delivered, account_id),
         )
-        account = Account(
-            id=account_id,
+        account = remote_account(
+            account_id,
+            manifest,
             merchant_id=MERCHANT,
-            store_id=None,
             priority=place,
-            enabled=True,
             profile="standard",
-            manifest=manifest,
             channel=channel,
-            local=None,
         )
         return account, channel
 

@@ -13,7 +13,7 @@ from gateway.domain.outcomes import FailureCode, Retry
 from gateway.domain.payment import Attempt, Evidence, Failure, Payment, Refund
 from gateway.domain.states import ATTEMPT_UNCHARGED, PAYMENT_UNCHARGED
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
-from gateway.domain.words import EvidenceWord, Source
+from gateway.domain.words import EvidenceWord, Flow, Source
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 _ids = itertools.count(1)
@@ -90,8 +90,8 @@ def payment(status: str = "processing", *attempts: Attempt, **fields: Any) -> Pa
         else None,
         "paid_at": NOW if status in ("succeeded", "paid_late") else None,
         "attempts": attempts or (attempt(),),
-    }
-    return Payment(status=PaymentStatus(status), **(given | fields))
+    } | fields
+    return Payment(status=PaymentStatus(status), **(given | {"flow": Flow(given["flow"])}))
 
 
 def refund(status: str = "requested", **fields: Any) -> Refund:

@@ -18,22 +18,24 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from adapters.alipay.manifest import MANIFEST
-from adapters.channel import Callback, CallbackAnswer, Flow
+from adapters.channel import Callback, CallbackAnswer
 from gateway.clock import SystemIds
 from gateway.domain import acts
 from gateway.domain import outcomes as o
 from gateway.domain.case import CaseKind
+from gateway.domain.identifiers import Numbers
 from gateway.domain.payment import Payment
+from gateway.domain.presenting import MethodOnly
+from gateway.domain.tender import tender_of
 from gateway.domain.words import Source
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.callback import CallbackDesk
 from gateway.flow.choose.health import ChannelHealth
-from gateway.flow.choose.routing import Choice, Route
 from gateway.flow.commands import Caller, OverrideCommand, PayCommand
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.open.opening import Draft
 from gateway.flow.open.order_desk import OrderDesk
-from gateway.flow.ports import Account, StoreRefused
+from gateway.flow.ports import Ports, StoreRefused
 from gateway.webhooks.courier import Courier
 from gateway.webhooks.line import NoReply
 from gateway.webhooks.outbox import Delivery
@@ -49,6 +51,7 @@ from tests.contract.drawn import (
     occasion,
     opening_of,
 )
+from tests.fakes.accounts import remote_account
 from tests.fakes.outbox import FakeOutbox
 from tests.fakes.outbox import HandClock as CourierClock
 from tests.shelf import Shelf
@@ -103,29 +106,20 @@ class Stage:
         return stored + [case.name for _, case in self.outbox.cases]
 
     def callbacks(self, callback: Callback) -> CallbackDesk:
-        account = account_of(Told(callback))
+        account = remote_account(ACCOUNT, MANIFEST, merchant_id=MERCHANT, channel=Told(callback))
+        shelf = Shelf(MERCHANT, ("s1",), [account], {"wallet": MANIFEST})
+        clock = self.rig.clock
         return CallbackDesk(
-            store=self.rig.store,
-            directory=Shelf(MERCHANT, ("s1",), [account], {"wallet": MANIFEST}),
+            ports=Ports(
+                store=self.rig.store,
+                directory=shelf,
+                clock=clock,
+                ids=Ids(),
+                numbers=Numbers("TT"),
+            ),
             transitions=self.rig.transitions,
-            calls=ChannelCalls(self.rig.clock, ChannelHealth(self.rig.clock, worker_id="wrk_1")),
-            clock=self.rig.clock,
-            ids=Ids(),
+            calls=ChannelCalls(clock, ChannelHealth(clock, worker_id="wrk_1")),
         )
-
-
-def account_of(channel: object) -> Account:
-    return Account(
-        id=ACCOUNT,
-        merchant_id=MERCHANT,
-        store_id=None,
-        priority=1,
-        enabled=True,
-        profile="standard",
-        manifest=MANIFEST,
-        channel=cast("Any", channel),
-        local=None,
-    )
 
 
 async def a_change_that_carries_a_case(stage: Stage) -> Callable[[], Awaitable[object]]:
@@ -208,17 +202,13 @@ async def forget_the_override(stage: Stage, named: Payment) -> None:
 
 
 def overriding(named: Payment, tender_no: int) -> Draft:
-    choice = Choice(account=account_of(None), why="only")
     command = PayCommand(
         order_no=named.order_no,
         tender_no=tender_no,
         amount=1000,
         currency="CNY",
         method="alipay",
-        flow=None,
-        auth_code=None,
-        tendered=None,
-        expires_in_s=None,
+        given=MethodOnly(),
         store_id=None,
         operator_id=None,
         description=None,
@@ -230,11 +220,10 @@ def overriding(named: Payment, tender_no: int) -> Draft:
             key_id="key", merchant_id=MERCHANT, store_id="s1", terminal_id="t1", role="terminal"
         ),
         key=f"key-{tender_no}",
-        route=Route(flow=Flow.CODE, store_id="s1", choices=(choice,)),
-        choice=choice,
+        tender=replace(tender_of(named), tender_no=tender_no),
         fingerprint=b"{}",
         now=named.created_at,
-        environment="TT",
+        numbers=Numbers("TT"),
         worker_id="wrk_1",
     )
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from adapters.discovery import discover
 from gateway.domain import outcomes as o
+from gateway.flow.accounts import RemoteAccount
 from gateway.flow.choose.breaker import State
-from gateway.flow.choose.health import ChannelHealth, HealthChange, Place, Posted
+from gateway.flow.choose.health import ChannelHealth, Place
 from gateway.flow.choose.routing import Choice
-from gateway.flow.ports import Account
+from gateway.flow.choose.standing import HealthChange, Posted
 from gateway.limits import BULKHEAD_PAYMENTS_MAX, SCORE_MAX
+from tests.fakes.accounts import remote_account
 from tests.simulation.clock import SimClock
 from tests.simulation.virtual_loop import on_virtual_time
 
@@ -32,22 +33,8 @@ POOR = o.Declined(
 )
 
 
-def account(name: str) -> Account:
-    return Account(
-        id=name,
-        merchant_id="m1",
-        store_id=None,
-        priority=1,
-        enabled=True,
-        profile="short",
-        manifest=discover()["alipay"],
-        channel=None,
-        local=None,
-    )
-
-
 A, B, C = (
-    Choice(account=account(name), why=f"number {n} by priority of: a b c")
+    Choice(account=remote_account(name), why=f"number {n} by priority of: a b c")
     for n, name in enumerate("abc", 1)
 )
 
@@ -61,17 +48,24 @@ class Day:
         self.health = ChannelHealth(self.clock, self.changes.append, "w1")
 
     async def call(
-        self, choice: Choice, outcome: object, *, took_s: float = 0.1, operation: str = "pay"
+        self,
+        choice: Choice[RemoteAccount],
+        outcome: object,
+        *,
+        took_s: float = 0.1,
+        operation: str = "pay",
     ) -> None:
         with self.health.watching(choice.account, operation) as watch:
             await asyncio.sleep(took_s)
             watch.saw(outcome)
 
-    async def calls(self, choice: Choice, outcome: object, times: int, **terms: Any) -> None:
+    async def calls(
+        self, choice: Choice[RemoteAccount], outcome: object, times: int, **terms: Any
+    ) -> None:
         for _ in range(times):
             await self.call(choice, outcome, **terms)
 
-    def admitted(self, *choices: Choice, operation: str = "pay") -> str | None:
+    def admitted(self, *choices: Choice[RemoteAccount], operation: str = "pay") -> str | None:
         """Where a payment would go now; it is over at once."""
         place = self.health.admit(choices, operation)
         if place is None:
@@ -79,8 +73,8 @@ class Day:
         place.leave()
         return place.choice.account.id
 
-    def state(self, choice: Choice, operation: str = "pay") -> str:
-        return self.health._vital(self.health._record(choice.account), operation).breaker.state
+    def state(self, choice: Choice[RemoteAccount], operation: str = "pay") -> str:
+        return self.health._standing(choice.account, operation).breaker.state
 
 
 def on_a_day(story: Callable[[Day], Awaitable[None]]) -> None:
@@ -329,7 +323,7 @@ def test_new_credentials_do_not_lose_what_is_known() -> None:
 
 def test_why_stays_bounded() -> None:
     async def story(day: Day) -> None:
-        many = [Choice(account=account("x" * 60 + str(n)), why="y" * 200) for n in range(20)]
+        many = [Choice(account=remote_account("x" * 60 + str(n)), why="y" * 200) for n in range(20)]
         for choice in many:
             await day.call(choice, LIMIT)
         place = day.health.admit(many, "pay")

@@ -14,10 +14,10 @@ Package: TypeAlias = Callable[..., tuple[str, list[str]]]
 
 MANIFEST = """
 import re
-from adapters.channel import Manifest
-MANIFEST = Manifest(
-    channel={channel!r}, settles="local", flows=frozenset(), auth_codes=(re.compile({code!r}),),
-    amount_max=1, schedules={{}}, credentials=None, build=lambda *_: None, title_zh="", title_en="",
+from adapters.channel import LocalManifest
+MANIFEST = LocalManifest(
+    channel={channel!r}, flows=frozenset(), auth_codes=(re.compile({code!r}),),
+    amount_max=1, build=lambda: None, title_zh="", title_en="",
 )
 """
 

@@ -11,17 +11,18 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from adapters.cash.manifest import MANIFEST as CASH
 from adapters.channel import Entry, Flow, LocalSucceeded
-from adapters.discovery import discover
 from gateway.domain.change import Event, Posting
+from gateway.domain.identifiers import Numbers
 from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.domain.presenting import CashGiven, Given, PaymentCode, ShownQr
 from gateway.domain.resources import AttemptResource, PaymentResource, RefundResource
-from gateway.flow.choose.routing import Choice, Route
+from gateway.domain.tender import Tender
+from gateway.flow.choose.routing import Choice
 from gateway.flow.commands import Caller, OverrideCommand, PayCommand, RefundCommand
 from gateway.flow.open.idempotency import fingerprint
 from gateway.flow.open.opening import Draft
-from gateway.flow.ports import Account, PaymentFilter, RefundFilter
+from gateway.flow.ports import PaymentFilter, RefundFilter
 from gateway.http.bodies import (
     CashBody,
     OverrideBody,
@@ -34,6 +35,7 @@ from gateway.http.payments import pay_command
 from gateway.storage.books import columns as c
 from gateway.storage.books import rows
 from security.secret import Secret
+from tests.fakes.accounts import local_account, remote_account
 from tests.simulation.clock import SimIds
 from tests.unit.paying import NOW
 
@@ -77,19 +79,17 @@ def test_what_is_recorded_beside_a_payment_is_written_whole(row, struct, of_the_
     assert fields(row) == fields(struct) | of_the_payment
 
 
-# --- a request, field by field: `BODY` gives each a value that is not its default
+# --- a request, field by field: the three bodies give each a value that is not its default
 
-BODY = PayBody(
+CODE = Secret("280000000000000000")
+SCANNED = PayBody(
     order_no="A1",
     tender_no=2,
     order_amount=5_000,
     amount=900,
     currency="CNY",
     method="cash",
-    flow=Flow.CODE,
-    auth_code=Secret("280000000000000000"),
-    cash=CashBody(tendered=1_000),
-    expires_in=60,
+    auth_code=CODE,
     override=OverrideBody(payment_id="pay_9", supervisor_id="ann", reason="queue"),
     store_id="s1",
     operator_id="op",
@@ -97,34 +97,47 @@ BODY = PayBody(
     metadata={"table": "8"},
     notify_url="https://merchant.example/hooks",
 )
-COMMAND = pay_command(BODY)
-RENAMED = {"cash": "tendered", "expires_in": "expires_in_s"}
+SHOWN = replace(SCANNED, auth_code=None, flow=Flow.QR, expires_in=60)
+PAID_CASH = replace(SCANNED, auth_code=None, cash=CashBody(tendered=1_000))
+BODIES = (SCANNED, SHOWN, PAID_CASH)
+COMMAND = pay_command(SCANNED)
+# What the customer presents is one field of the command.
+PRESENTED = {"flow", "auth_code", "cash", "expires_in"}
 
 
 def test_every_field_of_the_body_is_in_the_command():
-    assert {RENAMED.get(name, name) for name in fields(PayBody)} == fields(PayCommand)
+    assert fields(PayBody) - PRESENTED | {"given"} == fields(PayCommand)
     assert fields(OverrideBody) == fields(OverrideCommand)
     assert fields(RefundBody) == fields(RefundCommand)
 
 
-def test_the_body_used_here_gives_every_field():
+def test_the_bodies_used_here_give_every_field():
     """Else the tests below would look at a default, which is the same everywhere."""
     bare = PayBody(order_no="", amount=1, currency="CNY")
     required = {"order_no", "amount", "currency"}
-    assert {name for name in fields(PayBody) if getattr(BODY, name) == getattr(bare, name)} <= (
-        required
-    )
+    never = {
+        name
+        for name in fields(PayBody)
+        if all(getattr(body, name) == getattr(bare, name) for body in BODIES)
+    }
+    assert never <= required
 
 
-@pytest.mark.parametrize("name", sorted(fields(PayBody)))
+@pytest.mark.parametrize("name", sorted(fields(PayBody) - PRESENTED))
 def test_every_field_of_the_body_reaches_the_command(name):
-    wanted = getattr(BODY, name)
-    found = getattr(COMMAND, RENAMED.get(name, name))
-    if isinstance(wanted, CashBody):
-        wanted = wanted.tendered
-    elif isinstance(wanted, OverrideBody):
+    wanted = getattr(SCANNED, name)
+    if isinstance(wanted, OverrideBody):
         wanted = OverrideCommand(**msgspec.structs.asdict(wanted))
-    assert found == wanted
+    assert getattr(COMMAND, name) == wanted
+
+
+@pytest.mark.parametrize(
+    ("body", "given"),
+    [(SCANNED, PaymentCode(CODE)), (SHOWN, ShownQr(60)), (PAID_CASH, CashGiven(1_000))],
+    ids=["scanned", "shown", "cash"],
+)
+def test_what_the_customer_presents_reaches_the_command(body, given):
+    assert pay_command(body).given == given
 
 
 OTHER: dict[str, Any] = {
@@ -133,9 +146,7 @@ OTHER: dict[str, Any] = {
     "amount": 901,
     "currency": "USD",
     "method": "alipay",
-    "auth_code": Secret("280000000000000001"),
-    "tendered": 1_001,
-    "expires_in_s": 61,
+    "given": PaymentCode(Secret("280000000000000001")),
     "operator_id": "op2",
     "description": "rice",
     "metadata": {"table": "9"},
@@ -143,18 +154,17 @@ OTHER: dict[str, Any] = {
     "order_amount": 5_001,
     "override": OverrideCommand(payment_id="pay_9", supervisor_id="ann", reason="other"),
 }
-# Compared as the route fills them in: a till need not say them.
-AS_ROUTED = {"flow", "store_id"}
 
 
-def print_of(command: PayCommand, store_id: str = "s1", flow: str = "code") -> bytes:
-    return fingerprint(command, store_id, flow, lambda purpose, text: f"{purpose}:{text}")
+def print_of(command: PayCommand, store_id: str = "s1") -> bytes:
+    return fingerprint(command, store_id, lambda purpose, text: f"{purpose}:{text}")
 
 
-def test_every_field_of_the_command_is_compared_or_named_here():
-    assert set(OTHER) | AS_ROUTED == fields(PayCommand)
-    compared = {RENAMED.get(name, name) for name in msgspec.json.decode(print_of(COMMAND))}
-    assert compared == fields(PayCommand)
+def test_every_field_of_the_body_is_compared():
+    # The store is compared as the key or the body says it: a terminal need not.
+    assert set(OTHER) | {"store_id"} == fields(PayCommand)
+    for body in BODIES:
+        assert set(msgspec.json.decode(print_of(pay_command(body)))) == fields(PayBody)
 
 
 @pytest.mark.parametrize("name", sorted(OTHER))
@@ -162,9 +172,22 @@ def test_a_repeat_with_another_value_is_another_body(name):
     assert print_of(replace(COMMAND, **{name: OTHER[name]})) != print_of(COMMAND)
 
 
-def test_a_repeat_that_is_routed_elsewhere_is_another_body():
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (PaymentCode(CODE), ShownQr(60)),
+        (ShownQr(60), ShownQr(61)),
+        (ShownQr(60), ShownQr()),
+        (CashGiven(1_000), CashGiven(1_001)),
+        (CashGiven(1_000), PaymentCode(CODE)),
+    ],
+)
+def test_a_repeat_that_presents_something_else_is_another_body(one, other):
+    assert print_of(replace(COMMAND, given=one)) != print_of(replace(COMMAND, given=other))
+
+
+def test_a_repeat_for_another_store_is_another_body():
     assert print_of(COMMAND, store_id="s2") != print_of(COMMAND)
-    assert print_of(COMMAND, flow="qr") != print_of(COMMAND)
 
 
 # --- write 1: what the command says stands in the payment
@@ -172,59 +195,56 @@ def test_a_repeat_that_is_routed_elsewhere_is_another_body():
 SHARED = fields(PayCommand) & fields(Payment)
 # Of what a command says, this is no part of the payment: it chose the account, is spent, or stands
 # in the order.
-NOT_KEPT = {"method", "auth_code", "expires_in_s", "order_amount", "override"}
+NOT_KEPT = {"method", "given", "order_amount", "override"}
 
 
 def test_every_field_of_the_command_is_kept_or_named_here():
     assert fields(PayCommand) == SHARED | NOT_KEPT
 
 
-def drafted(flow: Flow, channel: str) -> Draft:
-    manifest = CASH if channel == "cash" else discover()[channel]
-    account = Account(
-        id="acct_1",
-        merchant_id="m1",
-        store_id=None,
-        priority=1,
-        enabled=True,
-        profile="standard",
-        manifest=manifest,
-        channel=None,
-        local=None,
-    )
-    choice = Choice(account=account, why="only")
+def drafted(given: Given, channel: str) -> Draft:
     return Draft(
-        command=replace(COMMAND, flow=flow),
+        command=replace(COMMAND, given=given),
         caller=Caller(
             key_id="key", merchant_id="m1", store_id="s1", terminal_id="t1", role="terminal"
         ),
         key="k1",
-        route=Route(flow=flow, store_id="s1", choices=(choice,)),
-        choice=choice,
+        tender=Tender(
+            merchant_id="m1",
+            store_id="s1",
+            order_no="A1",
+            tender_no=2,
+            amount=900,
+            currency="CNY",
+            channel=channel,
+            flow=given.flow,
+        ),
         fingerprint=b"{}",
         now=NOW,
-        environment="TT",
+        numbers=Numbers("TT"),
         worker_id="wrk_1",
     )
 
 
 @pytest.mark.parametrize("name", sorted(SHARED))
-@pytest.mark.parametrize("flow", list(Flow))
-def test_what_the_command_says_stands_in_a_wallets_payment(name, flow):
-    draft = drafted(flow, "alipay")
-    opened = draft.remote(SimIds(), 1).payment
-    # Cash on the counter belongs to a local tender, and routing refuses it for a wallet.
-    wanted = None if name == "tendered" else getattr(draft.command, name)
-    assert getattr(opened, name) == wanted
+@pytest.mark.parametrize("given", [PaymentCode(CODE), ShownQr(60)], ids=["scanned", "shown"])
+def test_what_the_command_says_stands_in_a_wallets_payment(name, given):
+    draft = drafted(given, "alipay")
+    choice = Choice(account=remote_account("acct_1", "alipay"), why="only")
+    opened = draft.remote(SimIds(), choice, 1).payment
+    assert getattr(opened, name) == getattr(draft.command, name)
+    assert (opened.flow, opened.tendered) == (given.flow, None)
 
 
 @pytest.mark.parametrize("name", sorted(SHARED))
 def test_what_the_command_says_stands_in_a_local_payment(name):
     entries = (Entry(account="drawer", amount=900), Entry(account="takings", amount=-900))
-    draft = drafted(Flow.CODE, "cash")
-    opened = draft.local(SimIds(), 1, LocalSucceeded(entries=entries, change=100)).payment
+    draft = drafted(CashGiven(1_000), "cash")
+    choice = Choice(account=local_account("acct_1"), why="only")
+    decided = LocalSucceeded(entries=entries, change=100)
+    opened = draft.local(SimIds(), choice, 1, decided).payment
     assert getattr(opened, name) == getattr(draft.command, name)
-    assert opened.change == 100
+    assert (opened.tendered, opened.change) == (1_000, 100)
 
 
 # --- the answer: every field of the books is shown or named here as our own business

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from gateway.domain.errors import IdempotencyKeyReused
-from gateway.flow.commands import Caller, PayCommand
+from gateway.domain.presenting import CashGiven, Given, MethodOnly, PaymentCode, ShownQr
+from gateway.flow.commands import Caller, OverrideCommand, PayCommand
 from gateway.flow.open.idempotency import KeyDesk, fingerprint, same_body_or_refuse
 from gateway.flow.ports import KeyTaken
 from gateway.limits import HELD_LOOKS_MAX
@@ -25,10 +26,7 @@ BODY: dict[str, Any] = {
     "amount": 1000,
     "currency": "CNY",
     "method": "auto",
-    "flow": None,
-    "auth_code": Secret("280000000000000000"),
-    "tendered": None,
-    "expires_in_s": None,
+    "given": PaymentCode(Secret("280000000000000000")),
     "store_id": None,
     "operator_id": "op",
     "description": "noodles",
@@ -42,7 +40,7 @@ def digest(purpose: str, text: str) -> str:
 
 
 def prints(**fields: Any) -> bytes:
-    return fingerprint(PayCommand(**(BODY | fields)), "s1", "code", digest)
+    return fingerprint(PayCommand(**(BODY | fields)), "s1", digest)
 
 
 def test_same_body_passes():
@@ -60,13 +58,17 @@ def test_the_order_of_metadata_is_no_difference():
         ({"tender_no": 2}, "tender_no"),
         ({"amount": 1001}, "amount"),
         ({"method": "alipay"}, "method"),
-        ({"auth_code": Secret("280000000000000001")}, "auth_code"),
-        ({"auth_code": None}, "auth_code"),
-        ({"tendered": 1000}, "cash"),
-        ({"expires_in_s": 60}, "expires_in"),
+        ({"currency": "USD"}, "currency"),
+        ({"given": PaymentCode(Secret("280000000000000001"))}, "auth_code"),
+        ({"given": MethodOnly()}, "auth_code"),
+        ({"given": CashGiven(1000)}, "auth_code"),
+        ({"given": ShownQr()}, "flow"),
         ({"operator_id": None}, "operator_id"),
         ({"description": "rice"}, "description"),
         ({"metadata": {"a": "1"}}, "metadata"),
+        ({"notify_url": "https://shop.example/told"}, "notify_url"),
+        ({"order_amount": 3000}, "order_amount"),
+        ({"override": OverrideCommand(payment_id="p", supervisor_id="s", reason="r")}, "override"),
         ({"amount": 1001, "description": "rice"}, "amount"),
     ],
 )
@@ -77,14 +79,40 @@ def test_other_body_names_the_first_field_that_differs(fields, named):
 
 
 @pytest.mark.parametrize(
-    ("store", "flow", "named"), [("s2", "code", "store_id"), ("s1", "qr", "flow")]
+    ("first", "again", "named"),
+    [
+        (CashGiven(1000), CashGiven(1001), "cash"),
+        (CashGiven(1000), MethodOnly(), "cash"),
+        (MethodOnly(), CashGiven(1000), "cash"),
+        (ShownQr(60), ShownQr(61), "expires_in"),
+        (ShownQr(), ShownQr(300), "expires_in"),
+        (MethodOnly(), PaymentCode(Secret("280000000000000000")), "auth_code"),
+        (ShownQr(), MethodOnly(), "flow"),
+    ],
 )
-def test_defaults_filled_in_are_compared_too(store, flow, named):
+def test_how_the_customer_pays_is_compared(first: Given, again: Given, named: str) -> None:
+    with pytest.raises(IdempotencyKeyReused) as refused:
+        same_body_or_refuse(KeyTaken(payment(), prints(given=first)), prints(given=again))
+    assert refused.value.field == named
+
+
+def test_the_store_for_which_it_came_is_compared():
     with pytest.raises(IdempotencyKeyReused) as refused:
         same_body_or_refuse(
-            KeyTaken(payment(), prints()), fingerprint(PayCommand(**BODY), store, flow, digest)
+            KeyTaken(payment(), prints()), fingerprint(PayCommand(**BODY), "s2", digest)
         )
-    assert refused.value.field == named
+    assert refused.value.field == "store_id"
+
+
+def test_a_fingerprint_from_before_is_read_as_it_was_written():
+    """It stands in the books for weeks: its names and its values may not change."""
+    written = (
+        b'{"order_no":"A1","tender_no":1,"amount":1000,"currency":"CNY","method":"auto",'
+        b'"flow":"code","auth_code":"auth_code:18:874","cash":null,"expires_in":null,'
+        b'"store_id":"s1","operator_id":"op","description":"noodles",'
+        b'"metadata":{"a":"1","b":"2"},"notify_url":null,"order_amount":null,"override":null}'
+    )
+    assert prints() == written
 
 
 def test_a_payment_code_is_kept_as_a_digest_only():

@@ -3,14 +3,18 @@ and waiting for its word.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
+from gateway.domain.errors import Overloaded
 from gateway.domain.payment import Payment
 from gateway.domain.states import PAYMENT_FINAL
 from gateway.flow.learn.in_flight import InFlight
+from gateway.limits import PAYMENTS_IN_FLIGHT_MAX
 from tests.unit.paying import payment
 
 SENT = payment("processing", version=1)
@@ -109,3 +113,20 @@ async def test_a_waiter_is_forgotten_with_its_request():
     with in_flight.waiter() as waiter:
         waiter.await_changes(SENT.merchant_id, SENT.id)
     assert not in_flight._waiters
+
+
+@pytest.mark.parametrize("requests", [0, 1, PAYMENTS_IN_FLIGHT_MAX])
+async def test_a_worker_takes_so_many_payments_and_no_more(requests: int) -> None:
+    """Requests that are being taken and roads under way share the places."""
+    in_flight, end = flight(), asyncio.Event()
+    with contextlib.ExitStack() as taken:
+        for _ in range(requests):
+            taken.enter_context(in_flight.admitted())
+        for _ in range(PAYMENTS_IN_FLIGHT_MAX - requests):
+            in_flight.carry(end.wait(), name="pay")
+        with pytest.raises(Overloaded), in_flight.admitted():
+            raise AssertionError("there was no place")
+    end.set()
+    await in_flight.close()
+    with in_flight.admitted():
+        assert in_flight.places_taken == 1

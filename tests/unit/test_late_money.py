@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, cast
 
 import pytest
 
@@ -14,12 +13,14 @@ from adapters.alipay.manifest import MANIFEST
 from gateway.domain import outcomes as o
 from gateway.domain.payment import Payment
 from gateway.domain.words import EvidenceWord, Source
+from gateway.flow.accounts import RemoteAccount
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.choose.health import ChannelHealth
 from gateway.flow.learn.late_money import LateMoney
-from gateway.flow.ports import Account, Opened
+from gateway.flow.ports import Opened
 from gateway.limits import RETRY_STEPS_MS, SILENCES_BEFORE_CASE
 from tests.contract.drawn import ACCOUNT, MERCHANT, NOW, drawn_payment, opening_of
+from tests.fakes.accounts import remote_account
 from tests.unit.test_transition import Rig
 
 YES = o.Succeeded(amount=1000, channel_trade_no="C1")
@@ -48,7 +49,7 @@ class Scene:
 
     rig: Rig
     script: Script
-    account: Account
+    account: RemoteAccount
     calls: ChannelCalls
     payment: Payment
 
@@ -75,16 +76,8 @@ class Scene:
 
 async def scene(*lines: o.QueryOutcome) -> Scene:
     rig, script = Rig(), Script(list(lines))
-    account = Account(
-        id=ACCOUNT,
-        merchant_id=MERCHANT,
-        store_id=None,
-        priority=1,
-        enabled=True,
-        profile="standard",
-        manifest=MANIFEST,
-        channel=cast("Any", script),
-        local=None,
+    account = remote_account(
+        ACCOUNT, MANIFEST, merchant_id=MERCHANT, profile="standard", channel=script
     )
     payment = drawn_payment()
     assert await rig.store.open(opening_of(payment)) == Opened()

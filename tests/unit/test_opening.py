@@ -4,21 +4,21 @@ from datetime import date
 
 import pytest
 
-from adapters.cash.manifest import MANIFEST
 from adapters.channel import Entry, Flow, LocalSucceeded
+from gateway.domain.identifiers import Numbers
 from gateway.domain.outcomes import Declined, FailureCode, Retry
-from gateway.flow.choose.routing import Choice, Route
+from gateway.domain.presenting import MethodOnly
+from gateway.domain.tender import Tender
+from gateway.flow.choose.routing import Choice
 from gateway.flow.commands import Caller, PayCommand
 from gateway.flow.open.opening import Draft
-from gateway.flow.ports import Account, Opened
+from gateway.flow.ports import Opened
+from tests.fakes.accounts import local_account
 from tests.fakes.store import MemoryStore
 from tests.simulation.clock import SimIds
 from tests.unit.paying import NOW
 
-DRAWER = Account(
-    id="acct_cash", merchant_id="m1", store_id=None, priority=1, enabled=True, profile="standard",
-    manifest=MANIFEST, channel=None, local=None,
-)  # fmt: skip
+DRAWER = local_account("acct_cash")
 YES = LocalSucceeded(
     entries=(Entry(account="drawer", amount=900), Entry(account="takings", amount=-900)), change=0
 )
@@ -28,11 +28,9 @@ NO = Declined(
 
 
 def draft() -> Draft:
-    choice = Choice(account=DRAWER, why="only")
     command = PayCommand(
-        order_no="A1", tender_no=1, amount=900, currency="CNY", method="cash", flow=None,
-        auth_code=None, tendered=None, expires_in_s=None, store_id=None, operator_id=None,
-        description=None,
+        order_no="A1", tender_no=1, amount=900, currency="CNY", method="cash", given=MethodOnly(),
+        store_id=None, operator_id=None, description=None,
     )  # fmt: skip
     return Draft(
         command=command,
@@ -40,11 +38,19 @@ def draft() -> Draft:
             key_id="key", merchant_id="m1", store_id="s1", terminal_id="t1", role="terminal"
         ),
         key="k1",
-        route=Route(flow=Flow.CODE, store_id="s1", choices=(choice,)),
-        choice=choice,
+        tender=Tender(
+            merchant_id="m1",
+            store_id="s1",
+            order_no="A1",
+            tender_no=1,
+            amount=900,
+            currency="CNY",
+            channel="cash",
+            flow=Flow.CODE,
+        ),
         fingerprint=b"{}",
         now=NOW,
-        environment="TT",
+        numbers=Numbers("TT"),
         worker_id="wrk_1",
     )
 
@@ -54,7 +60,7 @@ def draft() -> Draft:
 )
 async def test_a_tender_of_our_own_books_is_decided_in_its_one_write(decision, status, proofs):
     store = MemoryStore()
-    opening = draft().local(SimIds(), 1, decision)
+    opening = draft().local(SimIds(), Choice(account=DRAWER, why="only"), 1, decision)
     assert await store.open(opening) == Opened()
     assert (
         opening.payment.status,

@@ -1,5 +1,6 @@
 """Which account takes a payment, and which field is to blame when none does: one line a case."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,12 +13,15 @@ from gateway.domain.errors import (
     AuthCodeUnrecognized,
     FieldInvalid,
     FieldMissing,
-    MethodUnavailable,
 )
-from gateway.flow.choose.routing import choose
+from gateway.flow.accounts import Candidate, RemoteAccount
+from gateway.flow.choose.routing import Choice, local_choices, remote_choices
+from gateway.flow.choose.wish import LocalWish, RemoteWish, wish
 from gateway.flow.commands import Caller, PayCommand
-from gateway.flow.ports import Account
+from gateway.http.bodies import CashBody, PayBody
+from gateway.http.payments import pay_command
 from security.secret import Secret
+from tests.fakes.accounts import local_account, remote_account
 from tests.shelf import Shelf
 
 MANIFESTS = {
@@ -30,18 +34,8 @@ ALIPAY_CODE, WECHAT_CODE, NOBODYS_CODE = (
 )
 
 
-def account(name: str, channel: str, store: str | None = None, *, enabled: bool = True) -> Account:
-    return Account(
-        id=name,
-        merchant_id="m1",
-        store_id=store,
-        priority=1,
-        enabled=enabled,
-        profile="standard",
-        manifest=MANIFESTS[channel],
-        channel=None,
-        local=None,
-    )
+def account(name: str, channel: str, store: str | None = None, **fields: Any) -> RemoteAccount:
+    return remote_account(name, MANIFESTS[channel], store_id=store, **fields)
 
 
 NOON = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)  # 12:00 in Shanghai
@@ -54,7 +48,7 @@ SHELF = Shelf(
         account("ali_1", "alipay"),
         account("ali_2", "alipay"),
         account("wx", "wechat", "s1"),
-        account("till", "cash"),
+        local_account("till"),
     ],
     MANIFESTS,
 )
@@ -64,25 +58,23 @@ OFFICE = Caller(key_id="k", merchant_id="m1", store_id=None, terminal_id=None, r
 
 
 def command(**fields: Any) -> PayCommand:
-    given: dict[str, Any] = {
-        "order_no": "A1",
-        "tender_no": 1,
-        "amount": 1000,
-        "currency": "CNY",
-        "method": "auto",
-        "flow": None,
-        "auth_code": None,
-        "tendered": None,
-        "expires_in_s": None,
-        "store_id": None,
-        "operator_id": None,
-        "description": None,
-    }
-    if isinstance(fields.get("auth_code"), str):
+    """What the edge makes of such a body."""
+    given: dict[str, Any] = {"order_no": "A1", "amount": 1000, "currency": "CNY"}
+    if "auth_code" in fields:
         fields["auth_code"] = Secret(fields["auth_code"])
-    if fields.get("flow") is not None:
+    if "tendered" in fields:
+        fields["cash"] = CashBody(tendered=fields.pop("tendered"))
+    if "flow" in fields:
         fields["flow"] = Flow(fields["flow"])
-    return PayCommand(**(given | fields))
+    return pay_command(PayBody(**(given | fields)))
+
+
+def choices(caller: Caller, fields: dict[str, Any]) -> Sequence[Choice[Candidate]]:
+    match wish(command(**fields), caller, SHELF):
+        case RemoteWish(tender=tender):
+            return remote_choices(tender, SHELF, NOON)
+        case LocalWish(tender=tender):
+            return local_choices(tender, SHELF, NOON)
 
 
 @pytest.mark.parametrize(
@@ -95,22 +87,26 @@ def command(**fields: Any) -> PayCommand:
         (OFFICE, {"auth_code": ALIPAY_CODE, "store_id": "s2"}, ("ali_s2", "code", "s2")),
         (OFFICE, {"auth_code": ALIPAY_CODE, "store_id": "s1"}, ("ali_1", "code", "s1")),
         (TILL, {"method": "alipay", "flow": "qr"}, ("ali_1", "qr", "s1")),
-        (TILL, {"method": "wechat", "flow": "qr", "expires_in_s": 60}, ("wx", "qr", "s1")),
+        (TILL, {"method": "wechat", "flow": "qr", "expires_in": 60}, ("wx", "qr", "s1")),
         (TILL, {"method": "cash"}, ("till", "code", "s1")),
         (TILL, {"method": "cash", "tendered": 1000}, ("till", "code", "s1")),
         (OFFICE, {"method": "cash", "store_id": "s2", "tendered": 2000}, ("till", "code", "s2")),
     ],
 )
 def test_chosen(caller, fields, chosen):
-    route = choose(command(**fields), caller, SHELF, NOON)
-    assert (route.account.id, route.flow, route.store_id) == chosen
+    tender = wish(command(**fields), caller, SHELF).tender
+    assert (choices(caller, fields)[0].account.id, tender.flow, tender.store_id) == chosen
 
 
 @pytest.mark.parametrize(
     ("caller", "fields", "error", "blamed"),
     [
         (TILL, {}, FieldMissing, "method"),
-        (TILL, {"flow": "code"}, FieldMissing, "auth_code"),
+        (TILL, {"flow": "code"}, FieldMissing, "method"),
+        (TILL, {"flow": "qr"}, FieldMissing, "method"),
+        (TILL, {"method": "alipay", "flow": "code"}, FieldMissing, "auth_code"),
+        (TILL, {"method": "alipay", "tendered": 1000}, FieldInvalid, "cash"),
+        (TILL, {"method": "alipay", "flow": "qr", "tendered": 1000}, FieldInvalid, "cash"),
         (TILL, {"auth_code": NOBODYS_CODE}, AuthCodeUnrecognized, "auth_code"),
         (TILL, {"auth_code": WECHAT_CODE, "method": "alipay"}, AuthCodeUnrecognized, "auth_code"),
         (TILL, {"method": "alipay"}, FieldMissing, "auth_code"),
@@ -123,19 +119,18 @@ def test_chosen(caller, fields, chosen):
         (TILL, {"method": "cash", "auth_code": ALIPAY_CODE}, FieldInvalid, "auth_code"),
         (TILL, {"method": "cash", "flow": "qr"}, FieldInvalid, "flow"),
         (TILL, {"method": "bitcoin"}, FieldInvalid, "method"),
-        (TILL, {"auth_code": ALIPAY_CODE, "expires_in_s": 60}, FieldInvalid, "expires_in"),
+        (TILL, {"auth_code": ALIPAY_CODE, "expires_in": 60}, FieldInvalid, "expires_in"),
         (TILL, {"auth_code": ALIPAY_CODE, "tendered": 1000}, FieldInvalid, "cash"),
         (TILL, {"method": "cash", "tendered": 999}, FieldInvalid, "cash.tendered"),
         (TILL, {"auth_code": ALIPAY_CODE, "amount": 10_000_000_001}, AmountInvalid, "amount"),
         (TILL, {"auth_code": ALIPAY_CODE, "store_id": "s2"}, FieldInvalid, "store_id"),
         (OFFICE, {"auth_code": ALIPAY_CODE}, FieldMissing, "store_id"),
         (OFFICE, {"auth_code": ALIPAY_CODE, "store_id": "s9"}, FieldInvalid, "store_id"),
-        (OFFICE, {"auth_code": WECHAT_CODE, "store_id": "s2"}, MethodUnavailable, "method"),
     ],
 )
 def test_refused_before_anything_is_written(caller, fields, error, blamed):
     with pytest.raises(error) as refused:
-        choose(command(**fields), caller, SHELF, NOON)
+        wish(command(**fields), caller, SHELF)
     assert refused.value.field == blamed
     assert all(
         str(code) not in str(refused.value) for code in (ALIPAY_CODE, WECHAT_CODE, NOBODYS_CODE)
@@ -143,15 +138,16 @@ def test_refused_before_anything_is_written(caller, fields, error, blamed):
 
 
 def test_the_reason_is_kept():
-    assert (
-        choose(command(auth_code=ALIPAY_CODE), TILL, SHELF, NOON).choices[0].why
-        == "number 1 by priority of: ali_1 ali_2"
-    )
+    (first, _) = choices(TILL, {"auth_code": ALIPAY_CODE})
+    assert first.why == "number 1 by priority of: ali_1 ali_2"
+
+
+def test_no_account_serves_this_store():
+    assert choices(OFFICE, {"auth_code": WECHAT_CODE, "store_id": "s2"}) == ()
 
 
 def test_another_merchants_accounts_do_not_exist():
-    with pytest.raises(MethodUnavailable):
-        choose(command(auth_code=ALIPAY_CODE), TILL_OF_M2, SHELF, NOON)
+    assert choices(TILL_OF_M2, {"auth_code": ALIPAY_CODE}) == ()
 
 
 @pytest.mark.parametrize("flow", list(Flow))

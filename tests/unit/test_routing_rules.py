@@ -9,13 +9,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from adapters.channel import Flow
 from adapters.discovery import discover
 from gateway.domain.routing_rules import Rule, RuleSet, minute_of_week
-from gateway.flow.choose.routing import Ask, ranked
+from gateway.domain.tender import Tender
+from gateway.flow.accounts import Candidate
+from gateway.flow.choose.routing import ranked
 from gateway.flow.choose.rule_check import Known, check
-from gateway.flow.choose.rule_trial import Made, Trial
-from gateway.flow.ports import Account
+from gateway.flow.choose.rule_trial import DryRun, Made
 from gateway.limits import ROUTING_RULES_MAX
+from tests.fakes.accounts import remote_account
 
 MANIFESTS = {
     name: manifest for name, manifest in discover().items() if name in ("alipay", "wechat", "cash")
@@ -84,25 +87,9 @@ def test_the_week_is_shanghais() -> None:
 
 
 def account(
-    name: str,
-    channel: str = "alipay",
-    store: str | None = None,
-    *,
-    enabled: bool = True,
-    drained: str | None = None,
-) -> Account:
-    return Account(
-        id=name,
-        merchant_id="m1",
-        store_id=store,
-        priority=1,
-        enabled=enabled,
-        profile="short",
-        manifest=MANIFESTS[channel],
-        channel=None,
-        local=None,
-        drained=drained,
-    )
+    name: str, channel: str = "alipay", store: str | None = None, **fields: Any
+) -> Candidate:
+    return remote_account(name, channel, store_id=store, **fields)
 
 
 ACCOUNTS = [
@@ -115,23 +102,22 @@ ACCOUNTS = [
 ]
 
 
-def asked(order_no: str = "T1", **fields: Any) -> Ask:
+def tender(order_no: str = "T1", **fields: Any) -> Tender:
     given: dict[str, Any] = {
         "merchant_id": "m1",
         "store_id": "s1",
-        "channel": "alipay",
-        "flow": "code",
+        "tender_no": 1,
         "amount": 500,
-        "at": MONDAY_NOON,
+        "currency": "CNY",
+        "channel": "alipay",
+        "flow": Flow.CODE,
     }
-    return Ask(**given | fields, order_no=order_no)
+    return Tender(**given | fields, order_no=order_no)
 
 
 def order(*rules: Rule, accounts: Any = ACCOUNTS, **fields: Any) -> str:
-    return " ".join(
-        choice.account.id
-        for choice in ranked(asked(**fields), accounts, RuleSet(version=4, rules=rules))
-    )
+    choices = ranked(tender(**fields), accounts, RuleSet(version=4, rules=rules), MONDAY_NOON)
+    return " ".join(choice.account.id for choice in choices)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +134,7 @@ def order(*rules: Rule, accounts: Any = ACCOUNTS, **fields: Any) -> str:
         ([rule("w b")], {}, "b a c"),
         ([rule("w b")], {"channel": "wechat"}, "w"),
         ([rule("b", flow="qr"), rule("c")], {}, "c a b"),
-        ([rule("b", flow="qr"), rule("c")], {"flow": "qr"}, "b a c"),
+        ([rule("b", flow="qr"), rule("c")], {"flow": Flow.QR}, "b a c"),
         ([rule("b", amount_from=501)], {}, "a b c"),
     ],
 )
@@ -176,14 +162,15 @@ def test_an_account_that_drops_out_moves_only_its_own_share() -> None:
 
 def test_drained_accounts_leave_and_the_why_says_so() -> None:
     choices = ranked(
-        asked(),
+        tender(),
         [account("a", drained="settlement is late"), account("b")],
         RuleSet(version=4, rules=(rule("a b", name="lunch"),)),
+        MONDAY_NOON,
     )
     assert [choice.why for choice in choices] == [
         "number 1 by rule lunch of version 4 of: b; a is drained: settlement is late"
     ]
-    (choice,) = ranked(asked(), [account("b")], None)
+    (choice,) = ranked(tender(), [account("b")], None, MONDAY_NOON)
     assert choice.why == "number 1 by priority of: b"
 
 
@@ -217,7 +204,7 @@ KNOWN = {
             [rule(method="paypal")],
             "rules[0].when.method: 'paypal' is not installed; there are alipay, cash, wechat",
         ),
-        ([rule(flow="card")], "rules[0].when.flow: 'card' is neither"),
+        ([rule(flow="card")], "rules[0].when.flow: 'card' is none of code, qr"),
         ([rule(flow="qr", method="cash")], "rules[0].when.flow: cash has no flow qr"),
         (
             [rule(amount_from=900, amount_to=500)],
@@ -256,17 +243,16 @@ def test_findings(rules: list[Rule], says: str) -> None:
 
 
 def test_a_trial_counts_what_would_have_been() -> None:
-    shared: dict[str, Any] = {
-        "store_id": "s1",
-        "channel": "alipay",
-        "flow": "code",
-        "created_at": MONDAY_NOON,
-        "channel_account": "a",
-    }
-    made = [Made(id=f"p{n}", order_no=f"T{n}", amount=n, **shared) for n in range(1, 11)]
-    trial = Trial(
-        "m1", RuleSet(version=0, rules=(rule("b", name="large", amount_from=8),)), ACCOUNTS, 2
-    )
+    made = [
+        Made(
+            id=f"p{n}",
+            tender=tender(f"T{n}", amount=n),
+            created_at=MONDAY_NOON,
+            channel_account="a",
+        )
+        for n in range(1, 11)
+    ]
+    trial = DryRun(RuleSet(version=0, rules=(rule("b", name="large", amount_from=8),)), ACCOUNTS, 2)
     trial.take(made)
     assert (dict(trial.was), dict(trial.would), trial.differing) == ({"a": 10}, {"a": 7, "b": 3}, 3)
     assert [(each.payment.id, each.would) for each in trial.differences] == [

@@ -14,6 +14,7 @@ from gateway.domain import outcomes as o
 from gateway.domain.acts import cancel_sent, taken
 from gateway.domain.change import Change
 from gateway.domain.errors import OutcomePending, StoreUnavailable
+from gateway.domain.identifiers import Numbers
 from gateway.domain.late_money import late_refund
 from gateway.domain.payment import Payment
 from gateway.domain.words import Origin, Source
@@ -22,7 +23,7 @@ from gateway.flow.choose.health import ChannelHealth
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.lost_attempts import LostAttempts
 from gateway.flow.learn.transition import RefundRace, Transitions
-from gateway.flow.ports import Account, Applied, Opened, StoreRefused
+from gateway.flow.ports import Applied, Opened, Ports, StoreRefused
 from gateway.limits import SWEEP_LEASE_MS
 from tests.contract.drawn import (
     ACCOUNT,
@@ -40,6 +41,7 @@ from tests.contract.drawn import (
     refund_change,
     watched,
 )
+from tests.fakes.accounts import remote_account
 from tests.fakes.store import MemoryStore
 from tests.shelf import Shelf
 
@@ -70,28 +72,20 @@ class Rig:
 
     def __init__(self, store: MemoryStore | None = None, at: datetime = NOW) -> None:
         self.store, self.clock = store or MemoryStore(), HandClock(at)
-        account = Account(
-            id=ACCOUNT,
-            merchant_id=MERCHANT,
-            store_id=None,
-            priority=1,
-            enabled=True,
-            profile="standard",
-            manifest=MANIFEST,
-            channel=None,
-            local=None,
-        )
+        account = remote_account(ACCOUNT, MANIFEST, merchant_id=MERCHANT, profile="standard")
         directory = Shelf(MERCHANT, ("s1",), [account], {"wallet": MANIFEST})
         calls = ChannelCalls(self.clock, ChannelHealth(self.clock, worker_id="wrk_1"))
-        shared: dict[str, Any] = {
-            "store": self.store,
-            "directory": directory,
-            "clock": self.clock,
-            "ids": Ids(),
-            "environment": "TT",
-        }
+        ports = Ports(
+            store=self.store,
+            directory=directory,
+            clock=self.clock,
+            ids=Ids(),
+            numbers=Numbers("TT"),
+        )
         self.transitions = Transitions(
-            **shared, in_flight=InFlight(self.store), lost=LostAttempts(**shared, calls=calls)
+            ports=ports,
+            in_flight=InFlight(self.store),
+            lost=LostAttempts(ports=ports, calls=calls),
         )
 
     async def opened(self, *changes: Any) -> Payment:

@@ -15,7 +15,9 @@ from gateway.domain.payment import Payment, Refund
 from gateway.domain.returning import refund_learned
 from gateway.domain.statuses import AttemptStatus, RefundStatus
 from gateway.domain.words import Source
+from gateway.flow.choose.routing import Choice
 from gateway.flow.commands import Caller, RefundCommand
+from gateway.flow.send.failover import Drawn
 from gateway.limits import RETRY_STEPS_MS, SEND_DEADLINE_MS, SWEEP_LEASE_MS
 from tests.contract.drawn import (
     MERCHANT,
@@ -174,7 +176,8 @@ async def test_fault_22_a_yes_to_a_pay_call_that_stood_still_is_asked_about(road
 
     road.script.meanwhile = {"pay": ends}
     road.script.lines = {"pay": [YES], "query": [o.Closed(was_charged=True)]}
-    await road.sender.go_on(payment, road.clock.monotonic() + DEADLINE_S)
+    drawn = Drawn(Choice(account=road.account, why="only"), road.clock.monotonic() + DEADLINE_S)
+    await road.sender.go_on(payment, drawn)
     assert road.script.calls() == ["pay", "query"]
     left = (await road.now(payment)).attempts[0]
     assert (left.status, left.due_at) == ("reversed", None), "our cancel had given it back"

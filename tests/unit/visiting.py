@@ -7,11 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 from adapters.alipay.manifest import MANIFEST
 from adapters.channel import Callback, CallbackAnswer, PayRequest, RefundRequest, TradeRef
 from gateway.domain.change import Change
+from gateway.domain.identifiers import Numbers
 from gateway.domain.payment import Payment, Refund
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.callback import CallbackDesk
@@ -23,11 +24,11 @@ from gateway.flow.learn.on_read import OnRead
 from gateway.flow.learn.transition import Transitions
 from gateway.flow.lookup import Lookup
 from gateway.flow.ports import (
-    Account,
     Applied,
     DueAttempt,
     DueRefund,
     Opened,
+    Ports,
     RefundTaken,
     Stale,
 )
@@ -35,6 +36,7 @@ from gateway.flow.refund import Refunds
 from gateway.flow.send.failover import Failover
 from gateway.flow.send.sending import Sender
 from tests.contract.drawn import ACCOUNT, MERCHANT, drawn_payment, opening_of
+from tests.fakes.accounts import remote_account
 from tests.fakes.store import MemoryStore
 from tests.shelf import Shelf
 from tests.unit.test_transition import HandClock, Ids
@@ -116,50 +118,38 @@ class Road:
     def __init__(self, clock: HandClock, *, store: SlowStore | None = None) -> None:
         self.clock, self.script = clock, Script()
         self.store = store or SlowStore(clock)
-        account = Account(
-            id=ACCOUNT,
-            merchant_id=MERCHANT,
-            store_id=None,
-            priority=1,
-            enabled=True,
-            profile="standard",
-            manifest=MANIFEST,
-            channel=cast("Any", self.script),
-            local=None,
+        self.account = remote_account(
+            ACCOUNT, MANIFEST, merchant_id=MERCHANT, profile="standard", channel=self.script
         )
-        directory = Shelf(MERCHANT, ("s1",), [account], {"wallet": MANIFEST})
-        shared: dict[str, Any] = {"store": self.store, "directory": directory, "clock": clock}
-        numbered: dict[str, Any] = {"ids": Ids(), "environment": "TT"}
+        ports = Ports(
+            store=self.store,
+            directory=Shelf(MERCHANT, ("s1",), [self.account], {"wallet": MANIFEST}),
+            clock=clock,
+            ids=Ids(),
+            numbers=Numbers("TT"),
+        )
         health = ChannelHealth(clock, worker_id="wrk_1")
         calls = ChannelCalls(clock, health)
         in_flight = self.in_flight = InFlight(self.store)
         self.transitions = Transitions(
-            **shared,
-            **numbered,
-            in_flight=in_flight,
-            lost=LostAttempts(**shared, **numbered, calls=calls),
+            ports=ports, in_flight=in_flight, lost=LostAttempts(ports=ports, calls=calls)
         )
         on_read = OnRead(
             store=self.store, in_flight=in_flight, transitions=self.transitions, clock=clock
         )
-        asking: dict[str, Any] = {**shared, "transitions": self.transitions, "calls": calls}
+        asking: dict[str, Any] = {
+            "ports": ports,
+            "transitions": self.transitions,
+            "calls": calls,
+        }
         self.refunds = Refunds(
-            **asking,
-            **numbered,
-            in_flight=in_flight,
-            lookup=Lookup(self.store, in_flight, on_read),
+            **asking, in_flight=in_flight, lookup=Lookup(self.store, in_flight, on_read)
         )
-        failover = Failover(
-            directory=directory, health=health, clock=clock, **numbered, worker_id="wrk_1"
-        )
+        failover = Failover(ports=ports, health=health, worker_id="wrk_1")
         self.sender = Sender(
-            directory=directory,
-            transitions=self.transitions,
-            calls=calls,
-            health=health,
-            failover=failover,
+            transitions=self.transitions, calls=calls, health=health, failover=failover
         )
-        self.callbacks = CallbackDesk(**asking, ids=Ids())
+        self.callbacks = CallbackDesk(**asking)
         self.in_doubt = InDoubt(
             **asking, refunds=self.refunds, sender=self.sender, in_flight=in_flight
         )

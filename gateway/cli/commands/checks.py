@@ -15,8 +15,9 @@ import asyncpg
 import redis.asyncio
 from redis.exceptions import RedisError
 
+from adapters.channel import Means
 from adapters.discovery import discover
-from adapters.transport import AiohttpTransport, InlineExecutor
+from adapters.transport import InlineExecutor
 from gateway.cli.commands.finding import Finding, Level
 from gateway.cli.commands.safety_checks import look_at_certificates, look_at_safety
 from gateway.cli.registries import registries
@@ -24,6 +25,7 @@ from gateway.clock import SystemClock
 from gateway.domain.errors import StoreUnavailable
 from gateway.limits import HEARTBEAT_LEASE_MS
 from gateway.settings import Settings
+from gateway.storage.built_accounts import BuiltAccounts
 from gateway.storage.connections import REPLY_LOST, UNREACHABLE, connect
 from gateway.storage.directory import SnapshotDirectory
 from gateway.storage.registries.accounts import AccountListing
@@ -237,14 +239,16 @@ async def _accounts(settings: Settings) -> list[Finding]:
 
 async def _directory_problems(settings: Settings) -> dict[str, str]:
     clock = SystemClock()
-    directory = SnapshotDirectory(
-        settings.needed_database_url().reveal(),
-        vault=Vault(settings.needed_master_keys()),
-        clock=clock,
+    vault = Vault(settings.needed_master_keys(), opens_old=settings.opens_old_seals)
+    accounts = BuiltAccounts(
+        vault=vault,
+        means=Means(clock=clock, signing_executor=InlineExecutor()),
         manifests=discover(),
-        new_transport=lambda: AiohttpTransport(clock=clock, signing_executor=InlineExecutor()),
         public_url=settings.public_url,
         allow_loopback_channels=settings.allow_loopback_channels,
+    )
+    directory = SnapshotDirectory(
+        settings.needed_database_url().reveal(), vault=vault, clock=clock, accounts=accounts
     )
     try:
         await directory.refresh()

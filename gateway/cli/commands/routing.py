@@ -13,8 +13,8 @@ from gateway.cli.registries import Registries, act
 from gateway.cli.surroundings import add_data_argument, said_by
 from gateway.cli.table import show_table
 from gateway.domain.routing_rules import WALL, RuleSet
-from gateway.flow.choose.rule_trial import Trial
-from gateway.flow.ports import Account
+from gateway.flow.accounts import Candidate
+from gateway.flow.choose.rule_trial import DryRun
 from gateway.storage.registries.rules import RuleVersion, rules_of
 
 LISTED_MAX = 50  # differences shown; all are counted
@@ -104,8 +104,7 @@ async def _try(opened: Registries, options: argparse.Namespace) -> None:
             "the rules cannot be used:\n" + "\n".join(f"- {error}" for error in findings.errors)
         )
     _warn(findings.warnings)
-    trial = Trial(
-        options.merchant,
+    trial = DryRun(
         RuleSet(version=0, rules=written.rules),
         await _accounts(opened, options.merchant),
         LISTED_MAX,
@@ -130,7 +129,7 @@ async def _try(opened: Registries, options: argparse.Namespace) -> None:
             (
                 was.id,
                 was.created_at.astimezone(SHANGHAI),
-                was.amount,
+                was.tender.amount,
                 was.channel_account,
                 would,
                 why,
@@ -142,23 +141,20 @@ async def _try(opened: Registries, options: argparse.Namespace) -> None:
         )
 
 
-async def _accounts(opened: Registries, merchant_id: str) -> list[Account]:
+async def _accounts(opened: Registries, merchant_id: str) -> list[Candidate]:
     """In order of priority, without credentials: nothing is sent."""
     manifests = discover()
     listed = [
         each for each in await opened.accounts.accounts(merchant_id) if each.channel in manifests
     ]
     return [
-        Account(
+        Candidate(
             id=each.id,
             merchant_id=merchant_id,
             store_id=each.store_id,
             priority=each.priority,
             enabled=each.enabled,
-            profile="standard",
             manifest=manifests[each.channel],
-            channel=None,
-            local=None,
         )
         for each in sorted(listed, key=lambda each: (each.priority, each.id))
     ]

@@ -43,11 +43,11 @@ def run(options: argparse.Namespace) -> int:
 def _serve(settings: Settings) -> int:
     from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415  see METRICS_FOLDER
 
-    from gateway.composition import serve_worker  # noqa: PLC0415
-    from gateway.telemetry.logs import configure_logs  # noqa: PLC0415
+    from gateway.composition import start_logs  # noqa: PLC0415
+    from gateway.service import serve_worker  # noqa: PLC0415
     from gateway.workers.supervisor import supervise  # noqa: PLC0415
 
-    configure_logs(settings.log_level, settings.log_format)
+    start_logs(settings)
     with _bound(settings) as listening:
         return supervise(
             settings.workers,

@@ -17,6 +17,6 @@ def run(options: argparse.Namespace) -> int:
     """Work until SIGTERM or SIGINT."""
     end_with_parent(options)
     settings = read_settings()
-    from gateway.composition import run_work  # noqa: PLC0415  uvloop and the drivers, only once the settings are right
+    from gateway.service import run_work  # noqa: PLC0415  uvloop and the drivers, only once the settings are right
 
     return run_work(settings)

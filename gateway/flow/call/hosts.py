@@ -21,8 +21,7 @@ from typing import TypeVar
 from adapters.channel import MAIN_HOST
 from gateway.clock import Clock
 from gateway.domain.outcomes import CancelOutcome, NotSent, QueryOutcome, RefundQueryOutcome
-from gateway.flow.ports import Account
-from gateway.limits import EVIDENCE_CHARS_MAX
+from gateway.flow.accounts import RemoteAccount
 from gateway.telemetry.metrics import SECOND_HOST_CALLS
 
 T = TypeVar("T", bound=QueryOutcome | CancelOutcome | RefundQueryOutcome)
@@ -31,7 +30,7 @@ HOST_NAMES = ("main", "second")
 
 
 async def on_some_host(
-    account: Account,
+    account: RemoteAccount,
     operation: str,
     call: Callable[[int], Awaitable[T]],
     *,
@@ -43,9 +42,8 @@ async def on_some_host(
     seconds), at the other.
 
     `silences`: how many calls about this object in a row were sent and taught nothing; 0 for a pay.
-    The evidence names the host, unless the main one was asked and nobody else.
+    The evidence names the host, unless the main one alone was asked.
     """
-    assert account.channel is not None
     hosts = account.channel.hosts
     first = (MAIN_HOST + silences) % hosts
     outcome = await call(first)
@@ -61,7 +59,7 @@ async def on_some_host(
     )
 
 
-def _noted(account: Account, operation: str, outcome: T, host: int, before: str = "") -> T:
+def _noted(account: RemoteAccount, operation: str, outcome: T, host: int, before: str = "") -> T:
     if host != MAIN_HOST:
         SECOND_HOST_CALLS.labels(account.manifest.channel, operation, outcome.word).inc()
     if host == MAIN_HOST and not before:
@@ -71,4 +69,4 @@ def _noted(account: Account, operation: str, outcome: T, host: int, before: str 
         for word in (f"[{HOST_NAMES[host]} host{before and '; ' + before}]", outcome.evidence)
         if word
     )
-    return replace(outcome, evidence=said[:EVIDENCE_CHARS_MAX])
+    return replace(outcome, evidence=said)

@@ -5,7 +5,7 @@ Pure: every act is told the time.
     closed     payments go
     open       none goes; when its time has passed, a probe asks the channel something harmless
     half_open  the probe was answered: one payment may try; its answer closes, its failure opens
-               again, for much longer: it had a customer
+               again, for much longer, because a customer waited for it
     resting    the account refuses what another may take (a limit, maintenance): the last choice
                for a while
 
@@ -65,12 +65,12 @@ class Admission(IntEnum):
     """What a breaker says to the next payment; the greater, the later."""
 
     YES = 0
-    LAST = 1  # when nobody else is left
+    LAST = 1  # when no other account is left
     NO = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class Moved:
     """A breaker went from `was` to `to`; or a score did."""
 
     was: str
@@ -79,7 +79,7 @@ class Move:
 
 
 @dataclass(slots=True, eq=False)
-class Trial:
+class OnTrial:
     """The one payment that may try, since the monotonic moment `at`."""
 
     at: float
@@ -131,7 +131,7 @@ class Pulse:
 class Breaker:
     """`name` seeds the jitter.
 
-    Acts return the move they made, or None. `began`: the monotonic start of the call that is told
+    Acts return how it moved, or None. `began`: the monotonic start of the call that is told
     about.
     """
 
@@ -142,7 +142,7 @@ class Breaker:
     until: float = 0.0  # open: probed from then on; resting: tried from then on
     reason: str = ""
     heard: bool = False
-    trial: Trial | None = None
+    trial: OnTrial | None = None
     in_row: int = 0
     first_at: float = 0.0  # the first failure of the row
     opens: int = 0  # in a row, each longer than the one before
@@ -172,19 +172,19 @@ class Breaker:
             return Admission.YES
         return Admission.LAST if self.heard else Admission.NO
 
-    def begin(self, now: float) -> Trial | None:
+    def begin(self, now: float) -> OnTrial | None:
         """A payment goes: on trial, where one may try."""
         if self.state is State.CLOSED or self.admission(now) is not Admission.YES:
             return None
-        self.trial = Trial(now)
+        self.trial = OnTrial(now)
         return self.trial
 
-    def end(self, trial: Trial) -> None:
-        """The payment is over, whatever came of it, if it ever was sent."""
+    def end(self, trial: OnTrial) -> None:
+        """The payment is over, or was never sent."""
         if self.trial is trial:
             self.trial = None
 
-    def answered(self, now: float, began: float, *, counted: bool) -> Move | None:
+    def answered(self, now: float, began: float, *, counted: bool) -> Moved | None:
         """A call was answered. `counted`: it had been counted as failed."""
         self._good(now, began, counted=counted)
         if self.state is State.CLOSED:
@@ -195,12 +195,12 @@ class Breaker:
             self._to(State.CLOSED, now, "a payment was answered") if began >= self.since else None
         )
 
-    def refused(self, now: float, began: float, reason: str, *, counted: bool) -> Move | None:
+    def refused(self, now: float, began: float, reason: str, *, counted: bool) -> Moved | None:
         """The account refused what another may take."""
         self._good(now, began, counted=counted)
         return self.rest(now, began, reason)
 
-    def rest(self, now: float, began: float, reason: str) -> Move | None:
+    def rest(self, now: float, began: float, reason: str) -> Moved | None:
         """As above, when another operation of the account was refused."""
         if began < self.since:
             return None
@@ -212,7 +212,7 @@ class Breaker:
 
     def failed(
         self, now: float, began: float, reason: str, *, silent: bool, counted: bool, alone: bool
-    ) -> Move | None:
+    ) -> Moved | None:
         """A call failed, or is `silent` so far.
 
         `alone`: nothing of the account has answered since the row of failures began.
@@ -246,7 +246,7 @@ class Breaker:
                 why = self._too_much(now, alone=alone)
                 return self.open(now, f"{why}; the last: {reason}") if why else None
 
-    def open(self, now: float, reason: str) -> Move:
+    def open(self, now: float, reason: str) -> Moved:
         """Opens it, for longer than the last time unless that is long ago."""
         if self.state in (State.CLOSED, State.RESTING) and self._is_forgotten(now):
             self.opens = 0
@@ -257,7 +257,7 @@ class Breaker:
         self.probed_at = now
         return self._to(State.OPEN, now, reason)
 
-    def probed(self, now: float, *, is_alive: bool) -> Move | None:
+    def probed(self, now: float, *, is_alive: bool) -> Moved | None:
         """The answer to a probe."""
         if self.state is not State.OPEN:
             return None
@@ -276,11 +276,11 @@ class Breaker:
         self.until = max(self.until, now + PROBE_AGAIN_MS / 1000)
 
     def hasten(self) -> None:
-        """Payments find nobody to go to: the next probe comes soon."""
+        """No account is left for payments: the next probe comes soon."""
         if self.state is State.OPEN:
             self.until = min(self.until, self.probed_at + PROBE_EVERY_MS / 1000)
 
-    def hear(self, now: float, state: State, age_s: float, reason: str) -> Move | None:
+    def hear(self, now: float, state: State, age_s: float, reason: str) -> Moved | None:
         """Another worker's word, `age_s` old."""
         if (
             self.state is State.OPEN
@@ -332,8 +332,8 @@ class Breaker:
             self.pulse.took(now - began)
         self.in_row = 0
 
-    def _to(self, state: State, now: float, reason: str, *, heard: bool = False) -> Move:
-        move = Move(self.state, state, reason)
+    def _to(self, state: State, now: float, reason: str, *, heard: bool = False) -> Moved:
+        move = Moved(self.state, state, reason)
         self.state, self.since, self.reason, self.heard, self.trial, self.in_row = (
             state,
             now,
@@ -369,7 +369,7 @@ class Score:
     points: int = SCORE_MAX
     moved_at: float = -inf
 
-    def worsen(self, now: float, pulse: Pulse, reason: str) -> Move | None:
+    def worsen(self, now: float, pulse: Pulse, reason: str) -> Moved | None:
         """A failure or a slow answer: a step down,
         when it is no exception and the last step is a while ago.
         """
@@ -384,13 +384,13 @@ class Score:
             f"{percent} % success, {round(pulse.latency_s * 1000)} ms; the last: {reason}",
         )
 
-    def drift(self, now: float) -> Move | None:
+    def drift(self, now: float) -> Moved | None:
         """A step back, when its time has come."""
         if self.points == SCORE_MAX or (now - self.moved_at) * 1000 < SCORE_DRIFT_MS:
             return None
         return self._step(now, SCORE_STEP, "drifts back")
 
-    def _step(self, now: float, points: int, reason: str) -> Move:
+    def _step(self, now: float, points: int, reason: str) -> Moved:
         was = self.points
         self.points, self.moved_at = min(max(was + points, 0), SCORE_MAX), now
-        return Move(str(was), str(self.points), reason)
+        return Moved(str(was), str(self.points), reason)

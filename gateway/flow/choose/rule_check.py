@@ -75,7 +75,7 @@ def _of_when(when: When, manifests: Mapping[str, Manifest]) -> Iterator[str]:
     if when.method is not None and manifest is None:
         yield f"method: {when.method!r} is not installed; there are {', '.join(sorted(manifests))}"
     if when.flow is not None and when.flow not in set(Flow):
-        yield f"flow: {when.flow!r} is neither code nor qr"
+        yield f"flow: {when.flow!r} is none of {', '.join(Flow)}"
     elif when.flow is not None and manifest is not None and when.flow not in manifest.flows:
         yield f"flow: {manifest.channel} has no flow {when.flow}"
     for name, amount in (("amount_from", when.amount_from), ("amount_to", when.amount_to)):
@@ -127,7 +127,7 @@ def _of_use(
 
 
 def _of_account(rule: Rule, known: Known | None, merchant_id: str, store_id: str | None) -> str:
-    # What others have is nobody's business here.
+    # An account of another merchant is answered as one that does not exist.
     if known is None or known.merchant_id != merchant_id:
         return (
             f"the merchant has no such account: "

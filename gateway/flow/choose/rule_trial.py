@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from gateway.domain.routing_rules import RuleSet
-from gateway.domain.words import Flow
-from gateway.flow.choose.routing import Ask, ranked
-from gateway.flow.ports import Account
+from gateway.domain.tender import Tender
+from gateway.flow.accounts import Candidate
+from gateway.flow.choose.routing import ranked
 
-NOBODY = "(nobody)"
+NO_ACCOUNT = "(none)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +24,7 @@ class Made:
     """A payment that was made; `channel_account` took its first attempt."""
 
     id: str
-    order_no: str
-    store_id: str
-    channel: str
-    flow: Flow
-    amount: int
+    tender: Tender
     created_at: datetime
     channel_account: str
 
@@ -43,15 +39,14 @@ class Difference:
 
 
 @dataclass(slots=True)
-class Trial:
+class DryRun:
     """Collects payments.
 
     `differences` keeps the first `listed_max`; `differing` counts them all.
     """
 
-    merchant_id: str
     rules: RuleSet
-    accounts: Sequence[Account]
+    accounts: Sequence[Candidate]
     listed_max: int
     was: Counter[str] = field(default_factory=Counter)
     would: Counter[str] = field(default_factory=Counter)
@@ -59,22 +54,13 @@ class Trial:
     differences: list[Difference] = field(default_factory=list)
 
     def take(self, payments: Iterable[Made]) -> None:
-        """Some more."""
+        """Judge some more."""
         for payment in payments:
-            ask = Ask(
-                merchant_id=self.merchant_id,
-                store_id=payment.store_id,
-                channel=payment.channel,
-                flow=payment.flow,
-                amount=payment.amount,
-                at=payment.created_at,
-                order_no=payment.order_no,
-            )
-            choices = ranked(ask, self.accounts, self.rules)
+            choices = ranked(payment.tender, self.accounts, self.rules, payment.created_at)
             would, why = (
                 (choices[0].account.id, choices[0].why)
                 if choices
-                else (NOBODY, "no account is left by its rule")
+                else (NO_ACCOUNT, "no account is left by its rule")
             )
             self.was[payment.channel_account] += 1
             self.would[would] += 1

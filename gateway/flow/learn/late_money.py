@@ -17,10 +17,10 @@ from gateway.domain.outcomes import Closed, Declined, Mismatch, Succeeded
 from gateway.domain.payment import Payment
 from gateway.domain.states import ATTEMPT_UNCHARGED
 from gateway.domain.words import Source
+from gateway.flow.accounts import RemoteAccount
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.learn.schedule import late_due_after
 from gateway.flow.learn.transition import Transitions
-from gateway.flow.ports import Account
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class LateMoney:
 
     transitions: Transitions
     calls: ChannelCalls
-    account: Account
+    account: RemoteAccount
     payment: Payment
     out_trade_no: str
 

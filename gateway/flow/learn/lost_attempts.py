@@ -22,28 +22,21 @@ from typing import NamedTuple
 import structlog
 from msgspec.structs import replace
 
-from adapters.channel import TradeRef
-from gateway.clock import Clock, Ids
 from gateway.domain import outcomes as o
 from gateway.domain.change import Change
 from gateway.domain.errors import RestoredUnsure
-from gateway.domain.identifiers import out_trade_no
 from gateway.domain.learning import learned
 from gateway.domain.occasion import Occasion
 from gateway.domain.payment import Attempt, Payment
 from gateway.domain.relearned import gone_on
 from gateway.domain.states import PAYMENT_UNCHARGED
 from gateway.domain.statuses import AttemptStatus, PaymentStatus
-from gateway.domain.words import Flow
+from gateway.domain.tender import Tender, tender_of
+from gateway.flow.accounts import RemoteAccount
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.learn.schedule import not_after
-from gateway.flow.ports import Account, Directory, Store
-from gateway.limits import (
-    ATTEMPTS_MAX,
-    DIRECTORY_AGE_MS_MAX,
-    RESTORED_NUMBERS_MAX,
-    SEND_DEADLINE_MS,
-)
+from gateway.flow.ports import Ports
+from gateway.limits import ATTEMPTS_MAX, DIRECTORY_AGE_MS_MAX, RESTORED_NUMBERS_MAX
 from gateway.telemetry.metrics import RELEARNED
 
 log = structlog.get_logger("tillgate.restored")
@@ -52,34 +45,11 @@ WHY = "relearned after a restore: this account knows the number"
 UNSEEN = timedelta(milliseconds=DIRECTORY_AGE_MS_MAX)
 
 
-class Tender(NamedTuple):
-    """What the numbers of a tender are made of, and what a query names.
-
-    `sent_at`: no lost attempt was sent later. `amount` in fen.
-    """
-
-    merchant_id: str
-    store_id: str
-    order_no: str
-    tender_no: int
-    amount: int
-    currency: str
-    channel: str
-    flow: Flow
-    sent_at: datetime
-
-    def flow_at(self, account: Account) -> Flow:
-        """The books have lost how the attempt was made; one over the same channel was probably made
-        as this one.
-        """
-        return self.flow if self.channel == account.manifest.channel else Flow.CODE
-
-
 class Word(NamedTuple):
     """What one account says about one number."""
 
     n: int
-    account: Account
+    account: RemoteAccount
     outcome: o.QueryOutcome
 
 
@@ -87,17 +57,13 @@ class Word(NamedTuple):
 class LostAttempts:
     """Asks all accounts. Opens and sends nothing."""
 
-    store: Store
-    directory: Directory
+    ports: Ports
     calls: ChannelCalls
-    clock: Clock
-    ids: Ids
-    environment: str
 
-    async def search(self, tender: Tender, first_n: int) -> Word | int:
+    async def search(self, tender: Tender, *, sent_at: datetime, first_n: int) -> Word | int:
         """The word that speaks of money, or the first number that no channel knows.
 
-        Raises `RestoredUnsure`.
+        `sent_at`: no lost attempt was sent later. Raises `RestoredUnsure`.
         """
         unknown = 0
         while unknown < ATTEMPTS_MAX:
@@ -107,7 +73,7 @@ class LostAttempts:
                     "the channels know very many attempts of this tender: "
                     "ask for help before charging it"
                 )
-            words = await self._ask_all(tender, numbers)
+            words = await self._ask_all(tender, sent_at, numbers)
             live = next((word for word in words if _moves_money(word.outcome)), None)
             if live is not None:
                 return live
@@ -132,7 +98,9 @@ class LostAttempts:
             return change
         ended = payment.current
         try:
-            found = await self.search(self._tender(payment, occasion.now), ended.trade_number + 1)
+            found = await self.search(
+                tender_of(payment), sent_at=occasion.now, first_n=ended.trade_number + 1
+            )
         except RestoredUnsure:
             log.warning(
                 "end_postponed",
@@ -163,89 +131,65 @@ class LostAttempts:
         """
         if change.payment.status not in PAYMENT_UNCHARGED or payment.status in PAYMENT_UNCHARGED:
             return False
-        began = self.directory.restored_at()
+        began = self.ports.directory.restored_at()
         return began is not None and payment.created_at < began + UNSEEN
-
-    def _tender(self, payment: Payment, now: datetime) -> Tender:
-        p = payment
-        return Tender(
-            p.merchant_id,
-            p.store_id,
-            p.order_no,
-            p.tender_no,
-            p.amount,
-            p.currency,
-            p.channel,
-            p.flow,
-            now,
-        )
 
     def _relearned(self, payment: Payment, ended: Attempt, word: Word, now: datetime) -> Attempt:
         """Times count from now: what can still act at the channel was sent before."""
-        tender = self._tender(payment, now)
+        tender = tender_at(word.account, tender_of(payment))
         return Attempt(
-            id=self.ids.new("att"),
+            id=self.ports.ids.new("att"),
             number=ended.number + 1,
             trade_number=word.n,
             channel=word.account.manifest.channel,
             channel_account=word.account.id,
-            out_trade_no=self._number(tender, word.n),
+            out_trade_no=self.ports.numbers.trade(tender, word.n),
             status=AttemptStatus.IN_DOUBT,
             why=WHY,
             worker_id=ended.worker_id,
             sent_at=now,
             send_by=now,
-            not_after=not_after(
-                word.account, tender.flow_at(word.account), now, payment.expires_at
-            ),
+            not_after=not_after(word.account, tender.flow, now, payment.expires_at),
             due_at=now,
         )
 
-    async def _ask_all(self, tender: Tender, numbers: Sequence[int]) -> list[Word]:
-        """All accounts about all numbers, side by side.
-
-        What the books know of a number is not asked again: it is spent or holds.
-        """
+    async def _ask_all(
+        self, tender: Tender, sent_at: datetime, numbers: Sequence[int]
+    ) -> list[Word]:
+        """All accounts about all numbers, side by side."""
         accounts = [
             each
-            for each in self.directory.accounts(tender.merchant_id)
+            for each in self.ports.directory.remote_accounts(tender.merchant_id)
             if _could_have_seen(each, tender)
         ]
         return await asyncio.gather(
-            *(self._ask(tender, n, account) for n in numbers for account in accounts)
+            *(self._ask(account, tender, sent_at, n) for n in numbers for account in accounts)
         )
 
-    async def _ask(self, tender: Tender, n: int, account: Account) -> Word:
-        assert account.channel is not None
-        number = self._number(tender, n)
-        if await self.store.payment_by_trade(account.id, number) is not None:
+    async def _ask(self, account: RemoteAccount, tender: Tender, sent_at: datetime, n: int) -> Word:
+        """What the books know of a number is not asked again: it is spent or holds."""
+        number = self.ports.numbers.trade(tender, n)
+        if await self.ports.store.payment_by_trade(account.id, number) is not None:
             return Word(n, account, o.Closed(was_charged=None))
-        trade = TradeRef(
-            out_trade_no=number,
-            amount=tender.amount,
-            currency=tender.currency,
-            flow=tender.flow_at(account),
-            sent_at=tender.sent_at,
-            channel_trade_no=None,
-            deadline=self.clock.monotonic() + SEND_DEADLINE_MS / 1000,
-        )
-        return Word(
-            n, account, await self.calls.made(account, "query", account.channel.query, trade)
-        )
-
-    def _number(self, tender: Tender, n: int) -> str:
-        return out_trade_no(
-            self.environment, tender.merchant_id, tender.order_no, tender.tender_no, n
-        )
+        asked = tender_at(account, tender)
+        return Word(n, account, await self.calls.query_number(account, asked, number, sent_at))
 
 
-def _could_have_seen(account: Account, tender: Tender) -> bool:
+def tender_at(account: RemoteAccount, tender: Tender) -> Tender:
+    """The tender as this account would have seen it.
+
+    The books lost how the attempt was made: over the same channel probably as this tender is made,
+    over another one probably by payment code, where it has that flow.
+    """
+    manifest = account.manifest
+    if manifest.channel == tender.channel:
+        return tender
+    return replace(tender, channel=manifest.channel, flow=manifest.some_flow)
+
+
+def _could_have_seen(account: RemoteAccount, tender: Tender) -> bool:
     """Drained ones too: that keeps new payments away, not old ones."""
-    return (
-        account.enabled
-        and account.channel is not None
-        and account.store_id in (None, tender.store_id)
-    )
+    return account.enabled and account.store_id in (None, tender.store_id)
 
 
 def _moves_money(outcome: o.QueryOutcome) -> bool:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from zlib import crc32
 
-from adapters.channel import Schedule
+from adapters.channel import Profile, Schedule
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.states import REFUND_OPEN
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
 from gateway.domain.words import Flow, LastCancel
-from gateway.flow.ports import Account
+from gateway.flow.accounts import RemoteAccount
 from gateway.limits import (
     CANCELS_QUICK_MAX,
     REFUND_AGAIN_MS,
@@ -66,7 +66,8 @@ def cancel_at(payment: Payment, attempt: Attempt, schedule: Schedule) -> datetim
     lawful = attempt.sent_at + _ms(schedule.cancel_not_before_ms)
     if payment.cancel_requested_at is not None:
         return lawful
-    if payment.flow == Flow.QR and payment.qr_code is not None and payment.expires_at is not None:
+    is_shown = payment.flow.facts.is_shown and payment.qr_code is not None
+    if is_shown and payment.expires_at is not None:
         return max(lawful, payment.expires_at)
     waits_for_payer = (
         payment.status == PaymentStatus.AWAITING_PAYER or attempt.status == AttemptStatus.PENDING
@@ -80,10 +81,10 @@ def cancel_at(payment: Payment, attempt: Attempt, schedule: Schedule) -> datetim
 
 
 def not_after(
-    account: Account, flow: Flow, sent_at: datetime, expires_at: datetime | None
+    account: RemoteAccount, flow: Flow, sent_at: datetime, expires_at: datetime | None
 ) -> datetime:
     """The last moment at which a request sent now can still act at the channel."""
-    acts = account.manifest.schedule(flow, account.profile).acts_until_ms
+    acts = account.schedule(flow).acts_until_ms
     return sent_at + timedelta(milliseconds=acts) if acts is not None else expires_at or sent_at
 
 
@@ -99,7 +100,7 @@ def late_due_after(attempt: Attempt, now: datetime) -> datetime:
     return now + _step(RETRY_STEPS_MS, attempt.silences if attempt.due_at is not None else 0)
 
 
-def refund_due_after(refund: Refund, profile: str, now: datetime) -> datetime | None:
+def refund_due_after(refund: Refund, profile: Profile, now: datetime) -> datetime | None:
     """The next visit of a refund; None when it is decided.
 
     One that waits for a person is tried again now and then.

@@ -15,9 +15,8 @@ from typing import NamedTuple
 import structlog
 from msgspec.structs import replace
 
-from adapters.channel import Schedule
+from adapters.channel import RemoteManifest, Schedule
 from gateway import cases
-from gateway.clock import Clock, Ids
 from gateway.domain.case import Case, CaseKind
 from gateway.domain.change import Change
 from gateway.domain.errors import Unavailable
@@ -32,7 +31,7 @@ from gateway.domain.words import EvidenceWord, Source
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.lost_attempts import LostAttempts
 from gateway.flow.learn.schedule import due_after, proof_at, refund_due_after
-from gateway.flow.ports import Applied, Directory, RefundTaken, Stale, Store, StoreRefused
+from gateway.flow.ports import Applied, Ports, RefundTaken, Stale, StoreRefused
 from gateway.limits import STALE_RETRIES_MAX, SWEEP_LEASE_MS, WRITE_RETRIES_MAX, WRITE_RETRY_MS
 from gateway.telemetry.metrics import ILLEGAL, PAYMENTS, REFUNDS, STORE_REFUSALS
 
@@ -59,21 +58,17 @@ class Transitions:
     def __init__(
         self,
         *,
-        store: Store,
+        ports: Ports,
         in_flight: InFlight,
-        directory: Directory,
         lost: LostAttempts,
-        clock: Clock,
-        ids: Ids,
-        environment: str,
     ) -> None:
-        self._store, self._in_flight, self._directory, self._lost = (
-            store,
+        self._store, self._directory, self._in_flight, self._lost = (
+            ports.store,
+            ports.directory,
             in_flight,
-            directory,
             lost,
         )
-        self._clock, self._ids, self._environment = clock, ids, environment
+        self._clock, self._ids, self._numbers = ports.clock, ports.ids, ports.numbers
 
     def occasion(
         self,
@@ -88,7 +83,7 @@ class Transitions:
             now=self._clock.now(),
             source=source,
             new_id=self._ids.new,
-            environment=self._environment,
+            environment=self._numbers.environment,
             proof_passed=proof_passed,
             asked_after_end=asked_after_end,
             silence_counted=silence_counted,
@@ -249,11 +244,13 @@ class Transitions:
         return found
 
     def schedule(self, payment: Payment, attempt: Attempt) -> Schedule:
-        account = self._directory.account(attempt.channel_account)
+        account = self._directory.remote_account(attempt.channel_account)
+        if account is not None:
+            return account.schedule(payment.flow)
         # Removed from the books by hand: its channel still knows how long to wait.
-        if account is None:
-            return self._directory.manifests()[attempt.channel].schedule(payment.flow, "standard")
-        return account.manifest.schedule(payment.flow, account.profile)
+        manifest = self._directory.manifests()[attempt.channel]
+        assert isinstance(manifest, RemoteManifest), "a tender of our own books is never undecided"
+        return manifest.schedule(payment.flow, "standard")
 
     async def _write(self, change: Change, *, was: Payment) -> Applied | Stale | RefundTaken:
         try:
@@ -282,7 +279,7 @@ class Transitions:
         new_attempt = attempts[-1] if change.new_attempt is not None else None
         refund = change.refund
         if refund is not None:
-            account = self._directory.account(refund.channel_account)
+            account = self._directory.remote_account(refund.channel_account)
             due_at = refund_due_after(refund, account.profile if account else "standard", now)
             refund = replace(
                 refund,

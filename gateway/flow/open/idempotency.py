@@ -9,24 +9,22 @@ kept, secrets as keyed digests.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from gateway.clock import Ids
 from gateway.domain.errors import FieldInvalid, IdempotencyKeyReused
+from gateway.domain.presenting import Digest
 from gateway.flow.commands import Caller, PayCommand
 from gateway.flow.ports import Claims, Directory, KeyTaken, Store
 from gateway.limits import HELD_LOOKS_MAX, HELD_PAUSE_MS
 
-Digest = Callable[[str, str], str]  # (purpose, secret text) -> keyed hex
 _encode = msgspec.json.encode
 
 
-def fingerprint(command: PayCommand, store_id: str, flow: str, digest: Digest) -> bytes:
-    """What is compared when the key comes again."""
-    code = command.auth_code
+def fingerprint(command: PayCommand, store_id: str, digest: Digest) -> bytes:
+    """What is compared when the key comes again. `store_id`: the store for which it came."""
     return _encode(
         {
             "order_no": command.order_no,
@@ -34,10 +32,11 @@ def fingerprint(command: PayCommand, store_id: str, flow: str, digest: Digest) -
             "amount": command.amount,
             "currency": command.currency,
             "method": command.method,
-            "flow": flow,
-            "auth_code": digest("auth_code", code.reveal()) if code is not None else None,
-            "cash": command.tendered,
-            "expires_in": command.expires_in_s,
+            "flow": command.given.flow,
+            "auth_code": None,
+            "cash": None,
+            "expires_in": None,
+            **command.given.compared(digest),
             "store_id": store_id,
             "operator_id": command.operator_id,
             "description": command.description,
@@ -55,7 +54,8 @@ def same_body_or_refuse(bound: KeyTaken, ours: bytes) -> None:
         return
     theirs: dict[str, Any] = msgspec.json.decode(bound.fingerprint)
     mine: dict[str, Any] = msgspec.json.decode(ours)
-    field = next((name for name in mine if mine[name] != theirs.get(name)), None)
+    names = {**mine, **theirs}  # in the order of ours
+    field = next((name for name in names if mine.get(name) != theirs.get(name)), None)
     if field is None:
         return  # the same values in another order of metadata keys
     raise IdempotencyKeyReused(
@@ -100,7 +100,7 @@ class KeyDesk:
         taken = await self._claims.take(self._name(caller, key), token)
         if taken is not False:
             return (token if taken else None), None
-        # Somebody carries this very request: its row is about to appear.
+        # Another worker carries this very request: its row is about to appear.
         for _ in range(HELD_LOOKS_MAX):
             bound = await self._store.payment_by_key(caller.merchant_id, key)
             if bound is not None:

@@ -12,13 +12,16 @@ from msgspec import Struct
 from adapters.channel import Entry, LocalSucceeded
 from gateway.clock import Ids
 from gateway.domain.change import Claim, Opening, Posting, payment_event
-from gateway.domain.identifiers import out_trade_no
+from gateway.domain.identifiers import Numbers
 from gateway.domain.outcomes import Declined
 from gateway.domain.payment import Attempt, Evidence, Failure, Payment
+from gateway.domain.presenting import CashGiven, ShownQr
 from gateway.domain.states import NEW, next_state
 from gateway.domain.statuses import AttemptStatus
-from gateway.domain.words import Flow, Source
-from gateway.flow.choose.routing import Choice, Route
+from gateway.domain.tender import Tender
+from gateway.domain.words import Source
+from gateway.flow.accounts import Candidate, RemoteAccount
+from gateway.flow.choose.routing import Choice
 from gateway.flow.commands import Caller, PayCommand
 from gateway.flow.learn.schedule import not_after
 from gateway.limits import QR_EXPIRES_S_DEFAULT, SEND_DEADLINE_MS
@@ -27,33 +30,43 @@ CHINA = timedelta(hours=8)  # business days are Asia/Shanghai's; it has no summe
 
 
 class Draft(Struct, frozen=True, kw_only=True):
-    """What an opening is made from; `n` is the attempt's count within the tender."""
+    """What an opening is made from, for whichever account takes its first attempt.
+
+    `n`, below: the attempt's count within the tender.
+    """
 
     command: PayCommand
     caller: Caller
     key: str
-    route: Route
-    choice: Choice  # the account of the first attempt
+    tender: Tender
     fingerprint: bytes
     now: datetime
-    environment: str
+    numbers: Numbers
     worker_id: str
     # The first attempt number to try; higher only where channels know numbers that the books have
     # lost.
     first_n: int = 1
 
-    def remote(self, ids: Ids, n: int) -> Opening:
+    def remote(self, ids: Ids, choice: Choice[RemoteAccount], n: int) -> Opening:
         """Durable as sent, before a byte leaves."""
-        expires_at = self._expires_at()
-        acts_until = not_after(self.choice.account, self.route.flow, self.now, expires_at)
+        expires_at = self._expires_at(choice.account)
+        acts_until = not_after(choice.account, self.tender.flow, self.now, expires_at)
         send_by = self.now + timedelta(milliseconds=SEND_DEADLINE_MS)
         attempt = self._attempt(
-            ids, n, status=AttemptStatus.SENT, send_by=send_by, not_after=acts_until, due_at=send_by
+            ids,
+            choice,
+            n,
+            status=AttemptStatus.SENT,
+            send_by=send_by,
+            not_after=acts_until,
+            due_at=send_by,
         )
         payment = self._payment(ids, attempt, status=next_state(NEW, "sent"), expires_at=expires_at)
         return self._opening(payment, n)
 
-    def local(self, ids: Ids, n: int, decision: LocalSucceeded | Declined) -> Opening:
+    def local(
+        self, ids: Ids, choice: Choice[Candidate], n: int, decision: LocalSucceeded | Declined
+    ) -> Opening:
         """A tender of our own books settles in its one write."""
         if isinstance(decision, Declined):
             failure = Failure(
@@ -68,6 +81,7 @@ class Draft(Struct, frozen=True, kw_only=True):
             )
             attempt = self._attempt(
                 ids,
+                choice,
                 n,
                 status=AttemptStatus.DECLINED,
                 send_by=self.now,
@@ -77,9 +91,10 @@ class Draft(Struct, frozen=True, kw_only=True):
             return self._opening(
                 self._payment(ids, attempt, status=next_state(NEW, "exhausted"), failure=failure), n
             )
-        amount = self.command.amount
+        amount, given = self.command.amount, self.command.given
         attempt = self._attempt(
             ids,
+            choice,
             n,
             status=AttemptStatus.SUCCEEDED,
             send_by=self.now,
@@ -92,52 +107,46 @@ class Draft(Struct, frozen=True, kw_only=True):
             attempt,
             status=next_state(NEW, "confirmed"),
             paid_at=self.now,
-            tendered=self.command.tendered,
+            tendered=given.tendered if isinstance(given, CashGiven) else None,
             change=decision.change,
         )
         return self._opening(payment, n, posted(payment.id, decision.entries))
 
-    def _expires_at(self) -> datetime | None:
-        if self.route.flow is not Flow.QR:
+    def _expires_at(self, account: RemoteAccount) -> datetime | None:
+        given = self.command.given
+        if not self.tender.flow.facts.is_shown:
             return None
-        step = self.choice.account.manifest.qr_expiry_step_s
-        asked = self.command.expires_in_s or QR_EXPIRES_S_DEFAULT
-        return self.now + timedelta(seconds=-(-asked // step) * step)
+        step = account.manifest.qr_expiry_step_s
+        asked = given.expires_in_s if isinstance(given, ShownQr) else None
+        return self.now + timedelta(seconds=-(-(asked or QR_EXPIRES_S_DEFAULT) // step) * step)
 
-    def _attempt(self, ids: Ids, n: int, **fields: object) -> Attempt:
-        number = out_trade_no(
-            self.environment,
-            self.caller.merchant_id,
-            self.command.order_no,
-            self.command.tender_no,
-            n,
-        )
+    def _attempt(self, ids: Ids, choice: Choice[Candidate], n: int, **fields: object) -> Attempt:
         return Attempt(
             id=ids.new("att"),
             number=1,
             trade_number=n,
-            channel=self.choice.account.manifest.channel,
-            channel_account=self.choice.account.id,
-            out_trade_no=number,
-            why=self.choice.why,
+            channel=choice.account.manifest.channel,
+            channel_account=choice.account.id,
+            out_trade_no=self.numbers.trade(self.tender, n),
+            why=choice.why,
             worker_id=self.worker_id,
             sent_at=self.now,
             **fields,  # type: ignore[arg-type]
         )
 
     def _payment(self, ids: Ids, attempt: Attempt, **fields: object) -> Payment:
-        command = self.command
+        command, tender = self.command, self.tender
         return Payment(
             id=ids.new("pay"),
-            merchant_id=self.caller.merchant_id,
-            store_id=self.route.store_id,
+            merchant_id=tender.merchant_id,
+            store_id=tender.store_id,
             terminal_id=self.caller.terminal_id,
-            order_no=command.order_no,
-            tender_no=command.tender_no,
-            amount=command.amount,
-            currency=command.currency,
+            order_no=tender.order_no,
+            tender_no=tender.tender_no,
+            amount=tender.amount,
+            currency=tender.currency,
             channel=attempt.channel,
-            flow=self.route.flow,
+            flow=tender.flow,
             business_date=(self.now + CHINA).date().isoformat(),
             created_at=self.now,
             operator_id=command.operator_id,

@@ -30,6 +30,7 @@ from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.transition import Transitions
 from gateway.flow.open.opening import Draft
 from gateway.flow.ports import KeyTaken, NumberTaken, Opened, OrderSplit, Stale, Store, TenderTaken
+from gateway.flow.visible import seen
 from gateway.limits import STALE_RETRIES_MAX
 
 
@@ -76,22 +77,20 @@ class OrderDesk:
         asked = draft.command.override
         if asked is None:
             return None
-        named = await self.store.payment(draft.caller.merchant_id, asked.payment_id)
-        refused = _no_such_payment(named, draft) or _ended(named)
-        if refused is None:
-            assert named is not None
-            words = f"{asked.supervisor_id}: {asked.reason}"
-            change = overridden(
-                named,
-                by=opening.payment.id,
-                words=words,
-                occasion=self.transitions.occasion(Source.SUPERVISOR),
-            )
-            return o.Override(change=change, supervisor_id=asked.supervisor_id, reason=asked.reason)
-        bound = await self.store.payment_by_key(draft.caller.merchant_id, draft.key)
-        if bound is None:
-            raise refused
-        return bound
+        merchant_id = draft.caller.merchant_id
+        named = _named(await self.store.payment(merchant_id, asked.payment_id), draft)
+        if isinstance(named, GatewayError):
+            bound = await self.store.payment_by_key(merchant_id, draft.key)
+            if bound is None:
+                raise named
+            return bound
+        change = overridden(
+            named,
+            by=opening.payment.id,
+            words=f"{asked.supervisor_id}: {asked.reason}",
+            occasion=self.transitions.occasion(Source.SUPERVISOR),
+        )
+        return o.Override(change=change, supervisor_id=asked.supervisor_id, reason=asked.reason)
 
     def _note(self, override: o.Override, *, case_opened: bool) -> None:
         named, case = override.change.payment, override.change.case
@@ -100,26 +99,18 @@ class OrderDesk:
         self.in_flight.wake(named)
 
 
-def _no_such_payment(named: Payment | None, draft: Draft) -> GatewayError | None:
-    if (
-        named is not None
-        and named.order_no == draft.command.order_no
-        and _visible(named, draft.caller)
-    ):
-        return None
-    return FieldInvalid("this order has no such payment", field="override.payment_id")
-
-
-def _ended(named: Payment | None) -> GatewayError | None:
-    if named is None or named.status == PaymentStatus.IN_DOUBT:
-        return None
-    return OverrideRefused(payment=named)
+def _named(found: Payment | None, draft: Draft) -> Payment | GatewayError:
+    """The payment in doubt that an override is about; or why there is none for this caller."""
+    named = seen(draft.caller, found)
+    if named is None or named.order_no != draft.command.order_no:
+        return FieldInvalid("this order has no such payment", field="override.payment_id")
+    return named if named.status == PaymentStatus.IN_DOUBT else OverrideRefused(payment=named)
 
 
 def _refused(answer: o.OrderRefusal, caller: Caller) -> GatewayError:
     match answer:
         case o.OrderInDoubt(payment=other):
-            return OrderInDoubt(payment=other if _visible(other, caller) else None)
+            return OrderInDoubt(payment=seen(caller, other))
         case o.OrderAmountFixed(amount=amount):
             return FieldInvalid(
                 f"an earlier tender fixed the order's amount at {amount} fen", field="order_amount"
@@ -129,7 +120,3 @@ def _refused(answer: o.OrderRefusal, caller: Caller) -> GatewayError:
                 f"other tenders take {counted} of the order's {amount} fen: "
                 f"{max(0, amount - counted)} are left"
             )
-
-
-def _visible(payment: Payment, caller: Caller) -> bool:
-    return caller.store_id in (None, payment.store_id)

@@ -5,8 +5,8 @@ While the mode stands, nothing is opened for a tender before every channel accou
 seen it was asked about the order numbers the tender would use. They follow from (merchant, order,
 tender, n) alone, so the lost payment had the same ones. What a channel knows is relearned: paid is
 booked as paid and the till hears so; another amount freezes; undecided is opened in doubt, for the
-sweeper; closed is a spent number. An account that cannot be asked may hold a charge: then nobody
-charges again until it answers. How they are asked, and when the search may end, is
+sweeper; closed is a spent number. An account that cannot be asked may hold a charge: then the
+tender is not charged until it answers. How they are asked, and when the search may end, is
 `flow.learn.lost_attempts`'s.
 """
 
@@ -17,18 +17,18 @@ from dataclasses import dataclass
 import structlog
 from msgspec.structs import replace
 
-from gateway.clock import Clock, Ids
 from gateway.domain import outcomes as o
 from gateway.domain.case import CaseKind
 from gateway.domain.payment import Payment
 from gateway.domain.words import Source
-from gateway.flow.choose.routing import Choice, Route
+from gateway.flow.accounts import RemoteAccount
+from gateway.flow.choose.routing import Choice
 from gateway.flow.commands import Paid
-from gateway.flow.learn.lost_attempts import WHY, LostAttempts, Tender, Word
+from gateway.flow.learn.lost_attempts import WHY, LostAttempts, Word, tender_at
 from gateway.flow.learn.transition import Transitions
 from gateway.flow.open.opening import Draft
 from gateway.flow.open.order_desk import OrderDesk
-from gateway.flow.ports import Account, Directory, Opened, Store
+from gateway.flow.ports import Opened, Ports
 from gateway.telemetry.metrics import RELEARNED
 
 log = structlog.get_logger("tillgate.restored")
@@ -38,43 +38,37 @@ log = structlog.get_logger("tillgate.restored")
 class Restored:
     """Asks before anything is opened."""
 
-    store: Store
-    directory: Directory
+    ports: Ports
     transitions: Transitions
     lost: LostAttempts
     orders: OrderDesk
-    clock: Clock
-    ids: Ids
 
     async def relearn(self, draft: Draft) -> tuple[Draft, Paid | None]:
         """The draft with the first number that no channel knows; and the payment, where a channel
         knew of it. Raises `RestoredUnsure`.
         """
-        if self.directory.restored_from() is None or await self._in_the_books(draft):
+        if self.ports.directory.restored_from() is None or await self._in_the_books(draft):
             return draft, None
-        found = await self.lost.search(_tender(draft), first_n=1)
+        found = await self.lost.search(draft.tender, sent_at=draft.now, first_n=1)
         if isinstance(found, int):
             return replace(draft, first_n=found), None
         return draft, await self._opened(draft, found)
 
     async def _in_the_books(self, draft: Draft) -> bool:
         """The key is bound: the books know this very request, and answer it."""
-        return await self.store.payment_by_key(draft.caller.merchant_id, draft.key) is not None
+        bound = await self.ports.store.payment_by_key(draft.caller.merchant_id, draft.key)
+        return bound is not None
 
     async def _opened(self, draft: Draft, word: Word) -> Paid | None:
         """In the books as sent, and at once what the channel says of it.
 
         None when another request was faster: the books answer.
         """
+        draft = replace(
+            draft, tender=tender_at(word.account, draft.tender), now=self.ports.clock.now()
+        )
         choice = Choice(account=word.account, why=WHY)
-        route = Route(
-            flow=_tender(draft).flow_at(word.account),
-            store_id=draft.route.store_id,
-            choices=(choice,),
-        )
-        opening = replace(draft, route=route, choice=choice, now=self.clock.now()).remote(
-            self.ids, word.n
-        )
+        opening = draft.remote(self.ports.ids, choice, word.n)
         if not isinstance(await self.orders.open(opening, draft), Opened):
             return None
         payment = opening.payment
@@ -93,29 +87,14 @@ class Restored:
         await self._close_case(payment, word.account)
         return Paid(payment, replayed=False)
 
-    async def _close_case(self, payment: Payment, account: Account) -> None:
+    async def _close_case(self, payment: Payment, account: RemoteAccount) -> None:
         """A callback about this number may have come while the books did not know it."""
         about = f"{account.id}:{payment.current.out_trade_no}"
         reason = f"relearned after a restore as {payment.id}"
-        await self.store.settle_case(
+        await self.ports.store.settle_case(
             payment.merchant_id,
             about,
             CaseKind.CALLBACK_UNKNOWN_NUMBER,
             reason=reason,
-            now=self.clock.now(),
+            now=self.ports.clock.now(),
         )
-
-
-def _tender(draft: Draft) -> Tender:
-    command, route = draft.command, draft.route
-    return Tender(
-        merchant_id=draft.caller.merchant_id,
-        store_id=route.store_id,
-        order_no=command.order_no,
-        tender_no=command.tender_no,
-        amount=command.amount,
-        currency=command.currency,
-        channel=route.account.manifest.channel,
-        flow=route.flow,
-        sent_at=draft.now,
-    )

@@ -11,34 +11,33 @@ when the payment fails: once bytes reached the wallet, another account needs a n
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import Enum, StrEnum, auto
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
 from adapters.channel import Flow
-from gateway.clock import Clock, Ids
 from gateway.domain.ending import payer_was_asked
-from gateway.domain.identifiers import out_trade_no
 from gateway.domain.occasion import Outcome
 from gateway.domain.outcomes import Closed, Declined, NotFound, NotSent, Proof, Retry, Reversed
 from gateway.domain.payment import Attempt, Payment
 from gateway.domain.states import ATTEMPT_UNCHARGED
 from gateway.domain.statuses import AttemptStatus
-from gateway.flow.call.channel_call import pay_operation
+from gateway.domain.tender import tender_of
+from gateway.flow.accounts import RemoteAccount
 from gateway.flow.choose.health import ChannelHealth
-from gateway.flow.choose.routing import Ask, Choice, rank
+from gateway.flow.choose.routing import Choice, remote_choices
 from gateway.flow.learn.schedule import not_after
-from gateway.flow.ports import Directory
+from gateway.flow.ports import Ports
 from gateway.limits import ATTEMPTS_MAX, EXPIRES_IN_S_MIN, SEND_DEADLINE_MS
 
 
-class Move(StrEnum):
+class Ruling(StrEnum):
     """What the proof of an attempt's end allows."""
 
     NOW = "now"  # the next account takes the payment as it is
-    RESCAN = "rescan"  # another account could, but the customer must show a new code
+    RESCAN = "rescan"  # another account could, but the customer must present a new code
     STAY = "stay"  # no other account would fare better: the customer's or the request's own fault
 
 
@@ -53,31 +52,35 @@ class End(Enum):
     NOT_FOUND = auto()  # it never arrived
 
 
-CODE, QR = Flow.CODE, Flow.QR
-RULINGS: dict[tuple[End, Proof, Flow], Move] = {
-    (End.NOT_SENT, Proof.NEVER_SENT, CODE): Move.NOW,  # no channel has seen the code yet
-    (End.NOT_SENT, Proof.NEVER_SENT, QR): Move.NOW,
-    (End.DECLINED_BY_THE_ACCOUNT, Proof.SIGNED_REFUSAL, CODE): Move.RESCAN,
-    (End.DECLINED_BY_THE_ACCOUNT, Proof.SIGNED_REFUSAL, QR): Move.NOW,
-    (End.DECLINED, Proof.SIGNED_REFUSAL, CODE): Move.STAY,
-    (End.DECLINED, Proof.SIGNED_REFUSAL, QR): Move.STAY,
-    (End.DECLINED, Proof.FINAL_STATE, CODE): Move.RESCAN,
-    (End.DECLINED, Proof.FINAL_STATE, QR): Move.NOW,
-    (End.CLOSED, Proof.FINAL_STATE, CODE): Move.RESCAN,
-    (End.CLOSED, Proof.FINAL_STATE, QR): Move.NOW,
-    (End.REVERSED, Proof.CANCEL_CONFIRMED, CODE): Move.RESCAN,
-    (End.REVERSED, Proof.CANCEL_CONFIRMED, QR): Move.NOW,
-    (End.NOT_FOUND, Proof.NOT_FOUND_TWICE, CODE): Move.RESCAN,
-    (End.NOT_FOUND, Proof.NOT_FOUND_TWICE, QR): Move.NOW,
+# No channel has seen what the customer presented: it is as good as new.
+UNSEEN = (End.NOT_SENT, Proof.NEVER_SENT)
+RULINGS: dict[tuple[End, Proof], Ruling] = {
+    UNSEEN: Ruling.NOW,
+    (End.DECLINED_BY_THE_ACCOUNT, Proof.SIGNED_REFUSAL): Ruling.NOW,
+    (End.DECLINED, Proof.SIGNED_REFUSAL): Ruling.STAY,
+    (End.DECLINED, Proof.FINAL_STATE): Ruling.NOW,
+    (End.CLOSED, Proof.FINAL_STATE): Ruling.NOW,
+    (End.REVERSED, Proof.CANCEL_CONFIRMED): Ruling.NOW,
+    (End.NOT_FOUND, Proof.NOT_FOUND_TWICE): Ruling.NOW,
 }
 
 Next: TypeAlias = Attempt | Retry | None
 
 
-def ruling(outcome: Outcome, proof: Proof, flow: Flow) -> Move:
-    """What `RULINGS` says of an attempt that ended so."""
-    end = end_of(outcome, proof)
-    return RULINGS.get((end, proof, flow), Move.STAY) if end is not None else Move.STAY
+def ruling(outcome: Outcome, proof: Proof, flow: Flow) -> Ruling:
+    """What `RULINGS` says of an attempt that ended so.
+
+    Where the channel has seen what the customer presented, and that is spent by it, the next
+    account needs it anew.
+    """
+    kind = end_of(outcome, proof)
+    if kind is None:
+        return Ruling.STAY
+    end = (kind, proof)
+    ruled = RULINGS.get(end, Ruling.STAY)
+    if ruled is Ruling.NOW and end != UNSEEN and flow.facts.is_spent_by_use:
+        return Ruling.RESCAN
+    return ruled
 
 
 def end_of(outcome: Outcome, proof: Proof) -> End | None:
@@ -99,115 +102,85 @@ def end_of(outcome: Outcome, proof: Proof) -> End | None:
             return None
 
 
+class Drawn(NamedTuple):
+    """An attempt that was drawn: the account that takes it, and the monotonic moment by which its
+    first byte must have left.
+    """
+
+    choice: Choice[RemoteAccount]
+    deadline: float
+
+
 @dataclass(frozen=True, slots=True)
 class Successors:
     """Draws the next attempts of one sending.
 
-    `deadlines`: attempt id -> monotonic moment by which its first byte must have left.
-
-    A drawn attempt is only sent once the write that carries it has won; the clock runs from the
-    drawing, before the write is queued.
+    `drawn`: by attempt id. A drawn attempt is only sent once the write that carries it has won; the
+    clock runs from the drawing, before the write is queued.
     """
 
     failover: Failover
-    deadlines: dict[str, float] = field(default_factory=dict)
+    drawn: dict[str, Drawn] = field(default_factory=dict)
 
-    def deadline_of(self, payment: Payment) -> float | None:
+    def won(self, payment: Payment) -> Drawn | None:
         """Once for each attempt drawn here that `payment` now carries as its current one: it is
         ours to send. Else None.
         """
-        return (
-            self.deadlines.pop(payment.current.id, None)
-            if payment.current.status == AttemptStatus.SENT
-            else None
-        )
+        attempt = payment.current
+        return self.drawn.pop(attempt.id, None) if attempt.status == AttemptStatus.SENT else None
 
     def __call__(self, payment: Payment, ended: Attempt, outcome: Outcome, proof: Proof) -> Next:
         """The attempt that follows; or what the customer has to do, when an account is left that
         needs a new code; or None.
         """
-        drawn = self.failover.next_of(payment, ended, outcome, proof)
-        if isinstance(drawn, Attempt):
-            self.deadlines[drawn.id] = self.failover.clock.monotonic() + SEND_DEADLINE_MS / 1000
-        return drawn
+        clock = self.failover.ports.clock
+        found = self.failover.next_of(payment, ended, outcome, proof)
+        if not isinstance(found, Choice):
+            return found
+        attempt = self.failover.draw(payment, ended, found)
+        self.drawn[attempt.id] = Drawn(found, clock.monotonic() + SEND_DEADLINE_MS / 1000)
+        return attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failover:
-    """Draws attempt n+1 when attempt n has ended uncharged. Sends nothing."""
+    """Chooses the account of attempt n+1 when attempt n has ended uncharged. Sends nothing."""
 
-    directory: Directory
+    ports: Ports
     health: ChannelHealth
-    clock: Clock
-    ids: Ids
-    environment: str
     worker_id: str
 
     def successors(self) -> Successors:
         """For one sending."""
         return Successors(self)
 
-    def next_of(self, payment: Payment, ended: Attempt, outcome: Outcome, proof: Proof) -> Next:
-        """See `Successors`."""
-        now = self.clock.now()
-        move = ruling(outcome, proof, payment.flow)
-        if (
-            move is Move.STAY
-            or payer_was_asked(payment, ended)
-            or len(payment.attempts) >= ATTEMPTS_MAX
-        ):
+    def next_of(
+        self, payment: Payment, ended: Attempt, outcome: Outcome, proof: Proof
+    ) -> Choice[RemoteAccount] | Retry | None:
+        """Which account may go on; or what the customer has to do first; or None."""
+        ruled = ruling(outcome, proof, payment.flow)
+        if ruled is Ruling.STAY or not self._may_go_on(payment, ended):
             return None
-        if any(
-            attempt.status not in ATTEMPT_UNCHARGED
-            for attempt in payment.attempts
-            if attempt.id != ended.id
-        ):
-            # Money came from an earlier attempt after its end: a channel that broke its word may
-            # break it again.
-            return None
-        if payment.expires_at is not None and payment.expires_at < now + timedelta(
-            seconds=EXPIRES_IN_S_MIN
-        ):
-            return None  # too little time is left to scan a new code
-        if self.directory.restored_from() is not None:
-            # The next number may have been used in the time that was lost; a till's next request
-            # asks first.
-            return None
-        choice = self._backup(payment, now)
+        choice = self._backup(payment)
         if choice is None:
             return None
-        if move is Move.RESCAN:
+        if ruled is Ruling.RESCAN:
             return Retry.RESCAN
         reason = getattr(outcome, "channel_code", "") or getattr(outcome, "reason", "")
         why = f"{choice.why}; after attempt {ended.number}: {proof} {reason}".rstrip()
-        return self._drawn(payment, ended, replace(choice, why=why), now)
+        return replace(choice, why=why)
 
-    def _backup(self, payment: Payment, now: datetime) -> Choice | None:
-        ask = Ask(
-            merchant_id=payment.merchant_id,
-            store_id=payment.store_id,
-            channel=payment.channel,
-            flow=payment.flow,
-            amount=payment.amount,
-            at=now,
-            order_no=payment.order_no,
-        )
-        tried = {attempt.channel_account for attempt in payment.attempts}
-        left = [choice for choice in rank(ask, self.directory) if choice.account.id not in tried]
-        return next(iter(self.health.able(left, pay_operation(payment.flow))), None)
-
-    def _drawn(self, payment: Payment, ended: Attempt, choice: Choice, now: datetime) -> Attempt:
-        n = ended.trade_number + 1
+    def draw(self, payment: Payment, ended: Attempt, choice: Choice[RemoteAccount]) -> Attempt:
+        """The attempt that follows `ended` at the chosen account."""
+        n, now = ended.trade_number + 1, self.ports.clock.now()
         send_by = now + timedelta(milliseconds=SEND_DEADLINE_MS)
         return Attempt(
-            id=self.ids.new("att"),
+            id=self.ports.ids.new("att"),
             number=ended.number + 1,
             trade_number=n,
             channel=payment.channel,
             channel_account=choice.account.id,
-            out_trade_no=out_trade_no(
-                self.environment, payment.merchant_id, payment.order_no, payment.tender_no, n
-            ),
+            out_trade_no=self.ports.numbers.trade(tender_of(payment), n),
             status=AttemptStatus.SENT,
             why=choice.why,
             worker_id=self.worker_id,
@@ -216,3 +189,29 @@ class Failover:
             not_after=not_after(choice.account, payment.flow, now, payment.expires_at),
             due_at=send_by,
         )
+
+    def _may_go_on(self, payment: Payment, ended: Attempt) -> bool:
+        if payer_was_asked(payment, ended) or len(payment.attempts) >= ATTEMPTS_MAX:
+            return False
+        others = [attempt for attempt in payment.attempts if attempt.id != ended.id]
+        if any(attempt.status not in ATTEMPT_UNCHARGED for attempt in others):
+            # Money came from an earlier attempt after its proven end: that channel broke its word,
+            # and may break the next one.
+            return False
+        latest = self.ports.clock.now() + timedelta(seconds=EXPIRES_IN_S_MIN)
+        if payment.expires_at is not None and payment.expires_at < latest:
+            return False  # too little time is left to scan a new code
+        # After a restore the next number may have been used in the time that was lost; a till's
+        # next request asks first.
+        return self.ports.directory.restored_from() is None
+
+    def _backup(self, payment: Payment) -> Choice[RemoteAccount] | None:
+        tender, directory = tender_of(payment), self.ports.directory
+        tried = {attempt.channel_account for attempt in payment.attempts}
+        left = [
+            choice
+            for choice in remote_choices(tender, directory, self.ports.clock.now())
+            if choice.account.id not in tried
+        ]
+        operation = tender.flow.facts.operation
+        return next(iter(self.health.able(left, operation)), None)

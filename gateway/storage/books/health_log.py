@@ -8,7 +8,6 @@ a bound are lost, and counted.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,8 +17,9 @@ import asyncpg
 import structlog
 
 from gateway.domain.errors import StoreUnavailable
-from gateway.flow.choose.health import HealthChange
+from gateway.flow.choose.standing import HealthChange
 from gateway.limits import HEALTH_CHANGES_INTERVAL_MS, HEALTH_CHANGES_MAX, HEARTBEAT_LEASE_MS
+from gateway.loops import pause
 from gateway.storage.reader import Reader
 from gateway.telemetry.metrics import HEALTH_LOST
 
@@ -65,9 +65,7 @@ class HealthLog(Reader):
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; what waits then is written once more."""
         while not stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(HEALTH_CHANGES_INTERVAL_MS / 1000):
-                    await stop.wait()
+            await pause(HEALTH_CHANGES_INTERVAL_MS, stop)
             await self.write()
 
     async def write(self) -> None:

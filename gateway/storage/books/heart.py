@@ -12,8 +12,7 @@ from datetime import datetime
 from gateway.limits import HEARTBEAT_TIMEOUT_MS
 from gateway.storage.own_connection import OwnConnection
 
-BEAT = """INSERT INTO worker (id, beat_at, knows)
-VALUES ($1, coalesce($2, clock_timestamp()), $3::text[])
+BEAT = """INSERT INTO worker (id, beat_at, knows) VALUES ($1, clock_timestamp(), $2::text[])
 ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at RETURNING clock_timestamp() AS now"""
 
 
@@ -30,9 +29,9 @@ class Heart:
             dsn, timeout_ms=HEARTBEAT_TIMEOUT_MS, settings="SET synchronous_commit = off"
         )
 
-    async def beat(self, worker_id: str, at: datetime | None = None) -> datetime:
+    async def beat(self, worker_id: str) -> datetime:
         """See `gateway.flow.ports.Store.beat`."""
-        (row,) = await self._connection.fetch(BEAT, worker_id, at, self._knows)
+        (row,) = await self._connection.fetch(BEAT, worker_id, self._knows)
         now: datetime = row["now"]
         return now
 

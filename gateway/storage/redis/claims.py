@@ -1,7 +1,5 @@
 """Claims in Redis: they save work and decide nothing.
 
-Bounded to 50 ms; after three failures Redis is left alone for a second.
-
 One batcher sends what many callers ask in one pipeline: a command of its own costs four times as
 much.
 """
@@ -13,24 +11,14 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any
 
-import redis.asyncio
-import structlog
 from redis.exceptions import RedisError
 
 from gateway.clock import Clock
-from gateway.limits import (
-    CLAIM_TTL_MS,
-    REDIS_FAILURES_MAX,
-    REDIS_REST_MS,
-    REDIS_STATE_TIMEOUT_MS,
-    REDIS_TIMEOUT_MS,
-)
+from gateway.limits import CLAIM_TTL_MS, REDIS_TIMEOUT_MS
+from gateway.storage.redis.guarded import Command, GuardedRedis, RedisAway
 from gateway.telemetry.metrics import CLAIMS
 
-log = structlog.get_logger("tillgate.redis")
-
-# Only the holder of the token may let go: the key may have expired and belong to somebody else by
-# now.
+# Only the holder of the token may let go: the key may have expired and have another holder by now.
 COMPARE_AND_DELETE = (
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 )
@@ -38,7 +26,7 @@ COMPARE_AND_DELETE = (
 
 @dataclass(slots=True, eq=False)
 class _Asked:
-    command: tuple[object, ...]
+    command: Command
     answer: asyncio.Future[Any]
 
 
@@ -46,21 +34,15 @@ class RedisClaims:
     """`gateway.flow.ports.Claims`."""
 
     def __init__(self, url: str, clock: Clock, *, timeout_ms: int = REDIS_TIMEOUT_MS) -> None:
-        pool = redis.asyncio.BlockingConnectionPool.from_url(
-            url, max_connections=4, timeout=timeout_ms / 1000
-        )
-        self._redis: redis.asyncio.Redis = redis.asyncio.Redis(connection_pool=pool)
-        self._clock, self._timeout_s = clock, timeout_ms / 1000
+        self._redis = GuardedRedis(url, clock, user="claims", connections=4, timeout_ms=timeout_ms)
         self._asked: list[_Asked] = []
         self._flusher: asyncio.Task[None] | None = None
-        self._failures = 0
-        self._rest_until = 0.0
 
     async def take(self, key: str, token: str) -> bool | None:
         """See the port."""
         try:
-            answer = await self._ask("SET", key, token, "NX", "PX", CLAIM_TTL_MS)
-        except (RedisError, OSError, TimeoutError):
+            answer = await self._queue("SET", key, token, "NX", "PX", CLAIM_TTL_MS)
+        except (RedisAway, RedisError):
             CLAIMS.labels("skipped").inc()
             return None
         taken = answer is not None
@@ -69,32 +51,24 @@ class RedisClaims:
 
     def release(self, key: str, token: str) -> None:
         """See the port."""
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(RedisAway):
             asked = self._queue("EVAL", COMPARE_AND_DELETE, 1, key, token)
             asked.add_done_callback(_never_mind)
 
     async def state(self) -> str:
-        """`up`, or `down` for the readiness report; it has more time than a payment gives."""
-        try:
-            async with asyncio.timeout(REDIS_STATE_TIMEOUT_MS / 1000):
-                await self._redis.ping()
-        except (RedisError, OSError, TimeoutError):
-            return "down"
-        return "up"
+        """`up` or `down`, for the readiness report."""
+        return "up" if await self._redis.is_up() else "down"
 
     async def close(self) -> None:
         """Let go of the connections."""
         if self._flusher is not None:
             await asyncio.gather(self._flusher, return_exceptions=True)
-        await self._redis.aclose()
-
-    async def _ask(self, *command: object) -> Any:
-        return await self._queue(*command)
+        await self._redis.close()
 
     def _queue(self, *command: object) -> asyncio.Future[Any]:
-        """For the next pipeline. Raises `TimeoutError` while Redis is left alone."""
-        if self._clock.monotonic() < self._rest_until:
-            raise TimeoutError
+        """For the next pipeline. Raises `RedisAway` while Redis is left alone."""
+        if self._redis.is_left_alone():
+            raise RedisAway
         asked = _Asked(command, asyncio.get_running_loop().create_future())
         self._asked.append(asked)
         if self._flusher is None or self._flusher.done():
@@ -105,15 +79,9 @@ class RedisClaims:
         while self._asked:
             batch, self._asked = self._asked, []
             try:
-                async with asyncio.timeout(self._timeout_s):
-                    pipeline = self._redis.pipeline(transaction=False)
-                    for asked in batch:
-                        pipeline.execute_command(*asked.command)
-                    answers = await pipeline.execute(raise_on_error=False)
-            except (RedisError, OSError, TimeoutError) as error:
-                self._failed(batch, error)
-                continue
-            self._failures = 0
+                answers = await self._redis.ask([asked.command for asked in batch])
+            except RedisAway:
+                answers = [RedisAway() for _ in batch]
             for asked, answer in zip(batch, answers, strict=True):
                 if asked.answer.done():
                     continue
@@ -121,16 +89,6 @@ class RedisClaims:
                     asked.answer.set_exception(answer)
                 else:
                     asked.answer.set_result(answer)
-
-    def _failed(self, batch: list[_Asked], error: Exception) -> None:
-        self._failures += 1
-        if self._failures >= REDIS_FAILURES_MAX:
-            self._rest_until = self._clock.monotonic() + REDIS_REST_MS / 1000
-            self._failures = 0
-            log.warning("redis_left_alone", error=type(error).__name__, rest_ms=REDIS_REST_MS)
-        for asked in batch:
-            if not asked.answer.done():
-                asked.answer.set_exception(TimeoutError())
 
 
 def _never_mind(answer: asyncio.Future[Any]) -> None:

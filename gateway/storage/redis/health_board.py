@@ -3,44 +3,38 @@
 It saves time and decides nothing.
 
 One hash; each field is one breaker of one account, its value the last word about it and when it was
-said. A round is one pipeline of at most 50 ms; after three failures Redis is left alone for a
-second, and every worker goes by what it sees itself. Whatever is read is checked: a word that is no
-word, from the future or too old is nobody's. And whoever writes lies here makes accounts the last
-choice for as long as one probe takes: see `flow.choose.breaker`.
+said. A round is one pipeline. While Redis is away every worker goes by what it sees itself.
+
+All that is read is checked: what is no word, comes from the future or is too old is dropped. A lie
+on the board makes an account the last choice for as long as one probe takes, and no worse: see
+`flow.choose.breaker`.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 
 import msgspec
-import redis.asyncio
-import structlog
-from redis.exceptions import RedisError
 
 from gateway.clock import Clock
+from gateway.domain.presenting import PAY_OPERATIONS
 from gateway.flow.choose.breaker import State
-from gateway.flow.choose.health import Posted
+from gateway.flow.choose.standing import Posted
 from gateway.limits import (
     BOARD_AGE_MS_MAX,
     BOARD_ENTRIES_MAX,
     BOARD_REASON_CHARS_MAX,
     PROBE_LEASE_MS,
-    REDIS_FAILURES_MAX,
-    REDIS_REST_MS,
     REDIS_TIMEOUT_MS,
     REFERENCE_CHARS_MAX,
 )
-
-log = structlog.get_logger("tillgate.health")
+from gateway.storage.redis.guarded import Command, GuardedRedis, RedisAway
 
 BOARD: Final = "tillgate:health"
 PROBE: Final = "tillgate:probe:"
-GONE = (RedisError, OSError, TimeoutError)
 
 
 class _Word(msgspec.Struct, frozen=True):
@@ -58,13 +52,10 @@ class RedisBoard:
     def __init__(
         self, url: str, clock: Clock, worker_id: str, *, timeout_ms: int = REDIS_TIMEOUT_MS
     ) -> None:
-        pool = redis.asyncio.BlockingConnectionPool.from_url(
-            url, max_connections=2, timeout=timeout_ms / 1000
+        self._redis = GuardedRedis(
+            url, clock, user="health board", connections=2, timeout_ms=timeout_ms
         )
-        self._redis: redis.asyncio.Redis = redis.asyncio.Redis(connection_pool=pool)
-        self._clock, self._worker_id, self._timeout_s = clock, worker_id, timeout_ms / 1000
-        self._failures = 0
-        self._rest_until = 0.0
+        self._clock, self._worker_id = clock, worker_id
 
     async def exchange(self, news: Sequence[Posted]) -> Sequence[Posted] | None:
         """Post `news` and read what the others said.
@@ -73,7 +64,7 @@ class RedisBoard:
         """
         now = self._clock.now()
         words = {f"{each.account}/{each.operation}": self._worded(each, now) for each in news}
-        answers = await self._asked(
+        answers = await self._ask(
             [
                 *(
                     [("HSET", BOARD, *(part for item in words.items() for part in item))]
@@ -89,19 +80,19 @@ class RedisBoard:
         said = read(found if isinstance(found, Mapping) else {}, now, but_of=self._worker_id)
         stale = [name for name, word in said.items() if word is None]
         if stale:
-            await self._asked([("HDEL", BOARD, *stale)])
+            await self._ask([("HDEL", BOARD, *stale)])
         return [word for word in said.values() if word is not None and not isinstance(word, str)]
 
     async def may_probe(self, account_id: str) -> bool | None:
         """Whether it is ours to probe the account now. None: Redis is not there."""
-        answers = await self._asked(
+        answers = await self._ask(
             [("SET", f"{PROBE}{account_id}", self._worker_id, "NX", "PX", PROBE_LEASE_MS)]
         )
         return None if answers is None else answers[0] is not None
 
     async def words(self) -> list[Posted] | None:
         """Everything on the board, for people. None: Redis is not there."""
-        answers = await self._asked([("HGETALL", BOARD)])
+        answers = await self._ask([("HGETALL", BOARD)])
         if answers is None or not isinstance(answers[0], Mapping):
             return None
         return [
@@ -112,7 +103,7 @@ class RedisBoard:
 
     async def close(self) -> None:
         """Let go of the connections."""
-        await self._redis.aclose()
+        await self._redis.close()
 
     def _worded(self, posted: Posted, now: datetime) -> bytes:
         at = now - timedelta(seconds=posted.age_s)
@@ -120,29 +111,13 @@ class RedisBoard:
             _Word(self._worker_id, posted.state, at, posted.reason[:BOARD_REASON_CHARS_MAX])
         )
 
-    async def _asked(self, commands: Iterable[tuple[object, ...]]) -> list[Any] | None:
-        if self._clock.monotonic() < self._rest_until:
-            return None
+    async def _ask(self, commands: Sequence[Command]) -> list[Any] | None:
+        """None: Redis is not there, or refused one of them."""
         try:
-            async with asyncio.timeout(self._timeout_s):
-                pipeline = self._redis.pipeline(transaction=False)
-                for command in commands:
-                    pipeline.execute_command(*command)
-                answers: list[Any] = await pipeline.execute()
-        except GONE as error:
-            self._failed(error)
+            answers = await self._redis.ask(commands)
+        except RedisAway:
             return None
-        self._failures = 0
-        return answers
-
-    def _failed(self, error: Exception) -> None:
-        self._failures += 1
-        if self._failures >= REDIS_FAILURES_MAX:
-            self._rest_until = self._clock.monotonic() + REDIS_REST_MS / 1000
-            self._failures = 0
-            log.warning(
-                "health_board_left_alone", error=type(error).__name__, rest_ms=REDIS_REST_MS
-            )
+        return None if any(isinstance(answer, Exception) for answer in answers) else answers
 
 
 class NoBoard:
@@ -181,7 +156,7 @@ def _said(name: str, value: Any, now: datetime, but_of: str | None) -> Posted | 
         age_s = (now - word.at).total_seconds()
     except (msgspec.DecodeError, TypeError, ValueError):
         return None
-    if not (slash and len(account) <= REFERENCE_CHARS_MAX and operation in ("pay", "precreate")):
+    if not (slash and len(account) <= REFERENCE_CHARS_MAX and operation in PAY_OPERATIONS):
         return None
     if word.worker == but_of:
         return ""

@@ -7,15 +7,15 @@ old credentials.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import asyncpg
 
-from adapters.channel import Manifest
-from adapters.transport import AnswerLostError, HttpAnswer, HttpCall, InlineExecutor
+from adapters.channel import Certificate, Manifest, Means, RemoteManifest
+from adapters.transport import InlineExecutor
 from gateway.clock import Clock, Ids
 from gateway.domain.audit import Act, AskedBy
 from gateway.limits import REASON_CHARS_MAX, SEALED_PLAINTEXT_BYTES_MAX
@@ -104,7 +104,7 @@ class AccountRegistry(SealingRegistry):
         manifests: Mapping[str, Manifest],
     ) -> None:
         super().__init__(pool, vault=vault, ids=ids, asked_by=asked_by)
-        self._clock = clock
+        self._means = Means(clock=clock, signing_executor=InlineExecutor())
         self._manifests = manifests
 
     async def create(
@@ -234,10 +234,9 @@ class AccountRegistry(SealingRegistry):
             raise RegistryError(f"credentials have at most {SEALED_PLAINTEXT_BYTES_MAX} bytes")
         try:
             struct = decoded(manifest, credentials)
-            if manifest.settles == "remote":
-                manifest.build(struct, _NoTransport(), self._clock)
-            if manifest.certificates is not None:
-                refuse_unfit_certificates(manifest.certificates(struct), self._clock.now())
+            if isinstance(manifest, RemoteManifest):
+                manifest.build(struct, manifest.transport(struct, self._means), self._means.clock)
+            refuse_unfit_certificates(_certificates(manifest, struct), self._means.clock.now())
         except (CredentialsInvalid, SecurityError, ValueError) as error:
             raise RegistryError(f"the credentials cannot be used: {error}") from None
         return struct
@@ -250,8 +249,7 @@ class AccountRegistry(SealingRegistry):
         try:
             manifest, struct = self._opened(row)
             credentials = shown(struct)
-            if manifest.certificates is not None:
-                until = usable_until(manifest.certificates(struct))
+            until = usable_until(_certificates(manifest, struct))
         except (CredentialsInvalid, SecurityError, ValueError) as error:
             problem = str(error)
         return AccountListing(
@@ -293,21 +291,17 @@ def _about(row: asyncpg.Record) -> About:
     )
 
 
+def _certificates(manifest: Manifest, credentials: Any) -> Sequence[Certificate]:
+    if isinstance(manifest, RemoteManifest) and manifest.certificates is not None:
+        return manifest.certificates(credentials)
+    return ()
+
+
 def _version(row: asyncpg.Record) -> int | None:
     try:
         return sealed_as(row["sealed"], about=_about(row)).version
     except SecurityError:
         return None
-
-
-class _NoTransport:
-    """For trying a channel's builder: a builder that sends is broken."""
-
-    signing_executor = InlineExecutor()
-
-    async def send(self, call: HttpCall) -> HttpAnswer:
-        """Refuse."""
-        raise AnswerLostError(f"{call.operation}: nothing is sent while credentials are checked")
 
 
 def _unknown(account_id: str) -> RegistryError:

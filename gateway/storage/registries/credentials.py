@@ -14,12 +14,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from adapters.channel import Certificate, Manifest
+from adapters.channel import Certificate, LocalManifest, Manifest, Profile
 from security.secret import HIDDEN, Secret, decode_hook
 from security.vault import About
 
 PEM_BEGIN: Final = "-----BEGIN "
-STANDARD: Final = "standard"
 
 
 class CredentialsInvalid(ValueError):
@@ -68,7 +67,7 @@ def _about(row: str, **rights: str | None) -> About:
 def decoded(manifest: Manifest, text: bytes) -> Any:
     """The channel's credentials struct, None for a local channel. Raises CredentialsInvalid."""
     try:
-        if manifest.credentials is None:
+        if isinstance(manifest, LocalManifest):
             if msgspec.json.decode(text) != {}:
                 raise CredentialsInvalid(
                     f"channel {manifest.channel} settles here and takes no credentials: "
@@ -111,9 +110,9 @@ def _by_name(certificates: Sequence[Certificate]) -> dict[str, list[Certificate]
     return named
 
 
-def profile_of(credentials: Any) -> str:
-    """`standard` or `short`."""
-    return str(getattr(credentials, "profile", STANDARD))
+def profile_of(credentials: Any) -> Profile:
+    """Which schedules the account's payments follow."""
+    return "short" if getattr(credentials, "profile", "standard") == "short" else "standard"
 
 
 def shown(credentials: Any) -> dict[str, Any]:

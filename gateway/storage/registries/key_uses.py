@@ -16,6 +16,7 @@ import asyncpg
 from gateway.clock import Clock
 from gateway.domain.errors import StoreUnavailable
 from gateway.limits import KEY_USE_INTERVAL_MS, KEY_USE_MS_MIN
+from gateway.loops import pause
 from gateway.storage.reader import Reader
 
 # Several workers hear the same key: the first of a minute writes.
@@ -41,9 +42,7 @@ class KeyUses(Reader):
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; what was noted by then is written once more."""
         while not stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(KEY_USE_INTERVAL_MS / 1000):
-                    await stop.wait()
+            await pause(KEY_USE_INTERVAL_MS, stop)
             await self.write()
 
     async def write(self) -> None:

@@ -13,10 +13,10 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from adapters.channel import Manifest
+from adapters.channel import Flow, Manifest
 from gateway.domain.audit import Act, AskedBy
 from gateway.domain.routing_rules import RuleFile
-from gateway.domain.words import Flow
+from gateway.domain.tender import Tender
 from gateway.flow.choose.rule_check import Findings, Known, check
 from gateway.flow.choose.rule_trial import Made
 from gateway.limits import ROUTING_RULES_BYTES_MAX
@@ -41,8 +41,8 @@ PLACES = (
 )
 # Newest first, by the index of the list; each page goes on where the last one ended, so nothing is
 # locked or held.
-PAYMENTS = """SELECT p.id, p.order_no, p.store_id, p.channel, p.flow, p.amount, p.created_at,
-  a.channel_account
+PAYMENTS = """SELECT p.id, p.merchant_id, p.store_id, p.order_no, p.tender_no, p.amount, p.currency,
+  p.channel, p.flow, p.created_at, a.channel_account
 FROM payment p
 JOIN attempt a ON a.payment_id = p.id AND a.number = 1 AND a.merchant_id = p.merchant_id
 WHERE p.merchant_id = $1 AND p.amount > 0 AND p.created_at >= $2 AND (p.created_at, p.id) < ($3, $4)
@@ -139,12 +139,24 @@ class RuleRegistry(Acting):
         edge: tuple[datetime, str] = (until, "")
         while True:
             rows = await self._fetch(PAYMENTS, merchant_id, since, *edge, store_id, PAGE_ROWS)
-            page = [Made(**dict(row) | {"flow": Flow(row["flow"])}) for row in rows]
+            page = [_made(row) for row in rows]
             if page:
                 yield page
             if len(page) < PAGE_ROWS:
                 return
             edge = (page[-1].created_at, page[-1].id)
+
+
+def _made(row: asyncpg.Record) -> Made:
+    return Made(
+        id=row["id"],
+        tender=Tender(
+            **{name: row[name] for name in Tender.__struct_fields__ if name != "flow"},
+            flow=Flow(row["flow"]),
+        ),
+        created_at=row["created_at"],
+        channel_account=row["channel_account"],
+    )
 
 
 def rules_of(text: bytes) -> RuleFile:

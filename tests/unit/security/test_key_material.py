@@ -3,8 +3,10 @@ import re
 import pytest
 
 from security.key_material import KeyEnvironment, KeyKind, new_key_id, new_secret
-from security.redaction import redact
+from security.redaction import Redaction
 from security.till_signature import authorization_header, parse_authorization
+
+REDACTION = Redaction(())
 
 
 @pytest.mark.parametrize(
@@ -14,7 +16,7 @@ from security.till_signature import authorization_header, parse_authorization
 def test_key_id(kind, form):
     made = {new_key_id(kind) for _ in range(1000)}
     assert len(made) == 1000
-    assert all(re.fullmatch(form, each) and redact(each) == each for each in made)
+    assert all(re.fullmatch(form, each) and REDACTION.text(each) == each for each in made)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +27,7 @@ def test_secret(environment, prefix):
     made = {new_secret(environment).reveal() for _ in range(1000)}
     assert len(made) == 1000
     assert all(re.fullmatch(prefix + "[a-z2-7]{52}", each) for each in made)
-    assert {redact(f"it was {each} then") for each in made} == {f"it was {prefix}*** then"}
+    assert {REDACTION.text(f"it was {each} then") for each in made} == {f"it was {prefix}*** then"}
 
 
 def test_a_new_key_signs():

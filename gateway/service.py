@@ -1,0 +1,187 @@
+"""What `tillgate serve` and `tillgate work` run: the wired gateway behind its listener, until a
+signal says stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import structlog
+import uvloop
+
+from gateway.composition import Gateway, gateway, start_logs
+from gateway.domain.audit import AskedBy
+from gateway.domain.errors import GatewayError
+from gateway.http.app import build_app
+from gateway.http.exchange import EdgeDeps, Readiness
+from gateway.http.serving import serve_until
+from gateway.limits import LEFT_OUT_SHOWN_MAX
+from gateway.settings import Settings
+from gateway.storage.books.audit_chain import AuditChain
+from gateway.storage.directory import SnapshotDirectory
+from gateway.storage.registries.accounts import AccountRegistry
+from gateway.storage.schema.migrate import MigrationError, pending
+from gateway.webhooks.courier import Courier
+from gateway.webhooks.line import WebhookLine
+from gateway.workers.certificates import CertificateWatch
+from gateway.workers.chainer import Chainer
+from gateway.workers.supervisor import report_ready
+from gateway.workers.sweeper import Sweeper
+from security.errors import MasterKeyInvalid
+from security.keyring import MasterKeys
+from security.vault import Vault
+
+log = structlog.get_logger("tillgate")
+
+
+def serve_worker(settings: Settings, listening: socket.socket) -> int:
+    """One worker of `tillgate serve`: until SIGTERM, then drained. Returns the exit code."""
+    start_logs(settings)
+    uvloop.run(_serve(_with_present_keys(settings), listening))
+    return 0
+
+
+def _with_present_keys(settings: Settings) -> Settings:
+    """The master keys as they stand in the file now: the parent read it when it started, and a
+    worker of a rolling restart is to know a key that came since.
+
+    A file that cannot be read any more does not keep a worker from being replaced.
+    """
+    try:
+        return replace(settings, master_keys=MasterKeys.from_environment(os.environ))
+    except MasterKeyInvalid as error:
+        log.critical("master_keys_not_read_again", error=str(error))
+        return settings
+
+
+async def _serve(settings: Settings, listening: socket.socket) -> None:
+    stop = _stopped_by_signals()
+    async with gateway(settings) as world:
+        app = build_app(edge_deps(world, settings.needed_database_url().reveal()))
+        await serve_until(
+            app, listening, stop, on_started=report_ready, on_draining=world.in_flight.let_go
+        )
+
+
+def run_work(settings: Settings) -> int:
+    """`tillgate work`: the sweeper, the webhooks' courier and the audit chain, until SIGTERM.
+
+    Returns the exit code.
+    """
+    start_logs(settings)
+    uvloop.run(_work(settings))
+    return 0
+
+
+async def _work(settings: Settings) -> None:
+    stop = _stopped_by_signals()
+    async with (
+        gateway(settings) as world,
+        courier(world, settings) as webhooks,
+        asyncio.TaskGroup() as workers,
+    ):
+        workers.create_task(
+            Sweeper(world.store, world.in_doubt, world.clock).run(stop), name="sweeper"
+        )
+        workers.create_task(webhooks.run(stop), name="courier")
+        chain = AuditChain(world.store.pool)
+        workers.create_task(Chainer(chain, world.clock).run(stop), name="audit chain")
+        watch = CertificateWatch(_listed_accounts(world, settings), world.clock)
+        workers.create_task(watch.run(stop), name="certificates")
+
+
+def _listed_accounts(world: Gateway, settings: Settings) -> AccountRegistry:
+    return AccountRegistry(
+        world.store.pool,
+        vault=Vault(settings.needed_master_keys(), opens_old=settings.opens_old_seals),
+        ids=world.ports.ids,
+        asked_by=AskedBy("gateway", world.worker_id),
+        clock=world.clock,
+        manifests=world.directory.manifests(),
+    )
+
+
+@asynccontextmanager
+async def courier(world: Gateway, settings: Settings) -> AsyncIterator[Courier]:
+    """The webhooks' courier with its own way out to the network."""
+    line = WebhookLine(allow_loopback=settings.allow_loopback_webhooks)
+    try:
+        yield Courier(
+            outbox=world.outbox,
+            line=line,
+            cases=world.store,
+            clock=world.clock,
+            ids=world.ports.ids,
+            chance=random.SystemRandom(),
+        )
+    finally:
+        await line.aclose()
+
+
+def _stopped_by_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def edge_deps(world: Gateway, dsn: str) -> EdgeDeps:
+    """What the edge is given."""
+    return EdgeDeps(
+        checkout=world.checkout,
+        cancellation=world.cancellation,
+        refunds=world.refunds,
+        lookup=world.lookup,
+        callbacks=world.callbacks,
+        webhooks=world.webhooks,
+        directory=world.directory,
+        clock=world.clock,
+        ids=world.ports.ids,
+        key_used=world.key_uses.note,
+        readiness=_readiness(world, dsn),
+    )
+
+
+def _readiness(world: Gateway, dsn: str) -> Callable[[], Awaitable[Readiness]]:
+    migrated = False
+
+    async def look() -> Readiness:
+        nonlocal migrated
+        postgres, schema = await world.store.state(), "unknown"
+        if postgres == "up":
+            try:
+                migrated = migrated or not await pending(dsn)
+                schema = "migrated" if migrated else "behind: run `tillgate migrate`"
+            except (GatewayError, OSError):
+                postgres = "down"
+            except MigrationError as error:
+                schema = str(error)
+        checks = {
+            "postgres": postgres,
+            "schema": schema,
+            "directory": "fresh" if world.directory.fresh() else "stale",
+            "secrets": _secrets(world.directory),
+            "redis": await world.claims.state(),
+        }
+        # What this worker alone cannot open, another worker may: it gets the traffic.
+        able = world.directory.fresh() and not world.directory.unopened
+        return Readiness(ready=postgres == "up" and migrated and able, checks=checks)
+
+    return look
+
+
+def _secrets(directory: SnapshotDirectory) -> str:
+    """What was left out; a row that is broken for every worker makes none of them unready."""
+    left_out = directory.unopened or list(directory.problems)
+    if not left_out:
+        return "all open"
+    named = ", ".join(sorted(left_out)[:LEFT_OUT_SHOWN_MAX])
+    return f"{len(left_out)} left out ({named}): `tillgate doctor` says why"

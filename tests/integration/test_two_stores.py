@@ -1,0 +1,219 @@
+"""Two stores of one merchant, a till in each: what one store's till may see, change and be told of
+the other's payments. The paths on which a payment is found by key are tried with the accounts up,
+disabled and resting.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from adapters.discovery import discover
+from gateway.cli.client.client import Answer, Client
+from gateway.clock import SystemClock, SystemIds
+from gateway.domain import outcomes as o
+from gateway.limits import BREAKER_FAILURES_MAX
+from gateway.storage.registries.accounts import AccountRegistry
+from gateway.storage.registries.people import Registry
+from security.key_material import KeyEnvironment
+from security.keyring import MasterKeys
+from security.vault import Vault
+from tests.sandbox_process import SandboxProcess
+from tests.servers import DatabaseServer
+from tests.world import MASTER, TESTER, Books, Shop, order_no, reopened, shop
+
+OTHER = "store_2"
+codes = itertools.count(1)
+
+
+@dataclass
+class Chain:
+    """`here` is store_1's till with the office beside it, `there` the till of store_2."""
+
+    shop: Shop
+    there: Client
+
+    @property
+    def here(self) -> Client:
+        return self.shop.till
+
+
+@dataclass
+class Provisioned:
+    books: Books
+    key: tuple[str, Any]
+
+
+@pytest.fixture(scope="module")
+async def books(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncIterator[Provisioned]:
+    dsn = await postgres.fresh_database()
+    async with shop(dsn, sandbox=sandbox, sweep=False) as opened:
+        merchant = opened.books.merchant_id
+        people = Registry(opened.world.store.pool, vault=vault(), ids=SystemIds(), asked_by=TESTER)
+        await people.create_store(merchant, "Side street", OTHER)
+        terminal = await people.create_terminal(merchant, OTHER, "Till 2")
+        key = await people.issue_terminal_key(merchant, terminal.id, KeyEnvironment.TEST)
+        yield Provisioned(opened.books, (key.id, key.secret))
+    await postgres.give_back(dsn)
+
+
+@pytest.fixture
+async def chain(books: Provisioned, sandbox: SandboxProcess) -> AsyncIterator[Chain]:
+    async with (
+        reopened(books.books, sandbox=sandbox, sweep=False) as opened,
+        Client(opened.base_url, *books.key) as there,
+    ):
+        yield Chain(opened, there)
+        await place(opened, enabled=True)
+
+
+def vault() -> Vault:
+    return Vault(MasterKeys.from_text(MASTER, source="test"))
+
+
+async def place(opened: Shop, *, enabled: bool) -> None:
+    registry = AccountRegistry(
+        opened.world.store.pool,
+        vault=vault(),
+        ids=SystemIds(),
+        asked_by=TESTER,
+        clock=SystemClock(),
+        manifests=discover(),
+    )
+    for account_id in opened.books.accounts.values():
+        await registry.place(account_id, enabled=enabled)
+    await opened.world.directory.refresh()
+
+
+def rest_all(opened: Shop) -> None:
+    health = opened.world.health
+    for account in opened.world.directory.remote_accounts(opened.books.merchant_id):
+        for flow in account.manifest.flows:
+            for _ in range(BREAKER_FAILURES_MAX):
+                with health.watching(account, flow.facts.operation) as watch:
+                    watch.saw(o.Unknown(reason="timeout"))
+
+
+async def brought_to(state: str, opened: Shop) -> None:
+    if state == "disabled":
+        await place(opened, enabled=False)
+    elif state == "resting":
+        rest_all(opened)
+
+
+def body(kind: str) -> dict[str, Any]:
+    given = {"order_no": order_no(), "amount": 2800, "currency": "CNY"}
+    match kind:
+        case "cash":
+            return given | {"method": "cash"}
+        case "code":
+            return given | {"auth_code": f"28{next(codes) + 7 * 10**12:014d}00"}
+        case _:
+            return given | {"method": "alipay", "flow": "qr"}
+
+
+def tells_nothing(answer: Answer, payment: dict[str, Any]) -> bool:
+    """Neither the payment nor a part of it that names it."""
+    said = json.dumps(answer.document)
+    return not any(str(payment[name]) in said for name in ("id", "out_trade_no", "channel_account"))
+
+
+@pytest.mark.parametrize("state", ["up", "disabled", "resting"])
+@pytest.mark.parametrize("kind", ["qr", "code", "cash"])
+async def test_another_stores_key_is_another_request(chain: Chain, kind: str, state: str) -> None:
+    request, key = body(kind), f"key-{order_no()}"
+    first = (await chain.here.pay(request, key)).document
+    await brought_to(state, chain.shop)
+    other = await chain.there.pay(request, key)
+    assert (other.status, other.document["code"], other.document["field"]) == (
+        422,
+        "idempotency_key_reused",
+        "store_id",
+    )
+    assert tells_nothing(other, first), other.document
+    office = await chain.shop.office.pay(request | {"store_id": OTHER}, key)
+    assert (office.status, office.document["field"]) == (422, "store_id")
+    # The store's own till, and the office in its name, are answered as ever.
+    for answer in (
+        await chain.here.pay(request, key),
+        await chain.shop.office.pay(request | {"store_id": "store_1"}, key),
+    ):
+        assert (answer.status, answer.replayed, answer.document["id"]) == (200, True, first["id"])
+
+
+@pytest.mark.parametrize("state", ["up", "disabled", "resting"])
+@pytest.mark.parametrize("kind", ["qr", "cash"])
+async def test_another_stores_bill_number_tells_nothing(
+    chain: Chain, kind: str, state: str
+) -> None:
+    request = body(kind)
+    first = (await chain.here.pay(request, f"key-{order_no()}")).document
+    await brought_to(state, chain.shop)
+    other = await chain.there.pay(request, f"key-{order_no()}")
+    assert not other.ok or other.document["id"] != first["id"]
+    assert tells_nothing(other, first), other.document
+
+
+async def test_another_stores_payment_does_not_exist(chain: Chain) -> None:
+    made = (await chain.here.pay(body("code"), f"key-{order_no()}")).document
+    back = {"refund_no": f"R{order_no()}", "amount": 100, "reason": "x"}
+    refund = (await chain.here.refund(made["id"], back, f"key-{order_no()}")).document
+    for answer in (
+        await chain.there.payment(made["id"]),
+        await chain.there.payment(made["id"], wait_s=1),
+        await chain.there.call("POST", f"/v1/payments/{made['id']}/cancel"),
+        await chain.there.refund(
+            made["id"], back | {"refund_no": f"R{order_no()}"}, f"key-{order_no()}"
+        ),
+        await chain.there.call("GET", f"/v1/payments/{made['id']}/refunds"),
+        await chain.there.call("GET", f"/v1/refunds/{refund['id']}"),
+    ):
+        assert (answer.status, answer.document["code"]) == (404, "not_found")
+        assert tells_nothing(answer, made)
+    assert (await chain.here.payment(made["id"])).document["amount_refunded"] == 100
+
+
+async def test_lists_show_the_own_store_only(chain: Chain) -> None:
+    mine = (await chain.here.pay(body("cash"), f"key-{order_no()}")).document
+    theirs = (await chain.there.pay(body("cash"), f"key-{order_no()}")).document
+    for payment, till in ((mine, chain.here), (theirs, chain.there)):
+        number = f"R{order_no()}"
+        terms = {"refund_no": number, "amount": 1, "reason": "x"}
+        assert (await till.refund(payment["id"], terms, f"key-{number}")).ok
+
+    async def stores(client: Client, path: str) -> set[str]:
+        rows = (await client.call("GET", path)).document["data"]
+        known = {mine["id"]: "store_1", theirs["id"]: OTHER}
+        return {row.get("store_id") or known.get(row["payment_id"], "store_1") for row in rows}
+
+    for path in ("/v1/payments", "/v1/refunds"):
+        assert await stores(chain.there, path) == {OTHER}
+        assert await stores(chain.there, f"{path}?store_id=store_1") == set()
+        assert await stores(chain.here, path) == {"store_1"}
+        assert await stores(chain.shop.office, path) >= {"store_1", OTHER}
+
+
+async def test_another_stores_payment_in_doubt_is_not_shown_and_not_overridden(
+    chain: Chain,
+) -> None:
+    for channel in ("alipay", "wechat"):
+        await chain.shop.sandbox.arm(channel, "callback", "callback_hold")
+    request = body("code")
+    request["auth_code"] = request["auth_code"][:-2] + "05"  # its answer is lost
+    doubtful = (await chain.here.pay(request, f"key-{order_no()}", wait_s=5)).document
+    assert doubtful["status"] == "in_doubt"
+    second = request | {"tender_no": 2, "method": "cash"}
+    del second["auth_code"]
+    blocked = await chain.there.pay(second, f"key-{order_no()}")
+    assert tells_nothing(blocked, doubtful), blocked.document
+    override = {"payment_id": doubtful["id"], "supervisor_id": "ann", "reason": "queue"}
+    refused = await chain.there.pay(second | {"override": override}, f"key-{order_no()}")
+    assert (refused.status, refused.document["field"]) == (422, "override.payment_id")
+    assert (await chain.here.payment(doubtful["id"])).document["status"] == "in_doubt"
+    allowed = await chain.here.pay(second | {"override": override}, f"key-{order_no()}")
+    assert allowed.status == 201
