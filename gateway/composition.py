@@ -168,13 +168,8 @@ def _wired(
     ids: SystemIds,
     worker_id: str,
 ) -> Gateway:
-    ports = Ports(
-        store=store,
-        directory=directory,
-        clock=clock,
-        ids=ids,
-        numbers=Numbers(settings.environment),
-    )
+    numbers = Numbers(settings.environment)
+    ports = Ports(store=store, directory=directory, clock=clock, ids=ids, numbers=numbers)
     in_flight, calls = InFlight(store), ChannelCalls(clock, health)
     lost = LostAttempts(ports=ports, calls=calls)
     transitions = Transitions(ports=ports, in_flight=in_flight, lost=lost)
@@ -185,6 +180,9 @@ def _wired(
     sender = Sender(transitions=transitions, calls=calls, health=health, failover=failover)
     refunds = Refunds(
         ports=ports, lookup=lookup, in_flight=in_flight, transitions=transitions, calls=calls
+    )
+    registry = WebhookRegistry(
+        store.pool, vault=vault, ids=ids, asked_by=AskedBy("gateway", worker_id)
     )
     return Gateway(
         ports=ports,
@@ -209,12 +207,7 @@ def _wired(
         cancellation=Cancellation(lookup, transitions, in_flight),
         refunds=refunds,
         callbacks=CallbackDesk(ports=ports, transitions=transitions, calls=calls),
-        webhooks=WebhookEndpoints(
-            WebhookRegistry(
-                store.pool, vault=vault, ids=ids, asked_by=AskedBy("gateway", worker_id)
-            ),
-            settings.allow_loopback_webhooks,
-        ),
+        webhooks=WebhookEndpoints(registry, settings.allow_loopback_webhooks),
         outbox=PostgresOutbox(store.pool, vault),
         in_doubt=InDoubt(
             ports=ports,

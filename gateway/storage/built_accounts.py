@@ -65,21 +65,21 @@ class BuiltAccounts:
         if known is not None and (known.row.sealed, _about(known.row)) == (row.sealed, about):
             return Built(row, replace(known.account, **_placed(row)), known.transport)
         manifest = self.manifests.get(row.channel)
-        sealed = self._vault.open(row.sealed, about=about)
+        if manifest is None:
+            raise LookupError(
+                f"channel {row.channel!r} is not installed here; "
+                f"there are {', '.join(sorted(self.manifests))}"
+            )
+        credentials = self._vault.open(row.sealed, about=about)
         match manifest:
-            case None:
-                raise LookupError(
-                    f"channel {row.channel!r} is not installed here; "
-                    f"there are {', '.join(sorted(self.manifests))}"
-                )
             case LocalManifest():
-                decoded(manifest, sealed)
+                decoded(manifest, credentials)
                 return Built(
                     row,
                     LocalAccount(manifest=manifest, channel=manifest.build(), **_placed(row)),
                 )
             case RemoteManifest():
-                return self._built_remote(row, manifest, decoded(manifest, sealed))
+                return self._built_remote(row, manifest, decoded(manifest, credentials))
 
     def keep(self, account_id: str, built: Built | None) -> None:
         """Take over what `build` made, or nothing: the account cannot be used now."""

@@ -16,7 +16,7 @@ from gateway.storage.registries.restored_log import RestoredLog
 from security.key_material import KeyEnvironment
 from security.roles import Role
 from tests.integration.registry_world import GOOD, StillClock, directory, registries
-from tests.servers import DatabaseServer
+from tests.servers import DatabaseServer, owner_of
 from tests.world import TESTER
 
 TEST = KeyEnvironment.TEST
@@ -34,7 +34,7 @@ HOSTILE = {
 @pytest.fixture
 async def hostile(postgres: DatabaseServer):
     dsn = await postgres.fresh_database()
-    server = await asyncpg.connect(dsn)
+    server = await asyncpg.connect(owner_of(dsn))
     for name, (bad, _) in HOSTILE.items():
         await server.execute(f"ALTER DATABASE \"{urlsplit(dsn).path[1:]}\" SET {name} = '{bad}'")
     await server.close()
@@ -165,7 +165,7 @@ async def test_what_the_other_server_does_not_hold_exists_no_more(
 async def test_the_age_counts_from_before_the_question(database: str) -> None:
     """A delta that took four seconds tells of four seconds ago."""
     clock = StillClock()
-    snapshot, blocker = directory(database, clock), await asyncpg.connect(database)
+    snapshot, blocker = directory(database, clock), await asyncpg.connect(owner_of(database))
     await snapshot.refresh()
     held = blocker.transaction()
     await held.start()
