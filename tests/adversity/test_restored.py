@@ -21,7 +21,7 @@ from gateway.storage.connections import read_pool
 from gateway.storage.registries.restored_log import RestoredLog
 from tests.adversity.house import until
 from tests.sandbox_process import SandboxProcess
-from tests.servers import DatabaseServer
+from tests.servers import DatabaseServer, superuser_of
 from tests.wallet_codes import code
 from tests.world import TESTER, Books, Shop, order_no, reopened, shop
 
@@ -65,7 +65,9 @@ async def copied(source: str, target: str, dsn: str) -> None:
 
 @asynccontextmanager
 async def administration(dsn: str) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(urlunsplit(urlsplit(dsn)._replace(path="/postgres")))
+    connection = await asyncpg.connect(
+        urlunsplit(urlsplit(superuser_of(dsn))._replace(path="/postgres"))
+    )
     try:
         yield connection
     finally:
