@@ -1,4 +1,4 @@
-"""What `tillgate serve` and `tillgate work` run: the wired gateway behind its listener, until a
+"""What `tillgate serve` and `tillgate work` run: the wired gateway behind its listeners, until a
 signal says stop.
 """
 
@@ -10,29 +10,40 @@ import random
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 
 import structlog
 import uvloop
+from aiohttp import web
 
 from gateway.composition import Gateway, gateway, start_logs
 from gateway.domain.audit import AskedBy
 from gateway.domain.errors import GatewayError
-from gateway.http.app import build_app
+from gateway.edge_limits import READINESS_AGE_MS_MAX
+from gateway.http.app import build_app, build_operations_app
+from gateway.http.connections import OF_OPERATORS, Bounds, connections_within, descriptors
+from gateway.http.door import Door
 from gateway.http.exchange import EdgeDeps, Readiness
-from gateway.http.serving import serve_until
+from gateway.http.operations import OperationsDeps
+from gateway.http.peers import Peers
+from gateway.http.rates import Rates
+from gateway.http.raw_body import BodyBudget
+from gateway.http.remembered import Remembered
+from gateway.http.serving import Listening, accepting, serve_until
 from gateway.limits import LEFT_OUT_SHOWN_MAX
 from gateway.settings import Settings
 from gateway.storage.books.audit_chain import AuditChain
 from gateway.storage.directory import SnapshotDirectory
+from gateway.storage.redis.rates import RedisBuckets
 from gateway.storage.registries.accounts import AccountRegistry
+from gateway.storage.registries.signatures import PostgresSignatures
 from gateway.storage.schema.migrate import MigrationError, pending
 from gateway.webhooks.courier import Courier
 from gateway.webhooks.line import WebhookLine
 from gateway.workers.certificates import CertificateWatch
 from gateway.workers.chainer import Chainer
-from gateway.workers.supervisor import report_ready
+from gateway.workers.forked import LEAVE, report_ready
 from gateway.workers.sweeper import Sweeper
 from security.errors import MasterKeyInvalid
 from security.keyring import MasterKeys
@@ -41,10 +52,12 @@ from security.vault import Vault
 log = structlog.get_logger("tillgate")
 
 
-def serve_worker(settings: Settings, listening: socket.socket) -> int:
+def serve_worker(
+    settings: Settings, listening: socket.socket, operations: socket.socket | None
+) -> int:
     """One worker of `tillgate serve`: until SIGTERM, then drained. Returns the exit code."""
     start_logs(settings)
-    uvloop.run(_serve(_with_present_keys(settings), listening))
+    uvloop.run(_serve(_with_present_keys(settings), listening, operations))
     return 0
 
 
@@ -61,40 +74,59 @@ def _with_present_keys(settings: Settings) -> Settings:
         return settings
 
 
-async def _serve(settings: Settings, listening: socket.socket) -> None:
-    stop = _stopped_by_signals()
-    async with gateway(settings) as world:
-        app = build_app(edge_deps(world, settings.needed_database_url().reveal()))
+async def _serve(
+    settings: Settings, listening: socket.socket, operations: socket.socket | None
+) -> None:
+    stop, leaving = _set_by_signals(signal.SIGTERM, signal.SIGINT), _set_by_signals(LEAVE)
+    async with gateway(settings) as world, edge(world, settings) as deps:
         await serve_until(
-            app, listening, stop, on_started=report_ready, on_draining=world.in_flight.let_go
+            Listening(
+                app=build_app(deps),
+                socket=listening,
+                bounds=Bounds(connections=connections_within(descriptors())),
+                peers=deps.door.peers,
+            ),
+            stop,
+            operations=_of_operators(world, settings, operations),
+            leaving=leaving,
+            on_started=report_ready,
+            on_draining=world.in_flight.let_go,
         )
 
 
-def run_work(settings: Settings) -> int:
+def _of_operators(
+    world: Gateway, settings: Settings, listening: socket.socket | None
+) -> Listening | None:
+    if listening is None:
+        return None
+    return Listening(app=operations_app(world, settings), socket=listening, bounds=OF_OPERATORS)
+
+
+def run_work(settings: Settings, operations: socket.socket | None) -> int:
     """`tillgate work`: the sweeper, the webhooks' courier and the audit chain, until SIGTERM.
 
     Returns the exit code.
     """
-    start_logs(settings)
-    uvloop.run(_work(settings))
+    uvloop.run(_work(settings, operations))
     return 0
 
 
-async def _work(settings: Settings) -> None:
-    stop = _stopped_by_signals()
-    async with (
-        gateway(settings) as world,
-        courier(world, settings) as webhooks,
-        asyncio.TaskGroup() as workers,
-    ):
-        workers.create_task(
-            Sweeper(world.store, world.in_doubt, world.clock).run(stop), name="sweeper"
-        )
-        workers.create_task(webhooks.run(stop), name="courier")
-        chain = AuditChain(world.store.pool)
-        workers.create_task(Chainer(chain, world.clock).run(stop), name="audit chain")
-        watch = CertificateWatch(_listed_accounts(world, settings), world.clock)
-        workers.create_task(watch.run(stop), name="certificates")
+async def _work(settings: Settings, operations: socket.socket | None) -> None:
+    stop = _set_by_signals(signal.SIGTERM, signal.SIGINT)
+    async with gateway(settings) as world, AsyncExitStack() as stack:
+        webhooks = await stack.enter_async_context(courier(world, settings))
+        of_operators = _of_operators(world, settings, operations)
+        if of_operators is not None:
+            await stack.enter_async_context(accepting("operations", of_operators))
+        async with asyncio.TaskGroup() as workers:
+            workers.create_task(
+                Sweeper(world.store, world.in_doubt, world.clock).run(stop), name="sweeper"
+            )
+            workers.create_task(webhooks.run(stop), name="courier")
+            chain = AuditChain(world.store.pool)
+            workers.create_task(Chainer(chain, world.clock).run(stop), name="audit chain")
+            watch = CertificateWatch(_listed_accounts(world, settings), world.clock)
+            workers.create_task(watch.run(stop), name="certificates")
 
 
 def _listed_accounts(world: Gateway, settings: Settings) -> AccountRegistry:
@@ -125,32 +157,59 @@ async def courier(world: Gateway, settings: Settings) -> AsyncIterator[Courier]:
         await line.aclose()
 
 
-def _stopped_by_signals() -> asyncio.Event:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
+def _set_by_signals(*numbers: signal.Signals) -> asyncio.Event:
+    heard = asyncio.Event()
+    for number in numbers:
+        asyncio.get_running_loop().add_signal_handler(number, heard.set)
+    return heard
 
 
-def edge_deps(world: Gateway, dsn: str) -> EdgeDeps:
-    """What the edge is given."""
-    return EdgeDeps(
-        checkout=world.checkout,
-        cancellation=world.cancellation,
-        refunds=world.refunds,
-        lookup=world.lookup,
-        callbacks=world.callbacks,
-        webhooks=world.webhooks,
-        directory=world.directory,
-        clock=world.clock,
-        ids=world.ports.ids,
-        key_used=world.key_uses.note,
-        readiness=_readiness(world, dsn),
+@asynccontextmanager
+async def edge(world: Gateway, settings: Settings) -> AsyncIterator[EdgeDeps]:
+    """What the edge is given; its rates are kept together by Redis meanwhile."""
+    shared = RedisBuckets(settings.redis_url.reveal(), world.clock) if settings.redis_url else None
+    rates = Rates(
+        workers=settings.workers,
+        factor=settings.rate_factor,
+        shared=shared,
+        monotonic=world.clock.monotonic,
+    )
+    exchanging = asyncio.create_task(rates.run(), name="rates")
+    try:
+        yield EdgeDeps(
+            checkout=world.checkout,
+            cancellation=world.cancellation,
+            refunds=world.refunds,
+            lookup=world.lookup,
+            callbacks=world.callbacks,
+            webhooks=world.webhooks,
+            directory=world.directory,
+            clock=world.clock,
+            ids=world.ports.ids,
+            key_used=world.key_uses.note,
+            readiness=readiness(world, settings),
+            door=Door(Peers(settings.trusted_proxies), rates),
+            bodies=BodyBudget(),
+            signatures=PostgresSignatures(world.store.pool),
+        )
+    finally:
+        exchanging.cancel()
+        with suppress(asyncio.CancelledError):
+            await exchanging
+        if shared is not None:
+            await shared.close()
+
+
+def operations_app(world: Gateway, settings: Settings) -> web.Application:
+    """The application of the listener for operations."""
+    return build_operations_app(
+        OperationsDeps(readiness=readiness(world, settings), clock=world.clock, ids=world.ports.ids)
     )
 
 
-def _readiness(world: Gateway, dsn: str) -> Callable[[], Awaitable[Readiness]]:
+def readiness(world: Gateway, settings: Settings) -> Callable[[], Awaitable[Readiness]]:
+    """Looks at everything a worker needs, however many ask, a few times a second at most."""
+    dsn = settings.needed_database_url().reveal()
     migrated = False
 
     async def look() -> Readiness:
@@ -175,7 +234,7 @@ def _readiness(world: Gateway, dsn: str) -> Callable[[], Awaitable[Readiness]]:
         able = world.directory.fresh() and not world.directory.unopened
         return Readiness(ready=postgres == "up" and migrated and able, checks=checks)
 
-    return look
+    return Remembered(look, READINESS_AGE_MS_MAX)
 
 
 def _secrets(directory: SnapshotDirectory) -> str:

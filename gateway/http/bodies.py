@@ -77,7 +77,13 @@ Metadata = Annotated[
     Meta(max_length=METADATA_KEYS_MAX, description="Your own references; returned as sent."),
 ]
 Instant = Annotated[
-    datetime, Meta(tz=True, description="RFC 3339 with an offset; write `+` as `%2B` in a query.")
+    datetime,
+    Meta(
+        tz=True,
+        description=(
+            "RFC 3339 with an offset, of the years 2000 to 2100; write `+` as `%2B` in a query."
+        ),
+    ),
 ]
 Url = Annotated[str, Meta(pattern=_URL, max_length=WEBHOOK_URL_CHARS_MAX)]
 Limit = Annotated[int, Meta(ge=1, le=LIST_LIMIT_MAX, description="Objects on a page.")]

@@ -14,14 +14,14 @@ from gateway.http.bodies import (
     WebhookEndpointBody,
 )
 from gateway.http.decoding import decode_body, decode_query, decoder_of
-from gateway.http.exchange import Answer, Call, EdgeDeps
+from gateway.http.exchange import REPLAYED, Answer, Call, EdgeDeps
 from gateway.http.pages import (
     DeliveryAnswer,
     DeliveryResource,
     ResentResource,
     WebhookEndpointResource,
 )
-from gateway.http.payments import REPLAYED, page
+from gateway.http.payments import page
 from gateway.webhooks.endpoints import Delivery, DeliveryFilter, Endpoint, Issued
 
 
@@ -62,11 +62,12 @@ async def read_webhook_endpoint(call: Call, deps: EdgeDeps) -> Answer:
 
 
 async def rotate_webhook_secret(call: Call, deps: EdgeDeps) -> Answer:
-    """`POST /v1/webhook-endpoints/{endpoint_id}/rotate-secret`: the endpoint with its new secret;
-    safe to repeat.
+    """`POST /v1/webhook-endpoints/{endpoint_id}/rotate-secret`: the endpoint with its new secret,
+    which a repeat of the same signed request does not show.
     """
     _nothing_said(call)
-    return Answer(200, _issued(await deps.webhooks.rotate(*_named(call), _asked_by(call))))
+    issued = await deps.webhooks.rotate(*_named(call), _asked_by(call))
+    return Answer(200, _issued(issued), again=_shown(issued.endpoint))
 
 
 async def disable_webhook_endpoint(call: Call, deps: EdgeDeps) -> Answer:

@@ -272,7 +272,7 @@ async def test_who_paid_a_discount_is_told_by_answer_query_and_callback(shop: Sh
 
 async def test_a_face_is_taken_for_a_code(shop: Shop) -> None:
     order = shop.order()
-    face = Secret(f"fp{order.out_trade_no[2:]:0>33}")
+    face = Secret(f"fp{order.out_trade_no[2:]:0>31}00")  # of a person who pays at once
     assert isinstance(
         await shop.channel.pay(replace(order, presented=PaymentCode(face))), Succeeded
     )

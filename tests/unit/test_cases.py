@@ -170,7 +170,7 @@ def called_back(stage: Stage, callback: Callback) -> Callable[[], Awaitable[obje
     desk, keys = stage.callbacks(callback), iter(("one", "two"))
 
     async def take() -> None:
-        assert await desk.take(ACCOUNT, {}, next(keys).encode()) == OK
+        assert (await desk.take(ACCOUNT, {}, next(keys).encode())).answer == OK
 
     return take
 

@@ -10,10 +10,12 @@ Each leaf has a stable `code`, an HTTP status, and says whether the same request
     ├── Conflict 409          OrderTenderTaken · AlreadyPaid · PaymentNotPaid ·
     │                         RefundExceedsCaptured · RefundNoTaken · PaymentFrozen ·
     │                         OrderInDoubt · OrderOverpaid · OverrideRefused ·
-    │                         WebhookEndpointsFull · WebhookEndpointDisabled · CursorAhead
+    │                         WebhookEndpointsFull · WebhookEndpointDisabled · CursorAhead ·
+    │                         SignatureUsed
     ├── TooLarge 413
     ├── Refused 422           FieldUnknown · FieldMissing · FieldInvalid · AmountInvalid ·
     │                         AuthCodeUnrecognized · IdempotencyKeyReused · MethodUnavailable
+    ├── RateLimited 429
     └── Unavailable 503       StoreUnavailable · Overloaded · ChannelsResting ·
                               DirectoryStale · OutcomePending · RestoredUnsure
 
@@ -35,6 +37,7 @@ from gateway.domain.errors.conflicts import (
     PaymentNotPaid,
     RefundExceedsCaptured,
     RefundNoTaken,
+    SignatureUsed,
     WebhookEndpointDisabled,
     WebhookEndpointsFull,
 )
@@ -62,6 +65,7 @@ from gateway.domain.errors.requests import (
     MethodUnavailable,
     NotFound,
     NotPermitted,
+    RateLimited,
     SignatureExpired,
     SignatureInvalid,
     TooLarge,
@@ -105,12 +109,14 @@ __all__ = [
     "OverrideRefused",
     "PaymentFrozen",
     "PaymentNotPaid",
+    "RateLimited",
     "RefundExceedsCaptured",
     "RefundNoTaken",
     "Refused",
     "RestoredUnsure",
     "SignatureExpired",
     "SignatureInvalid",
+    "SignatureUsed",
     "StoreUnavailable",
     "TooLarge",
     "Unauthenticated",

@@ -6,9 +6,9 @@ from gateway.domain.errors.families import BadRequest, GatewayError, Refused, Un
 
 
 class Malformed(BadRequest):
-    """Not UTF-8 JSON, a duplicate key, or too deep."""
+    """No HTTP/1.1, not UTF-8 JSON, a duplicate key, or too deep."""
 
-    code, title, zh = "malformed", "The body is not the JSON this call takes", "请求格式错误"
+    code, title, zh = "malformed", "The request or its JSON body is not well-formed", "请求格式错误"
 
 
 class IdempotencyKeyMissing(BadRequest):
@@ -70,6 +70,19 @@ class MethodNotAllowed(GatewayError):
         "This path does not take that HTTP method",
         "不支持的请求方法",
     )
+
+
+class RateLimited(GatewayError):
+    """The key, or the peer that proves none, asks too often; nothing was done."""
+
+    code, http_status, title, zh = (
+        "rate_limited",
+        429,
+        "Too many requests: send the same request again after Retry-After seconds",
+        "请求过于频繁，请稍后重试",
+    )
+    sendable_again = True
+    retry_after_s = 1
 
 
 class TooLarge(GatewayError):

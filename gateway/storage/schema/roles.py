@@ -52,6 +52,8 @@ RIGHTS: Final[Mapping[str, str]] = {
     "delivery": "SELECT, INSERT",
     "callback": "SELECT, INSERT, UPDATE (received_at, applied_at)",
     "case": "SELECT, INSERT, UPDATE (closed_at, closed_by, reason)",
+    # Of signatures that have acted: kept for minutes.
+    "signature_used": "SELECT, INSERT, UPDATE (status, body), DELETE",
     "channel_health_event": "SELECT, INSERT",
     "worker": "SELECT, INSERT, UPDATE",
     "audit": "SELECT, INSERT (merchant_id, asked_as, asked_by, act, object, before, after)",
