@@ -28,6 +28,7 @@ from gateway.flow.in_doubt import InDoubt
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.lost_attempts import LostAttempts
 from gateway.flow.learn.on_read import OnRead
+from gateway.flow.learn.prospects import Prospects
 from gateway.flow.learn.transition import Transitions
 from gateway.flow.lookup import Lookup
 from gateway.flow.open.idempotency import KeyDesk
@@ -46,7 +47,7 @@ from gateway.storage.directory import SnapshotDirectory
 from gateway.storage.postgres import PostgresStore
 from gateway.storage.redis.claims import NoClaims, RedisClaims
 from gateway.storage.redis.health_board import NoBoard, RedisBoard
-from gateway.storage.registries.key_uses import KeyUses
+from gateway.storage.registries.supervisors import SupervisorProof
 from gateway.storage.registries.webhooks import WebhookRegistry
 from gateway.telemetry.logs import configure_logs
 from gateway.webhooks.endpoints import WebhookEndpoints
@@ -70,6 +71,7 @@ class Gateway:
     in_flight: InFlight
     transitions: Transitions
     lookup: Lookup
+    prospects: Prospects
     checkout: Checkout
     cancellation: Cancellation
     refunds: Refunds
@@ -80,7 +82,6 @@ class Gateway:
     health: ChannelHealth
     calls: ChannelCalls
     clock: Clock
-    key_uses: KeyUses
     worker_id: str
 
 
@@ -119,15 +120,15 @@ async def gateway(settings: Settings, host_clock: Clock | None = None) -> AsyncI
         )
         await directory.start()
         history = HealthLog(store.pool, worker_id)
+        numbers = Numbers(settings.environment)
         world = _wired(
             settings=settings,
+            ports=Ports(store=store, directory=directory, clock=clock, ids=ids, numbers=numbers),
             store=store,
             claims=claims,
             directory=directory,
             health=ChannelHealth(clock, told=history.note, worker_id=worker_id),
             vault=vault,
-            clock=clock,
-            ids=ids,
             worker_id=worker_id,
         )
         board = (
@@ -141,7 +142,6 @@ async def gateway(settings: Settings, host_clock: Clock | None = None) -> AsyncI
         keeping = [
             asyncio.create_task(prober.run(stop), name="prober"),
             asyncio.create_task(history.run(stop), name="health log"),
-            asyncio.create_task(world.key_uses.run(stop), name="key uses"),
         ]
         try:
             yield world
@@ -159,31 +159,34 @@ async def gateway(settings: Settings, host_clock: Clock | None = None) -> AsyncI
 def _wired(
     *,
     settings: Settings,
+    ports: Ports,
     store: PostgresStore,
     claims: RedisClaims | NoClaims,
     directory: SnapshotDirectory,
     health: ChannelHealth,
     vault: Vault,
-    clock: Clock,
-    ids: SystemIds,
     worker_id: str,
 ) -> Gateway:
-    numbers = Numbers(settings.environment)
-    ports = Ports(store=store, directory=directory, clock=clock, ids=ids, numbers=numbers)
+    clock, ids = ports.clock, ports.ids
     in_flight, calls = InFlight(store), ChannelCalls(clock, health)
     lost = LostAttempts(ports=ports, calls=calls)
     transitions = Transitions(ports=ports, in_flight=in_flight, lost=lost)
     on_read = OnRead(store=store, in_flight=in_flight, transitions=transitions, clock=clock)
     lookup = Lookup(store, in_flight, on_read)
-    orders = OrderDesk(store=store, transitions=transitions, in_flight=in_flight)
+    orders = OrderDesk(
+        store=store,
+        directory=directory,
+        supervisors=SupervisorProof(store.pool),
+        transitions=transitions,
+        in_flight=in_flight,
+    )
     failover = Failover(ports=ports, health=health, worker_id=worker_id)
     sender = Sender(transitions=transitions, calls=calls, health=health, failover=failover)
     refunds = Refunds(
         ports=ports, lookup=lookup, in_flight=in_flight, transitions=transitions, calls=calls
     )
-    registry = WebhookRegistry(
-        store.pool, vault=vault, ids=ids, asked_by=AskedBy("gateway", worker_id)
-    )
+    me = AskedBy("gateway", worker_id)
+    registry = WebhookRegistry(store.pool, vault=vault, ids=ids, asked_by=me)
     return Gateway(
         ports=ports,
         store=store,
@@ -192,6 +195,7 @@ def _wired(
         in_flight=in_flight,
         transitions=transitions,
         lookup=lookup,
+        prospects=Prospects(directory, transitions, clock),
         checkout=Checkout(
             ports=ports,
             keys=KeyDesk(store, claims, ids),
@@ -220,7 +224,6 @@ def _wired(
         health=health,
         calls=calls,
         clock=clock,
-        key_uses=KeyUses(store.pool, clock),
         worker_id=worker_id,
     )
 
@@ -233,5 +236,5 @@ def start_logs(settings: Settings, manifests: Mapping[str, Manifest] | None = No
 
 
 def case_closing(world: Gateway) -> CaseClosing:
-    """For `tillgate case close`."""
-    return CaseClosing(world.store, world.transitions, world.clock)
+    """For `tillgate case`."""
+    return CaseClosing(world.store, world.store, world.transitions, world.clock)

@@ -37,6 +37,7 @@ from gateway.storage.books.audit_chain import AuditChain
 from gateway.storage.directory import SnapshotDirectory
 from gateway.storage.redis.rates import RedisBuckets
 from gateway.storage.registries.accounts import AccountRegistry
+from gateway.storage.registries.key_uses import KeyUses
 from gateway.storage.registries.signatures import PostgresSignatures
 from gateway.storage.schema.migrate import MigrationError, pending
 from gateway.webhooks.courier import Courier
@@ -175,24 +176,29 @@ async def edge(world: Gateway, settings: Settings) -> AsyncIterator[EdgeDeps]:
         monotonic=world.clock.monotonic,
     )
     exchanging = asyncio.create_task(rates.run(), name="rates")
+    key_uses, ended = KeyUses(world.store.pool, world.clock), asyncio.Event()
+    noting = asyncio.create_task(key_uses.run(ended), name="key uses")
     try:
         yield EdgeDeps(
             checkout=world.checkout,
             cancellation=world.cancellation,
             refunds=world.refunds,
             lookup=world.lookup,
+            prospects=world.prospects,
             callbacks=world.callbacks,
             webhooks=world.webhooks,
             directory=world.directory,
             clock=world.clock,
             ids=world.ports.ids,
-            key_used=world.key_uses.note,
+            key_used=key_uses.note,
             readiness=readiness(world, settings),
             door=Door(Peers(settings.trusted_proxies), rates),
             bodies=BodyBudget(),
             signatures=PostgresSignatures(world.store.pool),
         )
     finally:
+        ended.set()
+        await noting
         exchanging.cancel()
         with suppress(asyncio.CancelledError):
             await exchanging

@@ -21,6 +21,7 @@ from gateway.storage.registries.people import Registry
 from gateway.storage.registries.rekeying import Rekeying
 from gateway.storage.registries.restored_log import RestoredLog
 from gateway.storage.registries.rules import RuleRegistry
+from gateway.storage.registries.supervisors import SupervisorRegistry
 from gateway.storage.registries.webhooks import WebhookRegistry
 from gateway.webhooks.endpoints import WebhookEndpoints
 from security.vault import Vault
@@ -42,6 +43,7 @@ class Registries:
     rekeying: Rekeying
     acts: ActList
     chain: AuditChain
+    supervisors: SupervisorRegistry
 
 
 def act(options: argparse.Namespace, work: Callable[[Registries], Awaitable[None]]) -> int:
@@ -89,6 +91,7 @@ async def registries(settings: Settings) -> AsyncIterator[Registries]:
             Rekeying(pool, vault=vault, ids=ids, asked_by=asked_by),
             ActList(pool),
             AuditChain(pool),
+            SupervisorRegistry(pool, ids=ids, asked_by=asked_by),
         )
     finally:
         await pool.close()

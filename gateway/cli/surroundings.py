@@ -23,7 +23,8 @@ from gateway.settings import DATABASE_URL, PREFIX
 
 DEV_JSON: Final = "dev.json"
 ENVIRONMENT_JSON: Final = "environment.json"
-NO_LOGIN: Final = 2**32 - 1  # proc(5): no person logged in
+LOGIN_UID: Final = Path("/proc/self/loginuid")  # set once, at login, by the system's audit
+NO_LOGIN: Final = 2**32 - 1  # a service, or a container
 
 
 def add_data_argument(parser: argparse.ArgumentParser) -> None:
@@ -94,15 +95,16 @@ def write_private(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def person() -> str:
-    """The person who runs this, as the operating system knows them and not as a variable says:
-    the user, and who logged in where that is another one (sudo).
+    """The login of the person who runs this, as the system knows it: a variable says anything.
+
+    The login stays through `su` and `sudo` where the system keeps it. A container's user may have
+    no name.
     """
-    user = _user(os.getuid())
-    with suppress(OSError, ValueError):
-        login = int(Path("/proc/self/loginuid").read_text())
-        if login not in {NO_LOGIN, os.getuid()}:
-            return f"{user} (logged in as {_user(login)})"
-    return user
+    uid = _login_uid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
 
 
 def said_by(typed: str | None) -> str:
@@ -110,8 +112,9 @@ def said_by(typed: str | None) -> str:
     return f"{typed} (typed by {person()})" if typed else person()
 
 
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:  # a container's user may have no name
-        return f"uid {uid}"
+def _login_uid() -> int:
+    with suppress(OSError, ValueError):  # no Linux, or no audit in its kernel
+        uid = int(LOGIN_UID.read_text())
+        if uid != NO_LOGIN:
+            return uid
+    return os.getuid()

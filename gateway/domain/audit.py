@@ -12,10 +12,15 @@ class Act(StrEnum):
 
     MERCHANT_CREATE = "merchant.create"
     STORE_CREATE = "store.create"
+    STORE_OVERRIDES = "store.overrides"  # whether a supervisor may let another payment in
     TERMINAL_CREATE = "terminal.create"
     KEY_ISSUE = "key.issue"
     KEY_ROTATE = "key.rotate"  # a second key for the holder of the one it names
     KEY_REVOKE = "key.revoke"
+    KEY_LIMIT = "key.limit"  # what it gives back
+    SUPERVISOR_CREATE = "supervisor.create"
+    SUPERVISOR_RESET = "supervisor.reset"
+    SUPERVISOR_DISABLE = "supervisor.disable"
     ACCOUNT_CREATE = "account.create"
     ACCOUNT_ROTATE = "account.rotate"
     ACCOUNT_ENABLE = "account.enable"
@@ -29,6 +34,8 @@ class Act(StrEnum):
     WEBHOOK_DISABLE = "webhook.disable"
     WEBHOOK_MOVE = "webhook.move"
     ROUTING_SET = "routing.set"
+    CASE_PROPOSE = "case.propose"  # what a person has found out, to be confirmed by another one
+    CASE_CONFIRM = "case.confirm"
     CASE_CLOSE = "case.close"
     RESTORED_BEGIN = "restored.begin"
     RESTORED_END = "restored.end"

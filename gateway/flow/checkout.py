@@ -17,9 +17,9 @@ from gateway.domain.change import Opening
 from gateway.domain.errors import (
     ChannelsResting,
     GatewayError,
-    IdempotencyKeyReused,
     MethodUnavailable,
     OrderTenderTaken,
+    OrderUsed,
     Overloaded,
 )
 from gateway.domain.payment import Payment
@@ -43,7 +43,7 @@ from gateway.flow.open.order_desk import OrderDesk
 from gateway.flow.open.restored import Restored
 from gateway.flow.ports import KeyTaken, NumberTaken, Opened, Ports, TenderTaken
 from gateway.flow.send.sending import Sender
-from gateway.flow.visible import seen, visible
+from gateway.flow.visible import seen
 from gateway.limits import OPEN_RETRIES_MAX, SEND_DEADLINE_MS
 from gateway.telemetry.metrics import PAYMENTS
 
@@ -196,9 +196,11 @@ def _lost(lost: KeyTaken | TenderTaken, draft: Draft) -> Paid:
 
     Or the tender is taken: 409 with the payment that holds it.
     """
-    if isinstance(lost, TenderTaken):
-        raise OrderTenderTaken(payment=seen(draft.caller, lost.payment))
-    same_body_or_refuse(lost, draft.fingerprint)
-    if not visible(draft.caller, lost.payment):
-        raise IdempotencyKeyReused("another store has used this key", field="store_id")
-    return Paid(lost.payment, replayed=True)
+    if isinstance(lost, KeyTaken):
+        same_body_or_refuse(lost, draft.fingerprint, draft.caller)
+        return Paid(lost.payment, replayed=True)
+    payment = seen(draft.caller, lost.payment)
+    if payment is None:
+        raise OrderUsed  # in another store: waiting for it would never end
+    has_charged = payment.status == PaymentStatus.SUCCEEDED
+    raise (OrderUsed if has_charged else OrderTenderTaken)(payment=payment)

@@ -23,11 +23,12 @@ from gateway.domain.statuses import AttemptStatus
 from gateway.domain.words import LastCancel, Source
 from gateway.flow.accounts import RemoteAccount
 from gateway.flow.call.channel_call import ChannelCalls
+from gateway.flow.due import DueAttempt, DueRefund
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.late_money import LateMoney
 from gateway.flow.learn.schedule import cancel_at, proof_at
 from gateway.flow.learn.transition import Held, Transitions
-from gateway.flow.ports import DueAttempt, DueRefund, Ports
+from gateway.flow.ports import Ports
 from gateway.flow.refund import Refunds, decided
 from gateway.flow.send.sending import Sender
 from gateway.limits import SEND_DEADLINE_MS
@@ -100,7 +101,9 @@ class InDoubt:
             SWEEPS.labels(refund.channel, "refund").inc()
             send_by = self._send_by(until)
             payment, refund = await self.transitions.refund_again(payment, refund.id)
-            if not self._too_late(send_by):
+            # Read anew: a person may have ended or stopped it meanwhile.
+            is_wanted = not decided(refund) and refund.stopped_at is None
+            if is_wanted and not self._too_late(send_by):
                 await self.refunds.send(payment, refund, send_by)
 
     async def _ask_late(self, payment: Payment, attempt: Attempt, account: RemoteAccount) -> None:

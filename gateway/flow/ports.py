@@ -20,9 +20,11 @@ from gateway.domain.change import Change, Opening
 from gateway.domain.identifiers import Numbers
 from gateway.domain.order import OrderRefusal, OrderTerms
 from gateway.domain.payment import Payment, Refund
+from gateway.domain.refund_limits import NO_LIMITS, RefundLimits
 from gateway.domain.routing_rules import RuleSet
 from gateway.domain.statuses import PaymentStatus, RefundStatus
 from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
+from gateway.flow.due import DueAttempt, DueRefund, Places
 from security.secret import Secret
 
 # --- who asks, and over which accounts
@@ -43,6 +45,7 @@ class ApiKey:
     secret: Secret
     revoked: bool
     misplaced: bool = False
+    refund_limits: RefundLimits = NO_LIMITS
 
 
 class Directory(Protocol):
@@ -70,6 +73,10 @@ class Directory(Protocol):
 
     def store_exists(self, merchant_id: str, store_id: str) -> bool:
         """Whether the merchant has this store."""
+        ...
+
+    def overrides_allowed(self, merchant_id: str, store_id: str) -> bool:
+        """Whether a supervisor may let another payment in while one of this store is in doubt."""
         ...
 
     def rules(self, merchant_id: str, store_id: str) -> RuleSet | None:
@@ -203,37 +210,6 @@ class EventPage:
     has_more: bool
 
 
-@dataclass(frozen=True, slots=True)
-class DueAttempt:
-    """A leased visit to an undecided payment."""
-
-    merchant_id: str
-    payment_id: str
-    out_trade_no: str
-    account_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class DueRefund:
-    """A leased visit to an undecided refund."""
-
-    merchant_id: str
-    payment_id: str
-    refund_id: str
-    account_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """How many visits may begin: `total` in all, and on one channel account `each`, less those
-    `busy` there already.
-    """
-
-    total: int
-    each: int
-    busy: Mapping[str, int] = field(default_factory=dict)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredCallback:
     """A verified callback, as it came."""
@@ -271,7 +247,7 @@ class Store(Protocol):
         """Compare `change.payment.version - 1` and write all of it or nothing,
         through the group writer.
 
-        Raises `StoreRefused` for what the store's own rules do not allow.
+        Raises `StoreRefused` for what the store's own rules do not allow, and `RefundLimitReached`.
         """
         ...
 
@@ -297,10 +273,14 @@ class Store(Protocol):
 
     async def refund(self, merchant_id: str, refund_id: str) -> Refund | None: ...
 
-    async def refund_by_number(
-        self, merchant_id: str, *, refund_no: str | None = None, idempotency_key: str | None = None
-    ) -> Refund | None:
-        """By the merchant's number, or by the idempotency key."""
+    async def refund_by_number(self, merchant_id: str, refund_no: str) -> Refund | None: ...
+
+    async def refund_by_key(
+        self, merchant_id: str, store_id: str, idempotency_key: str
+    ) -> Refund | None: ...
+
+    async def given_back(self, merchant_id: str, asked_by: str, since: datetime) -> int:
+        """Fen of refunds that this till, or this key without a till, asked for and did not fail."""
         ...
 
     async def refunds_of(self, merchant_id: str, payment_id: str) -> Sequence[Refund]:

@@ -12,6 +12,7 @@ from gateway.http.bodies import (
     NothingBody,
     ResendBody,
     WebhookEndpointBody,
+    WebhookEndpointsQuery,
 )
 from gateway.http.decoding import decode_body, decode_query, decoder_of
 from gateway.http.exchange import REPLAYED, Answer, Call, EdgeDeps
@@ -47,12 +48,12 @@ async def create_webhook_endpoint(call: Call, deps: EdgeDeps) -> Answer:
 
 
 async def list_webhook_endpoints(call: Call, deps: EdgeDeps) -> Answer:
-    """`GET /v1/webhook-endpoints`: all of them, oldest first."""
-    decode_query(NoQuery, call.query_string)
-    return page(
-        [_shown(endpoint) for endpoint in await deps.webhooks.endpoints(call.caller.merchant_id)],
-        has_more=False,
+    """`GET /v1/webhook-endpoints`: oldest first, in pages."""
+    query = decode_query(WebhookEndpointsQuery, call.query_string)
+    found, has_more = await deps.webhooks.endpoints(
+        call.caller.merchant_id, query.starting_after, query.limit
     )
+    return page([_shown(endpoint) for endpoint in found], has_more=has_more)
 
 
 async def read_webhook_endpoint(call: Call, deps: EdgeDeps) -> Answer:

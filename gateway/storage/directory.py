@@ -24,6 +24,7 @@ import msgspec
 from adapters.channel import Manifest
 from gateway.clock import Clock
 from gateway.domain.errors import StoreUnavailable
+from gateway.domain.refund_limits import refund_limits
 from gateway.domain.routing_rules import RuleFile, RuleSet
 from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
 from gateway.flow.ports import ApiKey
@@ -90,7 +91,7 @@ class SnapshotDirectory:
         self._xmin = EVERYTHING
         self._read_at: float | None = None
         self._rows: dict[tuple[str, ...], Row] = {}
-        self._stores: set[tuple[str, str]] = set()
+        self._stores: dict[tuple[str, str], StoreRow] = {}
         self._keys: dict[str, ApiKey] = {}
         self._accounts: dict[str, Account] = {}
         self._of_merchant: dict[str, dict[str, Account]] = {}
@@ -147,6 +148,11 @@ class SnapshotDirectory:
     def store_exists(self, merchant_id: str, store_id: str) -> bool:
         """See `Directory`."""
         return (merchant_id, store_id) in self._stores
+
+    def overrides_allowed(self, merchant_id: str, store_id: str) -> bool:
+        """See `Directory`."""
+        store = self._stores.get((merchant_id, store_id))
+        return store is not None and store.overrides_allowed
 
     def rules(self, merchant_id: str, store_id: str) -> RuleSet | None:
         """See `Directory`."""
@@ -273,6 +279,7 @@ class SnapshotDirectory:
             secret=Secret(self._vault.open(row.sealed, about=about).decode()),
             revoked=row.revoked,
             misplaced=row.environment == KeyEnvironment.TEST and not self._takes_test_keys,
+            refund_limits=refund_limits(row.role, row.refund_max, row.refund_day_max),
         )
 
     # -- taking over (on the loop) -----------------------------------------------------------------
@@ -280,7 +287,7 @@ class SnapshotDirectory:
     def _take(self, ready: _Ready) -> None:
         match ready:
             case _Ready(row=StoreRow() as row):
-                self._stores.add((row.merchant_id, row.id))
+                self._stores[row.merchant_id, row.id] = row
             case _Ready(row=KeyRow() as row, made=ApiKey() as key):
                 self._keys[row.id] = key
             case _Ready(row=KeyRow() as row):
@@ -334,7 +341,7 @@ class SnapshotDirectory:
                 continue
             match row:
                 case StoreRow():
-                    self._stores.discard((row.merchant_id, row.id))
+                    self._stores.pop((row.merchant_id, row.id), None)
                 case KeyRow():
                     self._keys.pop(row.id, None)
                 case AccountRow():

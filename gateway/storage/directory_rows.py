@@ -21,10 +21,12 @@ OLDEST_RUNNING = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
 class StoreRow:
     """A store of a merchant."""
 
-    SQL: ClassVar = "SELECT merchant_id, id FROM store WHERE changed_xid >= $1::text::xid8"
+    SQL: ClassVar = """SELECT merchant_id, id, overrides_allowed
+FROM store WHERE changed_xid >= $1::text::xid8"""
 
     merchant_id: str
     id: str
+    overrides_allowed: bool
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -37,7 +39,7 @@ class KeyRow:
     """A key of a till or of a merchant; `sealed` holds its secret."""
 
     SQL: ClassVar = """SELECT id, merchant_id, store_id, terminal_id, role, environment, sealed,
-  revoked_at IS NOT NULL AS revoked
+  revoked_at IS NOT NULL AS revoked, refund_max, refund_day_max
 FROM api_key WHERE changed_xid >= $1::text::xid8"""
 
     id: str
@@ -48,6 +50,8 @@ FROM api_key WHERE changed_xid >= $1::text::xid8"""
     environment: str | None
     sealed: bytes
     revoked: bool
+    refund_max: int | None
+    refund_day_max: int | None
 
     @property
     def identity(self) -> tuple[str, ...]:

@@ -131,7 +131,13 @@ async def test_opening_sent_again_after_a_lost_reply_is_still_opened(books):
         ({"tendered": 999}, "23514 payment_check"),
         ({"tendered": 1500, "change": 499}, "23514 payment_check1"),
         ({"status": "failed"}, "23514 payment_check2"),
-        ({"status": "succeeded"}, "23514 payment_check3"),
+        (
+            {
+                "status": "succeeded",
+                "attempt": {"status": "succeeded", "captured_amount": 1000, "due_at": None},
+            },
+            "23514 payment_check3",
+        ),
         ({"attempt": {"status": "declined"}}, "23514 a_no_needs_evidence"),
         ({"attempt": {"status": "succeeded"}}, "23514 money_is_known"),
         ({"attempt": {"captured_amount": 5}}, "23514 money_is_known"),
@@ -232,7 +238,7 @@ async def test_every_moving_field_is_read_back(books):
                 qr_code="qr", channel_code="WAIT", channel_trade_no="C9", evidence="词"
             ),
         ),
-        lambda p: watched(cancel_requested(p, occasion("till", later(1)))),
+        lambda p: watched(cancel_requested(p, occasion("till", later(1)), by="key_1")),
         lambda p: watched(taken(p, p.current, occasion("sweeper", later(2)))),
         lambda p: watched(cancel_sent(p, p.current, occasion("sweeper", later(3)))),
         lambda p: after(p, o.UseRefund(channel_code="LATE"), "cancel", later(4)),

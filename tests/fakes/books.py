@@ -63,6 +63,14 @@ class FakeEndpointBook:
     async def endpoints(self, merchant_id: str) -> Sequence[Endpoint]:
         return [endpoint for _, endpoint in self.kept if endpoint.merchant_id == merchant_id]
 
+    async def page(
+        self, merchant_id: str, starting_after: str | None, limit: int
+    ) -> Sequence[Endpoint]:
+        mine = await self.endpoints(merchant_id)
+        names = [each.id for each in mine]
+        begin = names.index(starting_after) + 1 if starting_after else 0
+        return mine[begin : begin + limit + 1]
+
     async def endpoint(self, merchant_id: str, endpoint_id: str) -> Endpoint | None:
         return next(
             (each for each in await self.endpoints(merchant_id) if each.id == endpoint_id), None

@@ -15,6 +15,7 @@ import pytest
 
 from gateway.clock import SystemIds
 from gateway.domain.audit import Act, AskedBy
+from gateway.domain.case import Finding
 from gateway.domain.web_address import web_address
 from gateway.storage.books import audit_chain
 from gateway.storage.books.audit_chain import AuditChain, Broken, Kept, Verified
@@ -22,6 +23,7 @@ from gateway.storage.postgres import PostgresStore
 from gateway.storage.registries.act_list import ActList
 from gateway.storage.registries.restored_log import RestoredLog
 from gateway.storage.registries.rules import RuleRegistry
+from gateway.storage.registries.supervisors import SupervisorRegistry
 from gateway.storage.registries.webhooks import WebhookRegistry
 from gateway.webhooks.endpoints import WebhookEndpoints
 from security.key_material import KeyEnvironment
@@ -45,8 +47,14 @@ async def everything_done(database: str) -> tuple[str, str, set[bytes]]:
         await people.create_store("mer_1", "East Gate", "sto_1")
         await people.create_terminal("mer_1", "sto_1", "Till 1", "term_1")
         key = await people.issue_terminal_key("mer_1", "term_1", TEST)
+        await people.limit_refunds(key.id, 2_000, None)
         newer = await people.rotate_key(key.id, TEST)
         await people.revoke_key(key.id)
+        await people.allow_overrides("mer_1", "sto_1", allowed=False)
+        supervisors = SupervisorRegistry(world.pool, ids=SystemIds(), asked_by=TESTER)
+        person, pin = await supervisors.create("mer_1", "Mei", None, "sto_1")
+        newer_pin = await supervisors.reset("mer_1", person)
+        await supervisors.disable("mer_1", person)
         await accounts.create("mer_1", "paper", GOOD, account_id="acct_1")
         await accounts.rotate_credentials("acct_1", GOOD.replace(b"open", b"close"))
         await accounts.place("acct_1", enabled=False, priority=50)
@@ -74,9 +82,12 @@ async def everything_done(database: str) -> tuple[str, str, set[bytes]]:
         store = await PostgresStore.connected(database)
         opened = case()
         await store.open_case("mer_1", "pay_1", opened)
-        await store.close_case(opened.id, closed_by="mei", reason="seen", now=NOW)
+        finding = Finding.PAID
+        assert await store.propose_finding(opened.id, finding, by="mei", reason="seen", now=NOW)
+        assert await store.confirm_finding(opened.id, finding, by="key mk_SERVER")
+        await store.close_case(opened.id, closed_by="key mk_SERVER", reason="seen", now=NOW)
         await store.close()
-        secrets = [key.secret, newer.secret, made.secret, turned.secret]
+        secrets = [key.secret, newer.secret, made.secret, turned.secret, pin, newer_pin]
         known = {each.reveal().encode() for each in secrets if each is not None}
         return key.id, newer.id, known | {b"open sesame", b"close sesame"}
 
@@ -95,8 +106,14 @@ async def test_every_act_says_who_did_what_and_no_secret(database: str) -> None:
         Act.STORE_CREATE,
         Act.TERMINAL_CREATE,
         Act.KEY_ISSUE,
+        Act.KEY_LIMIT,
         Act.KEY_ROTATE,
+        Act.KEY_LIMIT,  # the new one's
         Act.KEY_REVOKE,
+        Act.STORE_OVERRIDES,
+        Act.SUPERVISOR_CREATE,
+        Act.SUPERVISOR_RESET,
+        Act.SUPERVISOR_DISABLE,
         Act.ACCOUNT_CREATE,
         Act.ACCOUNT_ROTATE,
         Act.ACCOUNT_DISABLE,
@@ -112,6 +129,8 @@ async def test_every_act_says_who_did_what_and_no_secret(database: str) -> None:
         Act.ROUTING_SET,
         Act.RESTORED_BEGIN,
         Act.RESTORED_END,
+        Act.CASE_PROPOSE,
+        Act.CASE_CONFIRM,
         Act.CASE_CLOSE,
         *[Act.REKEY] * 3,
     ]
@@ -121,7 +140,8 @@ async def test_every_act_says_who_did_what_and_no_secret(database: str) -> None:
         "key",
         "mk_SERVER",
     )
-    assert (said[Act.CASE_CLOSE].asked_as, said[Act.CASE_CLOSE].asked_by) == ("person", "mei")
+    assert (said[Act.CASE_PROPOSE].asked_as, said[Act.CASE_PROPOSE].asked_by) == ("person", "mei")
+    assert (said[Act.CASE_CLOSE].asked_as, said[Act.CASE_CLOSE].asked_by) == ("key", "mk_SERVER")
     assert said[Act.KEY_ROTATE].before == {"key": key}
     assert said[Act.KEY_ROTATE].object == newer
     assert said[Act.ACCOUNT_PLACE].before == {"priority": 100}

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from gateway.domain.change import Change, payment_event
 from gateway.domain.statuses import PaymentStatus
-from gateway.flow.ports import Places
+from gateway.flow.due import Places
 from gateway.storage.books import due_work, event_feed, outbox
 from gateway.storage.books import payment_reader as reading
 from gateway.storage.books.due_work import taking
@@ -143,7 +143,9 @@ async def test_leasing_touches_what_it_leases_and_one_row_an_endpoint(told: Shop
     connection = await connect(told.books.dsn)
     try:
         async with connection.transaction():
-            taken = await connection.fetch(outbox.TAKE, TOUCHED, timedelta(seconds=60), TOUCHED)
+            taken = await connection.fetch(
+                outbox.TAKE, TOUCHED, timedelta(seconds=60), TOUCHED, TOUCHED
+            )
             (looked,) = await connection.fetch(
                 "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int AS n, "
                 "max(seq_scan) AS scans FROM pg_stat_xact_user_tables"

@@ -89,7 +89,7 @@ def payment(status: str = "processing", *attempts: Attempt, **fields: Any) -> Pa
         if status in PAYMENT_UNCHARGED
         else None,
         "paid_at": NOW if status in ("succeeded", "paid_late") else None,
-        "attempts": attempts or (attempt(),),
+        "attempts": attempts or (attempt("succeeded" if status == "succeeded" else "sent"),),
     } | fields
     return Payment(status=PaymentStatus(status), **(given | {"flow": Flow(given["flow"])}))
 
@@ -99,6 +99,7 @@ def refund(status: str = "requested", **fields: Any) -> Refund:
         "id": "ref_1",
         "merchant_id": "m1",
         "payment_id": "pay_1",
+        "store_id": "s1",
         "attempt_id": "att_1",
         "channel": "wallet",
         "channel_account": "acct_1",

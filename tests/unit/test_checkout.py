@@ -46,6 +46,7 @@ from gateway.storage.redis.claims import NoClaims
 from security.secret import Secret
 from tests.fakes.accounts import local_account, remote_account
 from tests.fakes.store import MemoryStore
+from tests.fakes.supervisors import KnownSupervisors
 from tests.shelf import Shelf
 from tests.simulation.clock import SimIds
 
@@ -95,7 +96,13 @@ class Shop:
         calls = ChannelCalls(clock, self.health)
         lost = LostAttempts(ports=ports, calls=calls)
         transitions = Transitions(ports=ports, in_flight=self.in_flight, lost=lost)
-        orders = OrderDesk(store=self.store, transitions=transitions, in_flight=self.in_flight)
+        orders = OrderDesk(
+            store=self.store,
+            directory=self.shelf,
+            supervisors=KnownSupervisors(),
+            transitions=transitions,
+            in_flight=self.in_flight,
+        )
         self.checkout = Checkout(
             ports=ports,
             keys=KeyDesk(self.store, NoClaims(), SimIds()),
@@ -219,5 +226,5 @@ async def test_a_retry_is_answered_though_no_account_is_left(
         await shop.pay(given, key="k2", order_no="A2")
     with pytest.raises(IdempotencyKeyReused) as other:
         await shop.pay(given, caller=OTHER)
-    assert (other.value.field, other.value.payment) == ("store_id", None)
+    assert (other.value.field, other.value.payment) == (None, None)
     assert shop.in_use == 0

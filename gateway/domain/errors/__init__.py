@@ -5,9 +5,10 @@ Each leaf has a stable `code`, an HTTP status, and says whether the same request
     GatewayError
     ├── BadRequest 400        Malformed · IdempotencyKeyMissing
     ├── Unauthenticated 401   SignatureInvalid · SignatureExpired · KeyUnknown · KeyRevoked
-    ├── NotPermitted 403
+    ├── NotPermitted 403      RefundLimitReached · SupervisorRefused · SupervisorLocked
+    ├── SupervisorWaits 429
     ├── NotFound 404          (also for another tenant's ids) · MethodNotAllowed 405
-    ├── Conflict 409          OrderTenderTaken · AlreadyPaid · PaymentNotPaid ·
+    ├── Conflict 409          OrderTenderTaken · OrderUsed · AlreadyPaid · PaymentNotPaid ·
     │                         RefundExceedsCaptured · RefundNoTaken · PaymentFrozen ·
     │                         OrderInDoubt · OrderOverpaid · OverrideRefused ·
     │                         WebhookEndpointsFull · WebhookEndpointDisabled · CursorAhead ·
@@ -20,8 +21,8 @@ Each leaf has a stable `code`, an HTTP status, and says whether the same request
                               DirectoryStale · OutcomePending · RestoredUnsure
 
 `sendable_again` is about the very same request with the very same Idempotency-Key: True wherever
-nothing was bound to the key. `verdict` is what the cashier may do; the pay route shows it with
-every problem.
+nothing was bound to the key. `verdict` is what the cashier may do, in every problem; a refusal that
+`tells_of_payment` shows what became of the payment it carries.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from gateway.domain.errors.conflicts import (
     OrderInDoubt,
     OrderOverpaid,
     OrderTenderTaken,
+    OrderUsed,
     OverrideRefused,
     PaymentFrozen,
     PaymentNotPaid,
@@ -66,8 +68,12 @@ from gateway.domain.errors.requests import (
     NotFound,
     NotPermitted,
     RateLimited,
+    RefundLimitReached,
     SignatureExpired,
     SignatureInvalid,
+    SupervisorLocked,
+    SupervisorRefused,
+    SupervisorWaits,
     TooLarge,
 )
 from gateway.domain.errors.unavailable import (
@@ -104,6 +110,7 @@ __all__ = [
     "OrderInDoubt",
     "OrderOverpaid",
     "OrderTenderTaken",
+    "OrderUsed",
     "OutcomePending",
     "Overloaded",
     "OverrideRefused",
@@ -111,6 +118,7 @@ __all__ = [
     "PaymentNotPaid",
     "RateLimited",
     "RefundExceedsCaptured",
+    "RefundLimitReached",
     "RefundNoTaken",
     "Refused",
     "RestoredUnsure",
@@ -118,6 +126,9 @@ __all__ = [
     "SignatureInvalid",
     "SignatureUsed",
     "StoreUnavailable",
+    "SupervisorLocked",
+    "SupervisorRefused",
+    "SupervisorWaits",
     "TooLarge",
     "Unauthenticated",
     "Unavailable",

@@ -62,6 +62,7 @@ merchant_id   text
 id            text
 store_id      text
 terminal_id   text
+asked_by      text
 operator_id   text
 order_no      text
 tender_no     int
@@ -88,6 +89,7 @@ payer_masked        text
 discounts           json
 failure             json
 cancel_requested_at timestamptz
+cancel_requested_by text
 frozen_at           timestamptz
 frozen_by           text
 late_refund         text
@@ -132,6 +134,7 @@ REFUND_FIXED = columns("""
 merchant_id     text
 id              text
 payment_id      text
+store_id        text
 attempt_id      text
 channel         text
 channel_account text
@@ -142,7 +145,10 @@ currency        text
 origin          text
 reason          text
 operator_id     text
+terminal_id     text
+asked_by        text
 idempotency_key text
+day_limit       bigint
 created_at      timestamptz
 """)
 
@@ -154,6 +160,7 @@ failure_code      text
 channel_code      text
 refunded_at       timestamptz
 due_at            timestamptz
+stopped_at        timestamptz
 tries             int
 silences          int
 heard             int
@@ -188,6 +195,7 @@ payment_id  text
 id          text
 kind        text
 attempt_id  text
+refund_id   text
 evidence    json
 at          timestamptz
 """)

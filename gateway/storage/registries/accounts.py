@@ -19,7 +19,7 @@ from adapters.transport import InlineExecutor
 from gateway.clock import Clock, Ids
 from gateway.domain.audit import Act, AskedBy
 from gateway.limits import REASON_CHARS_MAX, SEALED_PLAINTEXT_BYTES_MAX
-from gateway.storage.registries.acts import Connection, RegistryError
+from gateway.storage.registries.acts import Connection, RegistryError, chosen_id
 from gateway.storage.registries.credentials import (
     CredentialsInvalid,
     account_about,
@@ -28,7 +28,6 @@ from gateway.storage.registries.credentials import (
     shown,
     usable_until,
 )
-from gateway.storage.registries.people import chosen_id
 from gateway.storage.registries.sealing import SealingRegistry
 from security.errors import SecurityError
 from security.vault import About, Vault, sealed_as

@@ -7,6 +7,7 @@ forgotten by a later method: they all go through `Acting`.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeAlias
 
@@ -15,6 +16,7 @@ import msgspec
 
 from gateway.domain.audit import Act, AskedBy
 from gateway.domain.errors import StoreUnavailable
+from gateway.limits import REFERENCE_CHARS_MAX
 from gateway.storage.connections import GAVE_UP, REPLY_LOST, UNREACHABLE
 from gateway.storage.reader import Reader
 
@@ -74,3 +76,13 @@ class Acting(Reader):
 
 def _json(shown: Mapping[str, Any] | None) -> str | None:
     return None if shown is None else msgspec.json.encode(shown).decode()
+
+
+_ID = re.compile(rf"[A-Za-z0-9_-]{{1,{REFERENCE_CHARS_MAX}}}")
+
+
+def chosen_id(text: str | None) -> str | None:
+    """An id given by a person, checked; None stays None."""
+    if text is not None and not _ID.fullmatch(text):
+        raise RegistryError(f"an id has 1 to {REFERENCE_CHARS_MAX} letters, digits, _ or -")
+    return text

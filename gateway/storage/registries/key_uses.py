@@ -7,17 +7,18 @@ precision is enough, so a key costs one small write a minute, however many reque
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
+import structlog
 
 from gateway.clock import Clock
-from gateway.domain.errors import StoreUnavailable
 from gateway.limits import KEY_USE_INTERVAL_MS, KEY_USE_MS_MIN
-from gateway.loops import pause
+from gateway.loops import Rounds, pause
 from gateway.storage.reader import Reader
+
+log = structlog.get_logger("tillgate.keys")
 
 # Several workers hear the same key: the first of a minute writes.
 WRITE = """INSERT INTO api_key_use (key_id, used_at)
@@ -34,6 +35,7 @@ class KeyUses(Reader):
         self._clock = clock
         self._used: dict[str, datetime] = {}
         self._written: dict[str, datetime] = {}
+        self._rounds = Rounds(log, "key_uses")  # the next use is as good
 
     def note(self, key_id: str) -> None:
         """It signed a request, just now."""
@@ -43,10 +45,11 @@ class KeyUses(Reader):
         """Until `stop`; what was noted by then is written once more."""
         while not stop.is_set():
             await pause(KEY_USE_INTERVAL_MS, stop)
-            await self.write()
+            with self._rounds:
+                await self.write()
 
     async def write(self) -> None:
-        """The uses of keys that were not written within the last minute."""
+        """The uses of keys that were not written within the last minute. Raises StoreUnavailable."""
         gap = timedelta(milliseconds=KEY_USE_MS_MIN)
         due = {
             key_id: used_at
@@ -57,6 +60,5 @@ class KeyUses(Reader):
             return
         # One order for all workers, so that two batches never wait for each other in a ring.
         keys = sorted(due)
-        with contextlib.suppress(StoreUnavailable):  # the next use is as good
-            await self._fetch(WRITE, keys, [due[key_id] for key_id in keys], gap)
-            self._written |= due
+        await self._fetch(WRITE, keys, [due[key_id] for key_id in keys], gap)
+        self._written |= due

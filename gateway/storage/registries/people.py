@@ -9,7 +9,6 @@ because old payments still name them.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -18,8 +17,8 @@ import asyncpg
 
 from gateway.clock import Ids
 from gateway.domain.audit import Act, AskedBy
-from gateway.limits import LIVE_KEYS_MAX, LIVE_TERMINAL_KEYS_MAX, REFERENCE_CHARS_MAX
-from gateway.storage.registries.acts import Connection, RegistryError
+from gateway.limits import LIVE_KEYS_MAX, LIVE_TERMINAL_KEYS_MAX
+from gateway.storage.registries.acts import Connection, RegistryError, chosen_id
 from gateway.storage.registries.credentials import key_about
 from gateway.storage.registries.sealing import SealingRegistry
 from security.key_material import KeyEnvironment, KeyKind, new_key_id, new_secret
@@ -41,12 +40,13 @@ class Merchant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShopStore:
-    """One shop of a merchant."""
+    """One shop of a merchant. `overrides_allowed`: a supervisor may let another payment in."""
 
     merchant_id: str
     id: str
     name: str
     created_at: datetime
+    overrides_allowed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +77,8 @@ class KeyListing:
     created_at: datetime
     revoked_at: datetime | None
     used_at: datetime | None
+    refund_max: int | None  # fen; None: the role's
+    refund_day_max: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +91,12 @@ class IssuedKey:
 
 
 _KEY = """SELECT k.id, k.merchant_id, k.store_id, k.terminal_id, k.role, k.environment,
-  k.created_at, k.revoked_at, u.used_at
+  k.created_at, k.revoked_at, u.used_at, k.refund_max, k.refund_day_max
 FROM api_key k LEFT JOIN api_key_use u ON u.key_id = k.id"""
 KEYS = f"""{_KEY} WHERE k.merchant_id = $1 AND ($2::text IS NULL OR k.terminal_id = $2)
 ORDER BY k.created_at, k.id"""
 KEY = f"{_KEY} WHERE k.id = $1"
+LIMIT = "UPDATE api_key SET refund_max = $2, refund_day_max = $3 WHERE id = $1"
 LIVE_KEYS = (
     "SELECT count(*) FROM api_key WHERE merchant_id = $1 AND terminal_id IS NOT DISTINCT FROM $2 "
     "AND revoked_at IS NULL"
@@ -163,7 +166,7 @@ class Registry(SealingRegistry):
         async with self._acting(f"store {chosen} of merchant {merchant_id}") as connection:
             row = await connection.fetchrow(
                 "INSERT INTO store (merchant_id, id, name) VALUES ($1, $2, $3) "
-                "RETURNING merchant_id, id, name, created_at",
+                "RETURNING merchant_id, id, name, created_at, overrides_allowed",
                 merchant_id,
                 chosen,
                 _name(name),
@@ -175,10 +178,31 @@ class Registry(SealingRegistry):
             )
         return ShopStore(**dict(row))
 
+    async def allow_overrides(self, merchant_id: str, store_id: str, *, allowed: bool) -> None:
+        """Whether a supervisor may let another payment in while one of this store is in doubt."""
+        about = f"store {store_id} of merchant {merchant_id}"
+        async with self._acting(about) as connection:
+            done = await connection.execute(
+                "UPDATE store SET overrides_allowed = $3 WHERE merchant_id = $1 AND id = $2",
+                merchant_id,
+                store_id,
+                allowed,
+            )
+            if done == "UPDATE 0":
+                raise RegistryError(f"there is no {about}")
+            await self._record(
+                connection,
+                Act.STORE_OVERRIDES,
+                store_id,
+                merchant_id=merchant_id,
+                after={"allowed": allowed},
+            )
+
     async def stores(self, merchant_id: str) -> list[ShopStore]:
         """A merchant's shops, oldest first."""
         sql = (
-            "SELECT merchant_id, id, name, created_at FROM store WHERE merchant_id = $1 "
+            "SELECT merchant_id, id, name, created_at, overrides_allowed "
+            "FROM store WHERE merchant_id = $1 "
             "ORDER BY created_at, id"
         )
         return [ShopStore(**dict(row)) for row in await self._fetch(sql, merchant_id)]
@@ -272,13 +296,33 @@ class Registry(SealingRegistry):
         old = await self.key(key_id)
         if old.revoked_at is not None:
             raise RegistryError(f"key {key_id} is revoked: issue a new one instead")
-        if old.terminal_id is not None:
-            return await self.issue_terminal_key(
+        new = (
+            await self.issue_terminal_key(
                 old.merchant_id, old.terminal_id, environment, beside=key_id
             )
-        return await self.issue_merchant_key(
-            old.merchant_id, Role(old.role), environment, beside=key_id
+            if old.terminal_id is not None
+            else await self.issue_merchant_key(
+                old.merchant_id, Role(old.role), environment, beside=key_id
+            )
         )
+        # Before its secret is told: a key that nobody can use yet has the role's limits.
+        if (old.refund_max, old.refund_day_max) != (None, None):
+            await self.limit_refunds(new.id, old.refund_max, old.refund_day_max)
+        return new
+
+    async def limit_refunds(self, key_id: str, each: int | None, day: int | None) -> None:
+        """What the key gives back, in fen; None: as its role."""
+        before = await self.key(key_id)
+        async with self._acting(f"key {key_id}") as connection:
+            await connection.execute(LIMIT, key_id, each, day)
+            await self._record(
+                connection,
+                Act.KEY_LIMIT,
+                key_id,
+                merchant_id=before.merchant_id,
+                before={"refund_max": before.refund_max, "refund_day_max": before.refund_day_max},
+                after={"refund_max": each, "refund_day_max": day},
+            )
 
     async def revoke_key(self, key_id: str) -> None:
         """End a key; every worker refuses it within one refresh of its directory."""
@@ -340,16 +384,6 @@ class _Rights(NamedTuple):
     terminal_id: str | None
     role: Role
     environment: KeyEnvironment
-
-
-_ID = re.compile(rf"[A-Za-z0-9_-]{{1,{REFERENCE_CHARS_MAX}}}")
-
-
-def chosen_id(text: str | None) -> str | None:
-    """An id given by a person, checked; None stays None."""
-    if text is not None and not _ID.fullmatch(text):
-        raise RegistryError(f"an id has 1 to {REFERENCE_CHARS_MAX} letters, digits, _ or -")
-    return text
 
 
 def _name(text: str) -> str:

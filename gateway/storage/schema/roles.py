@@ -31,14 +31,16 @@ APP_ROLE: Final = "tillgate_app"  # of `tillgate dev`, and the one that the page
 # (places in the log) and what no command changes (whose a key is) are left out.
 RIGHTS: Final[Mapping[str, str]] = {
     "merchant": "SELECT, INSERT, UPDATE (name)",
-    "store": "SELECT, INSERT, UPDATE (name)",
+    "store": "SELECT, INSERT, UPDATE (name, overrides_allowed)",
     "terminal": "SELECT, INSERT, UPDATE (name)",
-    "api_key": "SELECT, INSERT, UPDATE (sealed, revoked_at)",
+    "api_key": "SELECT, INSERT, UPDATE (sealed, revoked_at, refund_max, refund_day_max)",
     "api_key_use": "SELECT, INSERT, UPDATE (used_at)",
     "channel_account": "SELECT, INSERT, "
     "UPDATE (sealed, enabled, priority, drained_at, drained_reason)",
     "webhook_endpoint": "SELECT, INSERT, UPDATE (url, origin, enabled, disabled_reason)",
-    "webhook_secret": "SELECT, INSERT, UPDATE (sealed, ends_at)",
+    "webhook_secret": "SELECT, INSERT, UPDATE (sealed, ends_at), DELETE",
+    "supervisor": "SELECT, INSERT, UPDATE (pin_hash, failures, disabled_at)",
+    "supervisor_try": "SELECT, INSERT, UPDATE (failures, again_at), DELETE",
     "rule_set": "SELECT, INSERT",
     "claim": "SELECT, INSERT, UPDATE (holds)",
     "payment": "SELECT, INSERT, UPDATE",
@@ -51,7 +53,8 @@ RIGHTS: Final[Mapping[str, str]] = {
     "outbox": "SELECT, INSERT, UPDATE",
     "delivery": "SELECT, INSERT",
     "callback": "SELECT, INSERT, UPDATE (received_at, applied_at)",
-    "case": "SELECT, INSERT, UPDATE (closed_at, closed_by, reason)",
+    "case": "SELECT, INSERT, UPDATE (closed_at, closed_by, reason, proposed_as, proposed_by, "
+    "proposed_at, proposed_reason, confirmed_by)",
     # Of signatures that have acted: kept for minutes.
     "signature_used": "SELECT, INSERT, UPDATE (status, body), DELETE",
     "channel_health_event": "SELECT, INSERT",
