@@ -49,7 +49,10 @@ class KeyUses(Reader):
                 await self.write()
 
     async def write(self) -> None:
-        """The uses of keys that were not written within the last minute. Raises StoreUnavailable."""
+        """The uses of keys that were not written within the last minute.
+
+        Raises StoreUnavailable.
+        """
         gap = timedelta(milliseconds=KEY_USE_MS_MIN)
         due = {
             key_id: used_at
