@@ -1,4 +1,5 @@
-# One image for `serve`, `work`, `migrate` and the sandbox: the command is the argument.
+# One image for `serve`, `work`, `migrate` and all other commands of a shop: the command is the argument. The sandbox and the load tests
+# are not in it, nor the clients of the channels that only tests use (docs/decisions/0030-what-the-image-carries.md).
 #   docker build -t tillgate:0.1.0 .
 #   docker run --rm tillgate:0.1.0 --help
 
@@ -14,8 +15,6 @@ COPY gateway gateway
 COPY adapters adapters
 COPY security security
 COPY reconciliation reconciliation
-COPY sandbox sandbox
-COPY loadtests loadtests
 # Every hash was checked above; from here on nothing comes from a network. The final environment has no pip and no build tools.
 RUN /build/bin/pip wheel --no-deps --no-build-isolation -w /wheels . \
  && python -m venv --without-pip /opt/tillgate \
@@ -32,7 +31,7 @@ ENV PATH=/opt/tillgate/bin:$PATH \
 USER 10001:10001
 WORKDIR /tmp
 EXPOSE 8080
-# For `serve`. Switch it off for `work` and the sandbox, which have no such address (deploy/compose.yaml does).
+# For `serve`. Switch it off for `work`, which has no such address (deploy/compose.yaml does).
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
   CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/healthz', timeout=2)"]
 ENTRYPOINT ["tillgate"]

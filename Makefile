@@ -87,6 +87,10 @@ lock: ## resolve the pinned packages anew, with uv in a throwaway environment
 	$(COMPILE) --all-extras -c requirements/build.lock pyproject.toml -o requirements/all.lock; \
 	$(COMPILE) -c requirements/all.lock pyproject.toml -o requirements/runtime.lock
 
+.PHONY: supply-chain
+supply-chain: ## the image's packages as build/sbom.json, and the advisories against them
+	@PYTHON=$(PYTHON) .ci/supply_chain
+
 .PHONY: clean
 clean: ## data of `make run` and caches; refused while it runs. The virtual environment stays
 	@[ ! -x $(VENV)/bin/tillgate ] || $(VENV)/bin/tillgate stop >/dev/null

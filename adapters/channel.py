@@ -21,7 +21,7 @@ Rules every adapter keeps, held by tests/conformance:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -97,6 +97,19 @@ class Schedule:
         )
 
 
+class Certificate(Struct, frozen=True, kw_only=True):
+    """One certificate in an account's credentials.
+
+    `name`: the field that it stands in; several may stand in one, of which any may be used.
+    `fault`: why it is not to be trusted; None: nothing speaks against it.
+    """
+
+    name: str
+    not_before: datetime
+    not_after: datetime
+    fault: str | None = None
+
+
 class Transport(Protocol):
     """What carries the calls of one account. Its channel knows what more it can do."""
 
@@ -149,6 +162,8 @@ class RemoteManifest(Capabilities):
     qr_expiry_step_s: int = 1  # an expiry is rounded up to this (Alipay: whole minutes)
     # For people who set an account up: a word of the channel's refusal -> what to do about it.
     advice: tuple[tuple[str, str], ...] = ()
+    # Of credentials: the certificates in them. None: the channel has no certificates.
+    certificates: Callable[[Any], Sequence[Certificate]] | None = None
 
     @property
     def some_flow(self) -> Flow:

@@ -11,9 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import structlog
+
 from adapters.channel import Manifest, Means
 from adapters.discovery import discover
 from gateway.clock import Clock, DatabaseClock, SystemClock, SystemIds
+from gateway.domain.audit import AskedBy
 from gateway.domain.identifiers import Numbers
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.callback import CallbackDesk
@@ -50,8 +53,11 @@ from gateway.telemetry.logs import configure_logs
 from gateway.webhooks.endpoints import WebhookEndpoints
 from gateway.workers.heartbeat import Heartbeat
 from gateway.workers.prober import Prober
+from security.lines import unsafe_lines
 from security.redaction import Redaction
 from security.vault import Vault
+
+log = structlog.get_logger("tillgate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +90,15 @@ async def gateway(settings: Settings, host_clock: Clock | None = None) -> AsyncI
     """Everything started, on the database's time; on the way out the roads under way end first,
     then the store is flushed and let go.
     """
+    if settings.unsafe_lines == "warn":
+        for words in unsafe_lines(settings.database_url, settings.redis_url):
+            log.warning("unsafe_line", words=words)
     clock, ids = DatabaseClock(host_clock or SystemClock()), SystemIds()
     dsn = settings.needed_database_url().reveal()
-    vault = Vault(settings.needed_master_keys())
+    vault = Vault(settings.needed_master_keys(), opens_old=settings.opens_old_seals)
     worker_id = ids.new("wrk")
     with ThreadPoolExecutor(SIGNING_THREADS, thread_name_prefix="signing") as signing:
-        store = await PostgresStore.connected(dsn)
+        store = await PostgresStore.connected(dsn, vault.knows)
         heart = Heartbeat(store, worker_id, clock)
         await heart.beat()  # nothing is judged by the host's clock, unless the database is away
         claims = (
@@ -102,18 +111,19 @@ async def gateway(settings: Settings, host_clock: Clock | None = None) -> AsyncI
             public_url=settings.public_url,
             allow_loopback_channels=settings.allow_loopback_channels,
         )
-        directory = SnapshotDirectory(dsn, vault=vault, clock=clock, accounts=accounts)
+        directory = SnapshotDirectory(
+            dsn,
+            vault=vault,
+            clock=clock,
+            accounts=accounts,
+            takes_test_keys=settings.takes_test_keys,
+        )
         await directory.start()
         history = HealthLog(store.pool, worker_id)
+        numbers = Numbers(settings.environment)
         world = _wired(
             settings=settings,
-            ports=Ports(
-                store=store,
-                directory=directory,
-                clock=clock,
-                ids=ids,
-                numbers=Numbers(settings.environment),
-            ),
+            ports=Ports(store=store, directory=directory, clock=clock, ids=ids, numbers=numbers),
             store=store,
             claims=claims,
             directory=directory,
@@ -175,6 +185,8 @@ def _wired(
     refunds = Refunds(
         ports=ports, lookup=lookup, in_flight=in_flight, transitions=transitions, calls=calls
     )
+    me = AskedBy("gateway", worker_id)
+    registry = WebhookRegistry(store.pool, vault=vault, ids=ids, asked_by=me)
     return Gateway(
         ports=ports,
         store=store,
@@ -199,9 +211,7 @@ def _wired(
         cancellation=Cancellation(lookup, transitions, in_flight),
         refunds=refunds,
         callbacks=CallbackDesk(ports=ports, transitions=transitions, calls=calls),
-        webhooks=WebhookEndpoints(
-            WebhookRegistry(store.pool, vault=vault, ids=ids), settings.allow_loopback_webhooks
-        ),
+        webhooks=WebhookEndpoints(registry, settings.allow_loopback_webhooks),
         outbox=PostgresOutbox(store.pool, vault),
         in_doubt=InDoubt(
             ports=ports,

@@ -156,6 +156,7 @@ HELD_PAUSE_MS = 10  # ... with this pause, then let Postgres decide
 
 # --- directory snapshot
 DIRECTORY_REFRESH_MS = 2_000  # a revoked key dies within two refreshes ...
+LEFT_OUT_SHOWN_MAX = 5  # keys and accounts that a readiness report names; `doctor` names all
 DIRECTORY_AGE_MS_MAX = 5_000  # ... or writes stop
 
 # --- webhook endpoints
@@ -220,6 +221,19 @@ WRITE_RETRY_MS = 500  # between those
 RETRY_STEPS_MS = (15_000, 60_000, 300_000, 1_800_000, 3_600_000)
 # Added to each: visits that an outage stopped together do not come back together.
 RETRY_JITTER_PERCENT = 20
+
+CERTIFICATE_DAYS_LEFT_MIN = 30  # then `doctor` warns: a new one takes a channel some days
+CERTIFICATE_LOOK_MS = 3_600_000  # how often `tillgate work` looks at them
+
+# --- audit chain
+AUDIT_LINK_ROWS = 500  # rows of one link: their digests take a millisecond of the loop
+AUDIT_LINKS_READ = 50  # links read at once by whoever verifies: 1.2 MB
+AUDIT_INTERVAL_MS = 1_000  # how often the chain grows: what is younger could be changed unseen
+AUDIT_LAG_S_MAX = 60  # behind by more than this, something holds it up
+AUDIT_HEAD_TOLD_S = 86_400  # how often the log says the head, to be kept elsewhere
+AUDIT_DOCTOR_LINKS = 20  # the newest, verified by `tillgate doctor`
+KEY_USE_INTERVAL_MS = 10_000  # how often a worker writes which keys were used ...
+KEY_USE_MS_MIN = 60_000  # ... and of one key not sooner than this after the last time
 
 # --- webhooks
 WEBHOOK_TRIED_FOR_MS_MIN = 86_400_000  # a day: somebody reads an alarm, and repairs a server
@@ -309,7 +323,9 @@ MASTER_KEY_BYTES = 32  # AES-256
 MASTER_KEY_VERSION_MAX = 65_535  # two bytes in the header of a sealed value
 MASTER_KEY_FILE_BYTES_MAX = 16_384  # about 300 versions: decades of quarterly rotation
 SEALED_PLAINTEXT_BYTES_MAX = 65_536  # a private key with its certificate chain fits several times
-SEAL_ABOUT_CHARS_MAX = 200  # kind of row, slash, id
+SEAL_ABOUT_CHARS_MAX = 512  # kind of row and id, and five rights with names of their own
+# Secrets that one transaction of `rekey` seals anew: followers of the event feed wait for it.
+REKEY_BATCH_ROWS = 200
 DIGEST_PURPOSES_MAX = 64  # purposes are constants of the code; each keeps one derived key in memory
 RSA_KEY_BITS_MIN = 2_048  # NIST SP 800-131A; WeChat Pay and Alipay RSA2 ask for 2048
 RSA_KEY_BITS_MAX = 8_192  # one signature with more takes longer than the channel call it is for

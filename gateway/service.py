@@ -5,16 +5,20 @@ signal says stop.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 
+import structlog
 import uvloop
 from aiohttp import web
 
 from gateway.composition import Gateway, gateway, start_logs
+from gateway.domain.audit import AskedBy
 from gateway.domain.errors import GatewayError
 from gateway.edge_limits import READINESS_AGE_MS_MAX
 from gateway.http.app import build_app, build_operations_app
@@ -27,14 +31,26 @@ from gateway.http.rates import Rates
 from gateway.http.raw_body import BodyBudget
 from gateway.http.remembered import Remembered
 from gateway.http.serving import Listening, accepting, serve_until
+from gateway.limits import LEFT_OUT_SHOWN_MAX
 from gateway.settings import Settings
+from gateway.storage.books.audit_chain import AuditChain
+from gateway.storage.directory import SnapshotDirectory
 from gateway.storage.redis.rates import RedisBuckets
+from gateway.storage.registries.accounts import AccountRegistry
+from gateway.storage.registries.key_uses import KeyUses
 from gateway.storage.registries.signatures import PostgresSignatures
 from gateway.storage.schema.migrate import MigrationError, pending
 from gateway.webhooks.courier import Courier
 from gateway.webhooks.line import WebhookLine
+from gateway.workers.certificates import CertificateWatch
+from gateway.workers.chainer import Chainer
 from gateway.workers.forked import LEAVE, report_ready
 from gateway.workers.sweeper import Sweeper
+from security.errors import MasterKeyInvalid
+from security.keyring import MasterKeys
+from security.vault import Vault
+
+log = structlog.get_logger("tillgate")
 
 
 def serve_worker(
@@ -42,8 +58,21 @@ def serve_worker(
 ) -> int:
     """One worker of `tillgate serve`: until SIGTERM, then drained. Returns the exit code."""
     start_logs(settings)
-    uvloop.run(_serve(settings, listening, operations))
+    uvloop.run(_serve(_with_present_keys(settings), listening, operations))
     return 0
+
+
+def _with_present_keys(settings: Settings) -> Settings:
+    """The master keys as they stand in the file now: the parent read it when it started, and a
+    worker of a rolling restart is to know a key that came since.
+
+    A file that cannot be read any more does not keep a worker from being replaced.
+    """
+    try:
+        return replace(settings, master_keys=MasterKeys.from_environment(os.environ))
+    except MasterKeyInvalid as error:
+        log.critical("master_keys_not_read_again", error=str(error))
+        return settings
 
 
 async def _serve(
@@ -75,7 +104,7 @@ def _of_operators(
 
 
 def run_work(settings: Settings, operations: socket.socket | None) -> int:
-    """`tillgate work`: the sweeper and the webhooks' courier, until SIGTERM.
+    """`tillgate work`: the sweeper, the webhooks' courier and the audit chain, until SIGTERM.
 
     Returns the exit code.
     """
@@ -95,6 +124,21 @@ async def _work(settings: Settings, operations: socket.socket | None) -> None:
                 Sweeper(world.store, world.in_doubt, world.clock).run(stop), name="sweeper"
             )
             workers.create_task(webhooks.run(stop), name="courier")
+            chain = AuditChain(world.store.pool)
+            workers.create_task(Chainer(chain, world.clock).run(stop), name="audit chain")
+            watch = CertificateWatch(_listed_accounts(world, settings), world.clock)
+            workers.create_task(watch.run(stop), name="certificates")
+
+
+def _listed_accounts(world: Gateway, settings: Settings) -> AccountRegistry:
+    return AccountRegistry(
+        world.store.pool,
+        vault=Vault(settings.needed_master_keys(), opens_old=settings.opens_old_seals),
+        ids=world.ports.ids,
+        asked_by=AskedBy("gateway", world.worker_id),
+        clock=world.clock,
+        manifests=world.directory.manifests(),
+    )
 
 
 @asynccontextmanager
@@ -132,6 +176,8 @@ async def edge(world: Gateway, settings: Settings) -> AsyncIterator[EdgeDeps]:
         monotonic=world.clock.monotonic,
     )
     exchanging = asyncio.create_task(rates.run(), name="rates")
+    key_uses, ended = KeyUses(world.store.pool, world.clock), asyncio.Event()
+    noting = asyncio.create_task(key_uses.run(ended), name="key uses")
     try:
         yield EdgeDeps(
             checkout=world.checkout,
@@ -144,12 +190,15 @@ async def edge(world: Gateway, settings: Settings) -> AsyncIterator[EdgeDeps]:
             directory=world.directory,
             clock=world.clock,
             ids=world.ports.ids,
+            key_used=key_uses.note,
             readiness=readiness(world, settings),
             door=Door(Peers(settings.trusted_proxies), rates),
             bodies=BodyBudget(),
             signatures=PostgresSignatures(world.store.pool),
         )
     finally:
+        ended.set()
+        await noting
         exchanging.cancel()
         with suppress(asyncio.CancelledError):
             await exchanging
@@ -184,9 +233,20 @@ def readiness(world: Gateway, settings: Settings) -> Callable[[], Awaitable[Read
             "postgres": postgres,
             "schema": schema,
             "directory": "fresh" if world.directory.fresh() else "stale",
+            "secrets": _secrets(world.directory),
             "redis": await world.claims.state(),
         }
-        ready = postgres == "up" and migrated and world.directory.fresh()
-        return Readiness(ready=ready, checks=checks)
+        # What this worker alone cannot open, another worker may: it gets the traffic.
+        able = world.directory.fresh() and not world.directory.unopened
+        return Readiness(ready=postgres == "up" and migrated and able, checks=checks)
 
     return Remembered(look, READINESS_AGE_MS_MAX)
+
+
+def _secrets(directory: SnapshotDirectory) -> str:
+    """What was left out; a row that is broken for every worker makes none of them unready."""
+    left_out = directory.unopened or list(directory.problems)
+    if not left_out:
+        return "all open"
+    named = ", ".join(sorted(left_out)[:LEFT_OUT_SHOWN_MAX])
+    return f"{len(left_out)} left out ({named}): `tillgate doctor` says why"

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
@@ -19,12 +19,15 @@ from gateway.edge_limits import PRESTOP_S_MAX, RATE_FACTOR_MAX
 from gateway.limits import WORKERS_MAX
 from security.errors import MasterKeyInvalid
 from security.keyring import FILE_VARIABLE, TEXT_VARIABLE, MasterKeys
+from security.lines import is_here, unsafe_lines
 from security.secret import Secret
 
 PREFIX: Final = "TILLGATE_"
 DATABASE_URL: Final = "TILLGATE_DATABASE_URL"
+MIGRATE_DATABASE_URL: Final = "TILLGATE_MIGRATE_DATABASE_URL"
 WRITE_DATABASE_URL: Final = "write postgresql://user:password@host:5432/database"
 MASTER_KEYS: Final = FILE_VARIABLE
+TESTING: Final = "T"  # an environment that begins so has sandbox channels: it takes test keys
 NONE: Final = "none"
 LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 SERVING: Final = frozenset({DATABASE_URL, MASTER_KEYS})  # what `serve` and `work` cannot do without
@@ -42,6 +45,7 @@ class Settings:
     """One field a row of the table; addresses that may hold a password are `Secret`."""
 
     database_url: Secret | None
+    migrate_database_url: Secret | None
     redis_url: Secret | None
     listen: Address
     operations_listen: Address | None
@@ -55,6 +59,9 @@ class Settings:
     public_url: str | None
     log_level: str
     log_format: str
+    takes_test_keys: bool
+    opens_old_seals: bool
+    unsafe_lines: str
     allow_loopback_channels: bool
     allow_loopback_webhooks: bool
 
@@ -64,6 +71,10 @@ class Settings:
             f"read_settings was not asked to require {DATABASE_URL}"
         )
         return self.database_url
+
+    def migrating_url(self) -> Secret:
+        """The address of the role that owns the tables; without one, that of the services."""
+        return self.migrate_database_url or self.needed_database_url()
 
     def needed_master_keys(self) -> MasterKeys:
         """The keys, for code that runs only when they were required."""
@@ -105,6 +116,10 @@ def read_settings(
             continue
         if text is None and variable.name in required:
             problems.append(f"{variable.name} is not set: {WRITE_DATABASE_URL}")
+    if values.get("takes_test_keys") is None:
+        values["takes_test_keys"] = values.get("environment", "").startswith(TESTING)
+    if values.get("unsafe_lines") == "refuse":
+        problems += unsafe_lines(values.get("database_url"), values.get("redis_url"))
     values["master_keys"] = _master_keys(given, problems, needed=MASTER_KEYS in required)
     if problems:
         raise SettingsError(problems)
@@ -201,7 +216,7 @@ def _public_url(text: str) -> str:
             "write the address channels reach us at, for example https://pay.example.com, "
             "without query or password"
         )
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_here(parts.hostname):
         raise ValueError("plain http is accepted for this machine only; write https://…")
     return text.rstrip("/")
 
@@ -234,19 +249,13 @@ def _split(text: str) -> SplitResult | None:
     return parts
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _cores() -> int:
     return max(1, min(os.cpu_count() or 1, WORKERS_MAX))
 
 
 TABLE: Final = (
     Variable(DATABASE_URL, "database_url", _postgres_url, lambda: None),
+    Variable(MIGRATE_DATABASE_URL, "migrate_database_url", _postgres_url, lambda: None),
     Variable("TILLGATE_REDIS_URL", "redis_url", _redis_url, lambda: None),
     Variable("TILLGATE_LISTEN", "listen", _listen, lambda: Address("127.0.0.1", 8080)),
     Variable(
@@ -279,6 +288,14 @@ TABLE: Final = (
     ),
     Variable("TILLGATE_ENVIRONMENT", "environment", _environment, lambda: "T0"),
     Variable("TILLGATE_PUBLIC_URL", "public_url", _public_url, lambda: None),
+    Variable("TILLGATE_TEST_KEYS", "takes_test_keys", _yes_no, lambda: None),
+    Variable("TILLGATE_OLD_SEALS", "opens_old_seals", _yes_no, lambda: True),
+    Variable(
+        "TILLGATE_UNSAFE_LINES",
+        "unsafe_lines",
+        _one_of("warn", "refuse", "accept"),
+        lambda: "warn",
+    ),
     Variable(
         "TILLGATE_LOG_LEVEL",
         "log_level",

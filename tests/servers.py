@@ -3,8 +3,10 @@ each in a short temporary folder.
 
 A database for one test is a copy of a template that was migrated once per session. To make and drop
 one costs PostgreSQL a few hundred milliseconds, so what a test gives back is emptied and used
-again, under another name; one whose schema was changed is dropped. A guard process ends the servers
-and removes their folders even when pytest itself is killed.
+again, under another name; one whose schema was changed is dropped. Its tables belong to
+`tillgate_owner`, who is no superuser; tests are given the address of `tillgate_app`, as services
+are, and ask for `owner_of` or `superuser_of` it where they do what a service may not. A guard
+process ends the servers and removes their folders even when pytest itself is killed.
 """
 
 import asyncio
@@ -15,15 +17,18 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
 from gateway.embedded.data_folder import unsuitable
-from gateway.embedded.postgres import EmbeddedPostgres
+from gateway.embedded.postgres import USER, EmbeddedPostgres
 from gateway.embedded.redis import EmbeddedRedis
 from gateway.storage.schema.migrate import migrate
+from gateway.storage.schema.roles import AppRole
 
 TEMPLATE = "tillgate_template"
+OWNER, APP = "tillgate_owner", "tillgate_app"
 
 
 class DatabaseServer:
@@ -41,24 +46,29 @@ class DatabaseServer:
         """The maintenance database."""
         return self._server.dsn
 
-    def dsn_of(self, database: str) -> str:
-        return self._server.dsn_of(database)
+    def dsn_of(self, database: str, role: str = APP) -> str:
+        return self._server.dsn_of(database, role)
 
     async def empty_database(self) -> str:
-        """DSN of a new database without any migration."""
+        """DSN of a new database without any migration, as its owner."""
+        await self._make_roles()
         name = f"empty_{next(self._names)}"
-        await self._execute(f"CREATE DATABASE {name} STRATEGY file_copy")
-        return self.dsn_of(name)
+        await self._execute(f"CREATE DATABASE {name} OWNER {OWNER} STRATEGY file_copy")
+        return self.dsn_of(name, OWNER)
 
     async def fresh_database(self) -> str:
-        """DSN of a migrated database without a row."""
+        """DSN of a migrated database without a row, as the app."""
         async with self._making:
             if self._schema is None:
                 await self._make_template()
         if self._emptied:
             return self.dsn_of(self._emptied.pop())
         name = self._new_name()
-        await self._execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy")
+        # Rights on the database itself are not copied.
+        await self._execute(
+            f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER {OWNER} STRATEGY file_copy",
+            f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC",
+        )
         return self.dsn_of(name)
 
     async def give_back(self, dsn: str) -> None:
@@ -76,7 +86,7 @@ class DatabaseServer:
 
     async def _is_emptied(self, name: str) -> bool:
         """False, with its rows, when a test changed its schema."""
-        connection = await asyncpg.connect(self.dsn_of(name))
+        connection = await asyncpg.connect(self.dsn_of(name, USER))
         try:
             await connection.execute(THROW_OUT)
             schema = await connection.fetchval(SCHEMA)
@@ -84,31 +94,46 @@ class DatabaseServer:
                 return False
             filled = await connection.fetch(await connection.fetchval(FILLED))
             if filled:
-                await connection.execute("SET session_replication_role = replica")
                 tables = ", ".join(row["table"] for row in filled)
-                await connection.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+                guards = await connection.fetchval(GUARDED)
+                await connection.execute(
+                    f"""{guards.format("DISABLE")}
+                    SET session_replication_role = replica;
+                    TRUNCATE {tables} CASCADE;
+                    {guards.format("ENABLE ALWAYS")}"""
+                )
+            if restarts := await connection.fetchval(COUNTED):
+                await connection.execute(restarts)
             return True
         finally:
             await connection.close()
 
     async def _make_template(self) -> None:
-        # A failed migration left it.
-        await self._execute(f"DROP DATABASE IF EXISTS {TEMPLATE}")
-        await self._execute(f"CREATE DATABASE {TEMPLATE} STRATEGY file_copy")
-        await migrate(self.dsn_of(TEMPLATE))
-        connection = await asyncpg.connect(self.dsn_of(TEMPLATE))
+        await self._make_roles()
+        await self._execute(
+            f"DROP DATABASE IF EXISTS {TEMPLATE}",  # a failed migration left it
+            f"CREATE DATABASE {TEMPLATE} OWNER {OWNER} STRATEGY file_copy",
+        )
+        await migrate(self.dsn_of(TEMPLATE, OWNER), app=AppRole(APP))
+        connection = await asyncpg.connect(self.dsn_of(TEMPLATE, USER))
         try:
             self._schema = await connection.fetchval(SCHEMA)
         finally:
             await connection.close()
 
+    async def _make_roles(self) -> None:
+        for role in (OWNER, APP):
+            with contextlib.suppress(asyncpg.DuplicateObjectError):
+                await self._execute(f"CREATE ROLE {role} LOGIN")
+
     def _new_name(self) -> str:
         return f"test_{next(self._names)}"
 
-    async def _execute(self, statement: str) -> None:
+    async def _execute(self, *statements: str) -> None:
         connection = await asyncpg.connect(self.dsn)
         try:
-            await connection.execute(statement)
+            for statement in statements:
+                await connection.execute(statement)
         finally:
             await connection.close()
 
@@ -126,7 +151,8 @@ SELECT md5(string_agg(mark, ' ' ORDER BY mark)) FROM (
     WHERE attrelid >= 16384
   UNION ALL SELECT format('%s %s', oid, xmin) FROM pg_constraint WHERE oid >= 16384
   UNION ALL SELECT format('%s %s', oid, xmin) FROM pg_proc WHERE oid >= 16384
-  UNION ALL SELECT format('%s %s', oid, xmin) FROM pg_trigger WHERE oid >= 16384
+  UNION ALL SELECT format('%s %s %s', oid, tgenabled, pg_get_triggerdef(oid)) FROM pg_trigger
+    WHERE oid >= 16384
   UNION ALL SELECT setconfig::text FROM pg_db_role_setting
     WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
 ) made (mark)
@@ -139,6 +165,42 @@ SELECT string_agg(format(
 FROM pg_class
 WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'schema_migration'
 """
+
+# The text of statements for the counters that were used, by what was rolled back, too.
+COUNTED = """
+SELECT string_agg(format('ALTER SEQUENCE %I RESTART;', sequencename), ' ')
+FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL
+"""
+
+# The text of statements that turn the guards of history off or on.
+GUARDED = """
+SELECT string_agg(format('ALTER TABLE %s {0} TRIGGER append_only;', tgrelid::regclass), ' ')
+FROM pg_trigger WHERE tgname = 'append_only'
+"""
+
+
+def owner_of(dsn: str) -> str:
+    """The same database as the role that migrates it."""
+    return _as_role(dsn, OWNER)
+
+
+def superuser_of(dsn: str) -> str:
+    """The same database as a person who may do anything."""
+    return _as_role(dsn, USER)
+
+
+async def as_owner(dsn: str, sql: str, *arguments: object) -> None:
+    """One statement that no service may run."""
+    connection = await asyncpg.connect(owner_of(dsn))
+    try:
+        await connection.execute(sql, *arguments)
+    finally:
+        await connection.close()
+
+
+def _as_role(dsn: str, role: str) -> str:
+    parts = urlsplit(dsn)
+    return urlunsplit(parts._replace(netloc=f"{role}@{parts.netloc.rpartition('@')[2]}"))
 
 
 @contextlib.contextmanager

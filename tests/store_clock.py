@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from gateway.clock import SystemClock
+from tests.servers import owner_of
 
 OWN_TIME = """
 CREATE SCHEMA told;
@@ -22,6 +23,8 @@ CREATE FUNCTION told.now() RETURNS timestamptz LANGUAGE sql STABLE
   AS $$ SELECT coalesce((SELECT at FROM told.moment), pg_catalog.now()) $$;
 CREATE FUNCTION told.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
   AS $$ SELECT coalesce((SELECT at FROM told.moment), pg_catalog.clock_timestamp()) $$;
+GRANT USAGE ON SCHEMA told TO PUBLIC;
+GRANT SELECT ON told.moment TO PUBLIC;
 ALTER DATABASE "{name}" SET search_path = told, pg_catalog, public;
 """
 SERVERS_TIME = """
@@ -51,7 +54,7 @@ class ServerClock:
 
     @classmethod
     async def of(cls, dsn: str) -> ServerClock:
-        connection = await asyncpg.connect(dsn)
+        connection = await asyncpg.connect(owner_of(dsn))
         name = urlsplit(dsn).path.removeprefix("/")
         await connection.execute(OWN_TIME.format(name=name))
         return cls(connection, name)

@@ -20,6 +20,7 @@ from adapters.discovery import discover
 from gateway.cli.client.client import Answer, Client
 from gateway.clock import Clock, SystemClock, SystemIds
 from gateway.composition import Gateway, gateway
+from gateway.domain.audit import AskedBy
 from gateway.http.app import build_app
 from gateway.http.serving import Listening, serve_until
 from gateway.service import courier, edge, operations_app
@@ -37,6 +38,7 @@ from tests.sandbox_process import SandboxProcess
 
 MASTER = "v1:" + "A" * 43 + "="
 STORE = "store_1"
+TESTER = AskedBy("person", "tester")
 
 _orders = itertools.count(1)
 
@@ -144,9 +146,14 @@ async def provisioned(
     )
     pool = await read_pool(books.dsn)
     try:
-        registry = Registry(pool, vault=vault, ids=ids)
+        registry = Registry(pool, vault=vault, ids=ids, asked_by=TESTER)
         accounts = AccountRegistry(
-            pool, vault=vault, ids=ids, clock=SystemClock(), manifests=manifests
+            pool,
+            vault=vault,
+            ids=ids,
+            asked_by=TESTER,
+            clock=SystemClock(),
+            manifests=manifests,
         )
         books.merchant_id = (await registry.create_merchant("Noodle House")).id
         await registry.create_store(books.merchant_id, "Main street", STORE)

@@ -6,6 +6,7 @@ Times: docs of 当面付 "条码支付" and "扫码支付", condensed in one sch
 import re
 from types import MappingProxyType
 
+from adapters.alipay.certificates import certificates
 from adapters.alipay.channel import build
 from adapters.alipay.credentials import Credentials
 from adapters.alipay.orders import FACE_CODE_PREFIX
@@ -66,6 +67,7 @@ MANIFEST = RemoteManifest(
     credentials=Credentials,
     transport=over_http,
     build=build,
+    certificates=certificates,
     title_zh="支付宝",
     title_en="Alipay",
     qr_expiry_step_s=60,

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from adapters.channel import Flow, RemoteManifest, Schedule
 from adapters.transport import over_http
+from adapters.wechat.certificates import certificates
 from adapters.wechat.channel import build
 from adapters.wechat.credentials import Credentials
 from gateway.limits import AMOUNT_FEN_MAX
@@ -61,6 +62,7 @@ MANIFEST = RemoteManifest(
     credentials=Credentials,
     transport=over_http,
     build=build,
+    certificates=certificates,
     title_zh="微信支付",
     title_en="WeChat Pay",
     advice=tuple(ADVICE.items()),

@@ -11,13 +11,15 @@ signature that starts with `WECHATPAY/SIGNTEST/`; that is no base64 of any signa
 like every forgery.
 """
 
+from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from wechatpayv3.utils import aes_decrypt
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from adapters.wechat.wire import Resource
 from gateway.limits import CLOCK_SKEW_S_MAX
@@ -81,19 +83,17 @@ def doubt(
 def opened(api_v3_key: str, resource: Resource) -> bytes | None:
     """The content of a sealed resource; None when it was altered, sealed with another key,
     or is no such seal.
-
-    The SDK's function is the whole of it: one authenticated decryption, None for a wrong tag,
-    ValueError for wrong base64.
     """
     if resource.algorithm != SEAL:
         return None
     try:
-        text: str | None = aes_decrypt(
-            resource.nonce, resource.ciphertext, resource.associated_data, api_v3_key
+        return AESGCM(api_v3_key.encode()).decrypt(
+            resource.nonce.encode(),
+            b64decode(resource.ciphertext),
+            resource.associated_data.encode(),
         )
-    except ValueError:
+    except (InvalidTag, ValueError):  # a ValueError: no base64, or a nonce of no such length
         return None
-    return None if text is None else text.encode()
 
 
 def platform_keys(

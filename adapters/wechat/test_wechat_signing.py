@@ -193,6 +193,12 @@ def test_opened(changed: dict[str, str], key: str, content: bytes | None) -> Non
     assert signing.opened(key, Resource(**(VECTOR | changed))) == content
 
 
+def test_the_sdk_opens_the_same() -> None:
+    sealed_content = {name: text for name, text in VECTOR.items() if name != "algorithm"}
+    ours = signing.opened(VECTOR_KEY, Resource(**VECTOR))
+    assert ours == sdk.aes_decrypt(**sealed_content, apiv3_key=VECTOR_KEY).encode()
+
+
 def test_a_wrong_platform_key_says_what_is_wrong() -> None:
     with pytest.raises(ValueError, match="PEM"):
         signing.platform_keys({}, ["no certificate"])

@@ -54,6 +54,11 @@ COMMANDS: Final = (
         "create, list, rotate, disable, enable, resend, deliveries",
         "webhook",
     ),
+    Command(
+        "audit",
+        "who did what, and whether the books are as they were written: list, head, verify",
+        "audit",
+    ),
     Command("case", "list, show and close what people have to look at", "case"),
     Command(
         "restored",

@@ -9,11 +9,11 @@ administer).
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import pwd
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -112,8 +112,13 @@ def person() -> str:
         return f"uid {uid}"
 
 
+def said_by(typed: str | None) -> str:
+    """What stands beside an act: the name that was typed never stands alone."""
+    return f"{typed} (typed by {person()})" if typed else person()
+
+
 def _login_uid() -> int:
-    with contextlib.suppress(OSError, ValueError):  # no Linux, or no audit in its kernel
+    with suppress(OSError, ValueError):  # no Linux, or no audit in its kernel
         uid = int(LOGIN_UID.read_text())
         if uid != NO_LOGIN:
             return uid

@@ -9,8 +9,9 @@ from gateway.domain.errors import StoreUnavailable
 from gateway.embedded.data_folder import DataFolderError
 from gateway.embedded.errors import EmbeddedServerError
 from gateway.settings import SettingsError
-from gateway.storage.registries.people import RegistryError
+from gateway.storage.registries.acts import RegistryError
 from gateway.storage.schema.migrate import MigrationError
+from gateway.storage.schema.roles import RolesError
 from security.errors import SecurityError
 
 
@@ -29,6 +30,7 @@ def in_words(error: Exception) -> str | None:
             | SettingsError()
             | RegistryError()
             | MigrationError()
+            | RolesError()
             | DiscoveryError()
             | EmbeddedServerError()
             | DataFolderError()

@@ -70,9 +70,9 @@ class EmbeddedPostgres:
         """Connection address of the database `postgres`, for asyncpg and libpq."""
         return self.dsn_of("postgres")
 
-    def dsn_of(self, database: str) -> str:
-        """Connection address of another database of this server."""
-        return f"postgresql://{USER}@/{database}?host={quote(str(self.data))}&port={PORT}"
+    def dsn_of(self, database: str, user: str = USER) -> str:
+        """Connection address of another database of this server, as its superuser or as `user`."""
+        return f"postgresql://{user}@/{database}?host={quote(str(self.data))}&port={PORT}"
 
     @property
     def is_owner(self) -> bool:

@@ -32,7 +32,10 @@ from security.secret import Secret
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """A live or revoked key. `store_id`/`terminal_id` are None for merchant keys."""
+    """A live or revoked key. `store_id`/`terminal_id` are None for merchant keys.
+
+    `misplaced`: a test key, where this installation takes none.
+    """
 
     id: str
     merchant_id: str
@@ -41,6 +44,7 @@ class ApiKey:
     role: str
     secret: Secret
     revoked: bool
+    misplaced: bool = False
     refund_limits: RefundLimits = NO_LIMITS
 
 

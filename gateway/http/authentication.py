@@ -49,8 +49,8 @@ def proven(
     idempotency_key: str | None,
     now_s: float,
 ) -> Caller:
-    """The caller, at the moment `now_s`. Raises as `verify`, or `KeyRevoked`: only somebody who
-    holds the key's secret learns that it was revoked.
+    """The caller, at the moment `now_s`. Raises as `verify`, or `KeyRevoked`, or
+    `NotPermitted` (a test key where none is taken): only who holds the key's secret learns that.
     """
     key = claim.key
     verify(
@@ -64,6 +64,8 @@ def proven(
     )
     if key.revoked:
         raise KeyRevoked
+    if key.misplaced:
+        raise NotPermitted("A test key works only in an installation that takes test keys")
     return Caller(
         key_id=key.id,
         merchant_id=key.merchant_id,

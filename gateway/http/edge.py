@@ -100,6 +100,7 @@ async def _let_in(request: web.Request, route: Route, deps: EdgeDeps) -> _Entere
         body = await read_body(request, deps.bodies)
         caller = proven(request, claim, body, key, deps.clock.now().timestamp())
         tell_proven(request)
+        deps.key_used(caller.key_id)
         permit(caller, route.permission)
         deps.door.admit(caller, route.kind)
     except (Unauthenticated, NotPermitted, RateLimited) as refusal:

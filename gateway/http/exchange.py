@@ -117,6 +117,7 @@ class EdgeDeps:
     directory: Directory
     clock: Clock
     ids: Ids
+    key_used: Callable[[str], None]
     readiness: Callable[[], Awaitable[Readiness]]
     door: Door
     bodies: BodyBudget

@@ -5,6 +5,7 @@ Decodes, asks the flow, encodes.
 
 import msgspec
 
+from gateway.domain.audit import AskedBy
 from gateway.http.bodies import (
     DeliveriesQuery,
     NoQuery,
@@ -32,7 +33,12 @@ async def create_webhook_endpoint(call: Call, deps: EdgeDeps) -> Answer:
     decode_query(NoQuery, call.query_string)
     body = decode_body(_ENDPOINT, call.body)
     issued = await deps.webhooks.create(
-        call.caller.merchant_id, body.url, body.event_types, body.concurrency, call.idempotency_key
+        call.caller.merchant_id,
+        body.url,
+        body.event_types,
+        body.concurrency,
+        call.idempotency_key,
+        asked_by=_asked_by(call),
     )
     if issued.secret is None:
         return Answer(200, _issued(issued), headers=REPLAYED)
@@ -61,20 +67,20 @@ async def rotate_webhook_secret(call: Call, deps: EdgeDeps) -> Answer:
     which a repeat of the same signed request does not show.
     """
     _nothing_said(call)
-    issued = await deps.webhooks.rotate(*_named(call))
+    issued = await deps.webhooks.rotate(*_named(call), _asked_by(call))
     return Answer(200, _issued(issued), again=_shown(issued.endpoint))
 
 
 async def disable_webhook_endpoint(call: Call, deps: EdgeDeps) -> Answer:
     """`POST /v1/webhook-endpoints/{endpoint_id}/disable`: what waits becomes dead letters."""
     _nothing_said(call)
-    return Answer(200, _shown(await deps.webhooks.disable(*_named(call))))
+    return Answer(200, _shown(await deps.webhooks.disable(*_named(call), _asked_by(call))))
 
 
 async def enable_webhook_endpoint(call: Call, deps: EdgeDeps) -> Answer:
     """`POST /v1/webhook-endpoints/{endpoint_id}/enable`: told again from now on."""
     _nothing_said(call)
-    return Answer(200, _shown(await deps.webhooks.enable(*_named(call))))
+    return Answer(200, _shown(await deps.webhooks.enable(*_named(call), _asked_by(call))))
 
 
 async def list_deliveries(call: Call, deps: EdgeDeps) -> Answer:
@@ -110,6 +116,10 @@ _NOTHING = decoder_of(NothingBody)
 
 def _named(call: Call) -> tuple[str, str]:
     return call.caller.merchant_id, call.path["endpoint_id"]
+
+
+def _asked_by(call: Call) -> AskedBy:
+    return AskedBy("key", call.caller.key_id)
 
 
 def _nothing_said(call: Call) -> None:

@@ -22,7 +22,7 @@ from gateway.storage.registries.credentials import (
     profile_of,
     refuse_unsafe_addresses,
 )
-from security.vault import Vault
+from security.vault import About, Vault
 
 # The calls that were given a replaced account have ended by then.
 OLD_CALLS_END_S = (SEND_DEADLINE_MS + CALL_TIMEOUT_MS) / 1000
@@ -56,29 +56,30 @@ class BuiltAccounts:
         self._closing: set[asyncio.Task[None]] = set()
 
     def build(self, row: AccountRow) -> Built:
-        """Make the account ready; its channel stays where only its place changed.
+        """Make the account ready; its channel stays where only its place changed. Whose it is and
+        where it serves is under the seal.
 
         Raises what decoding, the vault, the transport or the channel's builder raise.
         """
-        known = self._kept.get(row.id)
-        if known is not None and (known.row.sealed, known.row.channel) == (row.sealed, row.channel):
+        known, about = self._kept.get(row.id), _about(row)
+        if known is not None and (known.row.sealed, _about(known.row)) == (row.sealed, about):
             return Built(row, replace(known.account, **_placed(row)), known.transport)
         manifest = self.manifests.get(row.channel)
-        sealed = self._vault.open(row.sealed, about=account_about(row.id))
+        if manifest is None:
+            raise LookupError(
+                f"channel {row.channel!r} is not installed here; "
+                f"there are {', '.join(sorted(self.manifests))}"
+            )
+        credentials = self._vault.open(row.sealed, about=about)
         match manifest:
-            case None:
-                raise LookupError(
-                    f"channel {row.channel!r} is not installed here; "
-                    f"there are {', '.join(sorted(self.manifests))}"
-                )
             case LocalManifest():
-                decoded(manifest, sealed)
+                decoded(manifest, credentials)
                 return Built(
                     row,
                     LocalAccount(manifest=manifest, channel=manifest.build(), **_placed(row)),
                 )
             case RemoteManifest():
-                return self._built_remote(row, manifest, decoded(manifest, sealed))
+                return self._built_remote(row, manifest, decoded(manifest, credentials))
 
     def keep(self, account_id: str, built: Built | None) -> None:
         """Take over what `build` made, or nothing: the account cannot be used now."""
@@ -118,6 +119,12 @@ class BuiltAccounts:
         if own is not None or self._public_url is None:
             return own
         return f"{self._public_url}/callbacks/{account_id}"
+
+
+def _about(row: AccountRow) -> About:
+    return account_about(
+        row.id, merchant_id=row.merchant_id, store_id=row.store_id, channel=row.channel
+    )
 
 
 def _placed(row: AccountRow) -> dict[str, Any]:

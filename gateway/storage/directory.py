@@ -43,7 +43,9 @@ from gateway.storage.directory_rows import (
     changed_since,
 )
 from gateway.storage.registries.credentials import key_about
-from gateway.telemetry.metrics import ACCOUNTS_LEFT_OUT, SNAPSHOT_AGE
+from gateway.telemetry.metrics import ACCOUNTS_LEFT_OUT, KEYS_LEFT_OUT, SNAPSHOT_AGE
+from security.errors import NotOpenedHere
+from security.key_material import KeyEnvironment
 from security.redaction import Redaction
 from security.secret import Secret
 from security.vault import Vault
@@ -56,20 +58,33 @@ A = TypeVar("A", RemoteAccount, LocalAccount)
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A row that was made usable, where that takes more than to read it; or the `problem`."""
+    """A row that was made usable, where that takes more than to read it; or the `problem`.
+
+    `lacks`: this process is not equipped to open it, another one may be.
+    """
 
     row: Row
     made: ApiKey | Built | RuleSet | None = None
     problem: str = ""
+    lacks: bool = False
 
 
 class SnapshotDirectory:
     """`gateway.flow.ports.Directory` on PostgreSQL."""
 
-    def __init__(self, dsn: str, *, vault: Vault, clock: Clock, accounts: BuiltAccounts) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        vault: Vault,
+        clock: Clock,
+        accounts: BuiltAccounts,
+        takes_test_keys: bool = True,
+    ) -> None:
         self._dsn = dsn
         self._vault = vault
         self._clock = clock
+        self._takes_test_keys = takes_test_keys
         self._built = accounts
         self._connection: asyncpg.Connection[Any] | None = None
         self._refreshing: asyncio.Task[None] | None = None
@@ -169,6 +184,16 @@ class SnapshotDirectory:
         """Rows that are left out, each with what is wrong."""
         return {row_id: ready.problem for row_id, ready in self._problems.items()}
 
+    @property
+    def unopened(self) -> Sequence[str]:
+        """The keys and accounts that another process may be able to open: sealed under a master key
+        or in a form that this one lacks; all that are left out, when not one key opens here.
+
+        A row that is broken for everybody is not among them: no other worker would do better.
+        """
+        lacking = [row_id for row_id, ready in self._problems.items() if ready.lacks]
+        return lacking or (list(self._problems) if not self._keys else [])
+
     # -- refreshing --------------------------------------------------------------------------------
 
     async def _keep_fresh(self) -> None:
@@ -197,10 +222,11 @@ class SnapshotDirectory:
             rows, xmin = await self._delta(EVERYTHING)
             self._forget_all_but(rows)
         changed = [row for row in rows if self._rows.get(row.identity) != row]
+        before = [self._rows.get(row.identity) for row in changed]
         ready = await asyncio.to_thread(self._made_ready, changed) if changed else []
         for each in ready:
             self._take(each)
-        self._rank({each.row.merchant_id for each in ready if isinstance(each.row, AccountRow)})
+        self._rank({row.merchant_id for row in (*before, *changed) if isinstance(row, AccountRow)})
         self._xmin, self._read_at = xmin, asked_at
 
     async def _delta(self, xmin: str) -> tuple[list[Row], str]:
@@ -232,17 +258,27 @@ class SnapshotDirectory:
                 case StoreRow() | RestoredRow() | WebhookRow():
                     return _Ready(row)
         except Exception as error:  # noqa: BLE001  a channel's builder may raise anything
-            return _Ready(row, problem=REDACTION.text(f"{type(error).__name__}: {error}"))
+            problem = REDACTION.text(f"{type(error).__name__}: {error}")
+            return _Ready(row, problem=problem, lacks=isinstance(error, NotOpenedHere))
 
     def _key(self, row: KeyRow) -> ApiKey:
+        about = key_about(
+            row.id,
+            merchant_id=row.merchant_id,
+            store_id=row.store_id,
+            terminal_id=row.terminal_id,
+            role=row.role,
+            environment=row.environment,
+        )
         return ApiKey(
             id=row.id,
             merchant_id=row.merchant_id,
             store_id=row.store_id,
             terminal_id=row.terminal_id,
             role=row.role,
-            secret=Secret(self._vault.open(row.sealed, about=key_about(row.id)).decode()),
+            secret=Secret(self._vault.open(row.sealed, about=about).decode()),
             revoked=row.revoked,
+            misplaced=row.environment == KeyEnvironment.TEST and not self._takes_test_keys,
             refund_limits=refund_limits(row.role, row.refund_max, row.refund_day_max),
         )
 
@@ -273,10 +309,12 @@ class SnapshotDirectory:
 
     def _take_account(self, row: AccountRow, built: Built | None) -> None:
         self._built.keep(row.id, built)
+        known = self._rows.get(row.identity)
+        if isinstance(known, AccountRow):  # given to another merchant, it is served for neither
+            self._of_merchant[known.merchant_id].pop(row.id, None)
         mine = self._of_merchant.setdefault(row.merchant_id, {})
         if built is None:
             self._accounts.pop(row.id, None)
-            mine.pop(row.id, None)
         else:
             self._accounts[row.id] = mine[row.id] = built.account
 
@@ -327,16 +365,15 @@ class SnapshotDirectory:
             log.error("%s %s cannot be used and is left out: %s", kind, name, ready.problem)
         elif was is not None:
             log.info("%s %s can be used again", kind, name)
-        if isinstance(ready.row, AccountRow):
-            self._count_left_out(ready.row.channel)
-
-    def _count_left_out(self, channel: str) -> None:
-        left_out = sum(
-            isinstance(ready.row, AccountRow) and ready.row.channel == channel
-            for ready in self._problems.values()
-        )
-        known = channel if channel in self.manifests() else "unknown"
-        ACCOUNTS_LEFT_OUT.labels(known).set(left_out)
+        left_out = [each.row for each in self._problems.values()]
+        match ready.row:
+            case KeyRow():
+                KEYS_LEFT_OUT.set(sum(isinstance(row, KeyRow) for row in left_out))
+            case AccountRow(channel=channel):
+                known = channel if channel in self.manifests() else "unknown"
+                ACCOUNTS_LEFT_OUT.labels(known).set(
+                    sum(isinstance(row, AccountRow) and row.channel == channel for row in left_out)
+                )
 
     def _rank(self, merchants: Iterable[str]) -> None:
         for merchant_id in merchants:

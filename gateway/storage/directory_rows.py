@@ -38,7 +38,7 @@ FROM store WHERE changed_xid >= $1::text::xid8"""
 class KeyRow:
     """A key of a till or of a merchant; `sealed` holds its secret."""
 
-    SQL: ClassVar = """SELECT id, merchant_id, store_id, terminal_id, role, sealed,
+    SQL: ClassVar = """SELECT id, merchant_id, store_id, terminal_id, role, environment, sealed,
   revoked_at IS NOT NULL AS revoked, refund_max, refund_day_max
 FROM api_key WHERE changed_xid >= $1::text::xid8"""
 
@@ -47,6 +47,7 @@ FROM api_key WHERE changed_xid >= $1::text::xid8"""
     store_id: str | None
     terminal_id: str | None
     role: str
+    environment: str | None
     sealed: bytes
     revoked: bool
     refund_max: int | None

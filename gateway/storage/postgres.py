@@ -5,7 +5,7 @@ Postgres decides.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Literal, Self
 
@@ -71,18 +71,20 @@ CHANGES: Kind[Change] = Kind(
 class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
     """`gateway.flow.ports.Store` on PostgreSQL 14 or newer."""
 
-    def __init__(self, dsn: str, pool: asyncpg.Pool[Any], orders: OrderOpenings) -> None:
+    def __init__(
+        self, dsn: str, pool: asyncpg.Pool[Any], orders: OrderOpenings, knows: Collection[str]
+    ) -> None:
         super().__init__(pool)
         self._orders = orders
-        self._heart = Heart(dsn)
+        self._heart = Heart(dsn, knows)
         self._watch = OwnConnection(dsn, timeout_ms=STORE_ANSWER_TIMEOUT_MS)
         self._openings = GroupWriter(dsn, OPENINGS)
         self._changes = GroupWriter(dsn, CHANGES)
 
     @classmethod
-    async def connected(cls, dsn: str) -> Self:
-        """On the running loop; works before Postgres does."""
-        store = cls(dsn, await read_pool(dsn), OrderOpenings(await transaction_pool(dsn)))
+    async def connected(cls, dsn: str, knows: Collection[str] = ()) -> Self:
+        """On the running loop; works before Postgres does. `knows`: see `Heart`."""
+        store = cls(dsn, await read_pool(dsn), OrderOpenings(await transaction_pool(dsn)), knows)
         store._openings.start()
         store._changes.start()
         return store

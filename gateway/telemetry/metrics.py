@@ -134,6 +134,25 @@ ACCOUNTS_LEFT_OUT = Gauge(
     ["channel"],
     multiprocess_mode="max",
 )
+KEYS_LEFT_OUT = Gauge(
+    "tillgate_directory_keys_left_out",
+    "API keys that cannot be used as stored.",
+    multiprocess_mode="max",
+)
+AUDIT_LAG = Gauge(
+    "tillgate_audit_lag_seconds",
+    "Age of the oldest event or act that no link of the audit chain covers yet.",
+    multiprocess_mode="livemax",
+)
+AUDIT_LINKS = Gauge(
+    "tillgate_audit_links", "Number of the audit chain's newest link.", multiprocess_mode="livemax"
+)
+CERTIFICATE_DAYS = Gauge(
+    "tillgate_certificate_days_left",
+    "Days until the first certificate of a channel's accounts expires.",
+    ["channel"],
+    multiprocess_mode="livemin",
+)
 BREAKERS = Gauge(
     "tillgate_channel_breakers",
     "Breakers of channel accounts that are not closed, by state: open, half_open, resting; "

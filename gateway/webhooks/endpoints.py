@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 
+from gateway.domain.audit import AskedBy
 from gateway.domain.change import EVENT_TYPES
 from gateway.domain.errors import (
     FieldInvalid,
@@ -50,7 +51,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A wanted endpoint. `idempotency_key` None: asked for at the command line."""
+    """A wanted endpoint. `idempotency_key` None: wanted at the command line."""
 
     merchant_id: str
     url: str
@@ -58,6 +59,7 @@ class Draft:
     event_types: tuple[str, ...] | None
     concurrency: int
     idempotency_key: str | None
+    asked_by: AskedBy
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +134,19 @@ class EndpointBook(Protocol):
         """One endpoint."""
         ...
 
-    async def rotate(self, merchant_id: str, endpoint_id: str) -> Issued | None:
+    async def rotate(self, merchant_id: str, endpoint_id: str, asked_by: AskedBy) -> Issued | None:
         """A new secret; those before it sign too for WEBHOOK_SECRET_OVERLAP_H."""
         ...
 
-    async def disable(self, merchant_id: str, endpoint_id: str, reason: str) -> Endpoint | None:
+    async def disable(
+        self, merchant_id: str, endpoint_id: str, reason: str, asked_by: AskedBy
+    ) -> Endpoint | None:
         """What waits for it becomes dead letters."""
         ...
 
-    async def enable(self, merchant_id: str, endpoint_id: str) -> Endpoint | None:
+    async def enable(
+        self, merchant_id: str, endpoint_id: str, asked_by: AskedBy
+    ) -> Endpoint | None:
         """Events from now on. Raises `WebhookEndpointsFull`."""
         ...
 
@@ -176,6 +182,8 @@ class WebhookEndpoints:
         event_types: Sequence[str],
         concurrency: int,
         idempotency_key: str | None,
+        *,
+        asked_by: AskedBy,
     ) -> Issued:
         """No event types: all.
 
@@ -199,6 +207,7 @@ class WebhookEndpoints:
             event_types=tuple(sorted(set(event_types))) or None,
             concurrency=concurrency,
             idempotency_key=idempotency_key,
+            asked_by=asked_by,
         )
         issued = await self.book.create(draft)
         for field in ("url", "event_types", "concurrency"):
@@ -221,20 +230,20 @@ class WebhookEndpoints:
         """Raises `NotFound`."""
         return _there(await self.book.endpoint(merchant_id, endpoint_id))
 
-    async def rotate(self, merchant_id: str, endpoint_id: str) -> Issued:
+    async def rotate(self, merchant_id: str, endpoint_id: str, asked_by: AskedBy) -> Issued:
         """A new secret. Safe to repeat when the answer was lost."""
-        issued = await self.book.rotate(merchant_id, endpoint_id)
+        issued = await self.book.rotate(merchant_id, endpoint_id, asked_by)
         if issued is None:
             raise NotFound
         return issued
 
-    async def disable(self, merchant_id: str, endpoint_id: str) -> Endpoint:
+    async def disable(self, merchant_id: str, endpoint_id: str, asked_by: AskedBy) -> Endpoint:
         """Nothing more is sent there."""
-        return _there(await self.book.disable(merchant_id, endpoint_id, BY_HAND))
+        return _there(await self.book.disable(merchant_id, endpoint_id, BY_HAND, asked_by))
 
-    async def enable(self, merchant_id: str, endpoint_id: str) -> Endpoint:
+    async def enable(self, merchant_id: str, endpoint_id: str, asked_by: AskedBy) -> Endpoint:
         """Events from now on; `resend` brings back what it missed."""
-        return _there(await self.book.enable(merchant_id, endpoint_id))
+        return _there(await self.book.enable(merchant_id, endpoint_id, asked_by))
 
     async def deliveries(
         self, merchant_id: str, endpoint_id: str, wanted: DeliveryFilter

@@ -23,7 +23,7 @@ from tests.adversity.house import until
 from tests.adversity.quiet_shop import knows_key
 from tests.adversity.raw_request import filled, pay_body, sent
 from tests.adversity.tables import digests
-from tests.world import MASTER, Shop
+from tests.world import MASTER, TESTER, Shop
 
 
 def forged(quiet: Shop, **changed: Any) -> str:
@@ -117,7 +117,10 @@ async def test_revoked_while_running(quiet: Shop):
     registry_pool = await read_pool(quiet.books.dsn)
     try:
         registry = Registry(
-            registry_pool, vault=Vault(MasterKeys.from_text(MASTER, source="test")), ids=SystemIds()
+            registry_pool,
+            vault=Vault(MasterKeys.from_text(MASTER, source="test")),
+            ids=SystemIds(),
+            asked_by=TESTER,
         )
         issued = await registry.issue_merchant_key(
             quiet.books.merchant_id, Role.MERCHANT, KeyEnvironment.TEST

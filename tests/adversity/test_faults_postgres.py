@@ -27,7 +27,7 @@ from loadtests.audit import audit
 from tests.adversity.house import SCALE, taken, until
 from tests.fault_proxy import FaultProxy, fault_proxy
 from tests.sandbox_process import SandboxProcess
-from tests.servers import DatabaseServer, temporary_root
+from tests.servers import DatabaseServer, owner_of, temporary_root
 from tests.wallet_codes import code
 from tests.world import Shop, order_no, shop
 
@@ -187,7 +187,7 @@ async def test_fault_08_locked_tables_are_a_bounded_503_for_writers_and_readers(
     opened, _ = market
     paid = (await opened.pay(700, method="cash")).document
     taps = taps_of(12)
-    other = await asyncpg.connect(opened.books.dsn)
+    other = await asyncpg.connect(owner_of(opened.books.dsn))
     try:
         async with other.transaction():
             await other.execute("LOCK TABLE claim, payment IN ACCESS EXCLUSIVE MODE")

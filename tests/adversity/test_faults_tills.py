@@ -29,7 +29,7 @@ from tests.adversity.tables import TABLES
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
 from tests.wallet_codes import code
-from tests.world import MASTER, STORE, Shop, order_no, shop
+from tests.world import MASTER, STORE, TESTER, Shop, order_no, shop
 
 REMOTE = sorted(name for name, manifest in discover().items() if manifest.settles == "remote")
 
@@ -50,7 +50,10 @@ async def second_till(market: Shop) -> AsyncIterator[Client]:
     pool = await read_pool(market.books.dsn)
     try:
         registry = Registry(
-            pool, vault=Vault(MasterKeys.from_text(MASTER, source="test")), ids=SystemIds()
+            pool,
+            vault=Vault(MasterKeys.from_text(MASTER, source="test")),
+            ids=SystemIds(),
+            asked_by=TESTER,
         )
         terminal = await registry.create_terminal(market.books.merchant_id, STORE, "Till 2")
         key = await registry.issue_terminal_key(

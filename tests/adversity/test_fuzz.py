@@ -26,7 +26,7 @@ from tests.adversity.house import until
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
 from tests.wallet_codes import code
-from tests.world import MASTER, Shop, shop
+from tests.world import MASTER, TESTER, Shop, shop
 
 FUZZED = [
     (f"{route.method} {route.path}", way)
@@ -79,7 +79,10 @@ async def elsewhere(target: Shop) -> tuple[str, Secret]:
     pool = await read_pool(target.books.dsn)
     try:
         registry = Registry(
-            pool, vault=Vault(MasterKeys.from_text(MASTER, source="test")), ids=SystemIds()
+            pool,
+            vault=Vault(MasterKeys.from_text(MASTER, source="test")),
+            ids=SystemIds(),
+            asked_by=TESTER,
         )
         merchant = target.books.merchant_id
         await registry.create_store(merchant, "Side street", "store_2")

@@ -21,9 +21,9 @@ from gateway.storage.connections import read_pool
 from gateway.storage.registries.restored_log import RestoredLog
 from tests.adversity.house import until
 from tests.sandbox_process import SandboxProcess
-from tests.servers import DatabaseServer
+from tests.servers import DatabaseServer, superuser_of
 from tests.wallet_codes import code
-from tests.world import Books, Shop, order_no, reopened, shop
+from tests.world import TESTER, Books, Shop, order_no, reopened, shop
 
 BACKUP = "backup"
 
@@ -36,7 +36,7 @@ async def restored(
     await put_back(books.dsn)
     pool = await read_pool(books.dsn)
     lost_from = await pool.fetchval("SELECT now() - interval '5 minutes'")
-    assert await RestoredLog(pool).begin(lost_from, "ann")
+    assert await RestoredLog(pool, asked_by=TESTER).begin(lost_from, "ann")
     await pool.close()
     async with reopened(books, sandbox=sandbox, sweep=sweep) as again:
         assert again.world.directory.restored_from() == lost_from
@@ -65,7 +65,9 @@ async def copied(source: str, target: str, dsn: str) -> None:
 
 @asynccontextmanager
 async def administration(dsn: str) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(urlunsplit(urlsplit(dsn)._replace(path="/postgres")))
+    connection = await asyncpg.connect(
+        urlunsplit(urlsplit(superuser_of(dsn))._replace(path="/postgres"))
+    )
     try:
         yield connection
     finally:

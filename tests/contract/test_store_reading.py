@@ -26,6 +26,7 @@ from tests.contract.drawn import (
     refund_change,
     settled,
 )
+from tests.servers import as_owner
 
 # --- one payment
 
@@ -238,7 +239,7 @@ async def test_the_log_is_append_only_in_the_database(database):
         "DELETE FROM journal",
     ):
         with pytest.raises(Exception, match="append-only"):
-            await store._fetch(statement)
+            await as_owner(database, statement)
     await store.close()
 
 
@@ -261,7 +262,7 @@ async def test_a_payment_has_one_live_attempt_in_the_database(database):
     )
     with pytest.raises(Exception, match="no further one may open"):
         await store._fetch(second, payment.id)
-    await store._fetch("ALTER TABLE attempt DISABLE TRIGGER follows")
+    await as_owner(database, "ALTER TABLE attempt DISABLE TRIGGER follows")
     # The second guard, should the first be gone.
     with pytest.raises(Exception, match="attempt_live"):
         await store._fetch(second, payment.id)

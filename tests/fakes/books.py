@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from gateway.domain.audit import AskedBy
 from gateway.webhooks.endpoints import Delivery, DeliveryFilter, Draft, Endpoint, Issued
 from security.secret import Secret
 
@@ -75,14 +76,18 @@ class FakeEndpointBook:
             (each for each in await self.endpoints(merchant_id) if each.id == endpoint_id), None
         )
 
-    async def rotate(self, merchant_id: str, endpoint_id: str) -> Issued | None:
+    async def rotate(self, merchant_id: str, endpoint_id: str, asked_by: AskedBy) -> Issued | None:
         endpoint = await self.endpoint(merchant_id, endpoint_id)
         return Issued(endpoint, Secret("whsec_newer")) if endpoint else None
 
-    async def disable(self, merchant_id: str, endpoint_id: str, reason: str) -> Endpoint | None:
+    async def disable(
+        self, merchant_id: str, endpoint_id: str, reason: str, asked_by: AskedBy
+    ) -> Endpoint | None:
         return await self._placed(merchant_id, endpoint_id, enabled=False, disabled_reason=reason)
 
-    async def enable(self, merchant_id: str, endpoint_id: str) -> Endpoint | None:
+    async def enable(
+        self, merchant_id: str, endpoint_id: str, asked_by: AskedBy
+    ) -> Endpoint | None:
         return await self._placed(merchant_id, endpoint_id, enabled=True, disabled_reason=None)
 
     async def deliveries(

@@ -294,6 +294,7 @@ class World:
     ready: bool
     signatures: FakeSignatureBook
     deps: EdgeDeps
+    used: list[str]
 
 
 def new_world(peers: Peers = DIRECT) -> World:
@@ -313,18 +314,20 @@ def new_world(peers: Peers = DIRECT) -> World:
         "prospects": FakeProspects(),
         "callbacks": desk,
     }
+    used: list[str] = []
     deps = EdgeDeps(
         **desks,
         webhooks=WebhookEndpoints(FakeEndpointBook(), allow_loopback=False),
         directory=directory,
         clock=clock,
         ids=CountingIds(),
+        key_used=used.append,
         readiness=readiness,
         door=Door(peers, Rates(workers=1, factor=1, shared=None, monotonic=clock.monotonic)),
         bodies=BodyBudget(),
         signatures=signatures,
     )
-    world = World(flow, desk, directory, clock, True, signatures, deps)
+    world = World(flow, desk, directory, clock, True, signatures, deps, used)
     return world
 
 

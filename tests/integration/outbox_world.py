@@ -19,6 +19,7 @@ from security.keyring import MasterKeys
 from security.secret import Secret
 from security.vault import Vault
 from tests.contract.drawn import MERCHANT, NOW, opening_of, paid_payment
+from tests.world import TESTER
 
 KEYS = MasterKeys({1: bytes(range(32))})
 OTHER_MERCHANT = "m2"
@@ -50,7 +51,7 @@ class OutboxWorld:
         merchant: str = MERCHANT,
         concurrency: int = 4,
     ) -> tuple[str, Secret]:
-        made = await self.desk.create(merchant, url, types, concurrency, None)
+        made = await self.desk.create(merchant, url, types, concurrency, None, asked_by=TESTER)
         assert made.secret is not None
         return made.endpoint.id, made.secret
 
@@ -97,7 +98,7 @@ async def outbox_world(dsn: str) -> AsyncIterator[OutboxWorld]:
     store, vault = await PostgresStore.connected(dsn), Vault(KEYS)
     for merchant in (MERCHANT, OTHER_MERCHANT):
         await store._fetch("INSERT INTO merchant (id, name) VALUES ($1, $1)", merchant)
-    registry = WebhookRegistry(store.pool, vault=vault, ids=SystemIds())
+    registry = WebhookRegistry(store.pool, vault=vault, ids=SystemIds(), asked_by=TESTER)
     try:
         yield OutboxWorld(
             dsn,

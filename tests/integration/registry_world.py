@@ -1,7 +1,7 @@
 """A vault, a small remote channel and the registries, for the tests of registry and directory."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
@@ -15,9 +15,11 @@ from gateway.storage.connections import read_pool
 from gateway.storage.directory import SnapshotDirectory
 from gateway.storage.registries.accounts import AccountRegistry
 from gateway.storage.registries.people import Registry
+from gateway.storage.registries.rekeying import Rekeying
 from security.keyring import MasterKeys
 from security.secret import Secret
 from security.vault import Vault
+from tests.world import TESTER
 
 KEYS = MasterKeys({1: bytes(range(32))})
 GOOD = b'{"app_id": "a1", "key": "open sesame", "base_url": "https://pay.example"}'
@@ -89,19 +91,27 @@ MANIFESTS: dict[str, Manifest] = {
 class Registries:
     """Both registries of one database."""
 
-    def __init__(self, pool: Any, vault: Vault) -> None:
-        self.people = Registry(pool, vault=vault, ids=SystemIds())
+    def __init__(self, pool: Any, vault: Vault, manifests: Mapping[str, Manifest]) -> None:
+        self.people = Registry(pool, vault=vault, ids=SystemIds(), asked_by=TESTER)
         self.accounts = AccountRegistry(
-            pool, vault=vault, ids=SystemIds(), clock=SystemClock(), manifests=MANIFESTS
+            pool,
+            vault=vault,
+            ids=SystemIds(),
+            asked_by=TESTER,
+            clock=SystemClock(),
+            manifests=manifests,
         )
+        self.rekeying = Rekeying(pool, vault=vault, ids=SystemIds(), asked_by=TESTER)
         self.pool = pool
 
 
 @asynccontextmanager
-async def registries(dsn: str, keys: MasterKeys = KEYS) -> AsyncIterator[Registries]:
+async def registries(
+    dsn: str, keys: MasterKeys = KEYS, manifests: Mapping[str, Manifest] = MANIFESTS
+) -> AsyncIterator[Registries]:
     pool = await read_pool(dsn)
     try:
-        yield Registries(pool, Vault(keys))
+        yield Registries(pool, Vault(keys), manifests)
     finally:
         await pool.close()
 
@@ -120,7 +130,12 @@ class StillClock:
 
 
 def directory(
-    dsn: str, clock: Clock | None = None, *, allow_loopback: bool = False, keys: MasterKeys = KEYS
+    dsn: str,
+    clock: Clock | None = None,
+    *,
+    allow_loopback: bool = False,
+    keys: MasterKeys = KEYS,
+    takes_test_keys: bool = True,
 ) -> SnapshotDirectory:
     vault, clock = Vault(keys), clock or SystemClock()
     accounts = BuiltAccounts(
@@ -130,4 +145,6 @@ def directory(
         public_url="https://till.example",
         allow_loopback_channels=allow_loopback,
     )
-    return SnapshotDirectory(dsn, vault=vault, clock=clock, accounts=accounts)
+    return SnapshotDirectory(
+        dsn, vault=vault, clock=clock, accounts=accounts, takes_test_keys=takes_test_keys
+    )

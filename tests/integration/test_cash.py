@@ -11,7 +11,7 @@ from gateway.storage.registries.people import Registry
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
 from security.vault import Vault
-from tests.world import MASTER, Shop, order_no, shop
+from tests.world import MASTER, TESTER, Shop, order_no, shop
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ async def test_events_in_order_each_change_once(counter: Shop):
 
 
 async def test_cash_goes_out_of_the_drawer_of_the_till_that_gives_it(counter: Shop):
-    people = Registry(counter.world.store.pool, vault=a_vault(), ids=SystemIds())
+    people = Registry(counter.world.store.pool, vault=a_vault(), ids=SystemIds(), asked_by=TESTER)
     merchant = counter.books.merchant_id
     second = await people.create_terminal(merchant, "store_1", "Till 2")
     key = await people.issue_terminal_key(merchant, second.id, KeyEnvironment.TEST)

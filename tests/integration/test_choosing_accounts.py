@@ -27,7 +27,7 @@ from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
 from tests.wallet_codes import code
-from tests.world import MASTER, Books, Shop, reopened, shop
+from tests.world import MASTER, TESTER, Books, Shop, reopened, shop
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +148,7 @@ async def test_a_drained_account_takes_no_new_payment_and_says_why(two: Shop) ->
         two.world.store.pool,
         vault=vault,
         ids=SystemIds(),
+        asked_by=TESTER,
         clock=SystemClock(),
         manifests=two.world.directory.manifests(),
     )
@@ -184,7 +185,12 @@ async def test_a_retry_is_answered_though_no_account_is_left(two: Shop) -> None:
     vault = Vault(MasterKeys.from_text(MASTER, source="test"))
     manifests = two.world.directory.manifests()
     registry = AccountRegistry(
-        two.world.store.pool, vault=vault, ids=SystemIds(), clock=SystemClock(), manifests=manifests
+        two.world.store.pool,
+        vault=vault,
+        ids=SystemIds(),
+        asked_by=TESTER,
+        clock=SystemClock(),
+        manifests=manifests,
     )
     assert await registry.drain(a, "lunch", "mei")
     await two.world.directory.refresh()
@@ -202,7 +208,7 @@ async def test_a_retry_is_answered_though_no_account_is_left(two: Shop) -> None:
 
 async def test_rules_choose_once_they_are_written(two: Shop) -> None:
     a, b = two.books.accounts["alipay"], two.books.accounts["alipay_2"]
-    rules = RuleRegistry(two.world.store.pool, two.world.directory.manifests())
+    rules = RuleRegistry(two.world.store.pool, two.world.directory.manifests(), asked_by=TESTER)
     large = {
         "name": "large",
         "when": {"method": "alipay", "amount_from": 5000},
@@ -232,7 +238,7 @@ async def test_a_dry_run_reads_every_payment_once(
     two: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = [await paid(two, amount=300 + n) for n in range(5)]
-    rules = RuleRegistry(two.world.store.pool, two.world.directory.manifests())
+    rules = RuleRegistry(two.world.store.pool, two.world.directory.manifests(), asked_by=TESTER)
     now = two.world.clock.now()
     day = (two.books.merchant_id, now - timedelta(days=1), now + timedelta(hours=1))
     whole = [each.id async for page in rules.paid_before(*day) for each in page]

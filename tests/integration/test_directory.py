@@ -11,7 +11,7 @@ from gateway.clock import SystemIds
 from gateway.limits import DIRECTORY_AGE_MS_MAX
 from gateway.storage import built_accounts
 from gateway.storage import directory as module
-from gateway.storage.registries.people import RegistryError
+from gateway.storage.registries.acts import RegistryError
 from gateway.storage.registries.webhooks import WebhookRegistry
 from gateway.webhooks.endpoints import WebhookEndpoints
 from security.key_material import KeyEnvironment
@@ -28,6 +28,8 @@ from tests.integration.registry_world import (
     directory,
     registries,
 )
+from tests.servers import as_owner
+from tests.world import TESTER
 
 TEST = KeyEnvironment.TEST
 NEW_STORE = "INSERT INTO store (merchant_id, id, name) VALUES ('mer_1', $1, 'x')"
@@ -139,8 +141,8 @@ async def test_accounts_that_cannot_be_used_are_left_out_alone(database: str) ->
         for name in ("good", "plain", "unfit", "moved", "foreign"):
             await world.accounts.create("mer_1", "paper", GOOD, account_id=f"acct_{name}")
         await world.accounts.rotate_credentials("acct_plain", GOOD.replace(b"https", b"http"))
-        await world.pool.execute(
-            "UPDATE channel_account SET channel = 'cheque' WHERE id = 'acct_foreign'"
+        await as_owner(
+            database, "UPDATE channel_account SET channel = 'cheque' WHERE id = 'acct_foreign'"
         )
         await world.pool.execute(
             "UPDATE channel_account "
@@ -225,24 +227,24 @@ async def test_the_origins_of_enabled_webhook_endpoints(database: str) -> None:
     async with registries(database) as world:
         for merchant in ("mer_1", "mer_2"):
             await world.people.create_merchant("Noodle House", merchant)
-        book = WebhookRegistry(world.pool, vault=Vault(KEYS), ids=SystemIds())
+        book = WebhookRegistry(world.pool, vault=Vault(KEYS), ids=SystemIds(), asked_by=TESTER)
         desk = WebhookEndpoints(book, allow_loopback=True)
         snapshot = directory(database)
         await snapshot.refresh()
         assert snapshot.webhook_origins("mer_1") == frozenset()
-        first = await desk.create("mer_1", "https://a.example/x", (), 1, None)
-        second = await desk.create("mer_1", "https://a.example/y", (), 1, None)
-        await desk.create("mer_1", "http://127.0.0.1:8080/", (), 1, None)
-        await desk.create("mer_2", "https://b.example/", (), 1, None)
+        first = await desk.create("mer_1", "https://a.example/x", (), 1, None, asked_by=TESTER)
+        second = await desk.create("mer_1", "https://a.example/y", (), 1, None, asked_by=TESTER)
+        await desk.create("mer_1", "http://127.0.0.1:8080/", (), 1, None, asked_by=TESTER)
+        await desk.create("mer_2", "https://b.example/", (), 1, None, asked_by=TESTER)
         await snapshot.refresh()
         assert snapshot.webhook_origins("mer_1") == {"https://a.example", "http://127.0.0.1:8080"}
-        await desk.disable("mer_1", first.endpoint.id)
+        await desk.disable("mer_1", first.endpoint.id, TESTER)
         await snapshot.refresh()
         assert "https://a.example" in snapshot.webhook_origins("mer_1")
-        await desk.disable("mer_1", second.endpoint.id)
+        await desk.disable("mer_1", second.endpoint.id, TESTER)
         await snapshot.refresh()
         assert snapshot.webhook_origins("mer_1") == {"http://127.0.0.1:8080"}
-        await desk.enable("mer_1", second.endpoint.id)
+        await desk.enable("mer_1", second.endpoint.id, TESTER)
         await snapshot.refresh()
         assert "https://a.example" in snapshot.webhook_origins("mer_1")
         assert snapshot.webhook_origins("mer_2") == {"https://b.example"}

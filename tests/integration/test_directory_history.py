@@ -16,7 +16,8 @@ from gateway.storage.registries.restored_log import RestoredLog
 from security.key_material import KeyEnvironment
 from security.roles import Role
 from tests.integration.registry_world import GOOD, StillClock, directory, registries
-from tests.servers import DatabaseServer
+from tests.servers import DatabaseServer, owner_of
+from tests.world import TESTER
 
 TEST = KeyEnvironment.TEST
 AHEAD = str(10**15)  # where a server stood that had done much more
@@ -33,7 +34,7 @@ HOSTILE = {
 @pytest.fixture
 async def hostile(postgres: DatabaseServer):
     dsn = await postgres.fresh_database()
-    server = await asyncpg.connect(dsn)
+    server = await asyncpg.connect(owner_of(dsn))
     for name, (bad, _) in HOSTILE.items():
         await server.execute(f"ALTER DATABASE \"{urlsplit(dsn).path[1:]}\" SET {name} = '{bad}'")
     await server.close()
@@ -44,7 +45,7 @@ async def hostile(postgres: DatabaseServer):
 async def test_the_mode_stands_whatever_the_database_was_told_about_dates(hostile: str) -> None:
     pool, snapshot = await read_pool(hostile), directory(hostile)
     lost_from = await pool.fetchval("SELECT now() - interval '5 minutes'")
-    assert await RestoredLog(pool).begin(lost_from, "ann")
+    assert await RestoredLog(pool, asked_by=TESTER).begin(lost_from, "ann")
     await snapshot.refresh()
     assert snapshot.fresh()
     assert snapshot.restored_from() == lost_from
@@ -67,7 +68,7 @@ async def test_every_connection_of_ours_has_our_settings(hostile: str) -> None:
 
 async def test_the_end_of_restored_mode_is_seen_by_a_snapshot_that_runs(database: str) -> None:
     pool, snapshot = await read_pool(database), directory(database)
-    log = RestoredLog(pool)
+    log = RestoredLog(pool, asked_by=TESTER)
     lost_from = await pool.fetchval("SELECT now() - interval '5 minutes'")
     for _ in range(2):
         assert await log.begin(lost_from, "ann")
@@ -92,7 +93,7 @@ async def test_a_row_that_was_not_taken_comes_again_and_until_then_the_snapshot_
 
     with monkeypatch.context() as broke:
         broke.setattr(SnapshotDirectory, "_take_restored", broken)
-        await RestoredLog(pool).begin(await pool.fetchval("SELECT now()"), "ann")
+        await RestoredLog(pool, asked_by=TESTER).begin(await pool.fetchval("SELECT now()"), "ann")
         for _ in range(3):
             clock.seconds += DIRECTORY_AGE_MS_MAX / 2000
             with pytest.raises(ArithmeticError):
@@ -140,7 +141,9 @@ async def test_what_the_other_server_does_not_hold_exists_no_more(
         made = await world.people.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
         await world.accounts.create("mer_1", "paper", GOOD, account_id="acct_1")
         await world.accounts.create("mer_1", "drawer", account_id="acct_2")
-        await RestoredLog(world.pool).begin(await world.pool.fetchval("SELECT now()"), "ann")
+        await RestoredLog(world.pool, asked_by=TESTER).begin(
+            await world.pool.fetchval("SELECT now()"), "ann"
+        )
         snapshot = directory(database)
         await snapshot.refresh()
         assert snapshot.key(made.id) is not None
@@ -162,7 +165,7 @@ async def test_what_the_other_server_does_not_hold_exists_no_more(
 async def test_the_age_counts_from_before_the_question(database: str) -> None:
     """A delta that took four seconds tells of four seconds ago."""
     clock = StillClock()
-    snapshot, blocker = directory(database, clock), await asyncpg.connect(database)
+    snapshot, blocker = directory(database, clock), await asyncpg.connect(owner_of(database))
     await snapshot.refresh()
     held = blocker.transaction()
     await held.start()

@@ -2,6 +2,7 @@
 first of which commits last.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -12,7 +13,8 @@ from gateway.storage.books.rows import open_arguments
 from gateway.storage.books.statements import OPEN
 from gateway.storage.registries.restored_log import RestoredLog
 from tests.contract.drawn import opening_of, paid_payment
-from tests.world import Shop, shop
+from tests.servers import as_owner, superuser_of
+from tests.world import TESTER, Shop, shop
 
 
 @pytest.fixture
@@ -83,7 +85,7 @@ async def test_every_event_once_in_commit_order_across_powers_of_ten(house: Shop
     merchant = house.books.merchant_id
     for n in TRANSACTIONS:
         for part in ("a", "b"):
-            await house.rows(LOGGED, merchant, f"evt_{n}{part}", str(n))
+            await as_owner(house.books.dsn, LOGGED, merchant, f"evt_{n}{part}", str(n))
     expected = [f"evt_{n}{part}" for n in sorted(TRANSACTIONS) for part in ("a", "b")]
     for limit in (1, 2, 3, 5, 20, 100):
         assert await followed(house, limit) == expected
@@ -117,7 +119,7 @@ async def test_a_cursor_of_books_that_were_restored_is_refused(house: Shop):
     await house.pay(100, method="cash")
     before = (await house.office.call("GET", "/v1/events")).document["next_cursor"]
     assert (await house.office.call("GET", f"/v1/events?after={before}")).status == 200
-    log = RestoredLog(house.world.store.pool)
+    log = RestoredLog(house.world.store.pool, asked_by=TESTER)
     assert await log.begin(datetime.now(UTC) - timedelta(minutes=5), "a test")
     refused = await house.office.call("GET", f"/v1/events?after={before}")
     assert (refused.status, refused.document["code"]) == (409, "cursor_ahead")
@@ -136,16 +138,19 @@ async def test_a_cursor_ahead_of_the_books_is_refused(house: Shop, cursor: str):
     assert (refused.status, refused.document["code"]) == (409, "cursor_ahead")
 
 
+@pytest.mark.parametrize("role", [str, superuser_of], ids=["own", "a person's"])
 async def test_the_doctor_names_a_forgotten_transaction(
-    house: Shop, monkeypatch: pytest.MonkeyPatch
+    house: Shop, monkeypatch: pytest.MonkeyPatch, role: Callable[[str], str]
 ):
     """As long as it is open no event is shown and no webhook is sent."""
     monkeypatch.setattr(checks, "WRITE_AGE_MAX", timedelta(0))
     assert await doctors_words(house, "events") == []
-    forgotten = await asyncpg.connect(house.books.dsn)
+    # Of the service's own role, and of a person's, whose sessions the service cannot see.
+    forgotten = await asyncpg.connect(role(house.books.dsn))
     try:
         async with forgotten.transaction():
             await forgotten.execute("SELECT pg_current_xact_id()")
+            await house.pay(100, method="cash")
             (words,) = await doctors_words(house, "events")
     finally:
         await forgotten.close()

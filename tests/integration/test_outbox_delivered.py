@@ -11,6 +11,8 @@ from gateway.webhooks.endpoints import DeliveryFilter
 from gateway.webhooks.outbox import Delivery
 from tests.contract.drawn import MERCHANT, NOW
 from tests.integration.outbox_world import OTHER_MERCHANT, OutboxWorld, heard, outbox_world
+from tests.servers import as_owner
+from tests.world import TESTER
 
 LONG_MS = 60_000
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -162,9 +164,9 @@ async def test_the_oldest_goes_first(world: OutboxWorld):
 
 async def test_a_rotation_signs_with_both_for_a_day(world: OutboxWorld):
     endpoint, first = await world.issued()
-    second = await world.desk.rotate(MERCHANT, endpoint)
-    third = await world.desk.rotate(MERCHANT, endpoint)  # the answer to the second was lost
-    fourth = await world.desk.rotate(MERCHANT, endpoint)
+    second = await world.desk.rotate(MERCHANT, endpoint, TESTER)
+    third = await world.desk.rotate(MERCHANT, endpoint, TESTER)  # the answer to the second was lost
+    fourth = await world.desk.rotate(MERCHANT, endpoint, TESTER)
     assert second.secret
     assert third.secret
     assert fourth.secret
@@ -201,7 +203,7 @@ async def test_gone_disables_and_buries_what_waits(world: OutboxWorld):
     assert await world.outbox.delivered(leased, heard())  # was under way, and counts
     states = await world.rows("SELECT state, count(*) AS n FROM outbox GROUP BY 1 ORDER BY 1")
     assert [tuple(row) for row in states] == [("dead", 3), ("delivered", 1)]
-    await world.desk.enable(MERCHANT, endpoint)
+    await world.desk.enable(MERCHANT, endpoint, TESTER)
     assert list(await world.outbox.take(9, LONG_MS, 9)) == []
     assert await world.desk.resend(MERCHANT, endpoint, None, LONG_AGO) == 3
     assert len(await world.outbox.take(9, LONG_MS, 9)) == 2
@@ -264,4 +266,4 @@ async def test_the_log_is_append_only(world: OutboxWorld):
     await world.outbox.delivered(await one(world), heard())
     for change in ("UPDATE delivery SET status = 500", "DELETE FROM delivery", "TRUNCATE delivery"):
         with pytest.raises(Exception, match="append-only"):
-            await world.rows(change)
+            await as_owner(world.dsn, change)

@@ -29,6 +29,7 @@ from tests.contract.drawn import (
     refund_change,
 )
 from tests.integration.outbox_world import OTHER_MERCHANT, OutboxWorld, outbox_world
+from tests.world import TESTER
 
 
 @pytest.fixture
@@ -167,10 +168,10 @@ async def test_a_batch_tells_each_merchant_its_own(world: OutboxWorld, sql: str)
 
 async def test_a_disabled_endpoint_gets_no_rows_until_it_is_enabled(world: OutboxWorld):
     endpoint = await world.endpoint()
-    await world.desk.disable(MERCHANT, endpoint)
+    await world.desk.disable(MERCHANT, endpoint, TESTER)
     await world.paid("A1")
     assert await world.queued(endpoint) == []
-    await world.desk.enable(MERCHANT, endpoint)
+    await world.desk.enable(MERCHANT, endpoint, TESTER)
     await world.paid("A2")
     assert await world.queued(endpoint) == ["payment.succeeded"]
 
@@ -192,7 +193,7 @@ async def test_notify_url_takes_the_place_of_the_oldest_endpoint_of_its_origin(w
         lookalike: (None, len(LIFE)),
         other: (None, len(LIFE)),
     }
-    await world.desk.disable(MERCHANT, oldest)
+    await world.desk.disable(MERCHANT, oldest, TESTER)
     await world.paid("A2", notify_url="https://shop.example/till/7?x=1")
     found = await world.rows(
         "SELECT endpoint_id FROM outbox WHERE url IS NOT NULL AND type = 'payment.succeeded'"

@@ -13,7 +13,7 @@ from gateway.storage.registries.people import Registry
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
 from security.vault import Vault
-from tests.world import MASTER, Shop, order_no, shop
+from tests.world import MASTER, TESTER, Shop, order_no, shop
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ async def counter(database, redis_url):
 
 def people(counter: Shop) -> Registry:
     vault = Vault(MasterKeys.from_text(MASTER, source="test"))
-    return Registry(counter.world.store.pool, vault=vault, ids=SystemIds())
+    return Registry(counter.world.store.pool, vault=vault, ids=SystemIds(), asked_by=TESTER)
 
 
 async def paid(counter: Shop, amount: int = 10_000) -> dict[str, Any]:

@@ -1,16 +1,21 @@
 """Merchants, keys and accounts as people write them."""
 
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from adapters.channel import Certificate, RemoteManifest
+from gateway.clock import SystemClock
 from gateway.limits import LIVE_TERMINAL_KEYS_MAX
 from gateway.storage.registries.accounts import AccountListing
-from gateway.storage.registries.people import RegistryError
+from gateway.storage.registries.acts import RegistryError
+from gateway.storage.registries.rekeying import Rekeyed
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
 from security.roles import Role
-from tests.integration.registry_world import GOOD, KEYS, Registries, registries
+from tests.integration.registry_world import GOOD, KEYS, MANIFESTS, Registries, registries
 
 TEST = KeyEnvironment.TEST
 
@@ -143,6 +148,29 @@ async def test_an_account_is_created_listed_without_secrets_moved_and_rotated(
             await world.accounts.place("acct_none", enabled=True)
 
 
+async def test_a_certificate_that_could_verify_nothing_is_not_stored(database: str) -> None:
+    now = SystemClock().now()
+    ends = [now + timedelta(days=9)]
+    remote = MANIFESTS["paper"]
+    assert isinstance(remote, RemoteManifest)
+    paper = replace(
+        remote,
+        certificates=lambda _: [
+            Certificate(name="theirs", not_before=now - timedelta(days=9), not_after=ends[0])
+        ],
+    )
+    async with registries(database, manifests={"paper": paper}) as world:
+        await shop(world)
+        account = await world.accounts.create("mer_1", "paper", GOOD)
+        assert (await world.accounts.account(account)).usable_until == {"theirs": ends[0]}
+        ends[0] = now - timedelta(days=1)
+        with pytest.raises(RegistryError, match="theirs expired on"):
+            await world.accounts.create("mer_1", "paper", GOOD)
+        with pytest.raises(RegistryError, match="theirs expired on"):
+            await world.accounts.rotate_credentials(account, GOOD)
+        assert (await world.accounts.account(account)).problem == ""  # it can still be looked at
+
+
 async def test_everything_is_resealed_under_the_new_master_key_once(database: str) -> None:
     async with registries(database) as world:
         await shop(world)
@@ -150,8 +178,8 @@ async def test_everything_is_resealed_under_the_new_master_key_once(database: st
         await world.accounts.create("mer_1", "paper", GOOD)
     rotated = MasterKeys({1: KEYS.key(1), 2: bytes(range(1, 33))})
     async with registries(database, rotated) as world:
-        assert await world.accounts.reseal_all() == (2, 0)
-        assert await world.accounts.reseal_all() == (0, 2)
+        assert await world.rekeying.rekey() == Rekeyed(2, 0)
+        assert await world.rekeying.rekey() == Rekeyed(0, 2)
     async with registries(database, MasterKeys({2: rotated.key(2)})) as world:
         assert [
             (account.key_version, account.problem) for account in await world.accounts.accounts()

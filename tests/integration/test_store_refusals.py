@@ -11,7 +11,7 @@ from gateway.domain.errors import OutcomePending, StoreUnavailable
 from gateway.flow.ports import Applied, KeyTaken, Opened
 from gateway.storage.postgres import PostgresStore
 from tests.contract.drawn import YES, after, drawn_payment, opening_of
-from tests.servers import DatabaseServer
+from tests.servers import DatabaseServer, owner_of
 
 REFUSAL = """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = '{code}'; END $$;
@@ -29,7 +29,7 @@ async def dsn(postgres: DatabaseServer) -> AsyncIterator[str]:
 
 @pytest.mark.parametrize("trouble", CODES)
 async def test_a_server_that_cannot_write_is_unavailable(dsn: str, trouble: str):
-    connection = await asyncpg.connect(dsn)
+    connection = await asyncpg.connect(owner_of(dsn))
     await connection.execute(REFUSAL.format(code=CODES[trouble]))
     store = await PostgresStore.connected(dsn)
     try:

@@ -19,11 +19,13 @@ from gateway.domain.errors import (
 from gateway.flow.commands import Caller
 from gateway.limits import SUPERVISOR_FAILURES_MAX, SUPERVISOR_WAIT_S_MAX
 from gateway.storage.connections import read_pool
-from gateway.storage.registries.people import Registry, RegistryError
+from gateway.storage.registries.acts import RegistryError
+from gateway.storage.registries.people import Registry
 from gateway.storage.registries.supervisors import SupervisorProof, SupervisorRegistry
 from security.secret import Secret
 from security.vault import Vault
 from tests.integration.registry_world import KEYS
+from tests.world import TESTER
 
 WRONG = Secret("no pin")
 
@@ -34,8 +36,8 @@ class World:
     def __init__(self, pool: asyncpg.Pool[Any]) -> None:
         vault = Vault(KEYS)
         self.pool = pool
-        self.people = Registry(pool, vault=vault, ids=SystemIds())
-        self.registry = SupervisorRegistry(pool, vault=vault, ids=SystemIds())
+        self.people = Registry(pool, vault=vault, ids=SystemIds(), asked_by=TESTER)
+        self.registry = SupervisorRegistry(pool, ids=SystemIds(), asked_by=TESTER)
         self.proof = SupervisorProof(pool)
         self.pin = WRONG
 

@@ -27,7 +27,7 @@ from security.secret import Secret
 from security.vault import Vault
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
-from tests.world import MASTER, Books, Shop, order_no, reopened, shop
+from tests.world import MASTER, TESTER, Books, Shop, order_no, reopened, shop
 
 OTHER = "store_2"
 codes = itertools.count(1)
@@ -56,7 +56,7 @@ async def books(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncItera
     dsn = await postgres.fresh_database()
     async with shop(dsn, sandbox=sandbox, sweep=False) as opened:
         merchant = opened.books.merchant_id
-        people = Registry(opened.world.store.pool, vault=vault(), ids=SystemIds())
+        people = Registry(opened.world.store.pool, vault=vault(), ids=SystemIds(), asked_by=TESTER)
         await people.create_store(merchant, "Side street", OTHER)
         terminal = await people.create_terminal(merchant, OTHER, "Till 2")
         key = await people.issue_terminal_key(merchant, terminal.id, KeyEnvironment.TEST)
@@ -83,6 +83,7 @@ async def place(opened: Shop, *, enabled: bool) -> None:
         opened.world.store.pool,
         vault=vault(),
         ids=SystemIds(),
+        asked_by=TESTER,
         clock=SystemClock(),
         manifests=discover(),
     )

@@ -13,7 +13,7 @@ from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
 from security.roles import Role
 from security.vault import Vault
-from tests.world import MASTER, Shop, order_no, shop
+from tests.world import MASTER, TESTER, Shop, order_no, shop
 
 HERE = "/v1/webhook-endpoints"
 
@@ -39,6 +39,7 @@ async def stranger(house: Shop) -> Client:
         house.world.store.pool,
         vault=Vault(MasterKeys.from_text(MASTER, source="test")),
         ids=SystemIds(),
+        asked_by=TESTER,
     )
     merchant = await registry.create_merchant("Others")
     key = await registry.issue_merchant_key(merchant.id, Role.MERCHANT, KeyEnvironment.TEST)
@@ -197,11 +198,11 @@ async def test_endpoints_are_listed_in_pages_and_bounded_in_all(
 async def test_secrets_that_sign_nothing_are_forgotten(house: Shop):
     made = await created(house)
     for _ in range(2 * WEBHOOK_SECRETS_LIVE_MAX):
-        await house.world.webhooks.rotate(house.books.merchant_id, made["id"])
+        await house.world.webhooks.rotate(house.books.merchant_id, made["id"], TESTER)
     counted = "SELECT count(*) AS kept, max(number) AS newest FROM webhook_secret"
     [row] = await house.rows(counted)
     assert tuple(row) == (WEBHOOK_SECRETS_LIVE_MAX, 1 + 2 * WEBHOOK_SECRETS_LIVE_MAX)
     await house.rows("UPDATE webhook_secret SET ends_at = now() WHERE ends_at IS NOT NULL")
-    await house.world.webhooks.rotate(house.books.merchant_id, made["id"])
+    await house.world.webhooks.rotate(house.books.merchant_id, made["id"], TESTER)
     [row] = await house.rows(counted)
     assert row["kept"] == 2, "the newest, and the one before it for a day"

@@ -18,7 +18,7 @@ from gateway.cli.surroundings import (
     add_data_argument,
     add_json_argument,
     environment,
-    person,
+    said_by,
 )
 from gateway.cli.table import show_table
 from gateway.settings import read_settings
@@ -155,7 +155,7 @@ async def _tried(
 async def _drain(opened: Registries, options: argparse.Namespace) -> None:
     is_drain = options.act == "drain"
     changed = await opened.accounts.drain(
-        options.account, options.reason if is_drain else None, options.by or person()
+        options.account, options.reason if is_drain else None, said_by(options.by)
     )
     was = "" if changed else " already"
     print(

@@ -14,6 +14,7 @@ from adapters.discovery import discover
 from adapters.transport import InlineExecutor
 from gateway.cli.account_trial import Result, try_channel
 from gateway.cli.commands.finding import Finding, Level
+from gateway.cli.commands.safety_checks import look_at_certificates
 from gateway.cli.registries import Registries, registries
 from gateway.clock import SystemClock
 from gateway.flow.accounts import Account, LocalAccount
@@ -28,7 +29,8 @@ CONNECT_S: Final = 3.0  # a host that needs longer is as good as gone
 
 async def examine_accounts(settings: Settings) -> list[Finding]:
     """What the directory would serve, tried."""
-    clock, vault = SystemClock(), Vault(settings.needed_master_keys())
+    clock = SystemClock()
+    vault = Vault(settings.needed_master_keys(), opens_old=settings.opens_old_seals)
     accounts = BuiltAccounts(
         vault=vault,
         means=Means(clock=clock, signing_executor=InlineExecutor()),
@@ -49,6 +51,8 @@ async def examine_accounts(settings: Settings) -> list[Finding]:
             if not enabled:
                 text = "no channel account can take payments: `tillgate account create` makes one"
                 found.append(Finding(Level.WARNING, "accounts", text))
+            for each in enabled:
+                found += look_at_certificates(each, clock.now())
             served = [(each, directory.account(each.id)) for each in enabled]
             return found + list(
                 await asyncio.gather(

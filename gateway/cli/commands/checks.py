@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from gateway.cli.binding import descriptors_allowed
 from gateway.cli.commands.account_checks import examine_accounts
 from gateway.cli.commands.finding import Finding, Level
+from gateway.cli.commands.safety_checks import look_at_safety
 from gateway.domain.errors import StoreUnavailable
 from gateway.edge_limits import CONNECTIONS_MAX, DESCRIPTORS_MAX
 from gateway.http.connections import connections_within
@@ -35,7 +36,10 @@ STATE = """SELECT clock_timestamp() AS now, current_setting('server_version') AS
  (SELECT count(*) FROM attempt WHERE due_at < clock_timestamp() - $1::interval) AS overdue,
  (SELECT count(*) FROM "case" WHERE closed_at IS NULL) AS cases,
  (SELECT max(clock_timestamp() - xact_start) FROM pg_stat_activity
-  WHERE backend_xid IS NOT NULL) AS oldest_write"""
+  WHERE backend_xid IS NOT NULL) AS oldest_write,
+ (SELECT clock_timestamp() - e.at FROM event e
+  WHERE e.xid >= pg_snapshot_xmin(pg_current_snapshot()) ORDER BY e.xid, e.seq LIMIT 1
+ ) AS oldest_hidden"""
 
 
 async def examine(settings: Settings) -> list[Finding]:
@@ -51,7 +55,9 @@ async def examine(settings: Settings) -> list[Finding]:
     if schema.level is Level.WRONG:
         return found
     try:
-        return found + await _database(settings) + await examine_accounts(settings)
+        found += await _database(settings)
+        found += await look_at_safety(settings)
+        return found + await examine_accounts(settings)
     except asyncpg.TargetServerAttributeNotMatched:
         text = (
             "only reads (a standby, or default_transaction_read_only is on): every payment is "
@@ -182,10 +188,13 @@ def _activity(state: asyncpg.Record) -> list[Finding]:
             Level.WARNING, "workers", "none alive: start `tillgate serve` and `tillgate work`"
         )
     found = [workers]
-    if state["oldest_write"] is not None and state["oldest_write"] > WRITE_AGE_MAX:
+    # The server shows a transaction's age only to who is its role; what waits for it, to all.
+    ages = [state[name] for name in ("oldest_write", "oldest_hidden") if state[name] is not None]
+    if ages and max(ages) > WRITE_AGE_MAX:
         text = (
-            f"a transaction that writes has been open for {state['oldest_write'].seconds} s: "
-            f"events and webhooks wait for it; end it (pg_stat_activity, backend_xid)"
+            f"a transaction that writes has been open for {max(ages).seconds} s or longer: "
+            f"events and webhooks wait for it; end it (as a superuser: pg_stat_activity, "
+            f"backend_xid)"
         )
         found.append(Finding(Level.WRONG, "events", text))
     if state["overdue"]:

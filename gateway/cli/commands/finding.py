@@ -13,7 +13,7 @@ class Level(Enum):
 
 
 class Finding(NamedTuple):
-    """`text` says what to do where something is wrong."""
+    """`name`: of what was looked at; `text` says what to do where something is wrong."""
 
     level: Level
     name: str

@@ -111,15 +111,27 @@ async def _list(opened: Registries, options: argparse.Namespace) -> None:
         (
             key.id,
             key.role,
+            key.environment,
             key.store_id,
             key.terminal_id,
             _limits(key),
             key.created_at,
+            key.used_at,
             key.revoked_at,
         )
         for key in keys
     ]
-    head = ("id", "role", "store", "terminal", "gives back", "created (UTC)", "revoked (UTC)")
+    head = (
+        "id",
+        "role",
+        "environment",
+        "store",
+        "terminal",
+        "gives back",
+        "created (UTC)",
+        "last used (UTC)",
+        "revoked (UTC)",
+    )
     show_table(
         head,
         rows,

@@ -1,4 +1,4 @@
-"""`tillgate migrate`: bring the database schema up to date.
+"""`tillgate migrate`: bring the database schema up to date, and the rights of the services' role.
 
 Safe to run from several hosts at once.
 """
@@ -10,6 +10,7 @@ import logging
 from gateway.cli.surroundings import add_data_argument, environment
 from gateway.settings import DATABASE_URL, read_settings
 from gateway.storage.schema.migrate import migrate
+from gateway.storage.schema.roles import app_role
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +22,7 @@ def run(options: argparse.Namespace) -> int:
     """Apply what is missing."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = read_settings(environment(options.data), required={DATABASE_URL})
-    applied = asyncio.run(migrate(settings.needed_database_url().reveal()))
+    owner, app = settings.migrating_url().reveal(), settings.needed_database_url().reveal()
+    applied = asyncio.run(migrate(owner, app=app_role(owner, app)))
     print(f"{len(applied)} applied" if applied else "the schema is up to date")
     return 0

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from gateway.cli.failures import CommandError
 from gateway.cli.registries import Registries, act
-from gateway.cli.surroundings import add_data_argument, add_json_argument, person
+from gateway.cli.surroundings import add_data_argument, add_json_argument, said_by
 from gateway.cli.table import show_table
 from gateway.limits import DIRECTORY_AGE_MS_MAX
 
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
 
     async def work(opened: Registries) -> None:
         if options.act == "begin":
-            if not await opened.restored.begin(options.lost_from, options.by or person()):
+            if not await opened.restored.begin(options.lost_from, said_by(options.by)):
                 raise CommandError(
                     "--lost-from lies in the future: name the end of the backup that was restored"
                 )
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
                 f"s: start `tillgate serve` after that"
             )
         elif options.act == "end":
-            if not await opened.restored.end(options.by or person()):
+            if not await opened.restored.end(said_by(options.by)):
                 raise CommandError("restored mode does not stand: nothing to end")
             print("restored mode has ended")
         else:

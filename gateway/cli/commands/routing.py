@@ -10,7 +10,7 @@ from pathlib import Path
 from adapters.discovery import discover
 from gateway.cli.failures import CommandError
 from gateway.cli.registries import Registries, act
-from gateway.cli.surroundings import add_data_argument, add_json_argument, person
+from gateway.cli.surroundings import add_data_argument, add_json_argument, said_by
 from gateway.cli.table import show_table
 from gateway.domain.routing_rules import WALL, RuleSet
 from gateway.flow.accounts import Candidate
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
                 await _show(opened, options)
             case "set":
                 version, warnings = await opened.rules.write(
-                    options.merchant, options.store, _text(options.file), options.by or person()
+                    options.merchant, options.store, _text(options.file), said_by(options.by)
                 )
                 _warn(warnings)
                 print(f"version {version} of {_whose(options)}; workers follow it within seconds")

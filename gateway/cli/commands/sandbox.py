@@ -3,6 +3,9 @@
 import argparse
 import os
 import sys
+from importlib.util import find_spec
+
+from gateway.cli.failures import CommandError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Never returns."""
+    """Never returns. Raises CommandError where there is no sandbox."""
+    if find_spec("sandbox") is None:
+        raise CommandError("the image carries no sandbox: run it from the source tree")
     arguments = ["--data", options.data, "--control-port", options.control_port]
     if options.ready_file:
         arguments += ["--ready-file", options.ready_file]

@@ -99,7 +99,12 @@ async def _work(options: argparse.Namespace, opened: Registries) -> None:
         case "create":
             _show_once(
                 await desk.create(
-                    options.merchant, options.url, options.type, options.concurrency, None
+                    options.merchant,
+                    options.url,
+                    options.type,
+                    options.concurrency,
+                    None,
+                    asked_by=opened.asked_by,
                 )
             )
         case "list":
@@ -115,12 +120,12 @@ async def _about_one(
     desk = opened.webhooks
     match options.act:
         case "rotate":
-            _show_once(await desk.rotate(*named))
+            _show_once(await desk.rotate(*named, opened.asked_by))
         case "disable":
-            await desk.disable(*named)
+            await desk.disable(*named, opened.asked_by)
             print(f"{options.endpoint} is disabled; what waited for it are dead letters")
         case "enable":
-            await desk.enable(*named)
+            await desk.enable(*named, opened.asked_by)
             print(f"{options.endpoint} is enabled, for what happens from now on")
         case "resend":
             resent = await desk.resend(*named, options.event, options.dead_since)

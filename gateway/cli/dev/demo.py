@@ -21,7 +21,8 @@ from gateway.domain.errors import FieldInvalid
 from gateway.domain.web_address import web_address
 from gateway.limits import WEBHOOK_CONCURRENCY_DEFAULT
 from gateway.storage.registries.accounts import AccountListing
-from gateway.storage.registries.people import IssuedKey, RegistryError
+from gateway.storage.registries.acts import RegistryError
+from gateway.storage.registries.people import IssuedKey
 from security.key_material import KeyEnvironment
 from security.roles import Role
 
@@ -170,10 +171,12 @@ async def _endpoint(registries: Registries, url: str, before: Mapping[str, Any])
         if len(known) == 2 and await registries.endpoints.move(  # noqa: PLR2004  both
             MERCHANT, known["webhook_endpoint"], web_address(url)
         ):
-            await registries.webhooks.enable(MERCHANT, known["webhook_endpoint"])
+            await registries.webhooks.enable(
+                MERCHANT, known["webhook_endpoint"], registries.asked_by
+            )
             return known
         issued = await registries.webhooks.create(
-            MERCHANT, url, (), WEBHOOK_CONCURRENCY_DEFAULT, None
+            MERCHANT, url, (), WEBHOOK_CONCURRENCY_DEFAULT, None, asked_by=registries.asked_by
         )
     except FieldInvalid as refusal:
         raise CommandError(

@@ -34,8 +34,17 @@ from gateway.cli.table import padded
 from gateway.embedded.errors import ServerMissingError
 from gateway.embedded.postgres import EmbeddedPostgres
 from gateway.embedded.redis import EmbeddedRedis
-from gateway.settings import DATABASE_URL, PREFIX, SERVING, Address, Settings, read_settings
+from gateway.settings import (
+    DATABASE_URL,
+    MIGRATE_DATABASE_URL,
+    PREFIX,
+    SERVING,
+    Address,
+    Settings,
+    read_settings,
+)
 from gateway.storage.schema.migrate import migrate
+from gateway.storage.schema.roles import APP_ROLE, app_role
 from security.keyring import FILE_VARIABLE, TEXT_VARIABLE, MasterKeys
 from security.secret import Secret
 
@@ -117,9 +126,10 @@ class World:
         if not given.keys() & {FILE_VARIABLE, TEXT_VARIABLE}:
             made[FILE_VARIABLE] = str(_master_key_file(self.folder))
         if DATABASE_URL not in given:
-            made[DATABASE_URL] = self._embedded(
-                "postgres", EmbeddedPostgres(self.folder / "postgres")
-            )
+            given.pop(MIGRATE_DATABASE_URL, None)  # of another server
+            server = EmbeddedPostgres(self.folder / "postgres")
+            made[MIGRATE_DATABASE_URL] = self._embedded("postgres", server)
+            made[DATABASE_URL] = server.dsn_of("postgres", APP_ROLE)
         if REDIS_URL not in given:
             made |= self._redis()
         return made | given | asked
@@ -163,7 +173,8 @@ class World:
 
     async def _schema(self, settings: Settings) -> None:
         started = time.monotonic()
-        applied = await migrate(settings.needed_database_url().reveal())
+        owner, app = settings.migrating_url().reveal(), settings.needed_database_url().reveal()
+        applied = await migrate(owner, app=app_role(owner, app))
         self._voice.ready(
             "schema",
             time.monotonic() - started,
@@ -195,8 +206,12 @@ class World:
     async def _service(self, environment: dict[str, str]) -> None:
         started = time.monotonic()
         mine = ["--end-with-parent", str(os.getpid())]
-        serve = await self._child("serve", ["gateway", "serve", *mine], environment)
-        work = await self._child("work", ["gateway", "work", *mine], environment)
+        # The service does not hold the address of the role that may do anything.
+        theirs = {
+            name: value for name, value in environment.items() if name != MIGRATE_DATABASE_URL
+        }
+        serve = await self._child("serve", ["gateway", "serve", *mine], theirs)
+        work = await self._child("work", ["gateway", "work", *mine], theirs)
         async with aiohttp.ClientSession() as session:
             await self._until(serve, lambda: _is_ready(session, self.document["base_url"]))
         if work.process.returncode is not None:

@@ -9,6 +9,7 @@ from datetime import datetime
 import asyncpg
 import msgspec
 
+from gateway.domain.audit import Act
 from gateway.domain.case import Case, CaseKind, Finding
 from gateway.domain.errors import NotFound
 from gateway.flow.ports import StoredCallback, StoreRefused
@@ -26,18 +27,34 @@ OPEN_CASE = """INSERT INTO "case"
   (merchant_id, id, kind, object_id, attempt_id, refund_id, evidence, opened_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT DO NOTHING RETURNING id"""
-CLOSE_CASE = """UPDATE "case" SET closed_at = $4, closed_by = $2, reason = $3
-WHERE id = $1 AND closed_at IS NULL RETURNING id"""
+CLOSE_CASE = f"""WITH closed AS (
+    UPDATE "case" SET closed_at = $4, closed_by = $2, reason = $3
+    WHERE id = $1 AND closed_at IS NULL RETURNING merchant_id, id, kind, object_id
+)
+INSERT INTO audit (merchant_id, asked_as, asked_by, act, object, after)
+SELECT merchant_id, $5, $6, '{Act.CASE_CLOSE}', id,
+       json_build_object('kind', kind, 'about', object_id, 'reason', $3::text)
+FROM closed RETURNING object"""
 
 SETTLE_CASE = """UPDATE "case" SET closed_at = $5, closed_by = 'tillgate', reason = $4
 WHERE object_id = $2 AND kind = $3 AND merchant_id = $1 AND closed_at IS NULL
   AND proposed_by IS NULL"""
-PROPOSE = """UPDATE "case"
-SET proposed_as = $2, proposed_by = $3, proposed_reason = $4, proposed_at = $5
-WHERE id = $1 AND closed_at IS NULL AND proposed_by IS NULL RETURNING id"""
+PROPOSE = f"""WITH proposed AS (
+    UPDATE "case" SET proposed_as = $2, proposed_by = $3, proposed_reason = $4, proposed_at = $5
+    WHERE id = $1 AND closed_at IS NULL AND proposed_by IS NULL RETURNING merchant_id, id
+)
+INSERT INTO audit (merchant_id, asked_as, asked_by, act, object, after)
+SELECT merchant_id, $6, $7, '{Act.CASE_PROPOSE}', id,
+       json_build_object('finding', $2::text, 'reason', $4::text)
+FROM proposed RETURNING object"""
 # A second confirmation goes on where the first one's process died.
-CONFIRM = """UPDATE "case" SET confirmed_by = $3
-WHERE id = $1 AND closed_at IS NULL AND proposed_as = $2 RETURNING id"""
+CONFIRM = f"""WITH confirmed AS (
+    UPDATE "case" SET confirmed_by = $3
+    WHERE id = $1 AND closed_at IS NULL AND proposed_as = $2 RETURNING merchant_id, id
+)
+INSERT INTO audit (merchant_id, asked_as, asked_by, act, object, after)
+SELECT merchant_id, $4, $5, '{Act.CASE_CONFIRM}', id, json_build_object('finding', $2::text)
+FROM confirmed RETURNING object"""
 UNCONFIRM = """UPDATE "case" SET confirmed_by = NULL WHERE id = $1 AND closed_at IS NULL"""
 WITHDRAW = """UPDATE "case"
 SET proposed_as = NULL, proposed_by = NULL, proposed_reason = NULL, proposed_at = NULL
@@ -69,7 +86,7 @@ class Inbox(Reader):
 
     async def close_case(self, case_id: str, *, closed_by: str, reason: str, now: datetime) -> None:
         """Raises `NotFound` when no such case is open."""
-        if await self._row(CLOSE_CASE, case_id, closed_by, reason, now) is None:
+        if await self._row(CLOSE_CASE, case_id, closed_by, reason, now, *_asked(closed_by)) is None:
             raise NotFound(f"no open case {case_id}")
 
     async def settle_case(
@@ -82,12 +99,13 @@ class Inbox(Reader):
         self, case_id: str, finding: Finding, *, by: str, reason: str, now: datetime
     ) -> bool:
         """See `gateway.flow.case_closing.CaseFindings`."""
-        return await self._row(PROPOSE, case_id, finding, by, reason, now) is not None
+        words = (finding, by, reason, now)
+        return await self._row(PROPOSE, case_id, *words, *_asked(by)) is not None
 
     async def confirm_finding(self, case_id: str, finding: Finding, *, by: str) -> bool:
         """As above. Raises `StoreRefused` for the person who proposed it."""
         try:
-            return await self._row(CONFIRM, case_id, finding, by) is not None
+            return await self._row(CONFIRM, case_id, finding, by, *_asked(by)) is not None
         except asyncpg.CheckViolationError as error:
             raise StoreRefused(error.sqlstate, error.constraint_name) from error
 
@@ -97,3 +115,9 @@ class Inbox(Reader):
     async def withdraw_finding(self, case_id: str) -> bool:
         """As above."""
         return await self._row(WITHDRAW, case_id) is not None
+
+
+def _asked(by: str) -> tuple[str, str]:
+    """What kind of one asked, and its name: `key mk_1` is a key, any other word a person."""
+    kind, _, name = by.partition(" ")
+    return ("key", name) if kind == "key" else ("person", by)

@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 import structlog
 
+from gateway.domain.audit import Act
 from gateway.limits import WEBHOOK_SECRETS_LIVE_MAX, WEBHOOKS_PER_MERCHANT_MAX
 from gateway.storage.reader import Reader
 from gateway.storage.registries.credentials import webhook_about
@@ -58,7 +59,13 @@ mine AS (
 gone AS (
     UPDATE webhook_endpoint e SET enabled = false, disabled_reason = '{GONE}' FROM mine m
     WHERE e.merchant_id = m.merchant_id AND e.id = m.endpoint_id AND e.enabled AND m.url IS NULL
-    RETURNING e.id
+    RETURNING e.id, e.merchant_id
+),
+recorded AS (
+    INSERT INTO audit (merchant_id, asked_as, asked_by, act, object, after)
+    SELECT g.merchant_id, 'gateway', 'courier', '{Act.WEBHOOK_DISABLE}', g.id,
+           json_build_object('reason', '{GONE}')
+    FROM gone g
 ),
 others AS (
     UPDATE outbox o SET state = 'dead', leased_until = NULL FROM gone g
@@ -136,8 +143,12 @@ class PostgresOutbox(Reader):
 
     def _opened(self, row: asyncpg.Record) -> tuple[Secret, ...]:
         newest = list(zip(row["numbers"], row["sealed"], strict=True))[:WEBHOOK_SECRETS_LIVE_MAX]
-        about = row["endpoint_id"]
+        endpoint, merchant = row["endpoint_id"], row["merchant_id"]
         return tuple(
-            Secret(self._vault.open(sealed, about=webhook_about(about, number)).decode())
+            Secret(
+                self._vault.open(
+                    sealed, about=webhook_about(endpoint, number, merchant_id=merchant)
+                ).decode()
+            )
             for number, sealed in newest
         )

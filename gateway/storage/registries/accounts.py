@@ -7,45 +7,45 @@ old credentials.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import asyncpg
 
-from adapters.channel import Manifest, Means, RemoteManifest
+from adapters.channel import Certificate, Manifest, Means, RemoteManifest
 from adapters.transport import InlineExecutor
 from gateway.clock import Clock, Ids
-from gateway.limits import HEARTBEAT_LEASE_MS, REASON_CHARS_MAX, SEALED_PLAINTEXT_BYTES_MAX
+from gateway.domain.audit import Act, AskedBy
+from gateway.limits import REASON_CHARS_MAX, SEALED_PLAINTEXT_BYTES_MAX
+from gateway.storage.registries.acts import Connection, RegistryError, chosen_id
 from gateway.storage.registries.credentials import (
     CredentialsInvalid,
     account_about,
     decoded,
-    key_about,
+    refuse_unfit_certificates,
     shown,
-    webhook_about,
+    usable_until,
 )
-from gateway.storage.registries.people import RegistryError, RegistryWriter, chosen_id
+from gateway.storage.registries.sealing import SealingRegistry
 from security.errors import SecurityError
-from security.vault import Vault, sealed_version
+from security.vault import About, Vault, sealed_as
 
 NO_CREDENTIALS = b"{}"
 
 NEW = """INSERT INTO channel_account (merchant_id, id, channel, store_id, priority, sealed)
 VALUES ($1, $2, $3, $4, $5, $6)"""
-LIST = """SELECT merchant_id, id, channel, store_id, priority, enabled, drained_reason, sealed,
-  created_at
-FROM channel_account
+_COLUMNS = (
+    "merchant_id, id, channel, store_id, priority, enabled, drained_reason, sealed, created_at"
+)
+LIST = f"""SELECT {_COLUMNS} FROM channel_account
 WHERE $1::text IS NULL OR merchant_id = $1
 ORDER BY merchant_id, channel, priority, id"""
-ONE = """SELECT merchant_id, id, channel, store_id, priority, enabled, drained_reason, sealed,
-  created_at
-FROM channel_account
-WHERE id = $1"""
+ONE = f"SELECT {_COLUMNS} FROM channel_account WHERE id = $1"
+LOCKED = f"{ONE} FOR NO KEY UPDATE"
 PLACE = """UPDATE channel_account
-SET enabled = coalesce($2, enabled), priority = coalesce($3, priority)
-WHERE id = $1 RETURNING id"""
+SET enabled = coalesce($2, enabled), priority = coalesce($3, priority) WHERE id = $1"""
 # Said once more it changes nothing: the first reason stands, and no second event is written.
 DRAIN = """WITH placed AS (
     UPDATE channel_account
@@ -60,32 +60,14 @@ SELECT merchant_id, id, '*', 'drain',
        CASE WHEN $2::text IS NULL THEN 'serving' ELSE 'drained' END,
        coalesce($2, 'undrained'), $3, now()
 FROM placed RETURNING seq"""
-RESEAL = "UPDATE channel_account SET sealed = $2 WHERE id = $1 RETURNING id"
-OLDER_WORKERS = (
-    "SELECT count(*) AS workers FROM worker "
-    "WHERE started_at < $1 AND beat_at > clock_timestamp() - $2::interval"
-)
-# Compared with what was read, so that a rotation of the secret itself is never undone.
-RESEAL_SAME = {
-    "api_key": "UPDATE api_key SET sealed = $2 WHERE id = $1 AND sealed = $3 RETURNING id",
-    "channel_account": (
-        "UPDATE channel_account SET sealed = $2 WHERE id = $1 AND sealed = $3 RETURNING id"
-    ),
-}
-
-WEBHOOK_SECRETS = (
-    "SELECT endpoint_id, number, sealed FROM webhook_secret ORDER BY endpoint_id, number"
-)
-RESEAL_WEBHOOK = (
-    "UPDATE webhook_secret SET sealed = $3 "
-    "WHERE endpoint_id = $1 AND number = $2 AND sealed = $4 RETURNING number"
-)
+RESEAL = "UPDATE channel_account SET sealed = $2 WHERE id = $1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountListing:
     """A channel account for people: `credentials` with secrets as `***`; `problem` says why it
-    cannot be used, else empty.
+    cannot be used, else empty. `key_version` None: not even that can be read. `usable_until`: by
+    field, until when its certificates are good.
     """
 
     merchant_id: str
@@ -99,6 +81,7 @@ class AccountListing:
     key_version: int | None  # None: nothing that was sealed
     credentials: dict[str, Any]
     problem: str
+    usable_until: dict[str, datetime]
 
     @property
     def drained_state(self) -> str:
@@ -106,7 +89,7 @@ class AccountListing:
         return f"drained: {self.drained_reason}" if self.drained_reason is not None else "ready"
 
 
-class AccountRegistry(RegistryWriter):
+class AccountRegistry(SealingRegistry):
     """Channel accounts on PostgreSQL."""
 
     def __init__(
@@ -115,16 +98,18 @@ class AccountRegistry(RegistryWriter):
         *,
         vault: Vault,
         ids: Ids,
+        asked_by: AskedBy,
         clock: Clock,
         manifests: Mapping[str, Manifest],
     ) -> None:
-        super().__init__(pool, vault=vault, ids=ids)
+        super().__init__(pool, vault=vault, ids=ids, asked_by=asked_by)
         self._means = Means(clock=clock, signing_executor=InlineExecutor())
         self._manifests = manifests
 
     def usable(self, channel: str, credentials: bytes) -> Any:
         """The credentials as the channel's own struct decodes them, None for a local channel; its
-        builder must be able to read the keys. Raises RegistryError.
+        builder must be able to read the keys, its certificates must be good now. Raises
+        RegistryError.
         """
         manifest = self._manifests.get(channel)
         if manifest is None:
@@ -138,6 +123,7 @@ class AccountRegistry(RegistryWriter):
             struct = decoded(manifest, credentials)
             if isinstance(manifest, RemoteManifest):
                 manifest.build(struct, manifest.transport(struct, self._means), self._means.clock)
+            refuse_unfit_certificates(_certificates(manifest, struct), self._means.clock.now())
         except (CredentialsInvalid, SecurityError, ValueError) as error:
             raise RegistryError(f"the credentials cannot be used: {error}") from None
         return struct
@@ -156,27 +142,59 @@ class AccountRegistry(RegistryWriter):
 
         Returns its id. Raises RegistryError.
         """
-        self.usable(channel, credentials)
+        struct = self.usable(channel, credentials)
         chosen = chosen_id(account_id) or self._ids.new("acct")
-        sealed = self._vault.seal(credentials, about=account_about(chosen))
-        async with self._writing(f"account {chosen}") as connection:
+        about = account_about(chosen, merchant_id=merchant_id, store_id=store_id, channel=channel)
+        made = {
+            "channel": channel,
+            "store_id": store_id,
+            "priority": priority,
+            "credentials": shown(struct),
+        }
+        async with self._acting(f"account {chosen}") as connection:
+            sealed = await self._sealed(connection, credentials, about)
             await connection.execute(NEW, merchant_id, chosen, channel, store_id, priority, sealed)
+            await self._record(
+                connection, Act.ACCOUNT_CREATE, chosen, merchant_id=merchant_id, after=made
+            )
         return chosen
 
     async def rotate_credentials(self, account_id: str, credentials: bytes) -> None:
         """Put other credentials in place of the present ones."""
-        row = await self._account(account_id)
-        self.usable(row["channel"], credentials)
-        await self._row(
-            RESEAL, account_id, self._vault.seal(credentials, about=account_about(account_id))
-        )
+        async with self._acting(f"account {account_id}") as connection:
+            row = await _locked(connection, account_id)
+            struct = self.usable(row["channel"], credentials)
+            sealed = await self._sealed(connection, credentials, _about(row))
+            await connection.execute(RESEAL, account_id, sealed)
+            await self._record(
+                connection,
+                Act.ACCOUNT_ROTATE,
+                account_id,
+                merchant_id=row["merchant_id"],
+                before={"credentials": self._readable(row)},
+                after={"credentials": shown(struct)},
+            )
 
     async def place(
         self, account_id: str, *, enabled: bool | None = None, priority: int | None = None
     ) -> None:
         """Enable or disable it, or move it in the order of trying (lower is tried first)."""
-        if await self._row(PLACE, account_id, enabled, priority) is None:
-            raise _unknown(account_id)
+        async with self._acting(f"account {account_id}") as connection:
+            row = await _locked(connection, account_id)
+            await connection.execute(PLACE, account_id, enabled, priority)
+            merchant_id = row["merchant_id"]
+            if enabled is not None and enabled != row["enabled"]:
+                act = Act.ACCOUNT_ENABLE if enabled else Act.ACCOUNT_DISABLE
+                await self._record(connection, act, account_id, merchant_id=merchant_id)
+            if priority is not None and priority != row["priority"]:
+                await self._record(
+                    connection,
+                    Act.ACCOUNT_PLACE,
+                    account_id,
+                    merchant_id=merchant_id,
+                    before={"priority": row["priority"]},
+                    after={"priority": priority},
+                )
 
     async def drain(self, account_id: str, reason: str | None, by: str) -> bool:
         """Keep new payments away from it, or (`reason` None) let them back.
@@ -188,8 +206,19 @@ class AccountRegistry(RegistryWriter):
                 f"a reason has 1 to {REASON_CHARS_MAX} characters: "
                 f"it stands in the `why` of every payment that goes elsewhere"
             )
-        await self._account(account_id)
-        return await self._row(DRAIN, account_id, reason, by) is not None
+        async with self._acting(f"account {account_id}") as connection:
+            row = await _locked(connection, account_id)
+            if await connection.fetchval(DRAIN, account_id, reason, by) is None:
+                return False
+            await self._record(
+                connection,
+                Act.ACCOUNT_UNDRAIN if reason is None else Act.ACCOUNT_DRAIN,
+                account_id,
+                merchant_id=row["merchant_id"],
+                before={"reason": row["drained_reason"]},
+                after={"reason": reason, "by": by},
+            )
+        return True
 
     async def accounts(self, merchant_id: str | None = None) -> list[AccountListing]:
         """A merchant's accounts, or all."""
@@ -197,91 +226,82 @@ class AccountRegistry(RegistryWriter):
 
     async def account(self, account_id: str) -> AccountListing:
         """One account."""
-        return self._listing(await self._account(account_id))
+        row = await self._row(ONE, account_id)
+        if row is None:
+            raise _unknown(account_id)
+        return self._listing(row)
 
     async def replace_address(self, account_id: str, old: str, new: str) -> None:
         """Write `new` wherever the credentials' texts hold the address `old`:
         a channel moved to another host.
         """
-        row = await self._account(account_id)
-        plain = self._vault.open(row["sealed"], about=account_about(account_id))
-        await self.rotate_credentials(account_id, plain.replace(old.encode(), new.encode()))
-
-    async def reseal_all(self) -> tuple[int, int]:
-        """Seal every secret under the current master key.
-
-        Returns (resealed, already there). Safe to repeat and to run while serving.
-        """
-        resealed = already = 0
-        for table, about in (("api_key", key_about), ("channel_account", account_about)):
-            for row in await self._fetch(f"SELECT id, sealed FROM {table} ORDER BY id"):
-                fresh = self._vault.resealed(row["sealed"], about=about(row["id"]))
-                if fresh == row["sealed"]:
-                    already += 1
-                elif (
-                    await self._row(RESEAL_SAME[table], row["id"], fresh, row["sealed"]) is not None
-                ):
-                    resealed += 1
-        for row in await self._fetch(WEBHOOK_SECRETS):
-            fresh = self._vault.resealed(
-                row["sealed"], about=webhook_about(row["endpoint_id"], row["number"])
-            )
-            if fresh == row["sealed"]:
-                already += 1
-            elif (
-                await self._row(
-                    RESEAL_WEBHOOK, row["endpoint_id"], row["number"], fresh, row["sealed"]
-                )
-                is not None
-            ):
-                resealed += 1
-        return resealed, already
-
-    async def workers_started_before(self, moment: datetime) -> int:
-        """How many workers show signs of life and started before `moment`."""
-        row = await self._row(OLDER_WORKERS, moment, timedelta(milliseconds=HEARTBEAT_LEASE_MS))
-        assert row is not None
-        return int(row["workers"])
-
-    async def _account(self, account_id: str) -> asyncpg.Record:
         row = await self._row(ONE, account_id)
         if row is None:
             raise _unknown(account_id)
-        return row
+        plain = self._vault.open(row["sealed"], about=_about(row))
+        await self.rotate_credentials(account_id, plain.replace(old.encode(), new.encode()))
 
     def _listing(self, row: asyncpg.Record) -> AccountListing:
-        credentials, problem = self._readable(row)
-        fields = {
-            name: row[name]
-            for name in (
-                "merchant_id",
-                "id",
-                "channel",
-                "store_id",
-                "priority",
-                "enabled",
-                "drained_reason",
-                "created_at",
-            )
-        }
+        fields = {name: value for name, value in row.items() if name != "sealed"}
+        credentials: dict[str, Any] = {}
+        until: dict[str, datetime] = {}
+        problem = ""
         try:
-            version = sealed_version(row["sealed"], about=account_about(row["id"]))
-        except SecurityError:  # `problem` tells it
-            version = None
+            manifest, struct = self._opened(row)
+            credentials = shown(struct)
+            until = usable_until(_certificates(manifest, struct))
+        except (CredentialsInvalid, SecurityError, ValueError) as error:
+            problem = str(error)
         return AccountListing(
-            **fields, key_version=version, credentials=credentials, problem=problem
+            **fields,
+            key_version=_version(row),
+            credentials=credentials,
+            problem=problem,
+            usable_until=until,
         )
 
-    def _readable(self, row: asyncpg.Record) -> tuple[dict[str, Any], str]:
+    def _opened(self, row: asyncpg.Record) -> tuple[Manifest, Any]:
+        """Raises CredentialsInvalid and SecurityError."""
         manifest = self._manifests.get(row["channel"])
         if manifest is None:
-            return {}, f"channel {row['channel']!r} is not installed"
+            raise CredentialsInvalid(f"channel {row['channel']!r} is not installed")
+        return manifest, decoded(manifest, self._vault.open(row["sealed"], about=_about(row)))
+
+    def _readable(self, row: asyncpg.Record) -> dict[str, Any]:
+        """For the audit log; a rotation may well replace what does not open."""
         try:
-            return shown(
-                decoded(manifest, self._vault.open(row["sealed"], about=account_about(row["id"])))
-            ), ""
+            return shown(self._opened(row)[1])
         except (CredentialsInvalid, SecurityError) as error:
-            return {}, str(error)
+            return {"problem": str(error)}
+
+
+async def _locked(connection: Connection, account_id: str) -> asyncpg.Record:
+    row: asyncpg.Record | None = await connection.fetchrow(LOCKED, account_id)
+    if row is None:
+        raise _unknown(account_id)
+    return row
+
+
+def _about(row: asyncpg.Record) -> About:
+    return account_about(
+        row["id"],
+        merchant_id=row["merchant_id"],
+        store_id=row["store_id"],
+        channel=row["channel"],
+    )
+
+
+def _certificates(manifest: Manifest, credentials: Any) -> Sequence[Certificate]:
+    if isinstance(manifest, RemoteManifest) and manifest.certificates is not None:
+        return manifest.certificates(credentials)
+    return ()
+
+
+def _version(row: asyncpg.Record) -> int | None:
+    try:
+        return sealed_as(row["sealed"], about=_about(row)).version
+    except SecurityError:
+        return None
 
 
 def _unknown(account_id: str) -> RegistryError:

@@ -7,13 +7,16 @@ seal `{}`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
-from adapters.channel import LocalManifest, Manifest, Profile, RemoteManifest
+from adapters.channel import Certificate, LocalManifest, Manifest, Profile, RemoteManifest
 from security.secret import HIDDEN, Secret, decode_hook
+from security.vault import About
 
 PEM_BEGIN: Final = "-----BEGIN "
 
@@ -22,19 +25,43 @@ class CredentialsInvalid(ValueError):
     """The credentials do not fit the channel; the text names the field and never quotes a value."""
 
 
-def account_about(account_id: str) -> str:
-    """What a sealed account is bound to (see `security.vault`)."""
-    return f"channel_account/{account_id}"
+def account_about(
+    account_id: str, *, merchant_id: str, store_id: str | None, channel: str
+) -> About:
+    """What a sealed account is bound to: whose it is, where it serves, and over which channel."""
+    return _about(
+        f"channel_account/{account_id}", merchant=merchant_id, store=store_id, channel=channel
+    )
 
 
-def key_about(key_id: str) -> str:
-    """What a sealed API secret is bound to."""
-    return f"api_key/{key_id}"
+def key_about(
+    key_id: str,
+    *,
+    merchant_id: str,
+    store_id: str | None,
+    terminal_id: str | None,
+    role: str,
+    environment: str | None,
+) -> About:
+    """What a sealed API secret is bound to: everything the key may do."""
+    return _about(
+        f"api_key/{key_id}",
+        merchant=merchant_id,
+        store=store_id,
+        terminal=terminal_id,
+        role=role,
+        environment=environment,
+    )
 
 
-def webhook_about(endpoint_id: str, number: int) -> str:
+def webhook_about(endpoint_id: str, number: int, *, merchant_id: str) -> About:
     """What a sealed webhook secret is bound to."""
-    return f"webhook_secret/{endpoint_id}/{number}"
+    return _about(f"webhook_secret/{endpoint_id}/{number}", merchant=merchant_id)
+
+
+def _about(row: str, **rights: str | None) -> About:
+    said = (f"{name}={value}" for name, value in rights.items() if value is not None)
+    return About(row, tuple(said))
 
 
 def decoded(manifest: Manifest, text: bytes) -> Any:
@@ -68,6 +95,37 @@ def _refuse_other_fields(manifest: RemoteManifest, given: Any) -> None:
     told += [f"not known here: {', '.join(unknown)}"] if unknown else []
     if told:
         raise CredentialsInvalid(f"credentials of channel {manifest.channel}: {'; '.join(told)}")
+
+
+def refuse_unfit_certificates(certificates: Sequence[Certificate], now: datetime) -> None:
+    """One that another root vouches for, or a field whose every certificate is past or not yet
+    begun, could not verify a single answer. Raises CredentialsInvalid.
+    """
+    for each in certificates:
+        if each.fault is not None:
+            raise CredentialsInvalid(f"{each.name} {each.fault}")
+    for name, named in _by_name(certificates).items():
+        if all(each.not_after <= now for each in named):
+            last = max(each.not_after for each in named)
+            raise CredentialsInvalid(f"{name} expired on {last:%Y-%m-%d}: get a new one")
+        if all(now < each.not_before or each.not_after <= now for each in named):
+            first = min(each.not_before for each in named)
+            raise CredentialsInvalid(f"{name} is not valid before {first:%Y-%m-%d %H:%M} UTC")
+
+
+def usable_until(certificates: Sequence[Certificate]) -> dict[str, datetime]:
+    """By field: until when its last certificate is good."""
+    return {
+        name: max(each.not_after for each in named)
+        for name, named in _by_name(certificates).items()
+    }
+
+
+def _by_name(certificates: Sequence[Certificate]) -> dict[str, list[Certificate]]:
+    named: dict[str, list[Certificate]] = {}
+    for each in certificates:
+        named.setdefault(each.name, []).append(each)
+    return named
 
 
 def profile_of(credentials: Any) -> Profile:

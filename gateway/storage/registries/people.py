@@ -1,6 +1,6 @@
 """Who may ask, written: merchants, stores, terminals and API keys.
 
-Channel accounts stand in account_registry.py.
+Channel accounts stand in accounts.py.
 
 Everything here is rare, for people and scripts; the service itself reads the same rows through
 directory.py, within one refresh. Nothing is ever deleted: a key is revoked, an account disabled,
@@ -9,31 +9,24 @@ because old payments still name them.
 
 from __future__ import annotations
 
-import contextlib
-import re
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 
 from gateway.clock import Ids
-from gateway.domain.errors import StoreUnavailable
-from gateway.limits import LIVE_KEYS_MAX, LIVE_TERMINAL_KEYS_MAX, REFERENCE_CHARS_MAX
-from gateway.storage.connections import REPLY_LOST, UNREACHABLE
-from gateway.storage.reader import Reader
+from gateway.domain.audit import Act, AskedBy
+from gateway.limits import LIVE_KEYS_MAX, LIVE_TERMINAL_KEYS_MAX
+from gateway.storage.registries.acts import Connection, RegistryError, chosen_id
 from gateway.storage.registries.credentials import key_about
+from gateway.storage.registries.sealing import SealingRegistry
 from security.key_material import KeyEnvironment, KeyKind, new_key_id, new_secret
 from security.roles import Role
 from security.secret import Secret
 from security.vault import Vault
 
 NAME_CHARS_MAX: Final = 100
-
-
-class RegistryError(ValueError):
-    """The change is refused; the text says why and what to do. Nothing was written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +64,8 @@ class Terminal:
 class KeyListing:
     """An API key without its secret.
 
-    Terminal keys have a store and a terminal, merchant keys neither.
+    Terminal keys have a store and a terminal, merchant keys neither. `environment` None: from
+    before it was kept; its secret's prefix says it. `used_at`: to the minute.
     """
 
     id: str
@@ -79,8 +73,10 @@ class KeyListing:
     store_id: str | None
     terminal_id: str | None
     role: str
+    environment: str | None
     created_at: datetime
     revoked_at: datetime | None
+    used_at: datetime | None
     refund_max: int | None  # fen; None: the role's
     refund_day_max: int | None
 
@@ -94,67 +90,64 @@ class IssuedKey:
     role: str
 
 
-_KEY = (
-    "SELECT id, merchant_id, store_id, terminal_id, role, created_at, revoked_at, refund_max, "
-    "refund_day_max FROM api_key"
-)
-KEYS = f"""{_KEY}
-WHERE merchant_id = $1 AND ($2::text IS NULL OR terminal_id = $2) ORDER BY created_at, id"""
-KEY = f"{_KEY} WHERE id = $1"
+_KEY = """SELECT k.id, k.merchant_id, k.store_id, k.terminal_id, k.role, k.environment,
+  k.created_at, k.revoked_at, u.used_at, k.refund_max, k.refund_day_max
+FROM api_key k LEFT JOIN api_key_use u ON u.key_id = k.id"""
+KEYS = f"""{_KEY} WHERE k.merchant_id = $1 AND ($2::text IS NULL OR k.terminal_id = $2)
+ORDER BY k.created_at, k.id"""
+KEY = f"{_KEY} WHERE k.id = $1"
 LIMIT = "UPDATE api_key SET refund_max = $2, refund_day_max = $3 WHERE id = $1"
 LIVE_KEYS = (
     "SELECT count(*) FROM api_key WHERE merchant_id = $1 AND terminal_id IS NOT DISTINCT FROM $2 "
     "AND revoked_at IS NULL"
 )
 NEW_KEY = (
-    "INSERT INTO api_key (id, merchant_id, store_id, terminal_id, role, sealed) "
-    "VALUES ($1, $2, $3, $4, $5, $6)"
+    "INSERT INTO api_key (id, merchant_id, store_id, terminal_id, role, environment, sealed) "
+    "VALUES ($1, $2, $3, $4, $5, $6, $7)"
 )
-REVOKE = "UPDATE api_key SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING id"
+REVOKE = (
+    "UPDATE api_key SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL "
+    "RETURNING merchant_id"
+)
 NEW_TERMINAL = (
-    "INSERT INTO terminal (merchant_id, id, store_id, name) VALUES ($1, $2, $3, $4) RETURNING *"
+    "INSERT INTO terminal (merchant_id, id, store_id, name) VALUES ($1, $2, $3, $4) "
+    "RETURNING merchant_id, id, store_id, name, created_at"
 )
 
 
-class RegistryWriter(Reader):
-    """What both registries need: the vault, new ids,
-    and transactions whose failures are told in words.
+class Registry(SealingRegistry):
+    """Merchants, stores, terminals and keys on PostgreSQL.
+
+    `takes_test_keys`: whether this installation listens to keys for sandbox channels.
     """
 
-    def __init__(self, pool: asyncpg.Pool[Any], *, vault: Vault, ids: Ids) -> None:
-        super().__init__(pool)
-        self._vault = vault
-        self._ids = ids
-
-    @contextlib.asynccontextmanager
-    async def _writing(self, thing: str) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[Any]]:
-        """One transaction about `thing`, named so in refusals."""
-        try:
-            async with self._pool.acquire() as connection, connection.transaction():
-                yield connection
-        except asyncpg.UniqueViolationError:
-            raise RegistryError(
-                f"{thing} exists already: choose another id, or leave it out to get a new one"
-            ) from None
-        except asyncpg.ForeignKeyViolationError as error:
-            raise RegistryError(_absent(error)) from None
-        except (*UNREACHABLE, *REPLY_LOST) as error:
-            raise StoreUnavailable from error
-
-
-class Registry(RegistryWriter):
-    """Merchants, stores, terminals and keys on PostgreSQL."""
+    def __init__(
+        self,
+        pool: asyncpg.Pool[Any],
+        *,
+        vault: Vault,
+        ids: Ids,
+        asked_by: AskedBy,
+        takes_test_keys: bool = True,
+    ) -> None:
+        super().__init__(pool, vault=vault, ids=ids, asked_by=asked_by)
+        self._takes_test_keys = takes_test_keys
 
     async def create_merchant(self, name: str, merchant_id: str | None = None) -> Merchant:
         """A new tenant. Raises RegistryError, as all of these do."""
         chosen = chosen_id(merchant_id) or self._ids.new("mer")
-        async with self._writing(f"merchant {chosen}") as connection:
+        async with self._acting(f"merchant {chosen}") as connection:
             row = await connection.fetchrow(
                 "INSERT INTO merchant (id, name) VALUES ($1, $2) RETURNING id, name, created_at",
                 chosen,
                 _name(name),
             )
-        return Merchant(**dict(row or {}))
+            assert row is not None
+            made = {"name": row["name"]}
+            await self._record(
+                connection, Act.MERCHANT_CREATE, chosen, merchant_id=chosen, after=made
+            )
+        return Merchant(**dict(row))
 
     async def merchants(self) -> list[Merchant]:
         """All of them, oldest first."""
@@ -170,7 +163,7 @@ class Registry(RegistryWriter):
     ) -> ShopStore:
         """A new shop."""
         chosen = chosen_id(store_id) or self._ids.new("sto")
-        async with self._writing(f"store {chosen} of merchant {merchant_id}") as connection:
+        async with self._acting(f"store {chosen} of merchant {merchant_id}") as connection:
             row = await connection.fetchrow(
                 "INSERT INTO store (merchant_id, id, name) VALUES ($1, $2, $3) "
                 "RETURNING merchant_id, id, name, created_at, overrides_allowed",
@@ -178,20 +171,32 @@ class Registry(RegistryWriter):
                 chosen,
                 _name(name),
             )
-        return ShopStore(**dict(row or {}))
+            assert row is not None
+            made = {"name": row["name"]}
+            await self._record(
+                connection, Act.STORE_CREATE, chosen, merchant_id=merchant_id, after=made
+            )
+        return ShopStore(**dict(row))
 
     async def allow_overrides(self, merchant_id: str, store_id: str, *, allowed: bool) -> None:
         """Whether a supervisor may let another payment in while one of this store is in doubt."""
         about = f"store {store_id} of merchant {merchant_id}"
-        async with self._writing(about) as connection:
+        async with self._acting(about) as connection:
             done = await connection.execute(
                 "UPDATE store SET overrides_allowed = $3 WHERE merchant_id = $1 AND id = $2",
                 merchant_id,
                 store_id,
                 allowed,
             )
-        if done == "UPDATE 0":
-            raise RegistryError(f"there is no {about}")
+            if done == "UPDATE 0":
+                raise RegistryError(f"there is no {about}")
+            await self._record(
+                connection,
+                Act.STORE_OVERRIDES,
+                store_id,
+                merchant_id=merchant_id,
+                after={"allowed": allowed},
+            )
 
     async def stores(self, merchant_id: str) -> list[ShopStore]:
         """A merchant's shops, oldest first."""
@@ -207,11 +212,16 @@ class Registry(RegistryWriter):
     ) -> Terminal:
         """A new till; it needs a key of its own."""
         chosen = chosen_id(terminal_id) or self._ids.new("term")
-        async with self._writing(f"terminal {chosen} of store {store_id}") as connection:
+        async with self._acting(f"terminal {chosen} of store {store_id}") as connection:
             row = await connection.fetchrow(
                 NEW_TERMINAL, merchant_id, chosen, store_id, _name(name)
             )
-        return Terminal(**dict(row or {}))
+            assert row is not None
+            made = {"store_id": store_id, "name": row["name"]}
+            await self._record(
+                connection, Act.TERMINAL_CREATE, chosen, merchant_id=merchant_id, after=made
+            )
+        return Terminal(**dict(row))
 
     async def terminals(self, merchant_id: str) -> list[Terminal]:
         """A merchant's tills, oldest first."""
@@ -224,10 +234,18 @@ class Registry(RegistryWriter):
     # -- keys --------------------------------------------------------------------------------------
 
     async def issue_terminal_key(
-        self, merchant_id: str, terminal_id: str, environment: KeyEnvironment
+        self,
+        merchant_id: str,
+        terminal_id: str,
+        environment: KeyEnvironment,
+        *,
+        beside: str | None = None,
     ) -> IssuedKey:
-        """A key for one till. At most two may live at once: the one in use and its successor."""
-        async with self._writing(f"terminal {terminal_id}") as connection:
+        """A key for one till. At most two may live at once: the one in use and its successor.
+
+        `beside`: the key that it is to replace.
+        """
+        async with self._acting(f"terminal {terminal_id}") as connection:
             row = await connection.fetchrow(
                 "SELECT store_id FROM terminal WHERE merchant_id = $1 AND id = $2 FOR UPDATE",
                 merchant_id,
@@ -238,34 +256,29 @@ class Registry(RegistryWriter):
                     f"merchant {merchant_id} has no terminal {terminal_id}: "
                     f"`tillgate terminal list` shows what there is"
                 )
-            if (
-                await connection.fetchval(LIVE_KEYS, merchant_id, terminal_id)
-                >= LIVE_TERMINAL_KEYS_MAX
-            ):
+            live = await connection.fetchval(LIVE_KEYS, merchant_id, terminal_id)
+            if live >= LIVE_TERMINAL_KEYS_MAX:
                 raise RegistryError(
                     f"terminal {terminal_id} has {LIVE_TERMINAL_KEYS_MAX} live keys: "
                     f"revoke the one no longer in use (`tillgate key list`)"
                 )
-            return await self._issue(
-                connection,
-                KeyKind.TERMINAL,
-                environment,
-                (merchant_id, row["store_id"], terminal_id, Role.TERMINAL),
-            )
+            rights = _Rights(merchant_id, row["store_id"], terminal_id, Role.TERMINAL, environment)
+            return await self._issue(connection, KeyKind.TERMINAL, rights, beside)
 
     async def issue_merchant_key(
-        self, merchant_id: str, role: Role, environment: KeyEnvironment
+        self,
+        merchant_id: str,
+        role: Role,
+        environment: KeyEnvironment,
+        *,
+        beside: str | None = None,
     ) -> IssuedKey:
         """A key for a merchant's server or for a person at it."""
         if role is Role.TERMINAL:
             raise RegistryError("a terminal's key belongs to a terminal: name it with --terminal")
-        async with self._writing(f"merchant {merchant_id}") as connection:
-            if (
-                await connection.fetchval(
-                    "SELECT id FROM merchant WHERE id = $1 FOR UPDATE", merchant_id
-                )
-                is None
-            ):
+        async with self._acting(f"merchant {merchant_id}") as connection:
+            lock = "SELECT id FROM merchant WHERE id = $1 FOR UPDATE"
+            if await connection.fetchval(lock, merchant_id) is None:
                 raise RegistryError(
                     f"there is no merchant {merchant_id}: "
                     f"`tillgate merchant list` shows what there is"
@@ -275,9 +288,8 @@ class Registry(RegistryWriter):
                     f"merchant {merchant_id} has {LIVE_KEYS_MAX} live keys: "
                     f"revoke those no longer in use"
                 )
-            return await self._issue(
-                connection, KeyKind.MERCHANT, environment, (merchant_id, None, None, role)
-            )
+            rights = _Rights(merchant_id, None, None, role, environment)
+            return await self._issue(connection, KeyKind.MERCHANT, rights, beside)
 
     async def rotate_key(self, key_id: str, environment: KeyEnvironment) -> IssuedKey:
         """A second key for the same holder; the first lives on until it is revoked."""
@@ -285,26 +297,44 @@ class Registry(RegistryWriter):
         if old.revoked_at is not None:
             raise RegistryError(f"key {key_id} is revoked: issue a new one instead")
         new = (
-            await self.issue_terminal_key(old.merchant_id, old.terminal_id, environment)
+            await self.issue_terminal_key(
+                old.merchant_id, old.terminal_id, environment, beside=key_id
+            )
             if old.terminal_id is not None
-            else await self.issue_merchant_key(old.merchant_id, Role(old.role), environment)
+            else await self.issue_merchant_key(
+                old.merchant_id, Role(old.role), environment, beside=key_id
+            )
         )
         # Before its secret is told: a key that nobody can use yet has the role's limits.
-        await self.limit_refunds(new.id, old.refund_max, old.refund_day_max)
+        if (old.refund_max, old.refund_day_max) != (None, None):
+            await self.limit_refunds(new.id, old.refund_max, old.refund_day_max)
         return new
 
     async def limit_refunds(self, key_id: str, each: int | None, day: int | None) -> None:
         """What the key gives back, in fen; None: as its role."""
-        await self.key(key_id)
-        await self._fetch(LIMIT, key_id, each, day)
+        before = await self.key(key_id)
+        async with self._acting(f"key {key_id}") as connection:
+            await connection.execute(LIMIT, key_id, each, day)
+            await self._record(
+                connection,
+                Act.KEY_LIMIT,
+                key_id,
+                merchant_id=before.merchant_id,
+                before={"refund_max": before.refund_max, "refund_day_max": before.refund_day_max},
+                after={"refund_max": each, "refund_day_max": day},
+            )
 
     async def revoke_key(self, key_id: str) -> None:
         """End a key; every worker refuses it within one refresh of its directory."""
-        if await self._row(REVOKE, key_id) is None:
-            found = await self.key(key_id)
-            raise RegistryError(
-                f"key {key_id} was revoked already, at {found.revoked_at:%Y-%m-%d %H:%M:%S} UTC"
-            )
+        async with self._acting(f"key {key_id}") as connection:
+            merchant_id = await connection.fetchval(REVOKE, key_id)
+            if merchant_id is not None:
+                await self._record(connection, Act.KEY_REVOKE, key_id, merchant_id=merchant_id)
+                return
+        found = await self.key(key_id)
+        raise RegistryError(
+            f"key {key_id} was revoked already, at {found.revoked_at:%Y-%m-%d %H:%M:%S} UTC"
+        )
 
     async def key(self, key_id: str) -> KeyListing:
         """One key."""
@@ -322,39 +352,38 @@ class Registry(RegistryWriter):
         ]
 
     async def _issue(
-        self,
-        connection: asyncpg.pool.PoolConnectionProxy[Any],
-        kind: KeyKind,
-        environment: KeyEnvironment,
-        holder: tuple[str, str | None, str | None, Role],
+        self, connection: Connection, kind: KeyKind, rights: _Rights, beside: str | None
     ) -> IssuedKey:
-        key_id, secret = new_key_id(kind), new_secret(environment)
-        merchant_id, store_id, terminal_id, role = holder
-        sealed = self._vault.seal(secret.reveal().encode(), about=key_about(key_id))
-        await connection.execute(
-            NEW_KEY, key_id, merchant_id, store_id, terminal_id, role.value, sealed
+        if rights.environment is KeyEnvironment.TEST and not self._takes_test_keys:
+            raise RegistryError(
+                "this installation takes no test keys, so a secret that begins with sk_test_ would "
+                "never be heard: issue it without --test, or set TILLGATE_TEST_KEYS=yes"
+            )
+        key_id, secret = new_key_id(kind), new_secret(rights.environment)
+        about = key_about(key_id, **rights._asdict())
+        sealed = await self._sealed(connection, secret.reveal().encode(), about)
+        await connection.execute(NEW_KEY, key_id, *rights, sealed)
+        act = Act.KEY_ISSUE if beside is None else Act.KEY_ROTATE
+        made = {name: value for name, value in rights._asdict().items() if value is not None}
+        await self._record(
+            connection,
+            act,
+            key_id,
+            merchant_id=rights.merchant_id,
+            before={"key": beside} if beside else None,
+            after=made,
         )
-        return IssuedKey(id=key_id, secret=secret, role=role.value)
+        return IssuedKey(id=key_id, secret=secret, role=rights.role.value)
 
 
-def _absent(error: asyncpg.ForeignKeyViolationError) -> str:
-    """PostgreSQL names the columns, the values and the table: the last value is the thing's id."""
-    found = re.search(r"=\((.*)\) is not present in table \"(\w+)\"", error.detail or "")
-    if found is None:
-        return "it belongs to something that does not exist"
-    values, table = found.groups()
-    thing = values.rpartition(", ")[2]
-    return f"there is no {table} {thing}: `tillgate {table} list` shows what there is"
+class _Rights(NamedTuple):
+    """In the order of the table's columns."""
 
-
-_ID = re.compile(rf"[A-Za-z0-9_-]{{1,{REFERENCE_CHARS_MAX}}}")
-
-
-def chosen_id(text: str | None) -> str | None:
-    """An id given by a person, checked; None stays None."""
-    if text is not None and not _ID.fullmatch(text):
-        raise RegistryError(f"an id has 1 to {REFERENCE_CHARS_MAX} letters, digits, _ or -")
-    return text
+    merchant_id: str
+    store_id: str | None
+    terminal_id: str | None
+    role: Role
+    environment: KeyEnvironment
 
 
 def _name(text: str) -> str:

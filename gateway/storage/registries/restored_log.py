@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from gateway.storage.reader import Reader
+from gateway.domain.audit import Act
+from gateway.storage.registries.acts import Acting
 
 BEGIN = """INSERT INTO restored (lost_from, begun_by) SELECT $1, $2 WHERE $1 <= now()
 ON CONFLICT ((true)) WHERE ended_at IS NULL DO UPDATE
@@ -35,7 +36,7 @@ class RestoredTime:
     ended_at: datetime | None
 
 
-class RestoredLog(Reader):
+class RestoredLog(Acting):
     """For `tillgate restored`."""
 
     async def begin(self, lost_from: datetime, by: str) -> bool:
@@ -44,11 +45,30 @@ class RestoredLog(Reader):
 
         False for a moment in the future.
         """
-        return await self._row(BEGIN, lost_from, by) is not None
+        async with self._acting("restored mode") as connection:
+            begun = await connection.fetchval(BEGIN, lost_from, by)
+            if begun is None:
+                return False
+            said = {"lost_from": lost_from, "by": by}
+            await self._record(
+                connection, Act.RESTORED_BEGIN, f"restored/{begun}", merchant_id=None, after=said
+            )
+        return True
 
     async def end(self, by: str) -> bool:
         """False when it does not stand."""
-        return await self._row(END, by) is not None
+        async with self._acting("restored mode") as connection:
+            ended = await connection.fetchval(END, by)
+            if ended is None:
+                return False
+            await self._record(
+                connection,
+                Act.RESTORED_END,
+                f"restored/{ended}",
+                merchant_id=None,
+                after={"by": by},
+            )
+        return True
 
     async def times(self) -> list[RestoredTime]:
         """Newest first."""

@@ -14,13 +14,13 @@ import asyncpg
 import msgspec
 
 from adapters.channel import Flow, Manifest
+from gateway.domain.audit import Act, AskedBy
 from gateway.domain.routing_rules import RuleFile
 from gateway.domain.tender import Tender
 from gateway.flow.choose.rule_check import Findings, Known, check
 from gateway.flow.choose.rule_trial import Made
 from gateway.limits import ROUTING_RULES_BYTES_MAX
-from gateway.storage.reader import Reader
-from gateway.storage.registries.people import RegistryError
+from gateway.storage.registries.acts import Acting, RegistryError
 
 PAGE_ROWS: Final = 500  # of a dry run: each page is one short read
 
@@ -61,11 +61,13 @@ class RuleVersion:
     created_by: str
 
 
-class RuleRegistry(Reader):
+class RuleRegistry(Acting):
     """Rule sets on PostgreSQL."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], manifests: Mapping[str, Manifest]) -> None:
-        super().__init__(pool)
+    def __init__(
+        self, pool: asyncpg.Pool[Any], manifests: Mapping[str, Manifest], *, asked_by: AskedBy
+    ) -> None:
+        super().__init__(pool, asked_by=asked_by)
         self._manifests = manifests
 
     async def newest(self, merchant_id: str, store_id: str | None) -> RuleVersion | None:
@@ -92,16 +94,24 @@ class RuleRegistry(Reader):
             raise RegistryError(
                 "the rules cannot be used:\n" + "\n".join(f"- {error}" for error in findings.errors)
             )
-        try:
-            row = await self._row(
-                WRITE, merchant_id, store_id, msgspec.json.encode(written).decode(), by
+        rules = msgspec.json.encode(written).decode()
+        async with self._acting(f"the rules of {store_id or merchant_id}") as connection:
+            try:
+                async with connection.transaction():
+                    version = await connection.fetchval(WRITE, merchant_id, store_id, rules, by)
+            except asyncpg.UniqueViolationError:
+                raise RegistryError(
+                    "another person wrote a new version at the same moment: "
+                    "look at it, then try again"
+                ) from None
+            await self._record(
+                connection,
+                Act.ROUTING_SET,
+                f"rule_set/{store_id or merchant_id}/{version}",
+                merchant_id=merchant_id,
+                after={"store_id": store_id, "version": version, "by": by},
             )
-        except asyncpg.UniqueViolationError:
-            raise RegistryError(
-                "another person wrote a new version at the same moment: look at it, then try again"
-            ) from None
-        assert row is not None
-        return row["version"], findings.warnings
+        return version, findings.warnings
 
     async def findings(self, merchant_id: str, store_id: str | None, written: RuleFile) -> Findings:
         """What is wrong with it, against the accounts there are."""

@@ -5,7 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+import asyncpg
+
+from gateway.clock import Ids
+from gateway.domain.audit import Act, AskedBy
 from gateway.domain.errors import SupervisorLocked, SupervisorRefused, SupervisorWaits
 from gateway.flow.commands import Caller
 from gateway.limits import (
@@ -14,7 +19,7 @@ from gateway.limits import (
     SUPERVISOR_WAIT_S_MIN,
 )
 from gateway.storage.reader import Reader
-from gateway.storage.registries.people import RegistryError, RegistryWriter, chosen_id
+from gateway.storage.registries.acts import Acting, RegistryError, chosen_id
 from security.pin import hash_pin, is_pin, new_pin
 from security.secret import Secret
 
@@ -108,34 +113,45 @@ class SupervisorProof(Reader):
         await self._row(RIGHT, *person)
 
 
-class SupervisorRegistry(RegistryWriter):
+class SupervisorRegistry(Acting):
     """Supervisors, written. Raises RegistryError."""
+
+    def __init__(self, pool: asyncpg.Pool[Any], *, ids: Ids, asked_by: AskedBy) -> None:
+        super().__init__(pool, asked_by=asked_by)
+        self._ids = ids
 
     async def create(
         self, merchant_id: str, name: str, supervisor_id: str | None, store_id: str | None
     ) -> tuple[str, Secret]:
         """(the id, the PIN, which is shown once)."""
         chosen, pin = chosen_id(supervisor_id) or self._ids.new("sup"), new_pin()
-        async with self._writing(f"supervisor {chosen}") as connection:
+        async with self._acting(f"supervisor {chosen}") as connection:
             await connection.execute(NEW, merchant_id, chosen, store_id, name, hash_pin(pin))
+            made = {"name": name, "store_id": store_id}
+            await self._record(
+                connection, Act.SUPERVISOR_CREATE, chosen, merchant_id=merchant_id, after=made
+            )
         return chosen, pin
 
     async def reset(self, merchant_id: str, supervisor_id: str) -> Secret:
         """A new PIN; wrong ones are forgotten, and who was disabled is not any more."""
         pin = new_pin()
-        await self._changed(RESET, merchant_id, supervisor_id, hash_pin(pin))
+        await self._changed(Act.SUPERVISOR_RESET, RESET, merchant_id, supervisor_id, hash_pin(pin))
         return pin
 
     async def disable(self, merchant_id: str, supervisor_id: str) -> None:
         """The PIN proves nothing any more."""
-        await self._changed(DISABLE, merchant_id, supervisor_id)
+        await self._changed(Act.SUPERVISOR_DISABLE, DISABLE, merchant_id, supervisor_id)
 
     async def supervisors(self, merchant_id: str) -> list[Supervisor]:
         """A merchant's, oldest first."""
         return [Supervisor(**dict(row)) for row in await self._fetch(LIST, merchant_id)]
 
-    async def _changed(self, sql: str, merchant_id: str, supervisor_id: str, *more: str) -> None:
+    async def _changed(
+        self, act: Act, sql: str, merchant_id: str, supervisor_id: str, *more: str
+    ) -> None:
         about = f"supervisor {supervisor_id} of merchant {merchant_id}"
-        async with self._writing(about) as connection:
+        async with self._acting(about) as connection:
             if await connection.fetchrow(sql, merchant_id, supervisor_id, *more) is None:
                 raise RegistryError(f"there is no {about}")
+            await self._record(connection, act, supervisor_id, merchant_id=merchant_id)

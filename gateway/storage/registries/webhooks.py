@@ -7,15 +7,14 @@ the last few secrets misses a webhook.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
 
 import asyncpg
 import msgspec
 
-from gateway.domain.errors import StoreUnavailable, WebhookEndpointsFull
+from gateway.domain.audit import Act, AskedBy
+from gateway.domain.errors import WebhookEndpointsFull
 from gateway.domain.web_address import WebAddress
 from gateway.limits import (
     WEBHOOK_ANSWERS_SHOWN_MAX,
@@ -25,9 +24,9 @@ from gateway.limits import (
     WEBHOOK_SECRET_OVERLAP_H,
     WEBHOOK_SECRETS_LIVE_MAX,
 )
-from gateway.storage.connections import GAVE_UP, REPLY_LOST, UNREACHABLE
+from gateway.storage.registries.acts import Connection, RegistryError
 from gateway.storage.registries.credentials import webhook_about
-from gateway.storage.registries.people import RegistryError, RegistryWriter
+from gateway.storage.registries.sealing import SealingRegistry
 from gateway.webhooks.endpoints import (
     Answered,
     Delivery,
@@ -64,6 +63,7 @@ KEPT = "SELECT count(*) FROM webhook_endpoint WHERE merchant_id = $1"
 NEW = """INSERT INTO webhook_endpoint
   (merchant_id, id, url, origin, event_types, concurrency, idempotency_key)
 VALUES ($1, $2, $3, $4, $5, $6, $7)"""
+ONE_LOCKED = f"{ONE} FOR NO KEY UPDATE OF e"
 LOCK = "SELECT id FROM webhook_endpoint WHERE merchant_id = $1 AND id = $2 FOR NO KEY UPDATE"
 LAST_NUMBER = (
     "SELECT coalesce(max(number), 0) FROM webhook_secret "
@@ -84,10 +84,7 @@ ENABLE = (
     "WHERE merchant_id = $1 AND id = $2 AND NOT enabled"
 )
 
-MOVE = (
-    "UPDATE webhook_endpoint SET url = $3, origin = $4 "
-    "WHERE merchant_id = $1 AND id = $2 RETURNING id"
-)
+MOVE = "UPDATE webhook_endpoint SET url = $3, origin = $4 WHERE merchant_id = $1 AND id = $2"
 
 # What is under way keeps its lease: its courier's answer counts.
 DISABLE = """WITH off AS (
@@ -130,10 +127,9 @@ WHERE outbox.event_id = dead.event_id AND outbox.endpoint_id = $2 AND outbox.mer
 RETURNING outbox.event_id"""
 
 _answers = msgspec.json.Decoder(tuple[Answered, ...])
-Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[Any]"  # known to type checkers only
 
 
-class WebhookRegistry(RegistryWriter):
+class WebhookRegistry(SealingRegistry):
     """See `EndpointBook`.
 
     `endpoints(None)` and `owner` are for the command line, which serves every merchant.
@@ -141,7 +137,7 @@ class WebhookRegistry(RegistryWriter):
 
     async def create(self, draft: Draft) -> Issued:
         """A new endpoint, enabled, with its first secret; or the one this key had made."""
-        async with self._told(f"merchant {draft.merchant_id}") as connection:
+        async with self._acting(f"merchant {draft.merchant_id}") as connection:
             if await connection.fetchval(LOCK_MERCHANT, draft.merchant_id) is None:
                 raise RegistryError(
                     f"there is no merchant {draft.merchant_id}: "
@@ -172,7 +168,20 @@ class WebhookRegistry(RegistryWriter):
                 draft.concurrency,
                 draft.idempotency_key,
             )
-            return await self._issued(connection, draft.merchant_id, chosen)
+            issued = await self._issued(connection, draft.merchant_id, chosen)
+            await self._record(
+                connection,
+                Act.WEBHOOK_CREATE,
+                chosen,
+                merchant_id=draft.merchant_id,
+                after={
+                    "url": draft.url,
+                    "event_types": types,
+                    "concurrency": draft.concurrency,
+                },
+                asked_by=draft.asked_by,
+            )
+            return issued
 
     async def endpoints(self, merchant_id: str | None) -> Sequence[Endpoint]:
         """A merchant's, or all; oldest first."""
@@ -200,26 +209,57 @@ class WebhookRegistry(RegistryWriter):
             )
         return str(row["merchant_id"])
 
-    async def rotate(self, merchant_id: str, endpoint_id: str) -> Issued | None:
+    async def rotate(self, merchant_id: str, endpoint_id: str, asked_by: AskedBy) -> Issued | None:
         """One more secret."""
-        async with self._told(f"endpoint {endpoint_id}") as connection:
+        async with self._acting(f"endpoint {endpoint_id}") as connection:
             if await connection.fetchval(LOCK, merchant_id, endpoint_id) is None:
                 return None
-            return await self._issued(connection, merchant_id, endpoint_id)
+            issued = await self._issued(connection, merchant_id, endpoint_id)
+            await self._record(
+                connection,
+                Act.WEBHOOK_ROTATE,
+                endpoint_id,
+                merchant_id=merchant_id,
+                asked_by=asked_by,
+            )
+            return issued
 
-    async def disable(self, merchant_id: str, endpoint_id: str, reason: str) -> Endpoint | None:
+    async def disable(
+        self, merchant_id: str, endpoint_id: str, reason: str, asked_by: AskedBy
+    ) -> Endpoint | None:
         """And what waits becomes dead letters."""
-        await self._fetch(DISABLE, merchant_id, endpoint_id, reason)
+        async with self._acting(f"endpoint {endpoint_id}") as connection:
+            row = await connection.fetchrow(ONE_LOCKED, merchant_id, endpoint_id)
+            if row is not None and row["enabled"]:
+                await connection.execute(DISABLE, merchant_id, endpoint_id, reason)
+                await self._record(
+                    connection,
+                    Act.WEBHOOK_DISABLE,
+                    endpoint_id,
+                    merchant_id=merchant_id,
+                    after={"reason": reason},
+                    asked_by=asked_by,
+                )
         return await self.endpoint(merchant_id, endpoint_id)
 
-    async def enable(self, merchant_id: str, endpoint_id: str) -> Endpoint | None:
+    async def enable(
+        self, merchant_id: str, endpoint_id: str, asked_by: AskedBy
+    ) -> Endpoint | None:
         """Told again from now on."""
-        async with self._told(f"endpoint {endpoint_id}") as connection:
+        async with self._acting(f"endpoint {endpoint_id}") as connection:
             await connection.fetchval(LOCK_MERCHANT, merchant_id)
             row = await connection.fetchrow(ONE, merchant_id, endpoint_id)
             if row is not None and not row["enabled"]:
                 await self._refuse_one_too_many(connection, merchant_id)
                 await connection.execute(ENABLE, merchant_id, endpoint_id)
+                await self._record(
+                    connection,
+                    Act.WEBHOOK_ENABLE,
+                    endpoint_id,
+                    merchant_id=merchant_id,
+                    before={"reason": row["disabled_reason"]},
+                    asked_by=asked_by,
+                )
                 row = await connection.fetchrow(ONE, merchant_id, endpoint_id)
             return _endpoint(row) if row else None
 
@@ -228,9 +268,23 @@ class WebhookRegistry(RegistryWriter):
 
         For `tillgate dev`, whose ports change.
         """
-        return (
-            await self._row(MOVE, merchant_id, endpoint_id, address.url, address.origin) is not None
-        )
+        async with self._acting(f"endpoint {endpoint_id}") as connection:
+            row = await connection.fetchrow(ONE_LOCKED, merchant_id, endpoint_id)
+            if row is None:
+                return False
+            if row["url"] != address.url:
+                await connection.execute(
+                    MOVE, merchant_id, endpoint_id, address.url, address.origin
+                )
+                await self._record(
+                    connection,
+                    Act.WEBHOOK_MOVE,
+                    endpoint_id,
+                    merchant_id=merchant_id,
+                    before={"url": row["url"]},
+                    after={"url": address.url},
+                )
+        return True
 
     async def deliveries(
         self, merchant_id: str, endpoint_id: str, wanted: DeliveryFilter
@@ -250,15 +304,6 @@ class WebhookRegistry(RegistryWriter):
         """Due now, oldest first."""
         return len(await self._fetch(RESEND_DEAD, merchant_id, endpoint_id, since))
 
-    @contextlib.asynccontextmanager
-    async def _told(self, thing: str) -> AsyncIterator[Connection]:
-        """One transaction; a server that gives up is told as an absent one."""
-        try:
-            async with self._writing(thing) as connection:
-                yield connection
-        except (*UNREACHABLE, *REPLY_LOST, *GAVE_UP) as error:
-            raise StoreUnavailable from error
-
     async def _refuse_one_too_many(self, connection: Connection, merchant_id: str) -> None:
         if await connection.fetchval(ENABLED, merchant_id) >= WEBHOOK_ENDPOINTS_MAX:
             raise WebhookEndpointsFull(
@@ -270,9 +315,8 @@ class WebhookRegistry(RegistryWriter):
         """A new secret on top of those there are."""
         number = 1 + await connection.fetchval(LAST_NUMBER, merchant_id, endpoint_id)
         secret: Secret = new_secret()
-        sealed = self._vault.seal(
-            secret.reveal().encode(), about=webhook_about(endpoint_id, number)
-        )
+        about = webhook_about(endpoint_id, number, merchant_id=merchant_id)
+        sealed = await self._sealed(connection, secret.reveal().encode(), about)
         await connection.execute(
             END_NEWEST, merchant_id, endpoint_id, timedelta(hours=WEBHOOK_SECRET_OVERLAP_H)
         )

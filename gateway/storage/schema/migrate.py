@@ -25,6 +25,7 @@ from gateway.limits import (
     MIGRATION_NOTICE_INTERVAL_S,
     MIGRATION_TABLE_LOCK_WAIT_MS,
 )
+from gateway.storage.schema.roles import AppRole, equip
 
 log = logging.getLogger("tillgate.migrate")
 
@@ -58,8 +59,12 @@ class Migration(NamedTuple):
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
-async def migrate(dsn: str, folder: Path = MIGRATIONS) -> list[str]:
-    """Apply what is missing and return the versions applied, oldest first; none if up to date."""
+async def migrate(dsn: str, folder: Path = MIGRATIONS, *, app: AppRole | None = None) -> list[str]:
+    """Apply what is missing, then give `app` its rights.
+
+    The versions applied, oldest first; none if up to date. Raises `MigrationError` and
+    `RolesError`; what was applied before stays.
+    """
     migrations = read_folder(folder)
     connection = await _connect(dsn)
     try:
@@ -70,6 +75,8 @@ async def migrate(dsn: str, folder: Path = MIGRATIONS) -> list[str]:
         for migration in todo:
             await _apply(connection, migration)
             log.info("applied %s", migration.version)
+        if app is not None and (changed := await equip(connection, app)):
+            log.info("the role %s has its rights (%d tables)", app.name, len(changed))
         return [migration.version for migration in todo]
     finally:
         await connection.close()  # frees the lock too
