@@ -177,6 +177,9 @@ HEARTBEAT_INTERVAL_MS = 250  # one tiny update a worker
 # A beat that hangs gives its connection up for a new one, well before the lease ends.
 HEARTBEAT_TIMEOUT_MS = 750
 HEARTBEAT_LEASE_MS = 1_500  # silence after which a worker counts as gone
+OLDER_WORKER_GONE_MS = (
+    60_000  # for what an older release must never meet: one that stood still may go on
+)
 CLOCK_ASKING_MS_MAX = 500  # an answer longer under way says too little about the database's clock
 CLOCK_SLEWED_MS_MAX = 2_000  # a larger difference is no drift: somebody set a clock
 SWEEP_INTERVAL_MS = 200  # how often due work is looked for

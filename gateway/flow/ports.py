@@ -22,6 +22,7 @@ from gateway.domain.order import OrderRefusal, OrderTerms
 from gateway.domain.payment import Payment, Refund
 from gateway.domain.routing_rules import RuleSet
 from gateway.domain.statuses import PaymentStatus, RefundStatus
+from gateway.domain.words import Numbering
 from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
 from security.secret import Secret
 
@@ -66,6 +67,12 @@ class Directory(Protocol):
 
     def store_exists(self, merchant_id: str, store_id: str) -> bool:
         """Whether the merchant has this store."""
+        ...
+
+    def numbering(self) -> Numbering:
+        """Whose a new payment's order number is: its store's, once every living worker knows that
+        rule.
+        """
         ...
 
     def rules(self, merchant_id: str, store_id: str) -> RuleSet | None:
@@ -275,8 +282,10 @@ class Store(Protocol):
         """With its attempts."""
         ...
 
-    async def payment_by_key(self, merchant_id: str, idempotency_key: str) -> KeyTaken | None:
-        """What an idempotency key is bound to."""
+    async def payment_by_key(
+        self, merchant_id: str, store_id: str, idempotency_key: str
+    ) -> KeyTaken | None:
+        """What an idempotency key is bound to in this store."""
         ...
 
     async def payment_by_trade(self, account_id: str, out_trade_no: str) -> Payment | None:

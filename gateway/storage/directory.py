@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from adapters.channel import Manifest
 from gateway.clock import Clock
 from gateway.domain.errors import StoreUnavailable
 from gateway.domain.routing_rules import RuleFile, RuleSet
+from gateway.domain.words import Numbering
 from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
 from gateway.flow.ports import ApiKey
 from gateway.limits import DIRECTORY_AGE_MS_MAX, DIRECTORY_REFRESH_MS
@@ -40,6 +41,7 @@ from gateway.storage.directory_rows import (
     StoreRow,
     WebhookRow,
     changed_since,
+    every_worker_numbers_by_store,
 )
 from gateway.storage.registries.credentials import key_about
 from gateway.telemetry.metrics import ACCOUNTS_LEFT_OUT, SNAPSHOT_AGE
@@ -51,6 +53,7 @@ log = logging.getLogger("tillgate.directory")
 REDACTION = Redaction(())  # what keys and accounts are made from holds no payment code
 
 A = TypeVar("A", RemoteAccount, LocalAccount)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class SnapshotDirectory:
         self._refreshing: asyncio.Task[None] | None = None
         self._xmin = EVERYTHING
         self._read_at: float | None = None
+        self._numbering = Numbering.BY_MERCHANT
         self._rows: dict[tuple[str, ...], Row] = {}
         self._stores: set[tuple[str, str]] = set()
         self._keys: dict[str, ApiKey] = {}
@@ -133,6 +137,10 @@ class SnapshotDirectory:
         """See `Directory`."""
         return (merchant_id, store_id) in self._stores
 
+    def numbering(self) -> Numbering:
+        """See `Directory`."""
+        return self._numbering
+
     def rules(self, merchant_id: str, store_id: str) -> RuleSet | None:
         """See `Directory`."""
         own = self._rules.get((merchant_id, store_id))
@@ -186,6 +194,7 @@ class SnapshotDirectory:
         """Read the delta and take it over. Raises StoreUnavailable."""
         asked_at = self._clock.monotonic()
         rows, xmin = await self._delta(self._xmin)
+        numbering = await self._agreed_numbering()
         if int(xmin) < int(self._xmin):
             # A restored or other server: its history is not the one we followed.
             rows, xmin = await self._delta(EVERYTHING)
@@ -195,13 +204,20 @@ class SnapshotDirectory:
         for each in ready:
             self._take(each)
         self._rank({each.row.merchant_id for each in ready if isinstance(each.row, AccountRow)})
-        self._xmin, self._read_at = xmin, asked_at
+        self._xmin, self._read_at, self._numbering = xmin, asked_at, numbering
 
     async def _delta(self, xmin: str) -> tuple[list[Row], str]:
+        return await self._asked(lambda connection: changed_since(connection, xmin))
+
+    async def _agreed_numbering(self) -> Numbering:
+        is_known = await self._asked(every_worker_numbers_by_store)
+        return Numbering.BY_STORE if is_known else Numbering.BY_MERCHANT
+
+    async def _asked(self, ask: Callable[[asyncpg.Connection[Any]], Awaitable[T]]) -> T:
         try:
             if self._connection is None or self._connection.is_closed():
                 self._connection = await connect(self._dsn)
-            return await changed_since(self._connection, xmin)
+            return await ask(self._connection)
         except (*UNREACHABLE, *REPLY_LOST, asyncpg.PostgresError) as error:
             await discard(self._connection)
             self._connection = None

@@ -33,7 +33,7 @@ from gateway.storage.books.event_feed import EventFeed
 from gateway.storage.books.group_writer import GroupWriter, Kind
 from gateway.storage.books.heart import Heart
 from gateway.storage.books.inbox import Inbox
-from gateway.storage.books.payment_reader import NEWER, PaymentReader
+from gateway.storage.books.payment_reader import NEWER, PaymentReader, beside
 from gateway.storage.books.rows import apply_arguments, open_arguments, read_payments
 from gateway.storage.books.split_orders import Lost, OrderOpenings
 from gateway.storage.books.statements import APPLY, OPEN
@@ -169,14 +169,14 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
         of these, the order is split.
         """
         p = opening.payment
-        bound = await self.payment_by_key(p.merchant_id, opening.claim.idempotency_key)
+        bound = await self._bound(beside(p), opening.claim.idempotency_key)
         if bound is not None:
             # A lost reply: we collided with our own first sending.
             return Opened() if bound.payment.id == p.id else bound
-        holder: Payment | None = await self._holder(p.merchant_id, p.order_no, p.tender_no)
+        holder: Payment | None = await self._holder(beside(p), p.order_no, p.tender_no)
         if holder is not None:
             return TenderTaken(holder)
-        highest_n = await self._highest_n(p.merchant_id, p.order_no, p.tender_no)
+        highest_n = await self._highest_n(beside(p), p.order_no, p.tender_no)
         return NumberTaken(highest_n) if highest_n >= opening.claim.first_n else OrderSplit()
 
     async def _stands(self, case: Case | None) -> bool:

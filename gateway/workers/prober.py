@@ -18,6 +18,7 @@ import structlog
 
 from gateway.domain.outcomes import NotSent, Unknown
 from gateway.domain.tender import Tender
+from gateway.domain.words import Numbering
 from gateway.flow.accounts import RemoteAccount
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.choose.health import ChannelHealth
@@ -126,4 +127,5 @@ def _probe_of(account: RemoteAccount) -> Tender:
         currency="CNY",
         channel=account.manifest.channel,
         flow=account.manifest.some_flow,
+        numbering=Numbering.BY_STORE,
     )

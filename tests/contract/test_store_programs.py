@@ -21,6 +21,7 @@ from gateway.domain.payment import Payment
 from gateway.domain.returning import refund_learned
 from gateway.domain.states import IllegalTransition
 from gateway.domain.statuses import PaymentStatus, RefundStatus
+from gateway.domain.words import Numbering
 from gateway.flow.ports import PaymentFilter, Places, RefundFilter, StoredCallback
 from gateway.storage.postgres import PostgresStore
 from tests.contract.drawn import (
@@ -134,6 +135,7 @@ class Program:
             "store_id": pick(("s1", "s2")),
             "created_at": later(self.made // 2),
             "tender_no": pick((1, 2)),
+            "numbering": pick((Numbering.BY_STORE, Numbering.BY_STORE, Numbering.BY_MERCHANT)),
         }
         payment = build(f"O{pick(range(4))}", n=n, **fields)
         line = pick((1000, 1000, 999, 0))
@@ -303,7 +305,7 @@ class Program:
         )
         known = [(*key, pick((0, 1, 2, 3))) for key in self.left.payment_rows]
         await self.both("newer", [*known, (merchant, "nobody", 0)])
-        await self.both("payment_by_key", merchant, f"key{pick(range(12))}")
+        await self.both("payment_by_key", merchant, pick(("s1", "s2")), f"key{pick(range(12))}")
         await self.both("refund_by_number", merchant, refund_no=f"r{pick(range(10))}")
         await self.both("refund_by_number", merchant, idempotency_key=f"rk{pick(range(10))}")
 

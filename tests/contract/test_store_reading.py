@@ -16,6 +16,7 @@ from tests.contract.drawn import (
     ACCOUNT,
     MERCHANT,
     SILENT,
+    STORE,
     YES,
     Books,
     after,
@@ -43,7 +44,7 @@ async def test_another_merchant_sees_nothing(books):
     await books.store.apply(refund_change(payment, "r1", 10))
     refund = (await books.store.refunds_of(MERCHANT, payment.id))[0]
     assert await books.store.payment("m2", payment.id) is None
-    assert await books.store.payment_by_key("m2", f"k-{payment.id}") is None
+    assert await books.store.payment_by_key("m2", STORE, f"k-{payment.id}") is None
     assert await books.store.refund("m2", refund.id) is None
     assert await books.store.refund_by_number("m2", refund_no="r1") is None
     assert await books.store.refund_by_number("m2", idempotency_key="rk-r1") is None

@@ -15,7 +15,7 @@ from adapters.channel import CallbackAnswer
 from gateway.domain.errors import NotFound, OrderTenderTaken
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
-from gateway.domain.words import Origin
+from gateway.domain.words import Numbering, Origin
 from gateway.flow.commands import Caller, Paid, PayCommand, RefundCommand, Refunded
 from gateway.flow.ports import ApiKey, EventPage, PaymentFilter, RefundFilter
 from gateway.http.exchange import EdgeDeps, Readiness
@@ -131,6 +131,7 @@ def payment_of(
         status=PaymentStatus(status),
         business_date="2026-11-21",
         created_at=NOW,
+        numbering=Numbering.BY_STORE,
         operator_id=command.operator_id,
         description=command.description,
         metadata=command.metadata,

@@ -8,9 +8,10 @@ from typing import TypeVar
 from gateway.domain.errors import CursorAhead
 from gateway.domain.payment import Payment, Refund
 from gateway.domain.resources import event_json
+from gateway.domain.words import Numbering
 from gateway.flow.ports import EventPage, KeyTaken, PaymentFilter, RefundFilter
 from gateway.storage.books.event_feed import position
-from tests.fakes.store_tables import MemoryTables
+from tests.fakes.store_tables import Beside, KeptClaim, MemoryTables
 
 R = TypeVar("R", Payment, Refund)
 
@@ -22,14 +23,24 @@ class MemoryReading(MemoryTables):
         """With its attempts."""
         return self.payment_rows.get((merchant_id, payment_id))
 
-    async def payment_by_key(self, merchant_id: str, idempotency_key: str) -> KeyTaken | None:
-        """What the key is bound to."""
-        claim = self.claims.get((merchant_id, idempotency_key))
-        return (
-            KeyTaken(self.payment_rows[merchant_id, claim.payment_id], claim.fingerprint)
-            if claim
-            else None
-        )
+    async def payment_by_key(
+        self, merchant_id: str, store_id: str, idempotency_key: str
+    ) -> KeyTaken | None:
+        """What the key is bound to in this store."""
+        return self.bound((merchant_id, store_id, Numbering.BY_STORE), idempotency_key)
+
+    def beside(self, where: Beside) -> list[KeptClaim]:
+        """The claims that an equal one there may not stand beside; its own store's first."""
+        found = [kept for kept in self.claims.values() if kept.beside(*where)]
+        return sorted(found, key=lambda kept: kept.store_id != where[1])
+
+    def bound(self, where: Beside, idempotency_key: str) -> KeyTaken | None:
+        """As `payment_by_key`, for a claim of that numbering."""
+        for kept in self.beside(where):
+            if kept.idempotency_key == idempotency_key:
+                payment = self.payment_rows[kept.merchant_id, kept.payment_id]
+                return KeyTaken(payment, kept.fingerprint)
+        return None
 
     async def payment_by_trade(self, account_id: str, out_trade_no: str) -> Payment | None:
         """By the channel's order number, on this account only."""

@@ -9,6 +9,7 @@ from gateway.domain.identifiers import Numbers
 from gateway.domain.outcomes import Declined, FailureCode, Retry
 from gateway.domain.presenting import MethodOnly
 from gateway.domain.tender import Tender
+from gateway.domain.words import Numbering
 from gateway.flow.choose.routing import Choice
 from gateway.flow.commands import Caller, PayCommand
 from gateway.flow.open.opening import Draft
@@ -47,6 +48,7 @@ def draft() -> Draft:
             currency="CNY",
             channel="cash",
             flow=Flow.CODE,
+            numbering=Numbering.BY_STORE,
         ),
         fingerprint=b"{}",
         now=NOW,

@@ -57,6 +57,7 @@ def wish(command: PayCommand, caller: Caller, directory: Directory) -> Wish:
         currency=command.currency,
         channel=manifest.channel,
         flow=command.given.flow,
+        numbering=directory.numbering(),
     )
     match manifest:
         case RemoteManifest():

@@ -24,6 +24,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.payment import Payment
 from gateway.domain.statuses import PaymentStatus
+from gateway.domain.tender import Tender
 from gateway.domain.words import Source
 from gateway.flow.commands import Caller
 from gateway.flow.learn.in_flight import InFlight
@@ -80,7 +81,7 @@ class OrderDesk:
         merchant_id = draft.caller.merchant_id
         named = _named(await self.store.payment(merchant_id, asked.payment_id), draft)
         if isinstance(named, GatewayError):
-            bound = await self.store.payment_by_key(merchant_id, draft.key)
+            bound = await self.store.payment_by_key(merchant_id, draft.tender.store_id, draft.key)
             if bound is None:
                 raise named
             return bound
@@ -102,9 +103,13 @@ class OrderDesk:
 def _named(found: Payment | None, draft: Draft) -> Payment | GatewayError:
     """The payment in doubt that an override is about; or why there is none for this caller."""
     named = seen(draft.caller, found)
-    if named is None or named.order_no != draft.command.order_no:
+    if named is None or not _same_order(named, draft.tender):
         return FieldInvalid("this order has no such payment", field="override.payment_id")
     return named if named.status == PaymentStatus.IN_DOUBT else OverrideRefused(payment=named)
+
+
+def _same_order(payment: Payment, tender: Tender) -> bool:
+    return (payment.store_id, payment.order_no) == (tender.store_id, tender.order_no)
 
 
 def _refused(answer: o.OrderRefusal, caller: Caller) -> GatewayError:

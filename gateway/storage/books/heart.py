@@ -6,26 +6,34 @@ not wait for the disk.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
+from gateway.domain.words import Numbering
 from gateway.limits import HEARTBEAT_TIMEOUT_MS
 from gateway.storage.own_connection import OwnConnection
 
-BEAT = """INSERT INTO worker (id, beat_at) VALUES ($1, clock_timestamp())
+BEAT = """INSERT INTO worker (id, beat_at, knows) VALUES ($1, clock_timestamp(), $2::text[])
 ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at RETURNING clock_timestamp() AS now"""
+NUMBERING_BY_STORE = f"numbering/{Numbering.BY_STORE:d}"
 
 
 class Heart:
-    """Over a connection of its own: busy readers must not make a worker look dead."""
+    """Over a connection of its own: busy readers must not make a worker look dead.
 
-    def __init__(self, dsn: str) -> None:
+    `knows`: what this process can open and compute, as words, for those who decide what may be
+    written while it lives.
+    """
+
+    def __init__(self, dsn: str, knows: Collection[str] = ()) -> None:
+        self._knows = sorted((*knows, NUMBERING_BY_STORE))
         self._connection = OwnConnection(
             dsn, timeout_ms=HEARTBEAT_TIMEOUT_MS, settings="SET synchronous_commit = off"
         )
 
     async def beat(self, worker_id: str) -> datetime:
         """See `gateway.flow.ports.Store.beat`."""
-        (row,) = await self._connection.fetch(BEAT, worker_id)
+        (row,) = await self._connection.fetch(BEAT, worker_id, self._knows)
         now: datetime = row["now"]
         return now
 

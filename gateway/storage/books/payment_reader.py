@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import asyncpg
 
 from gateway.domain.payment import Payment, Refund
+from gateway.domain.words import Numbering
 from gateway.flow.ports import KeyTaken, PaymentFilter, RefundFilter
 from gateway.storage.books import columns as c
 from gateway.storage.books.rows import read_payment, read_payments, read_refund
@@ -17,11 +19,15 @@ _WHOLE = f"SELECT {c.PAYMENT.listed('p.')}, {_ATTEMPTS}"
 _JOIN = "JOIN attempt a ON a.merchant_id = p.merchant_id AND a.payment_id = p.id"
 
 BY_ID = f"{_WHOLE} FROM payment p {_JOIN} WHERE p.merchant_id = $1 AND p.id = $2 ORDER BY a.number"
+
+# The rivals of a claim ($1 merchant, $2 store, $3 numbering): the claims of its store and, where it
+# is one by merchant, those by merchant of every store. Its own store's is told first.
+BESIDE = "k.merchant_id = $1 AND (k.store_id = $2 OR k.numbering = 1 AND $3 = 1)"
+_FIRST = "ORDER BY k.store_id <> $2 LIMIT 1"
 BY_KEY = f"""{_WHOLE}, k.fingerprint
-FROM claim k
+FROM (SELECT k.* FROM claim k WHERE {BESIDE} AND k.idempotency_key = $4 {_FIRST}) k
 JOIN payment p ON p.merchant_id = k.merchant_id AND p.id = k.payment_id
 {_JOIN}
-WHERE k.merchant_id = $1 AND k.idempotency_key = $2
 ORDER BY a.number"""
 BY_TRADE = f"""{_WHOLE}
 FROM attempt named
@@ -30,21 +36,23 @@ JOIN payment p ON p.merchant_id = named.merchant_id AND p.id = named.payment_id
 WHERE named.out_trade_no = $2 AND named.channel_account = $1
 ORDER BY a.number"""
 HOLDER = f"""{_WHOLE}
-FROM claim k
+FROM (
+  SELECT k.* FROM claim k
+  WHERE {BESIDE} AND k.order_no = $4 AND k.tender_no = $5 AND k.holds {_FIRST}
+) k
 JOIN payment p ON p.merchant_id = k.merchant_id AND p.id = k.payment_id
 {_JOIN}
-WHERE k.merchant_id = $1 AND k.order_no = $2 AND k.tender_no = $3 AND k.holds
 ORDER BY a.number"""
 HOLDERS = f"""{_WHOLE}
 FROM claim k
 JOIN payment p ON p.merchant_id = k.merchant_id AND p.id = k.payment_id
 {_JOIN}
-WHERE k.merchant_id = $1 AND k.order_no = $2 AND k.holds
+WHERE {BESIDE} AND k.order_no = $4 AND k.holds
 ORDER BY p.id, a.number"""
-HIGHEST_N = """SELECT max(a.trade_number) AS n
+HIGHEST_N = f"""SELECT max(a.trade_number) AS n
 FROM claim k
 JOIN attempt a ON a.merchant_id = k.merchant_id AND a.payment_id = k.payment_id
-WHERE k.merchant_id = $1 AND k.order_no = $2 AND k.tender_no = $3"""
+WHERE {BESIDE} AND k.order_no = $4 AND k.tender_no = $5"""
 
 # The row comparison walks the index (merchant_id, created_at) backwards from the last seen payment.
 LIST = f"""{_WHOLE} FROM (
@@ -85,17 +93,20 @@ REFUND_LIST = f"""{_REFUND}
   ORDER BY f.created_at DESC, f.id DESC LIMIT $8"""
 
 
+Beside: TypeAlias = tuple[str, str, Numbering]
+"""Merchant, store and numbering of a claim, as `BESIDE` takes them."""
+
+
 class PaymentReader(Reader):
     """See `gateway.flow.ports.Store`."""
 
     async def payment(self, merchant_id: str, payment_id: str) -> Payment | None:
         return _one(await self._fetch(BY_ID, merchant_id, payment_id))
 
-    async def payment_by_key(self, merchant_id: str, idempotency_key: str) -> KeyTaken | None:
-        rows = await self._fetch(BY_KEY, merchant_id, idempotency_key)
-        return (
-            KeyTaken(read_payment(rows[0], rows), rows[0]["fingerprint"].encode()) if rows else None
-        )
+    async def payment_by_key(
+        self, merchant_id: str, store_id: str, idempotency_key: str
+    ) -> KeyTaken | None:
+        return await self._bound((merchant_id, store_id, Numbering.BY_STORE), idempotency_key)
 
     async def payment_by_trade(self, account_id: str, out_trade_no: str) -> Payment | None:
         """By the channel's order number, on this account only."""
@@ -132,12 +143,23 @@ class PaymentReader(Reader):
         )
         return [read_refund(row) for row in rows]
 
-    async def _holder(self, merchant_id: str, order_no: str, tender_no: int) -> Payment | None:
-        return _one(await self._fetch(HOLDER, merchant_id, order_no, tender_no))
+    async def _bound(self, beside: Beside, idempotency_key: str) -> KeyTaken | None:
+        rows = await self._fetch(BY_KEY, *beside, idempotency_key)
+        return (
+            KeyTaken(read_payment(rows[0], rows), rows[0]["fingerprint"].encode()) if rows else None
+        )
 
-    async def _highest_n(self, merchant_id: str, order_no: str, tender_no: int) -> int:
-        row = await self._row(HIGHEST_N, merchant_id, order_no, tender_no)
+    async def _holder(self, beside: Beside, order_no: str, tender_no: int) -> Payment | None:
+        return _one(await self._fetch(HOLDER, *beside, order_no, tender_no))
+
+    async def _highest_n(self, beside: Beside, order_no: str, tender_no: int) -> int:
+        row = await self._row(HIGHEST_N, *beside, order_no, tender_no)
         return (row["n"] if row else None) or 0
+
+
+def beside(payment: Payment) -> Beside:
+    """Where the rivals of `payment` are looked for."""
+    return payment.merchant_id, payment.store_id, payment.numbering
 
 
 def _one(rows: list[asyncpg.Record]) -> Payment | None:
