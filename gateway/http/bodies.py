@@ -111,7 +111,15 @@ class OverrideBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class PayBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST /v1/payments`."""
 
-    order_no: Annotated[Reference, Meta(description="The bill's number in your system.")]
+    order_no: Annotated[
+        Reference,
+        Meta(
+            description=(
+                "The bill's number, unique in its store for ever: a till that numbers from 1 every "
+                "day puts the date in front."
+            )
+        ),
+    ]
     tender_no: Annotated[
         int, Meta(ge=1, le=TENDER_NO_MAX, description="Several tenders may pay one order.")
     ] = 1

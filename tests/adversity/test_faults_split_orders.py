@@ -19,7 +19,7 @@ MOMENTS = {
     "begin": "BEGIN",
     "lock": "pg_advisory_xact_lock(hashtext('tillgate.order')",
     "known": "AS bound",
-    "tenders": "k.order_no = $2 AND k.holds\nORDER BY p.id",
+    "tenders": "k.order_no = $4 AND k.holds\nORDER BY p.id",
     "split": "INSERT INTO split_order",
     "mark": "UPDATE payment p SET",
     "risk": "INSERT INTO override",

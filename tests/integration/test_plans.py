@@ -86,17 +86,18 @@ async def test_a_batch_of_changes_touches_its_rows_only(busy: Shop):
 
 
 @pytest.mark.parametrize(
-    "sql", ["BY_ID", "BY_KEY", "BY_TRADE", "HOLDER", "HOLDERS", "NEWER", "REFUNDS_OF"]
+    "sql", ["BY_ID", "BY_KEY", "BY_TRADE", "HOLDER", "HIGHEST_N", "HOLDERS", "NEWER", "REFUNDS_OF"]
 )
 async def test_a_read_touches_its_rows_only(busy: Shop, sql: str):
     payment = (await some(busy))[0]
     merchant = payment.merchant_id
     arguments: dict[str, tuple[object, ...]] = {
         "BY_ID": (merchant, payment.id),
-        "BY_KEY": (merchant, f"key-{payment.order_no}"),
+        "BY_KEY": (*reading.beside(payment), f"key-{payment.order_no}"),
         "BY_TRADE": (payment.current.channel_account, payment.current.out_trade_no),
-        "HOLDER": (merchant, payment.order_no, payment.tender_no),
-        "HOLDERS": (merchant, payment.order_no),
+        "HOLDER": (*reading.beside(payment), payment.order_no, payment.tender_no),
+        "HIGHEST_N": (*reading.beside(payment), payment.order_no, payment.tender_no),
+        "HOLDERS": (*reading.beside(payment), payment.order_no),
         "NEWER": ([merchant], [payment.id], [0]),
         "REFUNDS_OF": (merchant, payment.id),
     }
