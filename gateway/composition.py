@@ -1,25 +1,19 @@
 """The composition root: settings -> pools, stores, channels, flow, app.
 
-The only file that names concrete classes.
+It names the concrete classes; `gateway.service` names those of the two services around it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-import signal
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import uvloop
-
 from adapters.channel import Manifest, Means
 from adapters.discovery import discover
 from gateway.clock import Clock, DatabaseClock, SystemClock, SystemIds
-from gateway.domain.errors import GatewayError
 from gateway.domain.identifiers import Numbers
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.callback import CallbackDesk
@@ -40,9 +34,6 @@ from gateway.flow.ports import Ports
 from gateway.flow.refund import Refunds
 from gateway.flow.send.failover import Failover
 from gateway.flow.send.sending import Sender
-from gateway.http.app import build_app
-from gateway.http.exchange import EdgeDeps, Readiness
-from gateway.http.serving import serve_until
 from gateway.limits import SIGNING_THREADS
 from gateway.settings import Settings
 from gateway.storage.books.health_log import HealthLog
@@ -53,15 +44,10 @@ from gateway.storage.postgres import PostgresStore
 from gateway.storage.redis.claims import NoClaims, RedisClaims
 from gateway.storage.redis.health_board import NoBoard, RedisBoard
 from gateway.storage.registries.webhooks import WebhookRegistry
-from gateway.storage.schema.migrate import MigrationError, pending
 from gateway.telemetry.logs import configure_logs
-from gateway.webhooks.courier import Courier
 from gateway.webhooks.endpoints import WebhookEndpoints
-from gateway.webhooks.line import WebhookLine
 from gateway.workers.heartbeat import Heartbeat
 from gateway.workers.prober import Prober
-from gateway.workers.supervisor import report_ready
-from gateway.workers.sweeper import Sweeper
 from security.redaction import Redaction
 from security.vault import Vault
 
@@ -231,112 +217,6 @@ def start_logs(settings: Settings, manifests: Mapping[str, Manifest] | None = No
     configure_logs(settings.log_level, settings.log_format, Redaction(codes))
 
 
-def edge_deps(world: Gateway, dsn: str) -> EdgeDeps:
-    """What the edge is given."""
-    return EdgeDeps(
-        checkout=world.checkout,
-        cancellation=world.cancellation,
-        refunds=world.refunds,
-        lookup=world.lookup,
-        callbacks=world.callbacks,
-        webhooks=world.webhooks,
-        directory=world.directory,
-        clock=world.clock,
-        ids=world.ports.ids,
-        readiness=_readiness(world, dsn),
-    )
-
-
-def _readiness(world: Gateway, dsn: str) -> Callable[[], Awaitable[Readiness]]:
-    migrated = False
-
-    async def look() -> Readiness:
-        nonlocal migrated
-        postgres, schema = await world.store.state(), "unknown"
-        if postgres == "up":
-            try:
-                migrated = migrated or not await pending(dsn)
-                schema = "migrated" if migrated else "behind: run `tillgate migrate`"
-            except (GatewayError, OSError):
-                postgres = "down"
-            except MigrationError as error:
-                schema = str(error)
-        checks = {
-            "postgres": postgres,
-            "schema": schema,
-            "directory": "fresh" if world.directory.fresh() else "stale",
-            "redis": await world.claims.state(),
-        }
-        ready = postgres == "up" and migrated and world.directory.fresh()
-        return Readiness(ready=ready, checks=checks)
-
-    return look
-
-
 def case_closing(world: Gateway) -> CaseClosing:
-    """For `tillgate case close`."""
-    return CaseClosing(world.store, world.transitions, world.clock)
-
-
-def serve_worker(settings: Settings, listening: socket.socket) -> int:
-    """One worker of `tillgate serve`: until SIGTERM, then drained. Returns the exit code."""
-    start_logs(settings)
-    uvloop.run(_serve(settings, listening))
-    return 0
-
-
-async def _serve(settings: Settings, listening: socket.socket) -> None:
-    stop = _stopped_by_signals()
-    async with gateway(settings) as world:
-        app = build_app(edge_deps(world, settings.needed_database_url().reveal()))
-        await serve_until(
-            app, listening, stop, on_started=report_ready, on_draining=world.in_flight.let_go
-        )
-
-
-def run_work(settings: Settings) -> int:
-    """`tillgate work`: the sweeper and the webhooks' courier, until SIGTERM.
-
-    Returns the exit code.
-    """
-    start_logs(settings)
-    uvloop.run(_work(settings))
-    return 0
-
-
-async def _work(settings: Settings) -> None:
-    stop = _stopped_by_signals()
-    async with (
-        gateway(settings) as world,
-        courier(world, settings) as webhooks,
-        asyncio.TaskGroup() as workers,
-    ):
-        workers.create_task(
-            Sweeper(world.store, world.in_doubt, world.clock).run(stop), name="sweeper"
-        )
-        workers.create_task(webhooks.run(stop), name="courier")
-
-
-@asynccontextmanager
-async def courier(world: Gateway, settings: Settings) -> AsyncIterator[Courier]:
-    """The webhooks' courier with its own way out to the network."""
-    line = WebhookLine(allow_loopback=settings.allow_loopback_webhooks)
-    try:
-        yield Courier(
-            outbox=world.outbox,
-            line=line,
-            cases=world.store,
-            clock=world.clock,
-            ids=world.ports.ids,
-            chance=random.SystemRandom(),
-        )
-    finally:
-        await line.aclose()
-
-
-def _stopped_by_signals() -> asyncio.Event:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
+    """For `tillgate case`."""
+    return CaseClosing(world.store, world.store, world.transitions, world.clock)

@@ -10,7 +10,7 @@ REQUEST_BODY_TIMEOUT_MS = 10_000
 REQUEST_BODY_DEPTH_MAX = 8  # our own bodies nest twice
 QUERY_PARAMETERS_MAX = 16  # no list takes more than eight
 AUTH_CODE_CHARS_MAX = 64  # the longest code has 35; scanners may add blanks
-CALLBACK_BODY_BYTES_MAX = 65_536  # channels send under 8 KiB; a flood must not cost memory
+CALLBACK_BODY_BYTES_MAX = 16_384  # channels send under 8 KiB; a flood must not cost memory
 AUTHORIZATION_BYTES_MAX = 512  # key id, time and 44 characters of signature
 IDEMPOTENCY_KEY_CHARS_MAX = 255  # as the contract says
 SIGNATURE_WINDOW_S = 300  # till clocks drift; replay is harmless because every create has a key
@@ -85,6 +85,8 @@ STORE_ANSWER_TIMEOUT_MS = 6_000  # after the server's own timeout, so that its w
 CHANNEL_SLOW_MS = 1_000
 # Where answers usually take long, three times as long as usual; never more than this.
 CHANNEL_SLOW_MS_MAX = 3_000
+# While calls are under way: how much later a tick comes is how long the loop stood still.
+LOOP_TICK_MS = 20
 BREAKER_FAILURES_MAX = 5  # in a row: under load, a tenth of a second
 # In a row: enough for a lonely till, when nothing else of the account has answered since ...
 BREAKER_LONELY_FAILURES_MAX = 2
@@ -160,6 +162,8 @@ DIRECTORY_AGE_MS_MAX = 5_000  # ... or writes stop
 WEBHOOK_URL_CHARS_MAX = 2_048  # longer ones do not survive proxies
 # Enabled at one merchant; each is told every event, in the transaction that makes it.
 WEBHOOK_ENDPOINTS_MAX = 20
+# Of a merchant in all, disabled ones too: none is ever deleted. A new one each week, for years.
+WEBHOOK_ENDPOINTS_KEPT_MAX = 200
 WEBHOOK_EVENT_TYPES_MAX = 32  # there are thirteen
 WEBHOOK_CONCURRENCY_DEFAULT = 4  # deliveries under way to one endpoint: a shop's server is small
 WEBHOOK_CONCURRENCY_MAX = 16  # one merchant must not take a courier for itself
@@ -197,11 +201,17 @@ SILENCES_BEFORE_CASE = 8  # in a row, after which a person should know; asking g
 CANCELS_QUICK_MAX = 64
 # A refund that waits for a person, under the same number: balances are topped up within the day.
 REFUND_AGAIN_MS = 3_600_000
+# What a till gives back without a second person: a large table's bill ...
+TERMINAL_REFUND_FEN_MAX = 200_000
+TERMINAL_REFUND_DAY_FEN_MAX = 1_000_000  # ... and a bad day; `tillgate key limits` sets others
 # Alipay: not before 10 s; the last repeats.
 REFUND_STEPS_MS = (10_000, 30_000, 60_000, 300_000, 1_800_000, 3_600_000)
 RESTORED_NUMBERS_MAX = 64  # attempts of one tender that the channels know; more are no meal
 OPEN_RETRIES_MAX = 8  # openings of one tender that race for the same attempt number
-STALE_RETRIES_MAX = 32  # writers that lose the comparison this often in a row are in a loop
+STALE_RETRIES_MAX = 32  # a writer that loses the comparison this often in a row gives up: 503
+STALE_QUICK_MAX = 4  # losses in a row after which a writer waits before it tries again ...
+STALE_WAIT_MS_MIN = 4  # ... at most this long, a random part of it, doubling with each loss ...
+STALE_WAIT_MS_MAX = 64  # ... up to this: a write takes a few milliseconds
 # What a channel told us is offered to a struggling database this often; then the sweeper asks.
 WRITE_RETRIES_MAX = 10
 WRITE_RETRY_MS = 500  # between those
@@ -231,6 +241,8 @@ WEBHOOK_INTERVAL_MS = 200  # how often due deliveries are looked for while there
 WEBHOOK_GAP_MS = 10  # between two looks while there are
 # Of one process: 64 ordinary endpoints have to hang before anybody else waits, and then they rest.
 WEBHOOKS_IN_FLIGHT_MAX = 256
+# Of one merchant, over all its endpoints: three others stay at full speed.
+WEBHOOKS_PER_MERCHANT_MAX = WEBHOOKS_IN_FLIGHT_MAX // 4
 WEBHOOK_CONNECT_TIMEOUT_MS = 5_000  # DNS, TCP and TLS, over any distance
 WEBHOOK_TIMEOUT_MS = 15_000  # one try; the shortest that Standard Webhooks recommends
 WEBHOOK_WORDS_TIMEOUT_MS = 2_000  # the status decides; the words behind it are not worth a slot
@@ -324,6 +336,7 @@ assert RSA_SIGNATURE_CHARS_MAX == (RSA_KEY_BITS_MAX // 8 + 2) // 3 * 4, (
     "base64 of the longest signature, no more"
 )
 assert AUTHORIZATION_BYTES_MAX >= 160 + KEY_ID_CHARS_MAX, "the longest lawful header fits"
+assert TERMINAL_REFUND_FEN_MAX <= TERMINAL_REFUND_DAY_FEN_MAX, "one refund fits into its day"
 assert WEBHOOK_SECRET_BYTES_MIN <= WEBHOOK_SECRET_BYTES <= WEBHOOK_SECRET_BYTES_MAX, (
     "as Standard Webhooks says"
 )
@@ -340,8 +353,8 @@ assert WEBHOOK_CONNECT_TIMEOUT_MS + WEBHOOK_WORDS_TIMEOUT_MS < WEBHOOK_TIMEOUT_M
 assert WEBHOOK_TIMEOUT_MS < WORKER_STOP_WAIT_S * 1_000, (
     "tries under way end before whoever stops us loses patience"
 )
-assert WEBHOOK_CONCURRENCY_MAX * 4 <= WEBHOOKS_IN_FLIGHT_MAX, (
-    "one endpoint never takes more than a part of the slots"
+assert WEBHOOK_CONCURRENCY_MAX <= WEBHOOKS_PER_MERCHANT_MAX, (
+    "one endpoint may take its share though a merchant has a bound"
 )
 assert WEBHOOK_STEPS_MS[0] <= WEBHOOK_REST_MS_MIN < WEBHOOK_REST_MS_MAX, (
     "an endpoint rests longer than one failure waits"
@@ -350,6 +363,7 @@ assert BULKHEAD_PAYMENTS_MAX <= CHANNEL_CONNECTIONS_MAX, (
     "a payment that has its place finds a connection"
 )
 assert PROBE_TIMEOUT_MS < PROBE_LEASE_MS, "whoever probes has an answer before another may"
+assert LOOP_TICK_MS * 10 < CHANNEL_SLOW_MS, "a loop that stood still is told from a slow channel"
 assert CHANNEL_SLOW_MS < CHANNEL_SLOW_MS_MAX <= READ_TIMEOUT_MS, (
     "silence is noticed before the call ends by itself"
 )

@@ -11,10 +11,11 @@ import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
+from gateway.edge_limits import PRESTOP_S_MAX, RATE_FACTOR_MAX
 from gateway.limits import WORKERS_MAX
 from security.errors import MasterKeyInvalid
 from security.keyring import FILE_VARIABLE, TEXT_VARIABLE, MasterKeys
@@ -24,6 +25,8 @@ PREFIX: Final = "TILLGATE_"
 DATABASE_URL: Final = "TILLGATE_DATABASE_URL"
 WRITE_DATABASE_URL: Final = "write postgresql://user:password@host:5432/database"
 MASTER_KEYS: Final = FILE_VARIABLE
+NONE: Final = "none"
+LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 SERVING: Final = frozenset({DATABASE_URL, MASTER_KEYS})  # what `serve` and `work` cannot do without
 
 
@@ -41,6 +44,11 @@ class Settings:
     database_url: Secret | None
     redis_url: Secret | None
     listen: Address
+    operations_listen: Address | None
+    work_operations_listen: Address | None
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    rate_factor: int
+    prestop_s: int
     workers: int
     environment: str
     master_keys: MasterKeys | None
@@ -140,13 +148,34 @@ def _listen(text: str) -> Address:
     return Address(host.strip("[]"), int(port))
 
 
-def _workers(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= WORKERS_MAX:
+def _listen_or_none(text: str) -> Address | None:
+    if text.lower() == NONE:
+        return None
+    try:
+        return _listen(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or {NONE} for no such listener") from None
+
+
+def _proxies(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    if text.lower() == NONE:
+        return ()
+    try:
+        return tuple(ip_network(each.strip()) for each in text.split(","))
+    except ValueError as error:
         raise ValueError(
-            f"{text!r} is not a number of processes within 1 … {WORKERS_MAX}; "
-            f"one per CPU core is a good start"
-        )
-    return int(text)
+            f"{error}; write the proxies' addresses or networks, separated by commas "
+            f"(10.0.0.5, 10.1.0.0/24), or {NONE}"
+        ) from None
+
+
+def _whole_number(first: int, last: int, of_what: str) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdecimal() or not first <= int(text) <= last:
+            raise ValueError(f"{text!r} is not a number of {of_what} within {first} … {last}")
+        return int(text)
+
+    return parse
 
 
 def _environment(text: str) -> str:
@@ -220,7 +249,34 @@ TABLE: Final = (
     Variable(DATABASE_URL, "database_url", _postgres_url, lambda: None),
     Variable("TILLGATE_REDIS_URL", "redis_url", _redis_url, lambda: None),
     Variable("TILLGATE_LISTEN", "listen", _listen, lambda: Address("127.0.0.1", 8080)),
-    Variable("TILLGATE_WORKERS", "workers", _workers, _cores),
+    Variable(
+        "TILLGATE_OPERATIONS_LISTEN",
+        "operations_listen",
+        _listen_or_none,
+        lambda: Address("127.0.0.1", 9080),
+    ),
+    Variable(
+        "TILLGATE_WORK_OPERATIONS_LISTEN",
+        "work_operations_listen",
+        _listen_or_none,
+        lambda: Address("127.0.0.1", 9081),
+    ),
+    Variable("TILLGATE_TRUSTED_PROXIES", "trusted_proxies", _proxies, lambda: LOOPBACK),
+    Variable(
+        "TILLGATE_RATE_FACTOR",
+        "rate_factor",
+        _whole_number(1, RATE_FACTOR_MAX, "times the limits"),
+        lambda: 1,
+    ),
+    Variable(
+        "TILLGATE_PRESTOP_S", "prestop_s", _whole_number(0, PRESTOP_S_MAX, "seconds"), lambda: 0
+    ),
+    Variable(
+        "TILLGATE_WORKERS",
+        "workers",
+        _whole_number(1, WORKERS_MAX, "processes (one per CPU core is a good start)"),
+        _cores,
+    ),
     Variable("TILLGATE_ENVIRONMENT", "environment", _environment, lambda: "T0"),
     Variable("TILLGATE_PUBLIC_URL", "public_url", _public_url, lambda: None),
     Variable(

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 ANSWERS = {
     b"SET": b"+OK\r\n",  # with NX too: the lock is yours, whoever you are
     b"EVAL": b":1\r\n",
+    b"EVALSHA": b":1000000\r\n",  # whatever a key asks for is lent, and more
     b"HSET": b":1\r\n",
     b"HDEL": b":1\r\n",
     b"HGETALL": b"%0\r\n",

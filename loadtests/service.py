@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.cli.client.client import Client
+from gateway.edge_limits import RATE_FACTOR_MAX
 from gateway.embedded.postgres import EmbeddedPostgres
 from loadtests.audit import audit
 from loadtests.processes import below, table
@@ -55,8 +57,11 @@ class Service:
             "--workers",
             str(workers),
         ]
+        # One key stands for a whole town of tills.
+        environment = os.environ | {"TILLGATE_RATE_FACTOR": str(RATE_FACTOR_MAX)}
         with log.open("wb") as output:
-            service = cls(subprocess.Popen(command, stdout=output, stderr=output), folder)  # noqa: ASYNC220
+            process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)  # noqa: ASYNC220
+            service = cls(process, folder)
         end = time.monotonic() + START_S
         while STARTED not in log.read_bytes():
             if service._process.poll() is not None or time.monotonic() > end:

@@ -1,8 +1,8 @@
 """The signature of a request from a till or a merchant's server: HMAC-SHA256 over its raw bytes.
 
-Source: api.md "Request signing". `verify` runs before anything is parsed, on every request: one
-HMAC and one SHA-256 over the body. The signature is compared as base64 text, not as bytes, so its
-unused bits cannot be varied.
+Source: api.md "Request signing". The header and its time are looked at before the body is read;
+`verify` runs before anything is parsed, on every request: one HMAC and one SHA-256 over the body.
+The signature is compared as base64 text, not as bytes, so its unused bits cannot be varied.
 """
 
 import base64
@@ -46,8 +46,7 @@ def verify(
     (unix seconds, wall clock).
 
     `path_qs` and `body` are as received: undecoded path, query as sent, raw bytes. Raises
-    SignatureInvalid, or SignatureExpired (only to somebody who holds the secret) with the server's
-    time.
+    SignatureInvalid, or SignatureExpired with the server's time.
     """
     try:
         expected = sign(
@@ -67,6 +66,15 @@ def verify(
             "sig does not match: sign METHOD, PATH[?QUERY] as sent, ts, "
             "Idempotency-Key (or nothing) and hex(sha256(raw body)), each line ended by \\n"
         )
+    refuse_expired(authorization, now_s)
+
+
+def refuse_expired(authorization: Authorization, now_s: float) -> None:
+    """Raise SignatureExpired, with the server's time, unless the signed time lies within the window
+    around `now_s` (unix seconds, wall clock).
+
+    Needs no secret, so the edge asks it before it reads a body; the time of day is none either.
+    """
     if abs(now_s - authorization.ts) > SIGNATURE_WINDOW_S:
         server_time = int(now_s)
         raise SignatureExpired(

@@ -39,6 +39,11 @@ MAY_SKIP: Final = (
         "`make proof` plays them: each takes about a minute",
     ),
     MaySkip(
+        "tests/adversity/test_hostile_requests.py",
+        ("test_the_promised_times",),
+        "`make proof` waits for them: it takes 35 s",
+    ),
+    MaySkip(
         "tests/conformance/test_callback.py",
         ("test_a_forged_callback_is_refused",),
         "only WeChat Pay probes its merchants with a false signature",

@@ -19,9 +19,10 @@ from typing import Any
 from adapters.discovery import discover
 from gateway.cli.client.client import Answer, Client
 from gateway.clock import Clock, SystemClock, SystemIds
-from gateway.composition import Gateway, courier, edge_deps, gateway
+from gateway.composition import Gateway, gateway
 from gateway.http.app import build_app
-from gateway.http.serving import serve_until
+from gateway.http.serving import Listening, serve_until
+from gateway.service import courier, edge, operations_app
 from gateway.settings import Settings, read_settings
 from gateway.storage.connections import read_pool
 from gateway.storage.registries.accounts import AccountRegistry
@@ -65,6 +66,7 @@ class Shop:
     world: Gateway
     books: Books
     base_url: str
+    operations_url: str
     till: Client
     office: Client
     channels_side: SandboxProcess | None
@@ -112,6 +114,7 @@ def settings_for(dsn: str, redis_url: str | None, public_url: str | None) -> Set
         "TILLGATE_ALLOW_LOOPBACK_CHANNELS": "yes",
         "TILLGATE_ALLOW_LOOPBACK_WEBHOOKS": "yes",
         "TILLGATE_LOG_LEVEL": "error",
+        "TILLGATE_RATE_FACTOR": "1000",
     }
     return read_settings(
         given
@@ -243,13 +246,19 @@ async def _open(
 ) -> AsyncIterator[Shop]:
     base_url = _url(listening)
     stop = asyncio.Event()
-    async with gateway(settings, host_clock) as world, courier(world, settings) as webhooks:
+    operations = socket.create_server(("127.0.0.1", 0))
+    operations_url = _url(operations)
+    async with (
+        gateway(settings, host_clock) as world,
+        courier(world, settings) as webhooks,
+        edge(world, settings) as deps,
+    ):
         started = asyncio.Event()
         serving = asyncio.create_task(
             serve_until(
-                build_app(edge_deps(world, books.dsn)),
-                listening,
+                Listening(app=build_app(deps), socket=listening, peers=deps.door.peers),
                 stop,
+                operations=Listening(app=operations_app(world, settings), socket=operations),
                 on_started=started.set,
                 drain_grace_s=0,
             )
@@ -266,7 +275,7 @@ async def _open(
                 Client(base_url, *books.terminal) as till,
                 Client(base_url, *books.merchant) as office,
             ):
-                yield Shop(world, books, base_url, till, office, sandbox)
+                yield Shop(world, books, base_url, operations_url, till, office, sandbox)
         finally:
             stop.set()
             await serving

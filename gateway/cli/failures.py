@@ -1,6 +1,7 @@
 """Failures that are not bugs, in words for the person at the keyboard."""
 
 from adapters.discovery import DiscoveryError
+from gateway.domain.case import FindingRefused
 from gateway.domain.errors import StoreUnavailable
 from gateway.embedded.data_folder import DataFolderError
 from gateway.embedded.errors import EmbeddedServerError
@@ -31,6 +32,7 @@ def in_words(error: Exception) -> str | None:
             | EmbeddedServerError()
             | DataFolderError()
             | SecurityError()
+            | FindingRefused()
         ):
             return str(error)
         case _:

@@ -9,9 +9,10 @@ administer).
 from __future__ import annotations
 
 import argparse
-import getpass
+import contextlib
 import json
 import os
+import pwd
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,8 @@ from gateway.settings import DATABASE_URL, PREFIX
 
 DEV_JSON: Final = "dev.json"
 ENVIRONMENT_JSON: Final = "environment.json"
+LOGIN_UID: Final = Path("/proc/self/loginuid")  # set once, at login, by the system's audit
+NO_LOGIN: Final = 2**32 - 1  # a service, or a container
 
 
 def add_data_argument(parser: argparse.ArgumentParser) -> None:
@@ -92,8 +95,21 @@ def write_private(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def person() -> str:
-    """Whoever runs this; a container's user may have no name."""
+    """The login of the person who runs this, as the system knows it: a variable says anything.
+
+    The login stays through `su` and `sudo` where the system keeps it. A container's user may have
+    no name.
+    """
+    uid = _login_uid()
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _login_uid() -> int:
+    with contextlib.suppress(OSError, ValueError):  # no Linux, or no audit in its kernel
+        uid = int(LOGIN_UID.read_text())
+        if uid != NO_LOGIN:
+            return uid
+    return os.getuid()

@@ -33,9 +33,14 @@ def cancel_sent(payment: Payment, attempt: Attempt, occasion: Occasion) -> Chang
     return changed(payment, seen, occasion, status=next_state(payment.status, "cancel_sent"))
 
 
-def cancel_requested(payment: Payment, occasion: Occasion) -> Change:
-    """The till's intent: from now on no further attempt opens, and a proven no ends `canceled`."""
-    return changed(payment, None, occasion, cancel_requested_at=occasion.now)
+def cancel_requested(payment: Payment, occasion: Occasion, *, by: str) -> Change:
+    """The till's intent: from now on no further attempt opens, and a proven no ends `canceled`.
+
+    `by`: the key that signed.
+    """
+    return changed(
+        payment, None, occasion, cancel_requested_at=occasion.now, cancel_requested_by=by
+    )
 
 
 def overridden(payment: Payment, *, by: str, words: str, occasion: Occasion) -> Change:

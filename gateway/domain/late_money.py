@@ -19,10 +19,10 @@ from gateway.domain.evidence import case_about, evidence_of, heard, noted
 from gateway.domain.identifiers import out_refund_no
 from gateway.domain.occasion import Occasion
 from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.domain.silence import silent_too_long
 from gateway.domain.states import ATTEMPT, PAYMENT_UNCHARGED, check_move, next_state
 from gateway.domain.statuses import AttemptStatus, RefundStatus
 from gateway.domain.words import EvidenceWord, Origin
-from gateway.limits import SILENCES_BEFORE_CASE
 
 
 def captured(attempt: Attempt, outcome: o.Succeeded, occasion: Occasion) -> Attempt:
@@ -79,6 +79,7 @@ def late_refund(payment: Payment, attempt: Attempt, origin: Origin, occasion: Oc
         id=occasion.new_id("ref"),
         merchant_id=payment.merchant_id,
         payment_id=payment.id,
+        store_id=payment.store_id,
         attempt_id=attempt.id,
         channel=attempt.channel,
         channel_account=attempt.channel_account,
@@ -107,7 +108,7 @@ def asked(payment: Payment, attempt: Attempt, again_at: datetime, occasion: Occa
     else:
         seen = replace(attempt, silences=attempt.silences + 1)
     case = None
-    if seen.silences == SILENCES_BEFORE_CASE:
+    if silent_too_long(seen.silences):
         case = Case(
             id=occasion.new_id("case"),
             kind=CaseKind.LATE_ANSWER_UNCLEAR,

@@ -22,10 +22,10 @@ from gateway.domain.evidence import case_about, heard
 from gateway.domain.late_money import captured, captured_late
 from gateway.domain.occasion import Occasion, Outcome
 from gateway.domain.payment import Attempt, Payment
+from gateway.domain.silence import cancelled_in_vain, silent_too_long
 from gateway.domain.states import ATTEMPT, ATTEMPT_UNCHARGED, check_move, next_state
 from gateway.domain.statuses import AttemptStatus
 from gateway.domain.words import Flow, LastCancel, Source
-from gateway.limits import CANCELS_QUICK_MAX, SILENCES_BEFORE_CASE
 
 
 def learned(
@@ -176,7 +176,7 @@ def _cancel_undecided(
     )
     case = (
         case_about(CaseKind.LONG_IN_DOUBT, attempt, outcome, occasion)
-        if isinstance(outcome, o.CallAgain) and _cancels_in_vain(seen)
+        if isinstance(outcome, o.CallAgain) and cancelled_in_vain(seen.cancels)
         else None
     )
     return changed(payment, seen, occasion, case=case)
@@ -203,8 +203,8 @@ def _silence(
     if attempt.status != AttemptStatus.SENT:
         # A trade that stays paid while its cancel is refused is never silent: its cancels are
         # counted.
-        is_long = seen.silences == SILENCES_BEFORE_CASE or (
-            occasion.source == Source.CANCEL and _cancels_in_vain(seen)
+        is_long = silent_too_long(seen.silences) or (
+            occasion.source == Source.CANCEL and cancelled_in_vain(seen.cancels)
         )
         return changed(
             payment,
@@ -241,11 +241,6 @@ def _mismatch(
         case=case_about(CaseKind.MISMATCH, attempt, outcome, occasion),
         **fields,
     )
-
-
-def _cancels_in_vain(attempt: Attempt) -> bool:
-    """Every so many cancels that ended nothing."""
-    return attempt.cancels % CANCELS_QUICK_MAX == 0
 
 
 def _discounts(outcome: o.Succeeded) -> tuple[dict[str, Any], ...]:

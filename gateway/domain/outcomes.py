@@ -71,6 +71,8 @@ RefundFailureCode: TypeAlias = Literal[
     "refund_closed",
     "request_refused",
     "channel_configuration",
+    "paid_another_way",  # two persons say that the payer has the money, not by way of this refund
+    "given_up",  # two persons say that the payer does not have it, and end the refund
 ]
 
 

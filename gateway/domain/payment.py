@@ -89,6 +89,7 @@ class Refund(Struct, frozen=True, kw_only=True):
     id: str
     merchant_id: str
     payment_id: str
+    store_id: str
     attempt_id: str
     channel: str
     channel_account: str
@@ -102,12 +103,18 @@ class Refund(Struct, frozen=True, kw_only=True):
     version: int = 1
     reason: str = ""
     operator_id: str | None = None
-    idempotency_key: str | None = None
+    terminal_id: str | None = None  # of the till that asked; cash goes out of its drawer
+    asked_by: str | None = None  # the key that signed; None: nobody asked, the money came late
+    idempotency_key: str | None = None  # counts within the store
+    # Fen that the one who asked may give back on that day; None: no limit.
+    day_limit: int | None = None
     channel_refund_no: str | None = None
     failure_code: RefundFailureCode | None = None
     channel_code: str | None = None
     refunded_at: datetime | None = None
     due_at: datetime | None = None
+    # A person has proposed how it ends: it is asked about, and not sent any more.
+    stopped_at: datetime | None = None
     tries: int = 0
     silences: int = 0
     heard: int = 0  # words about it so far: they pace its visits, and only the first is definite
@@ -132,6 +139,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     created_at: datetime
     numbering: Numbering
     version: int = 1
+    asked_by: str | None = None  # the key that signed
     operator_id: str | None = None
     description: str | None = None
     metadata: dict[str, str] = {}
@@ -145,6 +153,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     discounts: tuple[dict[str, Any], ...] = ()
     failure: Failure | None = None
     cancel_requested_at: datetime | None = None
+    cancel_requested_by: str | None = None  # the key that signed
     frozen_at: datetime | None = None
     frozen_by: str | None = None  # the attempt of which a channel said what cannot be right
     late_refund: RefundStatus | None = None  # of the refund of origin `late`

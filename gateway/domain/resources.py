@@ -118,6 +118,7 @@ class RefundResource(Struct, frozen=True, kw_only=True):
     failure: dict[str, str] | None
     origin: Origin
     reason: str
+    terminal_id: str | None
     operator_id: str | None
     created_at: datetime
     refunded_at: datetime | None
@@ -184,6 +185,7 @@ def refund_resource(refund: Refund) -> RefundResource:
         failure=failure,
         origin=refund.origin,
         reason=refund.reason,
+        terminal_id=refund.terminal_id,
         operator_id=refund.operator_id,
         created_at=refund.created_at,
         refunded_at=refund.refunded_at,

@@ -18,10 +18,11 @@ from gateway.domain.change import Change, Posting, changed, refund_event
 from gateway.domain.evidence import evidence_about
 from gateway.domain.occasion import Occasion
 from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.domain.silence import refunded_in_vain, silent_too_long
 from gateway.domain.states import REFUND, REFUND_OPEN, check_move
 from gateway.domain.statuses import AttemptStatus, RefundStatus
 from gateway.domain.words import Origin, Source
-from gateway.limits import EVIDENCE_ITEMS_MAX, SILENCES_BEFORE_CASE
+from gateway.limits import EVIDENCE_ITEMS_MAX
 
 
 def reserved(payment: Payment, attempt: Attempt, refund: Refund, occasion: Occasion) -> Change:
@@ -49,6 +50,8 @@ def refund_learned(
 
     `due_at` is set by the caller. Raises `IllegalTransition`.
     """
+    if refund.status == RefundStatus.FAILED and isinstance(outcome, o.RefundSucceeded):
+        return _given_after_all(payment, refund, outcome, occasion)
     if refund.status not in REFUND_OPEN:
         return None
     if isinstance(outcome, o.RefundSucceeded) and outcome.amount != refund.amount:
@@ -63,26 +66,41 @@ def refund_learned(
         case o.RefundSucceeded():
             return _succeeded(payment, seen, outcome, occasion)
         case o.RefundPending():
-            return _told(payment, _moved(seen, RefundStatus.PROCESSING), refund, occasion)
+            return _accepted(payment, seen, refund, occasion)
         case o.RefundDeclined():
             return _declined(payment, seen, outcome, occasion)
         case o.Mismatch():
             case = _case(CaseKind.MISMATCH, seen, occasion, field=outcome.field)
             return _told(payment, _moved(seen, _in_doubt(refund)), refund, occasion, case=case)
         case o.Unknown():
-            return _silence(payment, seen, refund, occasion)
+            return _silence(payment, _moved(seen, _in_doubt(refund)), refund, occasion)
         case o.NotSent() | o.RefundNotFound():
-            silent = replace(seen, silences=refund.silences + 1)
-            return _told(payment, silent, refund, occasion)
+            return _silence(payment, seen, refund, occasion)
         case _:
             assert_never(outcome)
 
 
 def sent_again(payment: Payment, refund: Refund, occasion: Occasion) -> Change | None:
     """Durable before a refund that was refused for now goes out again, under the same number."""
-    if refund.status != RefundStatus.NEEDS_ACTION:
+    if refund.status != RefundStatus.NEEDS_ACTION or refund.stopped_at is not None:
         return None
     return _told(payment, _moved(refund, RefundStatus.PROCESSING), refund, occasion)
+
+
+def stopped(payment: Payment, refund: Refund, occasion: Occasion) -> Change | None:
+    """A person proposes how the refund ends. From now on it is not sent; what is under way is still
+    answered.
+    """
+    if refund.status not in REFUND_OPEN or refund.stopped_at is not None:
+        return None
+    return _told(payment, replace(refund, stopped_at=occasion.now), refund, occasion)
+
+
+def let_go_on(payment: Payment, refund: Refund, occasion: Occasion) -> Change | None:
+    """The proposal was taken back."""
+    if refund.status not in REFUND_OPEN or refund.stopped_at is None:
+        return None
+    return _told(payment, replace(refund, stopped_at=None), refund, occasion)
 
 
 def _succeeded(
@@ -127,13 +145,36 @@ def _declined(
     return _told(payment, _moved(told, RefundStatus.FAILED), seen, occasion, attempt=freed)
 
 
-def _silence(payment: Payment, seen: Refund, refund: Refund, occasion: Occasion) -> Change:
-    silences = refund.silences + 1
+def _given_after_all(
+    payment: Payment, refund: Refund, outcome: o.RefundSucceeded, occasion: Occasion
+) -> Change:
+    """The channel gave back what we, or a person, had taken for not given. The books keep their
+    word, which others have acted on; a person looks at both.
+    """
+    seen = replace(_heard(refund, outcome, occasion), channel_refund_no=outcome.channel_refund_no)
+    case = _case(CaseKind.REFUND_AFTER_ALL, seen, occasion)
+    return _told(payment, seen, refund, occasion, case=case)
+
+
+def _accepted(payment: Payment, seen: Refund, refund: Refund, occasion: Occasion) -> Change:
+    """A channel that accepts it again and again, and does not know it in between, never says an
+    end: after some sends a person should know.
+    """
     case = None
-    if silences == SILENCES_BEFORE_CASE:
+    if occasion.source == Source.REFUND and refunded_in_vain(seen.tries):
         case = _case(CaseKind.REFUND_LONG_IN_DOUBT, seen, occasion)
-    unknown = _moved(replace(seen, silences=silences), _in_doubt(refund))
-    return _told(payment, unknown, refund, occasion, case=case)
+    return _told(payment, _moved(seen, RefundStatus.PROCESSING), refund, occasion, case=case)
+
+
+def _silence(payment: Payment, seen: Refund, refund: Refund, occasion: Occasion) -> Change:
+    """Nothing was learned: no answer, nothing sent, or a channel that does not know the number. The
+    three take turns, so they are one row of silences.
+    """
+    silent = replace(seen, silences=refund.silences + 1)
+    case = None
+    if silent_too_long(silent.silences):
+        case = _case(CaseKind.REFUND_LONG_IN_DOUBT, silent, occasion)
+    return _told(payment, silent, refund, occasion, case=case)
 
 
 def _in_doubt(refund: Refund) -> RefundStatus:
@@ -149,6 +190,7 @@ def _case(kind: CaseKind, seen: Refund, occasion: Occasion, *, field: str = "") 
         kind=kind,
         field=field,
         attempt_id=seen.attempt_id,
+        refund_id=seen.id,
         evidence=seen.evidence[-1],
     )
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
@@ -33,10 +34,18 @@ from gateway.flow.learn.late_money import LateMoney
 from gateway.flow.learn.transition import Transitions
 from gateway.flow.ports import Ports, StoredCallback
 from gateway.telemetry.metrics import CALLBACKS
+from gateway.telemetry.refusals import REFUSALS
 
 log = structlog.get_logger("tillgate.callback")
 # Money that goes back from such an attempt goes back by our own cancel.
 _CANCELLED = frozenset({AttemptStatus.CANCELLING, AttemptStatus.REVERSED})
+
+
+class Heard(NamedTuple):
+    """What to answer, and whether the channel itself had spoken."""
+
+    answer: CallbackAnswer
+    is_genuine: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +56,11 @@ class CallbackDesk:
     transitions: Transitions
     calls: ChannelCalls
 
-    async def take(
-        self, account_id: str, headers: Mapping[str, str], body: bytes
-    ) -> CallbackAnswer:
+    def expects(self, account_id: str) -> bool:
+        """Whether the account may be called back at all; asked before a body is read."""
+        return self.ports.directory.remote_account(account_id) is not None
+
+    async def take(self, account_id: str, headers: Mapping[str, str], body: bytes) -> Heard:
         """The answer in the channel's own words. Raises `NotFound` for an unknown account."""
         account = self.ports.directory.remote_account(account_id)
         if account is None:
@@ -58,8 +69,8 @@ class CallbackDesk:
             callback = account.channel.read_callback(headers, body)
         except CallbackRefused as refused:
             CALLBACKS.labels(account.manifest.channel, f"refused_{refused.reason}").inc()
-            log.warning("callback_refused", account=account_id, reason=refused.reason)
-            return account.channel.callback_refused()
+            REFUSALS.note("callback_refused", account=account_id, reason=refused.reason)
+            return Heard(account.channel.callback_refused(), is_genuine=False)
         kept = StoredCallback(
             account_id=account_id,
             event_key=callback.event_key,
@@ -72,8 +83,8 @@ class CallbackDesk:
             CALLBACKS.labels(account.manifest.channel, "duplicate").inc()
         elif not await self._apply(account, callback):
             CALLBACKS.labels(account.manifest.channel, "postponed").inc()
-            return account.channel.callback_refused()
-        return account.channel.callback_accepted()
+            return Heard(account.channel.callback_refused(), is_genuine=True)
+        return Heard(account.channel.callback_accepted(), is_genuine=True)
 
     async def _apply(self, account: RemoteAccount, callback: Callback) -> bool:
         """False while the channel will not say what became of the money:

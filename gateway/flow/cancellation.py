@@ -36,12 +36,12 @@ class Cancellation:
         with self.in_flight.waiter() as waiter:
             waiter.await_changes(caller.merchant_id, payment_id)
             payment = await self.lookup.payment(payment_id, caller)
-            payment = await self.transitions.step(payment, self._judge)
+            payment = await self.transitions.step(payment, lambda now: self._judge(now, caller))
             if payment.status == PaymentStatus.SUCCEEDED:
                 raise AlreadyPaid(payment=payment)
             return await waiter.until(lambda now: now.status in PAYMENT_FINAL, payment, wait_s)
 
-    def _judge(self, payment: Payment) -> Change | None:
+    def _judge(self, payment: Payment, caller: Caller) -> Change | None:
         if payment.status in PAYMENT_FINAL or payment.cancel_requested_at is not None:
             return None
-        return cancel_requested(payment, self.transitions.occasion(Source.TILL))
+        return cancel_requested(payment, self.transitions.occasion(Source.TILL), by=caller.key_id)

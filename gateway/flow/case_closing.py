@@ -1,90 +1,210 @@
-"""A person closes a case.
+"""What a person has found out about a case.
 
-With a finding, the ordinary event is applied on that person's word, and a frozen payment thaws.
+Without a finding one person closes a case, and a frozen payment thaws. A finding decides about
+money that no channel decides, so two persons are needed: one proposes, another one confirms. Then
+the ordinary event is applied on their word, as if a channel had said it. It counts for the attempt
+or the refund that the case shows, and for no other: what was found out about one number says
+nothing of the next one. A finding that cannot be applied is refused, and the case stays open.
 
-It counts like a channel's word: `paid` books the money, `not_charged` ends the attempt; what the
-tables refuse is refused here too. It counts for the attempt that the case shows, and for no other:
-what was found out about one number says nothing of the next one.
+A refund that has a finding proposed is not sent any more. What may have left before that is waited
+for, so that no money goes out behind the word of those who end it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from msgspec.structs import replace
+from datetime import datetime, timedelta
+from typing import Protocol
 
 from gateway.clock import Clock
 from gateway.domain.acts import thawed
-from gateway.domain.case import Finding
+from gateway.domain.case import Finding, FindingRefused
 from gateway.domain.change import Change
-from gateway.domain.learning import learned
-from gateway.domain.outcomes import Closed, Succeeded
-from gateway.domain.payment import Attempt, Payment
-from gateway.domain.states import ATTEMPT_UNCHARGED
-from gateway.domain.words import LastCancel, Source
+from gateway.domain.findings import found_about_payment, found_about_refund
+from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.domain.returning import let_go_on, stopped
+from gateway.domain.states import REFUND_OPEN
+from gateway.domain.words import Source
 from gateway.flow.learn.transition import Transitions
 from gateway.flow.ports import Store
+from gateway.limits import SWEEP_LEASE_MS
 
-BY_HAND = "confirmed-by-hand"  # the channel's trade number, where no answer of it ever carried one
+# A visit that saw the refund before it was stopped sends nothing after its lease.
+SENDS_END = timedelta(milliseconds=SWEEP_LEASE_MS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenCase:
+    """`attempt_id`, `refund_id`: what the case shows. `proposed_as`: what one person has found out,
+    `proposed_by` his name.
+    """
+
+    id: str
+    merchant_id: str
+    object_id: str
+    attempt_id: str | None = None
+    refund_id: str | None = None
+    proposed_as: Finding | None = None
+    proposed_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The case's payment and refund as they stand afterwards; None where it is about none."""
+
+    payment: Payment | None
+    refund: Refund | None
+
+
+class CaseFindings(Protocol):
+    """Each is one write, of an open case only."""
+
+    async def propose_finding(
+        self, case_id: str, finding: Finding, *, by: str, reason: str, now: datetime
+    ) -> bool:
+        """False: one is proposed already, or the case is closed."""
+        ...
+
+    async def confirm_finding(self, case_id: str, finding: Finding, *, by: str) -> bool:
+        """False: this finding is not the proposed one. Raises `StoreRefused` for one person twice;
+        a second confirmation goes on where the first one's process died.
+        """
+        ...
+
+    async def unconfirm_finding(self, case_id: str) -> None:
+        """It could not be applied; the proposal stands."""
+        ...
+
+    async def withdraw_finding(self, case_id: str) -> bool:
+        """False: none is proposed, or it is confirmed."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class CaseClosing:
-    """`tillgate case close`."""
+    """`tillgate case close`, `confirm` and `withdraw`. `book` and `store` are one database.
+
+    All raise `FindingRefused` for what is not done, and `NotFound` when the case is closed.
+    """
 
     store: Store
+    book: CaseFindings
     transitions: Transitions
     clock: Clock
 
-    async def close(
-        self,
-        merchant_id: str,
-        case_id: str,
-        object_id: str,
-        finding: Finding | None,
-        *,
-        by: str,
-        reason: str,
-        attempt_id: str | None = None,
-    ) -> Payment | None:
-        """The payment as it stands afterwards, if the case is about one.
-
-        Raises `NotFound` when no such case is open.
-
-        `attempt_id`: the attempt that the case shows.
-        """
-        payment = await self.store.payment(merchant_id, object_id)
-        if payment is not None:
-            payment = await self.transitions.step(
-                payment, lambda now: self._judge(now, finding, attempt_id)
+    async def close(self, case: OpenCase, *, by: str, reason: str) -> Standing:
+        """Without a finding: nothing is decided."""
+        if case.proposed_as is not None:
+            raise FindingRefused(
+                f"{case.proposed_by} proposes `{case.proposed_as}`: confirm or withdraw that first"
             )
-        await self.store.close_case(case_id, closed_by=by, reason=reason, now=self.clock.now())
-        return payment
+        standing = await self._standing(case)
+        if standing.payment is not None:
+            payment = await self.transitions.step(standing.payment, self._thawed)
+            standing = Standing(payment, standing.refund)
+        await self.store.close_case(case.id, closed_by=by, reason=reason, now=self.clock.now())
+        return standing
 
-    def _judge(
-        self, payment: Payment, finding: Finding | None, attempt_id: str | None
-    ) -> Change | None:
-        attempt = _shown(payment, attempt_id)
-        # A channel told of money after the attempt had ended, and of another amount: that freezes
-        # the payment too. When the person says "paid", the money is given back.
-        is_late = (
-            payment.frozen_at is not None
-            and attempt.status in ATTEMPT_UNCHARGED
-            and finding == Finding.PAID
+    async def propose(self, case: OpenCase, finding: Finding, *, by: str, reason: str) -> Standing:
+        """The first person's word. Nothing is decided yet; a refund is not sent any more."""
+        standing = await self._standing(case)
+        self._judge(standing, case, finding)
+        if not await self.book.propose_finding(
+            case.id, finding, by=by, reason=reason, now=self.clock.now()
+        ):
+            raise FindingRefused("a finding is proposed already: confirm or withdraw that first")
+        return await self._stop(standing)
+
+    async def confirm(self, case: OpenCase, *, by: str, reason: str) -> Standing:
+        """The second person's word: the finding is applied, and the case is closed."""
+        finding = case.proposed_as
+        if finding is None:
+            raise FindingRefused("no finding is proposed: `tillgate case close --as` proposes one")
+        if case.proposed_by == by:
+            raise FindingRefused(f"{by} has proposed it: another person confirms")
+        standing = await self._stop(await self._standing(case))
+        self._judge(standing, case, finding)
+        self._wait_for_sends(standing.refund)
+        if not await self.book.confirm_finding(case.id, finding, by=by):
+            raise FindingRefused(f"`{finding}` is not proposed any more: look at the case again")
+        try:
+            standing = await self._apply(standing, case, finding)
+        except FindingRefused:
+            await self.book.unconfirm_finding(case.id)
+            raise
+        await self.store.close_case(case.id, closed_by=by, reason=reason, now=self.clock.now())
+        return standing
+
+    async def withdraw(self, case: OpenCase) -> Standing:
+        """The proposal is taken back; a refund goes on."""
+        if not await self.book.withdraw_finding(case.id):
+            raise FindingRefused("no finding is proposed, or another person has confirmed it")
+        standing = await self._standing(case)
+        if standing.payment is None or standing.refund is None:
+            return standing
+        return Standing(
+            *await self.transitions.step_refund(
+                standing.payment,
+                standing.refund.id,
+                lambda now, refund: let_go_on(now, refund, self.transitions.occasion(Source.CASE)),
+            )
         )
-        occasion = self.transitions.occasion(Source.CASE, asked_after_end=is_late)
-        if finding is None or not (attempt.live or is_late):
-            return thawed(payment, occasion) if payment.frozen_at is not None else None
-        # The person has looked: a cancel under way is over, and nothing is frozen any more.
-        attempt = replace(attempt, last_cancel=LastCancel.USE_REFUND)
-        attempts = payment.attempts_with(attempt)
-        payment = replace(payment, frozen_at=None, frozen_by=None, attempts=attempts)
-        if finding == Finding.PAID:
-            found = Succeeded(
-                amount=payment.amount, channel_trade_no=attempt.channel_trade_no or BY_HAND
+
+    async def _standing(self, case: OpenCase) -> Standing:
+        payment = await self.store.payment(case.merchant_id, case.object_id)
+        if payment is None or case.refund_id is None:
+            return Standing(payment, None)
+        return Standing(payment, await self.store.refund(case.merchant_id, case.refund_id))
+
+    async def _stop(self, standing: Standing) -> Standing:
+        if standing.payment is None or standing.refund is None:
+            return standing
+        return Standing(
+            *await self.transitions.step_refund(
+                standing.payment,
+                standing.refund.id,
+                lambda now, refund: stopped(now, refund, self.transitions.occasion(Source.CASE)),
             )
-            return learned(payment, attempt, found, occasion)
-        return learned(payment, attempt, Closed(was_charged=None), occasion)
+        )
+
+    def _wait_for_sends(self, refund: Refund | None) -> None:
+        if refund is None or refund.status not in REFUND_OPEN or refund.stopped_at is None:
+            return
+        over = refund.stopped_at + SENDS_END
+        if self.clock.now() < over:
+            raise FindingRefused(
+                f"the refund may have been sent just before it was stopped: "
+                f"confirm after {over:%H:%M:%S} UTC"
+            )
+
+    async def _apply(self, standing: Standing, case: OpenCase, finding: Finding) -> Standing:
+        assert standing.payment is not None, "judged before"
+        if standing.refund is not None:
+            return Standing(
+                *await self.transitions.step_refund(
+                    standing.payment,
+                    standing.refund.id,
+                    lambda now, refund: self._judge(Standing(now, refund), case, finding),
+                )
+            )
+        payment = await self.transitions.step(
+            standing.payment, lambda now: self._judge(Standing(now, None), case, finding)
+        )
+        return Standing(payment, None)
+
+    def _judge(self, standing: Standing, case: OpenCase, finding: Finding) -> Change | None:
+        payment, refund = standing.payment, standing.refund
+        if payment is None:
+            raise FindingRefused("the case is about no payment of ours: close it without --as")
+        occasion = self.transitions.occasion(Source.CASE, asked_after_end=True)
+        if refund is not None:
+            return found_about_refund(payment, refund, finding, occasion)
+        return found_about_payment(payment, _shown(payment, case.attempt_id), finding, occasion)
+
+    def _thawed(self, payment: Payment) -> Change | None:
+        if payment.frozen_at is None:
+            return None
+        return thawed(payment, self.transitions.occasion(Source.CASE))
 
 
 def _shown(payment: Payment, attempt_id: str | None) -> Attempt:

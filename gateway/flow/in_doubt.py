@@ -100,7 +100,9 @@ class InDoubt:
             SWEEPS.labels(refund.channel, "refund").inc()
             send_by = self._send_by(until)
             payment, refund = await self.transitions.refund_again(payment, refund.id)
-            if not self._too_late(send_by):
+            # Read anew: a person may have ended or stopped it meanwhile.
+            is_wanted = not decided(refund) and refund.stopped_at is None
+            if is_wanted and not self._too_late(send_by):
                 await self.refunds.send(payment, refund, send_by)
 
     async def _ask_late(self, payment: Payment, attempt: Attempt, account: RemoteAccount) -> None:

@@ -12,7 +12,8 @@ from gateway.domain.payment import Payment, Refund
 from gateway.flow.commands import Caller
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.on_read import OnRead
-from gateway.flow.ports import EventPage, PaymentFilter, RefundFilter, Store
+from gateway.flow.lists import PaymentFilter, RefundFilter
+from gateway.flow.ports import EventPage, Store
 from gateway.flow.visible import visible, visible_store
 
 

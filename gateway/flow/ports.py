@@ -20,10 +20,11 @@ from gateway.domain.change import Change, Opening
 from gateway.domain.identifiers import Numbers
 from gateway.domain.order import OrderRefusal, OrderTerms
 from gateway.domain.payment import Payment, Refund
+from gateway.domain.refund_limits import NO_LIMITS, RefundLimits
 from gateway.domain.routing_rules import RuleSet
-from gateway.domain.statuses import PaymentStatus, RefundStatus
 from gateway.domain.words import Numbering
 from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
+from gateway.flow.lists import PaymentFilter, RefundFilter
 from security.secret import Secret
 
 # --- who asks, and over which accounts
@@ -40,6 +41,7 @@ class ApiKey:
     role: str
     secret: Secret
     revoked: bool
+    refund_limits: RefundLimits = NO_LIMITS
 
 
 class Directory(Protocol):
@@ -171,32 +173,6 @@ class StoreRefused(Exception):
         self.sqlstate, self.constraint_name, self.words = sqlstate, constraint_name, words
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentFilter:
-    """`GET /v1/payments`. Times are aware; `starting_after` is a payment id."""
-
-    order_no: str | None = None
-    status: PaymentStatus | None = None
-    store_id: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    limit: int
-    starting_after: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefundFilter:
-    """`GET /v1/refunds`."""
-
-    refund_no: str | None = None
-    status: RefundStatus | None = None
-    store_id: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    limit: int
-    starting_after: str | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class EventPage:
     """Events in commit order, as stored: `rows` are complete JSON objects."""
@@ -274,7 +250,7 @@ class Store(Protocol):
         """Compare `change.payment.version - 1` and write all of it or nothing,
         through the group writer.
 
-        Raises `StoreRefused` for what the store's own rules do not allow.
+        Raises `StoreRefused` for what the store's own rules do not allow, and `RefundLimitReached`.
         """
         ...
 
@@ -302,10 +278,14 @@ class Store(Protocol):
 
     async def refund(self, merchant_id: str, refund_id: str) -> Refund | None: ...
 
-    async def refund_by_number(
-        self, merchant_id: str, *, refund_no: str | None = None, idempotency_key: str | None = None
-    ) -> Refund | None:
-        """By the merchant's number, or by the idempotency key."""
+    async def refund_by_number(self, merchant_id: str, refund_no: str) -> Refund | None: ...
+
+    async def refund_by_key(
+        self, merchant_id: str, store_id: str, idempotency_key: str
+    ) -> Refund | None: ...
+
+    async def given_back(self, merchant_id: str, asked_by: str, since: datetime) -> int:
+        """Fen of refunds that this till, or this key without a till, asked for and did not fail."""
         ...
 
     async def refunds_of(self, merchant_id: str, payment_id: str) -> Sequence[Refund]:

@@ -16,10 +16,12 @@ from gateway.domain.errors import (
     PaymentFrozen,
     PaymentNotPaid,
     RefundExceedsCaptured,
+    RefundLimitReached,
     RefundNoTaken,
 )
 from gateway.domain.outcomes import Declined
 from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.domain.refund_limits import RefundLimits, day_begins, refund_limits
 from gateway.domain.returning import reserved, returned_at_once
 from gateway.domain.states import REFUND_OPEN
 from gateway.domain.statuses import RefundStatus
@@ -51,21 +53,22 @@ class Refunds:
     ) -> Refunded:
         """The same number or key with the same body answers the same refund.
 
-        Raises 404 and the refund 409s.
+        Raises 404, the refund 409s, and `RefundLimitReached`.
         """
         with self.in_flight.admitted():
             payment = await self.lookup.payment(payment_id, caller)
-            known = await self._known(payment, command, caller, key)
+            known = await self._known(payment, command, key)
             if known is not None:
                 return Refunded(known, replayed=True)
+            limits = await self._limits(payment, command, caller)
             # Before the write is queued, as for a payment.
             send_by = self.ports.clock.monotonic() + SEND_DEADLINE_MS / 1000
             try:
                 payment, change = await self.transitions.decide(
-                    payment, lambda now: self._judge(now, command, key)
+                    payment, lambda now: self._judge(now, command, caller, key, limits.day)
                 )
             except RefundRace:
-                raced = await self._known(payment, command, caller, key)
+                raced = await self._known(payment, command, key)
                 if raced is None:
                     raise
                 return Refunded(raced, replayed=True)
@@ -110,10 +113,8 @@ class Refunds:
             deadline=send_by,
         )
 
-    async def _known(
-        self, payment: Payment, command: RefundCommand, caller: Caller, key: str
-    ) -> Refund | None:
-        by_key = await self.ports.store.refund_by_number(caller.merchant_id, idempotency_key=key)
+    async def _known(self, payment: Payment, command: RefundCommand, key: str) -> Refund | None:
+        by_key = await self.ports.store.refund_by_key(payment.merchant_id, payment.store_id, key)
         if by_key is not None:
             field = _difference(by_key, payment, command)
             if field is not None:
@@ -121,16 +122,46 @@ class Refunds:
                     f"the field {field} differs from the first request with this key", field=field
                 )
             return by_key
-        by_number = await self.ports.store.refund_by_number(
-            caller.merchant_id, refund_no=command.refund_no
-        )
+        by_number = await self.ports.store.refund_by_number(payment.merchant_id, command.refund_no)
         if by_number is None:
             return None
         if _difference(by_number, payment, command) is not None:
             raise RefundNoTaken(field="refund_no", payment=payment)
         return by_number
 
-    def _judge(self, payment: Payment, command: RefundCommand, key: str) -> Change:
+    async def _limits(
+        self, payment: Payment, command: RefundCommand, caller: Caller
+    ) -> RefundLimits:
+        """What the caller may give back alone. The store decides about the day, which refunds at
+        the same moment share; looking first spares it the refusal.
+        """
+        key = self.ports.directory.key(caller.key_id)
+        limits = key.refund_limits if key is not None else refund_limits(caller.role)
+        if limits.each is not None and command.amount > limits.each:
+            raise RefundLimitReached(
+                f"this key gives back at most {limits.each} fen by one refund", field="amount"
+            )
+        if limits.day is not None:
+            given = await self.ports.store.given_back(
+                payment.merchant_id,
+                caller.terminal_id or caller.key_id,
+                day_begins(self.ports.clock.now()),
+            )
+            if given + command.amount > limits.day:
+                raise RefundLimitReached(
+                    f"{max(0, limits.day - given)} fen are left of what this key gives back today",
+                    field="amount",
+                )
+        return limits
+
+    def _judge(
+        self,
+        payment: Payment,
+        command: RefundCommand,
+        caller: Caller,
+        key: str,
+        day_limit: int | None,
+    ) -> Change:
         attempt = payment.settling
         if payment.frozen_at is not None:
             raise PaymentFrozen(payment=payment)
@@ -141,7 +172,8 @@ class Refunds:
                 f"{attempt.refundable} fen are left to refund", field="amount", payment=payment
             )
         account = self.ports.directory.account(attempt.channel_account)
-        refund = self._drawn(payment, attempt, command, key)
+        drawn = self._drawn(payment, attempt, command, caller, key)
+        refund = replace(drawn, day_limit=day_limit)
         occasion = self.transitions.occasion(Source.TILL)
         if isinstance(account, LocalAccount):
             done = replace(
@@ -151,7 +183,7 @@ class Refunds:
                 amount=refund.amount,
                 currency=refund.currency,
                 store_id=payment.store_id,
-                terminal_id=payment.terminal_id or "",
+                terminal_id=caller.terminal_id or "",  # whose drawer the cash leaves
                 tendered=None,
             )
             decision = account.channel.decide_refund(asked)
@@ -165,12 +197,18 @@ class Refunds:
         return reserved(payment, attempt, replace(refund, due_at=due_at), occasion)
 
     def _drawn(
-        self, payment: Payment, attempt: Attempt, command: RefundCommand, key: str
+        self,
+        payment: Payment,
+        attempt: Attempt,
+        command: RefundCommand,
+        caller: Caller,
+        key: str,
     ) -> Refund:
         return Refund(
             id=self.ports.ids.new("ref"),
             merchant_id=payment.merchant_id,
             payment_id=payment.id,
+            store_id=payment.store_id,
             attempt_id=attempt.id,
             channel=attempt.channel,
             channel_account=attempt.channel_account,
@@ -183,6 +221,8 @@ class Refunds:
             created_at=self.ports.clock.now(),
             reason=command.reason,
             operator_id=command.operator_id,
+            terminal_id=caller.terminal_id,
+            asked_by=caller.key_id,
             idempotency_key=key,
         )
 

@@ -1,39 +1,66 @@
-"""Who sent this: the key of the Authorization header, proven over the raw bytes before anything of
-them is parsed.
+"""Who sent this: the key that the Authorization header names, proven over the raw bytes before
+anything of them is parsed.
 """
+
+from typing import NamedTuple
 
 from aiohttp import web
 
 from gateway.domain.errors import DirectoryStale, KeyRevoked, KeyUnknown, NotPermitted
 from gateway.flow.commands import Caller
+from gateway.flow.ports import ApiKey
 from gateway.http.exchange import EdgeDeps
 from security.roles import Permission, Role, may
-from security.till_signature import only_header, parse_authorization, verify
+from security.till_signature import (
+    Authorization,
+    only_header,
+    parse_authorization,
+    refuse_expired,
+    verify,
+)
 
 
-def authenticated(
-    request: web.Request, body: bytes, idempotency_key: str | None, deps: EdgeDeps
-) -> Caller:
-    """The caller.
+class Claim(NamedTuple):
+    """What the head of a request says; nothing of it is proven."""
 
-    Raises `SignatureInvalid`, `SignatureExpired` (with our time), `KeyUnknown`, `DirectoryStale` or
-    `KeyRevoked`.
+    authorization: Authorization
+    key: ApiKey
 
-    Only somebody who holds a key's secret learns that it was revoked or that the clock is wrong.
+
+def claimed(request: web.Request, deps: EdgeDeps) -> Claim:
+    """Whom the request claims to come from; looked at before its body is read.
+
+    Raises `SignatureInvalid` for a header of the wrong form, `SignatureExpired` (with our time),
+    `KeyUnknown` or `DirectoryStale`.
     """
     authorization = parse_authorization(only_header(request.headers.getall("Authorization", [])))
     key = deps.directory.key(authorization.key_id)
     if key is None:
         # A copy that is old or empty cannot say that a key does not exist.
         raise KeyUnknown if deps.directory.fresh() else DirectoryStale
+    refuse_expired(authorization, deps.clock.now().timestamp())
+    return Claim(authorization, key)
+
+
+def proven(
+    request: web.Request,
+    claim: Claim,
+    body: bytes,
+    idempotency_key: str | None,
+    now_s: float,
+) -> Caller:
+    """The caller, at the moment `now_s`. Raises as `verify`, or `KeyRevoked`: only somebody who
+    holds the key's secret learns that it was revoked.
+    """
+    key = claim.key
     verify(
         key.secret,
-        authorization,
+        claim.authorization,
         method=request.method,
         path_qs=target_as_sent(request),
         idempotency_key=idempotency_key,
         body=body,
-        now_s=deps.clock.now().timestamp(),
+        now_s=now_s,
     )
     if key.revoked:
         raise KeyRevoked

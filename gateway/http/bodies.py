@@ -77,7 +77,13 @@ Metadata = Annotated[
     Meta(max_length=METADATA_KEYS_MAX, description="Your own references; returned as sent."),
 ]
 Instant = Annotated[
-    datetime, Meta(tz=True, description="RFC 3339 with an offset; write `+` as `%2B` in a query.")
+    datetime,
+    Meta(
+        tz=True,
+        description=(
+            "RFC 3339 with an offset, of the years 2000 to 2100; write `+` as `%2B` in a query."
+        ),
+    ),
 ]
 Url = Annotated[str, Meta(pattern=_URL, max_length=WEBHOOK_URL_CHARS_MAX)]
 Limit = Annotated[int, Meta(ge=1, le=LIST_LIMIT_MAX, description="Objects on a page.")]
@@ -297,6 +303,15 @@ class EventsQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Meta(description="`next_cursor` of the page before."),
     ] = None
     limit: Limit = LIST_LIMIT_DEFAULT
+
+
+class WebhookEndpointsQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`GET /v1/webhook-endpoints`, oldest first."""
+
+    limit: Limit = LIST_LIMIT_DEFAULT
+    starting_after: Annotated[
+        Reference | None, Meta(description="The last endpoint id of the page before.")
+    ] = None
 
 
 class DeliveriesQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

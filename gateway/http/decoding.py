@@ -10,7 +10,9 @@ A text below is never quoted: it may be a payment code.
 
 import json
 import re
-from typing import Any, TypeVar
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, TypeVar, get_args
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -24,6 +26,7 @@ from gateway.domain.errors import (
     GatewayError,
     Malformed,
 )
+from gateway.edge_limits import INSTANT_YEAR_MAX, INSTANT_YEAR_MIN
 from gateway.http.bodies import PATTERN_MEANINGS, decode_auth_code
 from gateway.limits import QUERY_PARAMETERS_MAX, REQUEST_BODY_DEPTH_MAX
 
@@ -51,7 +54,7 @@ def decode_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise Malformed("The body is not one UTF-8 JSON object") from None
     if body.count(b":") != _distinct_keys(msgspec.json.decode(body)):
         _refuse_ambiguous(body)
-    return value
+    return _of_our_time(value)
 
 
 def decode_query(shape: type[T], query_string: str) -> T:
@@ -67,7 +70,7 @@ def decode_query(shape: type[T], query_string: str) -> T:
             raise Malformed("A query parameter is given twice", field=_plain(name))
         values[name] = int(text) if name in _WHOLE_NUMBERS and _DIGITS.fullmatch(text) else text
     try:
-        return msgspec.convert(values, shape)
+        return _of_our_time(msgspec.convert(values, shape))
     except ValidationError as error:
         raise explained(str(error)) from None
 
@@ -93,6 +96,40 @@ def explained(message: str) -> GatewayError:
         sentence = "The value is not one of those this field takes"
     pattern = sentence.partition(" matching regex ")[2]
     return FieldInvalid(PATTERN_MEANINGS.get(pattern, sentence), field=field)
+
+
+def _of_our_time(value: T) -> T:
+    """The struct, unless an instant in it is none that we could have met: other calendars, UTC and
+    the database end earlier than RFC 3339 does.
+    """
+    shape: type = type(value)
+    for field, name in _instants_of(shape):
+        instant = getattr(value, field)
+        if instant is not None and not _is_of_our_time(instant):
+            raise FieldInvalid(
+                f"Expected a time of the years {INSTANT_YEAR_MIN} to {INSTANT_YEAR_MAX} in UTC",
+                field=name,
+            )
+    return value
+
+
+@cache
+def _instants_of(shape: type) -> tuple[tuple[str, str], ...]:
+    """The fields of a struct that hold an instant, with their names on the wire."""
+    fields = msgspec.structs.fields(shape) if issubclass(shape, msgspec.Struct) else ()
+    return tuple((each.name, each.encode_name) for each in fields if _holds_instant(each.type))
+
+
+def _holds_instant(annotation: Any) -> bool:
+    return annotation is datetime or any(map(_holds_instant, get_args(annotation)))
+
+
+def _is_of_our_time(instant: datetime) -> bool:
+    try:
+        year = instant.astimezone(UTC).year
+    except OverflowError:
+        return False
+    return INSTANT_YEAR_MIN <= year <= INSTANT_YEAR_MAX
 
 
 _UNKNOWN = re.compile(

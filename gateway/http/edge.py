@@ -2,21 +2,20 @@
 
 Nothing else at the edge reads a socket or writes an answer.
 
-Signed routes, in this order: bounded raw body → signature over it → role → freshness of our copy of
-the keys (writes) → Idempotency-Key → handler. A refusal becomes a problem; what nobody foresaw
-becomes a 500 without details and a log line with the same request_id. The payment goes on without
-the caller, so nothing here is cancelled when a till hangs up.
+Signed routes, in this order: the head (form of the signature, key, its time) → bounded raw body →
+signature over it → role → rate → freshness of our copy of the keys (writes) → Idempotency-Key →
+handler. A refusal becomes a problem; what nobody foresaw becomes a 500 without details and a log
+line with the same request_id. The payment goes on without the caller, so nothing here is cancelled
+when a till hangs up.
 """
 
-import asyncio
 import re
-import traceback
 from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
-import structlog
 from aiohttp import web
-from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
+from gateway.clock import Clock, Ids
 from gateway.domain.errors import (
     DirectoryStale,
     GatewayError,
@@ -24,21 +23,24 @@ from gateway.domain.errors import (
     Malformed,
     MethodNotAllowed,
     NotFound,
-    TooLarge,
+    NotPermitted,
+    RateLimited,
+    Unauthenticated,
 )
-from gateway.http.authentication import authenticated, permit
-from gateway.http.exchange import Answer, Call, EdgeDeps, OpenRoute, Route
-from gateway.http.problems import Internal, problem_answer
+from gateway.flow.commands import Caller
+from gateway.http.authentication import Claim, claimed, permit, proven
+from gateway.http.connections import tell_proven
+from gateway.http.exchange import Answer, Call, EdgeDeps, OpenRoute, Repeat, Route, response_of
+from gateway.http.operations import OperationsDeps, OperationsRoute
+from gateway.http.problems import Internal, problem_answer, report
+from gateway.http.raw_body import Misframed, read_body
+from gateway.http.repeats import act_once
 from gateway.limits import (
     IDEMPOTENCY_KEY_CHARS_MAX,
-    REQUEST_BODY_BYTES_MAX,
-    REQUEST_BODY_TIMEOUT_MS,
     WAIT_S_DEFAULT,
     WAIT_S_MAX,
 )
 from gateway.telemetry.metrics import REQUEST_SECONDS, REQUESTS
-
-log = structlog.get_logger("tillgate.http")
 
 WebHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Work = Callable[[web.Request], Awaitable[Answer]]
@@ -49,10 +51,7 @@ def signed(route: Route, deps: EdgeDeps) -> WebHandler:
     writes = route.method != "GET"
 
     async def work(request: web.Request) -> Answer:
-        body = await raw_body(request)
-        key = _only_idempotency_key(request)
-        caller = authenticated(request, body, key, deps)
-        permit(caller, route.permission)
+        caller, sig, body, key = await _let_in(request, route, deps)
         if writes and not deps.directory.fresh():
             raise DirectoryStale
         if route.needs_idempotency_key and not (key and _PRINTABLE.fullmatch(key)):
@@ -67,21 +66,62 @@ def signed(route: Route, deps: EdgeDeps) -> WebHandler:
             idempotency_key=key or "",
             wait_s=preferred_wait_s(request.headers.getall("Prefer", [])) if route.waits else 0,
         )
+        if route.repeat is Repeat.BY_SIGNATURE:
+            return await act_once(route, call, sig, deps)
         return await route.handler(call, deps)
 
-    return answering(work, route.path, deps, shows_verdict=route.shows_verdict)
+    return answering(work, route.path, deps.clock, deps.ids, shows_verdict=route.shows_verdict)
+
+
+class _Entered(NamedTuple):
+    """A request whose signer is proven, permitted and not too often."""
+
+    caller: Caller
+    sig: str
+    body: bytes
+    idempotency_key: str | None
+
+
+async def _let_in(request: web.Request, route: Route, deps: EdgeDeps) -> _Entered:
+    """Raises what a thief would hear; that is written down."""
+    claim: Claim | None = None
+    try:
+        claim = claimed(request, deps)
+        key = _only_idempotency_key(request)
+        body = await read_body(request, deps.bodies)
+        caller = proven(request, claim, body, key, deps.clock.now().timestamp())
+        tell_proven(request)
+        permit(caller, route.permission)
+        deps.door.admit(caller, route.kind)
+    except (Unauthenticated, NotPermitted, RateLimited) as refusal:
+        deps.door.note(refusal, request, claim.key.id if claim else None)
+        raise
+    return _Entered(caller, claim.authorization.sig, body, key)
 
 
 def unsigned(route: OpenRoute, deps: EdgeDeps) -> WebHandler:
     """The HTTP handler of an operations route, a document or a callback."""
 
     async def work(request: web.Request) -> Answer:
+        if route.is_counted:
+            deps.door.admit_stranger(request)
         return await route.handler(request, deps)
 
-    return answering(work, route.path, deps, shows_verdict=False)
+    return answering(work, route.path, deps.clock, deps.ids)
 
 
-def answering(work: Work, template: str, deps: EdgeDeps, *, shows_verdict: bool) -> WebHandler:
+def probed(route: OperationsRoute, deps: OperationsDeps) -> WebHandler:
+    """The HTTP handler of a route of the listener for operations."""
+
+    async def work(request: web.Request) -> Answer:
+        return await route.handler(request, deps)
+
+    return answering(work, route.path, deps.clock, deps.ids)
+
+
+def answering(
+    work: Work, template: str, clock: Clock, ids: Ids, *, shows_verdict: bool = False
+) -> WebHandler:
     """`work`, measured under its route template,
     with every refusal and accident turned into a problem.
     """
@@ -89,62 +129,30 @@ def answering(work: Work, template: str, deps: EdgeDeps, *, shows_verdict: bool)
     counted = {status: REQUESTS.labels(template, str(status)) for status in (200, 201)}
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        started = deps.clock.monotonic()
-        request_id = f"req_{deps.ids.token()}"
+        started = clock.monotonic()
+        request_id = f"req_{ids.token()}"
+        goes_on = True
         try:
             answer = await work(request)
         except GatewayError as error:
             answer = problem_answer(error, request_id, shows_verdict=shows_verdict)
+            goes_on = not isinstance(error, Misframed)
             if isinstance(error, _WrongMethod):
                 answer = answer._replace(headers={"Allow": error.allowed})
         except Exception as error:  # noqa: BLE001 - the last line: a till gets a problem, never a broken connection
-            _report(error, request_id, template)
+            report(error, request_id, template)
             answer = problem_answer(Internal(), request_id, shows_verdict=shows_verdict)
         counter = counted.get(answer.status) or counted.setdefault(
             answer.status, REQUESTS.labels(template, str(answer.status))
         )
         counter.inc()
-        seconds.observe(deps.clock.monotonic() - started)
-        return _response(request, answer, request_id)
+        seconds.observe(clock.monotonic() - started)
+        response = response_of(answer, request_id)
+        if not goes_on or (request.body_exists and not request.content.is_eof()):
+            response.force_close()  # the rest of a refused body is not worth reading
+        return response
 
     return handle
-
-
-def _report(error: Exception, request_id: str, template: str) -> None:
-    """Log the accident.
-
-    The traceback goes as text: renderers that show local variables would show bodies.
-    """
-    trace = "".join(traceback.format_exception(error))
-    log.error(
-        "request failed",
-        request_id=request_id,
-        route=template,
-        error=type(error).__name__,
-        trace=trace,
-    )
-
-
-async def raw_body(request: web.Request) -> bytes:
-    """The bytes as they came, at most `REQUEST_BODY_BYTES_MAX` (callbacks have the same bound).
-
-    Raises `TooLarge`, or `Malformed` for a compressed, broken or slow body.
-    """
-    if not request.body_exists:
-        return b""
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Malformed("Send the body without Content-Encoding")
-    if (request.content_length or 0) > REQUEST_BODY_BYTES_MAX:
-        raise TooLarge
-    try:
-        if request.content.is_eof():
-            return await request.read()
-        async with asyncio.timeout(REQUEST_BODY_TIMEOUT_MS / 1000):
-            return await request.read()
-    except HTTPRequestEntityTooLarge:
-        raise TooLarge from None
-    except (TimeoutError, ConnectionError, web.RequestPayloadError):
-        raise Malformed("The body did not arrive whole") from None
 
 
 def preferred_wait_s(values: Sequence[str]) -> float:
@@ -158,7 +166,7 @@ def preferred_wait_s(values: Sequence[str]) -> float:
     return WAIT_S_DEFAULT
 
 
-def unmatched(allowed_for: Callable[[str], Sequence[str]], deps: EdgeDeps) -> WebHandler:
+def unmatched(allowed_for: Callable[[str], Sequence[str]], clock: Clock, ids: Ids) -> WebHandler:
     """Everything no route took: 404, 405 with `Allow`, or an answer to OPTIONS."""
 
     async def work(request: web.Request) -> Answer:
@@ -171,7 +179,7 @@ def unmatched(allowed_for: Callable[[str], Sequence[str]], deps: EdgeDeps) -> We
             return Answer(204, b"", "", {"Allow": allowed})
         raise _WrongMethod(allowed)
 
-    return answering(work, "(unmatched)", deps, shows_verdict=False)
+    return answering(work, "(unmatched)", clock, ids)
 
 
 class _WrongMethod(MethodNotAllowed):
@@ -202,20 +210,3 @@ def _checked_ids(request: web.Request) -> dict[str, str]:
 
 def _raw_query(target: str) -> str:
     return target.partition("?")[2].partition("#")[0]
-
-
-def _response(request: web.Request, answer: Answer, request_id: str) -> web.Response:
-    headers = {"X-Request-Id": request_id, **_EVERY_ANSWER, **answer.headers}
-    if answer.content_type:
-        headers["Content-Type"] = answer.content_type
-    response = web.Response(status=answer.status, body=answer.body, headers=headers)
-    if request.body_exists and not request.content.is_eof():
-        response.force_close()  # the rest of a refused body is not worth reading
-    return response
-
-
-_EVERY_ANSWER = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Server": "tillgate",
-}

@@ -7,7 +7,8 @@ give bytes back.
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from enum import Enum, auto
+from typing import Any, NamedTuple, Protocol
 
 from aiohttp import web
 
@@ -20,19 +21,36 @@ from gateway.flow.commands import Caller
 from gateway.flow.lookup import Lookup
 from gateway.flow.ports import Directory
 from gateway.flow.refund import Refunds
+from gateway.http.door import Door
+from gateway.http.rates import Kind
+from gateway.http.raw_body import BodyBudget
 from gateway.webhooks.endpoints import WebhookEndpoints
 from security.roles import Permission
 
 JSON = "application/json"
+REPLAYED = {"Idempotency-Replayed": "true"}  # a header of every answer that was given before
 
 
 class Answer(NamedTuple):
-    """What goes out: status, exact body, its type, and headers beyond those of every answer."""
+    """What goes out: status, exact body, its type, and headers beyond those of every answer.
+
+    `again`: the body that a repeat of the same signed request gets, where it is another one.
+    """
 
     status: int
     body: bytes
     content_type: str = JSON
     headers: Mapping[str, str] = {}
+    again: bytes | None = None
+
+
+class Repeat(Enum):
+    """Why it is harmless that a signed request comes twice, by a network or by a thief."""
+
+    READS = auto()  # it changes nothing
+    BY_KEY = auto()  # its Idempotency-Key is bound to what it made
+    BY_SIGNATURE = auto()  # its signature acts once
+    HARMLESS = auto()  # done twice is done once
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,6 +67,29 @@ class Call:
     query_string: str
     idempotency_key: str
     wait_s: float
+
+
+class SignatureBook(Protocol):
+    """Which signatures have acted; kept longer than a signature is valid.
+
+    Raises `StoreUnavailable`. `owner`: (merchant, key).
+    """
+
+    async def take(self, owner: tuple[str, str], sig: str) -> bool:
+        """True: it is new, and counts as used from now on. False: it was used before."""
+        ...
+
+    async def answer(self, owner: tuple[str, str], sig: str) -> tuple[int, bytes] | None:
+        """What was answered to it: status and body. None: that was not kept, or not yet."""
+        ...
+
+    async def keep(self, owner: tuple[str, str], sig: str, status: int, body: bytes) -> None:
+        """What a repeat of it shall hear."""
+        ...
+
+    async def forget(self, owner: tuple[str, str], sig: str) -> None:
+        """Its request was refused and did nothing: it may come again."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +116,9 @@ class EdgeDeps:
     clock: Clock
     ids: Ids
     readiness: Callable[[], Awaitable[Readiness]]
+    door: Door
+    bodies: BodyBudget
+    signatures: SignatureBook
 
 
 Handler = Callable[[Call, EdgeDeps], Awaitable[Answer]]
@@ -107,21 +151,47 @@ class Route(Described):
 
     permission: Permission
     handler: Handler
+    kind: Kind
+    repeat: Repeat
     body: type | None = None
     query: type | None = None
-    needs_idempotency_key: bool = False
     waits: bool = False
     shows_verdict: bool = False
+
+    def __post_init__(self) -> None:
+        assert (self.method == "GET") == (self.repeat is Repeat.READS), (
+            f"{self.method} {self.path} changes something: say why a repeat is harmless"
+        )
+
+    @property
+    def needs_idempotency_key(self) -> bool:
+        """Whether a request without one is refused."""
+        return self.repeat is Repeat.BY_KEY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRoute(Described):
     """An unsigned route: operations, documents, and callbacks,
     which channels sign in their own ways.
+
+    `is_counted`: strangers use up their rate here.
     """
 
     handler: OpenHandler
     takes_body: bool = False
+    is_counted: bool = False
 
 
-DEPS: web.AppKey[EdgeDeps] = web.AppKey("deps", EdgeDeps)
+def response_of(answer: Answer, request_id: str) -> web.Response:
+    """The answer as the HTTP library sends it, with the headers of every answer."""
+    headers = {"X-Request-Id": request_id, **_EVERY_ANSWER, **answer.headers}
+    if answer.content_type:
+        headers["Content-Type"] = answer.content_type
+    return web.Response(status=answer.status, body=answer.body, headers=headers)
+
+
+_EVERY_ANSWER = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Server": "tillgate",
+}

@@ -16,6 +16,8 @@ from gateway.domain.errors import (
     KeyUnknown,
     Malformed,
     NotPermitted,
+    Overloaded,
+    RateLimited,
     SignatureExpired,
     SignatureInvalid,
     StoreUnavailable,
@@ -42,7 +44,9 @@ SIGNED_ERRORS = (
     KeyRevoked,
     NotPermitted,
     TooLarge,
+    RateLimited,
     StoreUnavailable,
+    Overloaded,
     Internal,
 )
 

@@ -1,16 +1,26 @@
-"""What operators, probes and integrators read: liveness, readiness, metrics and the documents."""
+"""What operators, probes and integrators read: liveness, readiness, metrics and the documents.
+
+The public listener says whether traffic may come, in one word. Metrics, and what readiness depends
+on, are on the listener for operations: they cost time, and tell a stranger how the shop is doing.
+"""
 
 import asyncio
 import os
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import msgspec
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from gateway.http.exchange import Answer, EdgeDeps
-from gateway.http.serving import DRAINING
+from gateway.clock import Clock, Ids
+from gateway.edge_limits import METRICS_AGE_MS_MAX
+from gateway.http.exchange import Answer, Described, Readiness
+from gateway.http.pages import AliveResource, ReadinessResource
+from gateway.http.remembered import Remembered
+from gateway.http.serving import LEAVING
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,26 +37,61 @@ class Documents:
 DOCUMENTS: web.AppKey[Documents] = web.AppKey("documents", Documents)
 
 
-async def healthz(_request: web.Request, _deps: EdgeDeps) -> Answer:
+class Probed(Protocol):
+    """What can be asked how it is."""
+
+    @property
+    def readiness(self) -> Callable[[], Awaitable[Readiness]]:
+        """See `Readiness`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationsDeps:
+    """Everything the listener for operations is given."""
+
+    readiness: Callable[[], Awaitable[Readiness]]
+    clock: Clock
+    ids: Ids
+    metrics: Remembered[bytes] = field(
+        default_factory=lambda: Remembered(_rendered, METRICS_AGE_MS_MAX)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationsRoute(Described):
+    """A route of that listener."""
+
+    handler: Callable[[web.Request, OperationsDeps], Awaitable[Answer]]
+
+
+async def healthz(_request: web.Request, _deps: Probed) -> Answer:
     """The process runs its loop."""
     return Answer(200, b'{"status":"alive"}')
 
 
-async def readyz(request: web.Request, deps: EdgeDeps) -> Answer:
-    """Whether to send traffic here; each check by name."""
-    readiness = await deps.readiness()
-    draining = DRAINING in request.app and request.app[DRAINING].is_set()
-    checks = {**readiness.checks, "draining": "yes"} if draining else readiness.checks
-    ready = readiness.ready and not draining
+async def readyz(request: web.Request, deps: Probed) -> Answer:
+    """Whether to send traffic here."""
+    ready, _ = await _looked_at(request, deps)
+    return Answer(200 if ready else 503, b'{"ready":true}' if ready else b'{"ready":false}')
+
+
+async def readyz_in_detail(request: web.Request, deps: Probed) -> Answer:
+    """The same, with each check by name."""
+    ready, checks = await _looked_at(request, deps)
     return Answer(200 if ready else 503, msgspec.json.encode({"ready": ready, "checks": checks}))
 
 
-async def metrics(_request: web.Request, _deps: EdgeDeps) -> Answer:
-    """Prometheus text, of all workers where they share a folder of samples.
+async def _looked_at(request: web.Request, deps: Probed) -> tuple[bool, dict[str, str]]:
+    readiness = await deps.readiness()
+    if request.app[LEAVING].is_set():
+        return False, {**readiness.checks, "draining": "yes"}
+    return readiness.ready, dict(readiness.checks)
 
-    Reads files, so it is done beside the loop.
-    """
-    return Answer(200, await asyncio.to_thread(exposition), CONTENT_TYPE_LATEST)
+
+async def metrics(_request: web.Request, deps: OperationsDeps) -> Answer:
+    """Prometheus text, of all workers where they share a folder of samples."""
+    return Answer(200, await deps.metrics(), CONTENT_TYPE_LATEST)
 
 
 def exposition() -> bytes:
@@ -58,12 +103,44 @@ def exposition() -> bytes:
     return generate_latest(registry)
 
 
-async def openapi_document(request: web.Request, _deps: EdgeDeps) -> Answer:
+async def _rendered() -> bytes:
+    return await asyncio.to_thread(exposition)  # it reads files
+
+
+OPERATIONS_ROUTES: tuple[OperationsRoute, ...] = (
+    OperationsRoute(
+        method="GET",
+        path="/healthz",
+        handler=healthz,
+        title_en="Alive",
+        title_zh="存活检查",
+        answers={200: AliveResource},
+    ),
+    OperationsRoute(
+        method="GET",
+        path="/readyz",
+        handler=readyz_in_detail,
+        title_en="Ready for traffic, each check by name",
+        title_zh="就绪检查明细",
+        answers={200: ReadinessResource, 503: ReadinessResource},
+    ),
+    OperationsRoute(
+        method="GET",
+        path="/metrics",
+        handler=metrics,
+        title_en="Prometheus metrics",
+        title_zh="监控指标",
+        answers={200: "text/plain"},
+    ),
+)
+
+
+async def openapi_document(request: web.Request, _deps: Probed) -> Answer:
     """The OpenAPI 3.1 document."""
     return Answer(200, request.app[DOCUMENTS].openapi)
 
 
-async def docs_page(request: web.Request, _deps: EdgeDeps) -> Answer:
+async def docs_page(request: web.Request, _deps: Probed) -> Answer:
     """The same, for people."""
     documents = request.app[DOCUMENTS]
     return Answer(

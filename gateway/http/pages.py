@@ -115,6 +115,12 @@ class ResentResource(Struct, frozen=True, kw_only=True):
     resent: int
 
 
+class ReadyResource(Struct, frozen=True, kw_only=True):
+    """Whether this worker takes traffic."""
+
+    ready: bool
+
+
 class ReadinessResource(Struct, frozen=True, kw_only=True):
     """Whether this worker takes traffic, and what it looked at."""
 

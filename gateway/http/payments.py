@@ -3,6 +3,8 @@
 Decodes, asks the flow, encodes; every decision is the flow's.
 """
 
+from contextlib import nullcontext
+
 from gateway.domain.errors import FieldInvalid
 from gateway.domain.payment import Payment
 from gateway.domain.presenting import (
@@ -16,7 +18,7 @@ from gateway.domain.presenting import (
 from gateway.domain.resources import payment_json
 from gateway.domain.web_address import web_address
 from gateway.flow.commands import OverrideCommand, PayCommand
-from gateway.flow.ports import PaymentFilter
+from gateway.flow.lists import PaymentFilter
 from gateway.http.bodies import (
     CancelBody,
     NoQuery,
@@ -26,9 +28,7 @@ from gateway.http.bodies import (
     PaymentsQuery,
 )
 from gateway.http.decoding import decode_body, decode_query, decoder_of
-from gateway.http.exchange import Answer, Call, EdgeDeps
-
-REPLAYED = {"Idempotency-Replayed": "true"}
+from gateway.http.exchange import REPLAYED, Answer, Call, EdgeDeps
 
 
 async def create_payment(call: Call, deps: EdgeDeps) -> Answer:
@@ -45,10 +45,9 @@ async def create_payment(call: Call, deps: EdgeDeps) -> Answer:
 async def read_payment(call: Call, deps: EdgeDeps) -> Answer:
     """`GET /v1/payments/{payment_id}`: `?wait=30` answers as soon as `version` changes."""
     query = decode_query(PaymentQuery, call.query_string)
-    return Answer(
-        200,
-        payment_json(await deps.lookup.payment(call.path["payment_id"], call.caller, query.wait)),
-    )
+    with deps.door.polling(call.caller.key_id) if query.wait else nullcontext():
+        payment = await deps.lookup.payment(call.path["payment_id"], call.caller, query.wait)
+    return Answer(200, payment_json(payment))
 
 
 async def list_payments(call: Call, deps: EdgeDeps) -> Answer:

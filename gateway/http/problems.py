@@ -2,13 +2,18 @@
 made from the error tree of `gateway.domain.errors`.
 """
 
+import traceback
+
 import msgspec
+import structlog
 from msgspec import Struct
 
 from gateway.domain.errors import GatewayError, leaves
 from gateway.domain.resources import PaymentResource, payment_resource
 from gateway.domain.verdicts import VERDICTS, Verdict, verdict_of
 from gateway.http.exchange import Answer
+
+log = structlog.get_logger("tillgate.http")
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -71,6 +76,20 @@ _encode = msgspec.json.Encoder().encode
 
 def _verdict(error: GatewayError) -> Verdict:
     return verdict_of(error.payment) if error.payment else VERDICTS[error.verdict]
+
+
+def report(accident: BaseException, request_id: str, template: str) -> None:
+    """Log what was not foreseen.
+
+    The traceback goes as text: renderers that show local variables would show bodies.
+    """
+    log.error(
+        "request failed",
+        request_id=request_id,
+        route=template,
+        error=type(accident).__name__,
+        trace="".join(traceback.format_exception(accident)),
+    )
 
 
 def documented() -> list[type[GatewayError]]:

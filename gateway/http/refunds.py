@@ -2,11 +2,11 @@
 
 from gateway.domain.resources import refund_json
 from gateway.flow.commands import RefundCommand
-from gateway.flow.ports import RefundFilter
+from gateway.flow.lists import RefundFilter
 from gateway.http.bodies import NoQuery, RefundBody, RefundsQuery
 from gateway.http.decoding import decode_body, decode_query, decoder_of
-from gateway.http.exchange import Answer, Call, EdgeDeps
-from gateway.http.payments import REPLAYED, page
+from gateway.http.exchange import REPLAYED, Answer, Call, EdgeDeps
+from gateway.http.payments import page
 
 
 async def create_refund(call: Call, deps: EdgeDeps) -> Answer:

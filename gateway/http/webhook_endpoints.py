@@ -11,16 +11,17 @@ from gateway.http.bodies import (
     NothingBody,
     ResendBody,
     WebhookEndpointBody,
+    WebhookEndpointsQuery,
 )
 from gateway.http.decoding import decode_body, decode_query, decoder_of
-from gateway.http.exchange import Answer, Call, EdgeDeps
+from gateway.http.exchange import REPLAYED, Answer, Call, EdgeDeps
 from gateway.http.pages import (
     DeliveryAnswer,
     DeliveryResource,
     ResentResource,
     WebhookEndpointResource,
 )
-from gateway.http.payments import REPLAYED, page
+from gateway.http.payments import page
 from gateway.webhooks.endpoints import Delivery, DeliveryFilter, Endpoint, Issued
 
 
@@ -41,12 +42,12 @@ async def create_webhook_endpoint(call: Call, deps: EdgeDeps) -> Answer:
 
 
 async def list_webhook_endpoints(call: Call, deps: EdgeDeps) -> Answer:
-    """`GET /v1/webhook-endpoints`: all of them, oldest first."""
-    decode_query(NoQuery, call.query_string)
-    return page(
-        [_shown(endpoint) for endpoint in await deps.webhooks.endpoints(call.caller.merchant_id)],
-        has_more=False,
+    """`GET /v1/webhook-endpoints`: oldest first, in pages."""
+    query = decode_query(WebhookEndpointsQuery, call.query_string)
+    found, has_more = await deps.webhooks.endpoints(
+        call.caller.merchant_id, query.starting_after, query.limit
     )
+    return page([_shown(endpoint) for endpoint in found], has_more=has_more)
 
 
 async def read_webhook_endpoint(call: Call, deps: EdgeDeps) -> Answer:
@@ -56,11 +57,12 @@ async def read_webhook_endpoint(call: Call, deps: EdgeDeps) -> Answer:
 
 
 async def rotate_webhook_secret(call: Call, deps: EdgeDeps) -> Answer:
-    """`POST /v1/webhook-endpoints/{endpoint_id}/rotate-secret`: the endpoint with its new secret;
-    safe to repeat.
+    """`POST /v1/webhook-endpoints/{endpoint_id}/rotate-secret`: the endpoint with its new secret,
+    which a repeat of the same signed request does not show.
     """
     _nothing_said(call)
-    return Answer(200, _issued(await deps.webhooks.rotate(*_named(call))))
+    issued = await deps.webhooks.rotate(*_named(call))
+    return Answer(200, _issued(issued), again=_shown(issued.endpoint))
 
 
 async def disable_webhook_endpoint(call: Call, deps: EdgeDeps) -> Answer:

@@ -24,6 +24,7 @@ import msgspec
 from adapters.channel import Manifest
 from gateway.clock import Clock
 from gateway.domain.errors import StoreUnavailable
+from gateway.domain.refund_limits import refund_limits
 from gateway.domain.routing_rules import RuleFile, RuleSet
 from gateway.domain.words import Numbering
 from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
@@ -75,6 +76,7 @@ class SnapshotDirectory:
         self._built = accounts
         self._connection: asyncpg.Connection[Any] | None = None
         self._refreshing: asyncio.Task[None] | None = None
+        self._one_at_a_time = asyncio.Lock()
         self._xmin = EVERYTHING
         self._read_at: float | None = None
         self._numbering = Numbering.BY_MERCHANT
@@ -192,6 +194,10 @@ class SnapshotDirectory:
 
     async def refresh(self) -> None:
         """Read the delta and take it over. Raises StoreUnavailable."""
+        async with self._one_at_a_time:  # there is one connection
+            await self._refresh()
+
+    async def _refresh(self) -> None:
         asked_at = self._clock.monotonic()
         rows, xmin = await self._delta(self._xmin)
         numbering = await self._agreed_numbering()
@@ -253,6 +259,7 @@ class SnapshotDirectory:
             role=row.role,
             secret=Secret(self._vault.open(row.sealed, about=key_about(row.id)).decode()),
             revoked=row.revoked,
+            refund_limits=refund_limits(row.role, row.refund_max, row.refund_day_max),
         )
 
     # -- taking over (on the loop) -----------------------------------------------------------------

@@ -40,7 +40,7 @@ class KeyRow:
     """A key of a till or of a merchant; `sealed` holds its secret."""
 
     SQL: ClassVar = """SELECT id, merchant_id, store_id, terminal_id, role, sealed,
-  revoked_at IS NOT NULL AS revoked
+  revoked_at IS NOT NULL AS revoked, refund_max, refund_day_max
 FROM api_key WHERE changed_xid >= $1::text::xid8"""
 
     id: str
@@ -50,6 +50,8 @@ FROM api_key WHERE changed_xid >= $1::text::xid8"""
     role: str
     sealed: bytes
     revoked: bool
+    refund_max: int | None
+    refund_day_max: int | None
 
     @property
     def identity(self) -> tuple[str, ...]:

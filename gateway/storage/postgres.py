@@ -13,7 +13,7 @@ import asyncpg
 
 from gateway.domain.case import Case
 from gateway.domain.change import Change, Opening
-from gateway.domain.errors import OutcomePending, StoreUnavailable
+from gateway.domain.errors import OutcomePending, RefundLimitReached, StoreUnavailable
 from gateway.domain.order import OrderRefusal, OrderTerms
 from gateway.domain.payment import Payment
 from gateway.flow.ports import (
@@ -43,6 +43,8 @@ from gateway.storage.own_connection import OwnConnection
 WRITTEN = """SELECT data::text AS data, at, EXISTS (
   SELECT FROM "case" k WHERE k.merchant_id = $1 AND k.id = $3
 ) AS case_opened FROM event WHERE merchant_id = $1 AND id = $2"""
+
+REFUND_DAY_FULL = "TG008"
 
 CASE_STANDS = """SELECT id FROM "case" WHERE id = $1"""
 
@@ -131,6 +133,8 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
         try:
             row = await self._changes.write(change)
         except asyncpg.PostgresError as error:
+            if error.sqlstate == REFUND_DAY_FULL:
+                raise RefundLimitReached from error
             if error.sqlstate is None or error.sqlstate[:2] not in REFUSED_CLASSES:
                 raise
             raise StoreRefused(

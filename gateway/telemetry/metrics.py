@@ -16,6 +16,25 @@ REQUEST_SECONDS = Histogram(
     ["route"],
     buckets=LATENCY_BUCKETS_S,
 )
+CONNECTIONS = Gauge(
+    "tillgate_http_connections",
+    "Open connections, by listener: public, operations.",
+    ["listener"],
+    multiprocess_mode="livesum",
+)
+CONNECTIONS_CLOSED = Counter(
+    "tillgate_http_connections_closed_total",
+    "Connections closed by the guard: head, unread, ahead, strangers, full.",
+    ["reason"],
+)
+POLLS_HELD = Gauge(
+    "tillgate_http_polls_held", "Requests that wait for news.", multiprocess_mode="livesum"
+)
+KEY_REFUSALS = Counter(
+    "tillgate_key_refusals_total",
+    "Requests refused though they name a key that exists, by the code of the refusal.",
+    ["code"],
+)
 PAYMENTS = Counter(
     "tillgate_payment_changes_total",
     "Payments that changed into a status, by channel.",

@@ -6,9 +6,9 @@ At least once: a courier that dies between the merchant's answer and the note of
 that ends, and the next one sends the same bytes under the same id. A courier that stood still past
 its lease sends nothing any more, and what it notes is refused.
 
-A slow merchant delays no other: the outbox leases only a few rows of one endpoint at a time, every
-try is bounded, and an endpoint that fails again and again rests (`webhooks.rest`). There is
-one layer of retries, the outbox's.
+A slow merchant delays no other: the outbox leases only a few rows of one endpoint and of one
+merchant at a time, merchants take turns, every try is bounded, and an endpoint that fails again and
+again rests (`webhooks.rest`). There is one layer of retries, the outbox's.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from gateway.limits import (
     WEBHOOK_LEASE_MS,
     WEBHOOK_TIMEOUT_MS,
     WEBHOOKS_IN_FLIGHT_MAX,
+    WEBHOOKS_PER_MERCHANT_MAX,
 )
 from gateway.loops import Rounds, pause
 from gateway.telemetry.metrics import WEBHOOK_LAG, WEBHOOKS
@@ -106,7 +107,9 @@ class Courier:
     async def _take(self, room: int) -> int:
         # Before the lease begins, so that ours ends no later than the database's.
         asked = self._clock.monotonic()
-        found = await self._outbox.take(room, WEBHOOK_LEASE_MS, WEBHOOK_CONCURRENCY_MAX)
+        found = await self._outbox.take(
+            room, WEBHOOK_LEASE_MS, WEBHOOK_CONCURRENCY_MAX, WEBHOOKS_PER_MERCHANT_MAX
+        )
         WEBHOOK_LAG.set(max((self._lag_s(each) for each in found if each.tries == 1), default=0.0))
         for delivery in found:
             task = asyncio.create_task(

@@ -122,8 +122,10 @@ class EndpointBook(Protocol):
         """A new endpoint, or the one its key had made. Raises `WebhookEndpointsFull`."""
         ...
 
-    async def endpoints(self, merchant_id: str) -> Sequence[Endpoint]:
-        """All of them, oldest first."""
+    async def page(
+        self, merchant_id: str, starting_after: str | None, limit: int
+    ) -> Sequence[Endpoint]:
+        """Oldest first, disabled ones included; at most `limit` + 1."""
         ...
 
     async def endpoint(self, merchant_id: str, endpoint_id: str) -> Endpoint | None:
@@ -206,9 +208,14 @@ class WebhookEndpoints:
                 )
         return issued
 
-    async def endpoints(self, merchant_id: str) -> Sequence[Endpoint]:
-        """Oldest first, disabled ones included."""
-        return await self.book.endpoints(merchant_id)
+    async def endpoints(
+        self, merchant_id: str, starting_after: str | None, limit: int
+    ) -> tuple[list[Endpoint], bool]:
+        """(oldest first, disabled ones included; whether there are more)."""
+        if starting_after is not None:
+            await self.endpoint(merchant_id, starting_after)
+        found = await self.book.page(merchant_id, starting_after, limit)
+        return list(found[:limit]), len(found) > limit
 
     async def endpoint(self, merchant_id: str, endpoint_id: str) -> Endpoint:
         """Raises `NotFound`."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from gateway.limits import WEBHOOKS_PER_MERCHANT_MAX
 from security.secret import Secret
 
 
@@ -54,9 +55,16 @@ class Heard:
 class Outbox(Protocol):
     """Every method is one round trip. Raises `StoreUnavailable`."""
 
-    async def take(self, limit: int, lease_ms: int, per_endpoint: int) -> Sequence[Delivery]:
-        """Lease what is due, oldest first, `FOR UPDATE SKIP LOCKED`; never more than `per_endpoint`
-        of one endpoint under lease at once.
+    async def take(
+        self,
+        limit: int,
+        lease_ms: int,
+        per_endpoint: int,
+        per_merchant: int = WEBHOOKS_PER_MERCHANT_MAX,
+    ) -> Sequence[Delivery]:
+        """Lease what is due, `FOR UPDATE SKIP LOCKED`; never more than `per_endpoint` of one
+        endpoint and `per_merchant` of one merchant under lease at once. Merchants take turns, those
+        with fewer under lease first; of one merchant the oldest.
         """
         ...
 

@@ -6,7 +6,7 @@ that arrive while workers change wait in the backlog instead of being refused.
 
 | signal | effect |
 |---|---|
-| SIGTERM, SIGINT | workers get SIGTERM and drain, or are killed if slow; a second kills at once |
+| SIGTERM, SIGINT | workers leave (`/readyz` says so), then drain; a second signal kills at once |
 | SIGHUP | rolling restart: each worker drains only when its successor reports ready |
 | a worker dies | restarted, at once after a long life, ever later (bounded) when it keeps dying |
 
@@ -14,14 +14,12 @@ A successor that dies before it is ready changes nothing: the old worker stays.
 """
 
 import contextlib
-import ctypes
 import gc
 import logging
 import os
 import select
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -35,14 +33,9 @@ from gateway.limits import (
     WORKER_RESTART_WAIT_S_MIN,
     WORKER_STOP_WAIT_S,
 )
+from gateway.workers.forked import LEAVE, SIGNALS, WorkerMain, become_worker, exit_with
 
 log = logging.getLogger("tillgate.supervisor")
-
-WorkerMain = Callable[[int, socket.socket], int]
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
-_ready_pipe: int | None = None  # in a worker: where it tells the parent that it serves
 
 
 def supervise(
@@ -51,6 +44,7 @@ def supervise(
     worker_main: WorkerMain,
     *,
     on_exit: Callable[[int], None] | None = None,
+    prestop_s: float = 0.0,
 ) -> int:
     """Run `worker_main(index, listening)` in `workers` processes until a signal says stop; returns
     the exit code.
@@ -61,23 +55,20 @@ def supervise(
     Call it before any loop, pool or thread exists: a fork copies their state and not their threads.
     `worker_main` returns its process's exit code, must drain and return on SIGTERM, and calls
     `report_ready()` when it serves. `on_exit(pid)` is called in the parent for every worker that
-    ended (for metrics kept in files).
+    ended (for metrics kept in files). `prestop_s`: how long load balancers need to notice that we
+    leave; a rolling restart keeps the socket, and needs none.
     """
     if threading.active_count() != 1:
         raise RuntimeError("supervise() forks: call it before anything starts a thread")
     with _woken_by_signals() as wakeup:
         return _Supervisor(
-            workers, listening, worker_main, on_exit or (lambda _pid: None), wakeup
+            workers,
+            listening,
+            worker_main,
+            on_exit or (lambda _pid: None),
+            wakeup,
+            prestop_s=prestop_s,
         ).run()
-
-
-def report_ready() -> None:
-    """Called by a worker that serves; does nothing in a process that no supervisor started."""
-    global _ready_pipe  # noqa: PLW0603  a process has one parent
-    if _ready_pipe is not None:
-        os.write(_ready_pipe, b"r")
-        os.close(_ready_pipe)
-        _ready_pipe = None
 
 
 @dataclass(slots=True)
@@ -126,12 +117,16 @@ class _Supervisor:
         main: WorkerMain,
         on_exit: Callable[[int], None],
         wakeup: int,
+        *,
+        prestop_s: float,
     ) -> None:
         self._places = [_Place(index) for index in range(workers)]
         self._listening = listening
         self._main = main
         self._on_exit = on_exit
         self._wakeup = wakeup
+        self._prestop_s = prestop_s
+        self._stop_at: float | None = None  # asked to stop, and from then on it is done
         self._stops_asked = 0
         self._ever_served = False
         self._exit_code = 0
@@ -185,6 +180,8 @@ class _Supervisor:
             for place in self._places
             if place.worker is None and not self._stops_asked
         ]
+        if self._stop_at is not None and self._stop_at > now:
+            due.append(self._stop_at)
         due += [
             worker.told_to_stop + WORKER_STOP_WAIT_S
             for worker in self._workers()
@@ -287,6 +284,12 @@ class _Supervisor:
             self._to_restart.clear()
 
     def _stop(self) -> None:
+        if self._stop_at is None:
+            self._stop_at = time.monotonic() + self._prestop_s
+            for worker in self._workers():
+                os.kill(worker.pid, LEAVE)
+        if time.monotonic() < self._stop_at and self._stops_asked == 1:
+            return
         for worker in self._workers():
             worker.tell_to_stop()
             if self._stops_asked > 1:
@@ -313,14 +316,14 @@ class _Supervisor:
         parent = os.getpid()
         read_end, write_end = os.pipe()
         # A signal between fork and reset would be the parent's.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {*SIGNALS, LEAVE})
         pid = os.fork()
         if pid == 0:
             os.close(read_end)
-            _become_worker(
+            become_worker(
                 parent, write_end, [worker.ready_pipe for worker in self._workers()], before
             )
-            _exit_with(self._main, index, self._listening)
+            exit_with(self._main, index, self._listening)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(write_end)
         return _Worker(pid, read_end, time.monotonic())
@@ -333,49 +336,6 @@ def restart_wait_s(quick_deaths: int) -> float:
     return min(
         WORKER_RESTART_WAIT_S_MAX, WORKER_RESTART_WAIT_S_MIN * 2.0 ** min(quick_deaths - 1, 16)
     )
-
-
-def _become_worker(
-    parent: int, ready_pipe: int, others: list[int | None], mask: set[signal.Signals | int]
-) -> None:
-    """Undo the parent's signal handling, tie our life to the parent's, keep only our own pipe."""
-    global _ready_pipe  # noqa: PLW0603  see report_ready
-    signal.set_wakeup_fd(-1)
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
-    # Ctrl-C reaches the whole group; the parent says when to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # so does a closed terminal
-    die_with_parent(parent)
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    for pipe in others:
-        if pipe is not None:
-            os.close(pipe)
-    _ready_pipe = ready_pipe
-
-
-def die_with_parent(parent: int) -> None:
-    """Ask the kernel for a SIGTERM when the parent dies, however it dies.
-
-    Linux only; elsewhere a killed parent leaves workers.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != parent:  # it died before we asked
-            os._exit(1)
-
-
-def _exit_with(main: WorkerMain, index: int, listening: socket.socket) -> None:
-    """Run the worker and end the process without running the parent's clean-up a second time."""
-    code = 1
-    try:
-        code = main(index, listening)
-    except BaseException:
-        log.exception("worker %d failed", index)
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from gateway.cli.dev.ports import reserved_port
 from gateway.cli.dev.sandbox_control import SandboxControl
 from gateway.cli.registries import registries
 from gateway.cli.surroundings import read_private, without_settings
+from gateway.edge_limits import RATE_FACTOR_MAX
 from gateway.embedded.postgres import EmbeddedPostgres
 from gateway.embedded.redis import EmbeddedRedis
 from gateway.settings import SERVING, read_settings
@@ -168,6 +169,9 @@ def _settings(base_url: str, dsn: str, redis_url: str, folder: Path) -> dict[str
         "TILLGATE_LISTEN": base_url.removeprefix("http://"),
         "TILLGATE_PUBLIC_URL": base_url,
         "TILLGATE_ALLOW_LOOPBACK_CHANNELS": "yes",
+        "TILLGATE_OPERATIONS_LISTEN": "127.0.0.1:0",
+        "TILLGATE_WORK_OPERATIONS_LISTEN": "127.0.0.1:0",
+        "TILLGATE_RATE_FACTOR": str(RATE_FACTOR_MAX),  # one key stands for many tills
         "TILLGATE_LOG_LEVEL": "warning",
     }
 

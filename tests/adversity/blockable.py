@@ -1,4 +1,4 @@
-"""`gateway` whose workers can be blocked: SIGUSR1 holds the event loop in a call that does not
+"""`gateway` whose workers can be blocked: SIGUSR2 holds the event loop in a call that does not
 return, as a driver or a bad regular expression would, until the file named by BLOCKED_WHILE is
 gone. Run as `python -m tests.adversity.blockable serve …`.
 """
@@ -20,5 +20,5 @@ def block(_number: int, _frame: object) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGUSR1, block)  # kept by the workers, which are forked
+    signal.signal(signal.SIGUSR2, block)  # kept by the workers, which are forked
     sys.exit(main())

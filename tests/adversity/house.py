@@ -50,17 +50,23 @@ class House:
     environment: dict[str, str]
     till: Client
     office: Client
+    workers: int = 1
     answered: dict[str, str] = field(default_factory=dict)
     _children: dict[str, Child] = field(default_factory=dict)
 
+    @property
+    def operations_url(self) -> str:
+        """Of `serve`'s listener for operations."""
+        return f"http://{self.environment['TILLGATE_OPERATIONS_LISTEN']}"
+
     async def start(self, name: str) -> None:
-        """`serve` (one worker; waits until it is ready) or `work`."""
+        """`serve` (waits until a worker is ready) or `work`."""
         arguments = [
             "gateway",
             name,
             "--end-with-parent",
             str(os.getpid()),
-            *(["--workers", "1"] if name == "serve" else []),
+            *(["--workers", str(self.workers)] if name == "serve" else []),
         ]
         self._children[name] = await start_child(
             name, arguments, self.environment, self.folder / f"{name}.log"
@@ -249,6 +255,7 @@ async def house(
     redis_url: str | None = None,
     run: tuple[str, ...] = ("serve", "work"),
     extra_accounts: Mapping[str, int] | None = None,
+    workers: int = 1,
     **env: str,
 ) -> AsyncIterator[House]:
     """Provisioned and started; `env` replaces variables of the processes.
@@ -264,6 +271,9 @@ async def house(
             "TILLGATE_DATABASE_URL": dsn,
             "TILLGATE_MASTER_KEY": MASTER,
             "TILLGATE_LISTEN": f"127.0.0.1:{port}",
+            "TILLGATE_OPERATIONS_LISTEN": f"127.0.0.1:{stack.enter_context(reserved_port())}",
+            "TILLGATE_WORK_OPERATIONS_LISTEN": "127.0.0.1:0",
+            "TILLGATE_RATE_FACTOR": "1000",
             "TILLGATE_PUBLIC_URL": base_url,
             "TILLGATE_ALLOW_LOOPBACK_CHANNELS": "yes",
             "TILLGATE_LOG_LEVEL": "warning",
@@ -272,7 +282,7 @@ async def house(
         }
         till = await stack.enter_async_context(Client(base_url, *books.terminal))
         office = await stack.enter_async_context(Client(base_url, *books.merchant))
-        opened = House(books, sandbox, base_url, folder, environment, till, office)
+        opened = House(books, sandbox, base_url, folder, environment, till, office, workers)
         stack.push_async_callback(opened.stop)
         stack.callback(opened.let_go_on)
         for name in run:

@@ -98,7 +98,10 @@ async def is_refused(here: House) -> bool:
 
 
 async def readiness(here: House) -> tuple[int, str]:
-    async with aiohttp.ClientSession() as session, session.get(f"{here.base_url}/readyz") as answer:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{here.operations_url}/readyz") as answer,
+    ):
         return answer.status, (await answer.json())["checks"]["postgres"]
 
 

@@ -141,14 +141,20 @@ def test_fault_38_forty_dead_merchants_delay_nobody():
             here.merchants.outages[url] = (DAY, None)
             for n in range(20):
                 here.outbox.put(
-                    event_id=f"evt_{merchant}_{n}", endpoint_id=f"we_{merchant}", url=url
+                    event_id=f"evt_{merchant}_{n}",
+                    endpoint_id=f"we_{merchant}",
+                    merchant_id=f"mer_{merchant}",
+                    url=url,
                 )
         running = asyncio.create_task(here.lives(2 * HOUR))
         await asyncio.sleep(60)  # the first round hangs; by now they rest
         for n in range(60):
             put_at = here.clock.monotonic()
             healthy = here.outbox.put(
-                event_id=f"evt_healthy_{n}", endpoint_id="we_healthy", url="https://b.example/"
+                event_id=f"evt_healthy_{n}",
+                endpoint_id="we_healthy",
+                merchant_id="mer_healthy",
+                url="https://b.example/",
             )
             await asyncio.sleep(60)
             arrived = next(

@@ -21,9 +21,9 @@ from aiohttp import web
 
 from gateway.cli.client.client import Answer, Client
 from gateway.cli.dev.children import start_child
-from gateway.composition import edge_deps
 from gateway.http.app import build_app
-from gateway.http.serving import DRAINING
+from gateway.http.serving import DRAINING, LEAVING
+from gateway.service import edge
 from tests.adversity.house import House, accepted, house, until
 from tests.fault_proxy import fault_proxy
 from tests.sandbox_process import SandboxProcess
@@ -57,7 +57,7 @@ async def test_fault_03_a_blocked_event_loop_is_unhealthy_and_others_finish(
         payment = accepted(await here.pay(900, auth_code=code("alipay")))
         await here.fired(fault["id"])
         held.touch()
-        here.signal_worker(signal.SIGUSR1)
+        here.signal_worker(signal.SIGUSR2)
         assert await until_silent(here, "/healthz"), "the orchestrator sees it"
         order = order_no()
         tapping = asyncio.create_task(
@@ -125,8 +125,8 @@ async def agree(here: House) -> bool:
 
 async def served_with_cancellation(opened: Shop, stack: contextlib.AsyncExitStack) -> Client:
     """The same gateway once more, on a server that cancels handlers whose client has left."""
-    app = build_app(edge_deps(opened.world, opened.books.dsn))
-    app[DRAINING] = asyncio.Event()
+    app = build_app(await stack.enter_async_context(edge(opened.world, opened.books.settings)))
+    app[LEAVING] = app[DRAINING] = asyncio.Event()
     runner = web.AppRunner(app, handler_cancellation=True)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import redis.asyncio
 
 from gateway.embedded.redis import EmbeddedRedis
@@ -83,9 +84,13 @@ async def some_pay(opened: Shop) -> None:
 
 async def is_redis(opened: Shop, state: str) -> bool:
     """Reported, and no reason to send traffic elsewhere."""
-    answer = await opened.office.call("GET", "/readyz")
-    assert answer.status == 200, answer.document
-    return bool(answer.document["checks"]["redis"] == state)
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{opened.operations_url}/readyz") as answer,
+    ):
+        checks = (await answer.json())["checks"]
+    assert answer.status == 200, checks
+    return bool(checks["redis"] == state)
 
 
 async def agree(opened: Shop) -> bool:

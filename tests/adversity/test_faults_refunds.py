@@ -136,3 +136,23 @@ async def test_and_the_books_agree(market: Shop):
 async def agree(market: Shop) -> bool:
     violations = await audit(market.books.dsn, market.sandbox.control_url)
     return len(violations) == 0
+
+
+async def test_past_the_channels_fiftieth_part_a_refund_ends_and_holds_nothing(market: Shop):
+    """WeChat Pay refunds an order in at most fifty parts, and refuses the next by a signed word."""
+    payment = await paid(market, "wechat")
+    for n in range(50):
+        assert (await asked(market, payment, f"part{n}", 1)).status == 201
+    refund = (await asked(market, payment, "part50", 1)).document
+    ended = await decided(market, refund["id"])
+    assert (ended["status"], ended["failure"]["code"], ended["failure"]["channel_code"]) == (
+        "failed",
+        "refund_refused",
+        "INVALID_REQUEST",
+    )
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            sums = "SELECT sum(reserved_amount) AS held FROM attempt WHERE payment_id = $1"
+            if not (await market.rows(sums, payment["id"]))[0]["held"]:
+                return
+            await asyncio.sleep(0.05)

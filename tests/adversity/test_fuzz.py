@@ -13,13 +13,20 @@ from typing import Any
 
 import pytest
 
+from gateway.clock import SystemIds
 from gateway.http.routes import OPEN_ROUTES, ROUTES
+from gateway.storage.connections import read_pool
+from gateway.storage.registries.people import Registry
 from loadtests.audit import audit
+from security.key_material import KeyEnvironment
+from security.keyring import MasterKeys
+from security.secret import Secret
+from security.vault import Vault
 from tests.adversity.house import until
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
 from tests.wallet_codes import code
-from tests.world import Shop, shop
+from tests.world import MASTER, Shop, shop
 
 FUZZED = [
     (f"{route.method} {route.path}", way)
@@ -28,6 +35,7 @@ FUZZED = [
     # What takes nothing cannot be asked wrongly.
     if way == "positive" or "/v1/" in route.path or "{" in route.path
 ]
+FUZZED_ELSEWHERE = [f"{route.method} {route.path}" for route in ROUTES]
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +73,28 @@ async def ids(target: Shop) -> dict[str, list[str]]:
     }
 
 
+@pytest.fixture(scope="module")
+async def elsewhere(target: Shop) -> tuple[str, Secret]:
+    """The key of a till in another store of the same merchant."""
+    pool = await read_pool(target.books.dsn)
+    try:
+        registry = Registry(
+            pool, vault=Vault(MasterKeys.from_text(MASTER, source="test")), ids=SystemIds()
+        )
+        merchant = target.books.merchant_id
+        await registry.create_store(merchant, "Side street", "store_2")
+        terminal = await registry.create_terminal(merchant, "store_2", "Till 2")
+        issued = await registry.issue_terminal_key(merchant, terminal.id, KeyEnvironment.TEST)
+    finally:
+        await pool.close()
+    await until(lambda: knows(target, issued.id))
+    return issued.id, issued.secret
+
+
+async def knows(target: Shop, key_id: str) -> bool:
+    return target.world.directory.key(key_id) is not None
+
+
 @pytest.mark.parametrize(("label", "way"), FUZZED, ids=[f"{label} {way}" for label, way in FUZZED])
 async def test_every_answer_is_a_documented_one(
     target: Shop, ids: dict[str, list[str]], label: str, way: str
@@ -73,7 +103,20 @@ async def test_every_answer_is_a_documented_one(
 
     seed = secrets.randbits(32)
     print(f"seed {seed}")  # noqa: T201 - shown when the test fails
-    await asyncio.to_thread(fuzzing.fuzz, target, ids, label, way, seed)
+    await asyncio.to_thread(fuzzing.fuzz, target, target.books.merchant, ids, label, way, seed)
+
+
+@pytest.mark.parametrize("label", FUZZED_ELSEWHERE)
+async def test_a_till_of_another_store_gets_documented_answers_and_sees_nothing(
+    target: Shop, ids: dict[str, list[str]], elsewhere: tuple[str, Secret], label: str
+):
+    from tests.adversity import fuzzing  # noqa: PLC0415 - see there
+
+    seed = secrets.randbits(32)
+    print(f"seed {seed}")  # noqa: T201 - shown when the test fails
+    await asyncio.to_thread(
+        fuzzing.fuzz, target, elsewhere, ids, label, "positive", seed, hidden=True
+    )
 
 
 async def test_the_fuzzing_got_past_the_door():

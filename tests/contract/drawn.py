@@ -182,6 +182,7 @@ def refund_change(
         id=new_id("ref"),
         merchant_id=payment.merchant_id,
         payment_id=payment.id,
+        store_id=payment.store_id,
         attempt_id=payment.attempts[-1].id,
         channel="wallet",
         channel_account=ACCOUNT,
@@ -193,6 +194,8 @@ def refund_change(
         status=RefundStatus.REQUESTED,
         created_at=at,
         due_at=at + timedelta(seconds=10),
+        terminal_id="t9",
+        asked_by="key_9",
         idempotency_key=key or f"rk-{refund_no}",
     )
     return reserved(payment, payment.attempts[-1], refund, occasion("till", at))

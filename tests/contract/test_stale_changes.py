@@ -30,7 +30,7 @@ from tests.contract.test_store_failover import moved_on
 
 def hastened(payment: Payment) -> Change:
     """Another writer was faster."""
-    return cancel_requested(payment, occasion("till", later(30)))
+    return cancel_requested(payment, occasion("till", later(30)), by="key_1")
 
 
 async def traces(books: Books) -> list[object]:

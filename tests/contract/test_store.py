@@ -233,7 +233,7 @@ async def test_every_moving_field_is_read_back(books):
                 qr_code="qr", channel_code="WAIT", channel_trade_no="C9", evidence="词"
             ),
         ),
-        lambda p: watched(cancel_requested(p, occasion("till", later(1)))),
+        lambda p: watched(cancel_requested(p, occasion("till", later(1)), by="key_1")),
         lambda p: watched(taken(p, p.current, occasion("sweeper", later(2)))),
         lambda p: watched(cancel_sent(p, p.current, occasion("sweeper", later(3)))),
         lambda p: after(p, o.UseRefund(channel_code="LATE"), "cancel", later(4)),

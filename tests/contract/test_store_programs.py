@@ -22,7 +22,8 @@ from gateway.domain.returning import refund_learned
 from gateway.domain.states import IllegalTransition
 from gateway.domain.statuses import PaymentStatus, RefundStatus
 from gateway.domain.words import Numbering
-from gateway.flow.ports import PaymentFilter, Places, RefundFilter, StoredCallback
+from gateway.flow.lists import PaymentFilter, RefundFilter
+from gateway.flow.ports import Places, StoredCallback
 from gateway.storage.postgres import PostgresStore
 from tests.contract.drawn import (
     Books,
@@ -181,7 +182,7 @@ class Program:
         roll = self.chance.random()
         try:
             if roll < 0.1:
-                return watched(cancel_requested(payment, occasion("till", at)), at)
+                return watched(cancel_requested(payment, occasion("till", at), by="key_1"), at)
             if roll < 0.2:
                 return (
                     watched(taken(payment, payment.current, occasion("sweeper", at)), at)
@@ -306,8 +307,8 @@ class Program:
         known = [(*key, pick((0, 1, 2, 3))) for key in self.left.payment_rows]
         await self.both("newer", [*known, (merchant, "nobody", 0)])
         await self.both("payment_by_key", merchant, pick(("s1", "s2")), f"key{pick(range(12))}")
-        await self.both("refund_by_number", merchant, refund_no=f"r{pick(range(10))}")
-        await self.both("refund_by_number", merchant, idempotency_key=f"rk{pick(range(10))}")
+        await self.both("refund_by_number", merchant, f"r{pick(range(10))}")
+        await self.both("refund_by_key", merchant, "s1", f"rk{pick(range(10))}")
 
     async def callback(self) -> None:
         key = f"e{self.chance.randrange(5)}"

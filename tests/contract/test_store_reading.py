@@ -10,7 +10,8 @@ import pytest
 
 from gateway.domain.case import CaseKind
 from gateway.domain.errors import FieldInvalid, NotFound
-from gateway.flow.ports import Applied, PaymentFilter, RefundFilter, StoredCallback
+from gateway.flow.lists import PaymentFilter, RefundFilter
+from gateway.flow.ports import Applied, StoredCallback
 from gateway.storage.postgres import PostgresStore
 from tests.contract.drawn import (
     ACCOUNT,
@@ -46,8 +47,8 @@ async def test_another_merchant_sees_nothing(books):
     assert await books.store.payment("m2", payment.id) is None
     assert await books.store.payment_by_key("m2", STORE, f"k-{payment.id}") is None
     assert await books.store.refund("m2", refund.id) is None
-    assert await books.store.refund_by_number("m2", refund_no="r1") is None
-    assert await books.store.refund_by_number("m2", idempotency_key="rk-r1") is None
+    assert await books.store.refund_by_number("m2", "r1") is None
+    assert await books.store.refund_by_key("m2", "s1", "rk-r1") is None
     assert await books.store.refunds_of("m2", payment.id) == []
     assert await books.store.payments("m2", PaymentFilter(limit=9)) == []
     assert await books.store.refunds("m2", RefundFilter(limit=9)) == []

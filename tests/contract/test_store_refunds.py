@@ -31,8 +31,8 @@ async def test_refund_is_reserved_and_read_back(books):
     assert await books.store.apply(change) == Applied()
     refund = asked_for(change)
     assert await books.store.refund(MERCHANT, refund.id) == refund
-    assert await books.store.refund_by_number(MERCHANT, refund_no="r1") == refund
-    assert await books.store.refund_by_number(MERCHANT, idempotency_key="rk-r1") == refund
+    assert await books.store.refund_by_number(MERCHANT, "r1") == refund
+    assert await books.store.refund_by_key(MERCHANT, "s1", "rk-r1") == refund
     assert await books.store.refunds_of(MERCHANT, payment.id) == [refund]
     assert (await books.store.payment(MERCHANT, payment.id)).attempts[0].reserved_amount == 400
 
@@ -64,7 +64,7 @@ async def test_refunds_stay_within_the_capture(books):
         await refused(books.store.apply(refund_change(payment, "r1", 1001)))
         == "23514 refunds_within_capture"
     )
-    assert await books.store.refund_by_number(MERCHANT, refund_no="r1") is None
+    assert await books.store.refund_by_number(MERCHANT, "r1") is None
     assert await books.store.payment(MERCHANT, payment.id) == payment
 
 
@@ -81,7 +81,7 @@ async def test_what_we_owe_never_fails(books):
 
 
 def after_cancel_request(payment):
-    return cancel_requested(payment, occasion("till", later(30)))
+    return cancel_requested(payment, occasion("till", later(30)), by="key_1")
 
 
 @pytest.mark.parametrize(
@@ -115,9 +115,7 @@ async def test_late_refund_comes_with_the_very_change(books):
     await books.store.apply(no)
     late = after(no.payment, YES, "query", later(5))
     assert await books.store.apply(late) == Applied()
-    refund = await books.store.refund_by_number(
-        MERCHANT, refund_no=f"late.{payment.current.out_trade_no}"
-    )
+    refund = await books.store.refund_by_number(MERCHANT, f"late.{payment.current.out_trade_no}")
     assert (refund, refund.origin) == (late.new_refund, "late")
     again = late_refund(late.payment, late.payment.attempts[0], Origin.LATE, occasion())
     twice = replace(after_cancel_request(late.payment), new_refund=again)

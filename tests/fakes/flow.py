@@ -4,8 +4,8 @@ payments of their own.
 Their errors are armed by a test (`refuse_with`), the way the real flow raises them.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,18 +16,18 @@ from gateway.domain.errors import NotFound, OrderTenderTaken
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
 from gateway.domain.words import Numbering, Origin
+from gateway.flow.callback import Heard
 from gateway.flow.commands import Caller, Paid, PayCommand, RefundCommand, Refunded
-from gateway.flow.ports import ApiKey, EventPage, PaymentFilter, RefundFilter
+from gateway.flow.lists import PaymentFilter, RefundFilter
+from gateway.flow.ports import ApiKey, EventPage
+from gateway.http.door import Door
 from gateway.http.exchange import EdgeDeps, Readiness
-from gateway.webhooks.endpoints import (
-    Delivery,
-    DeliveryFilter,
-    Draft,
-    Endpoint,
-    Issued,
-    WebhookEndpoints,
-)
+from gateway.http.peers import DIRECT, Peers
+from gateway.http.rates import Rates
+from gateway.http.raw_body import BodyBudget
+from gateway.webhooks.endpoints import WebhookEndpoints
 from security.secret import Secret
+from tests.fakes.books import FakeEndpointBook, FakeSignatureBook
 from tests.shelf import Shelf
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
@@ -40,15 +40,17 @@ class FixedClock:
 
     def __init__(self) -> None:
         self.wall = datetime.fromtimestamp(1_795_219_200, UTC)
+        self.passed_s = 0.0
 
     def now(self) -> datetime:
         return self.wall
 
     def monotonic(self) -> float:
-        return 0.0
+        return self.passed_s
 
-    def move(self, seconds: int) -> None:
+    def move(self, seconds: float) -> None:
         self.wall += timedelta(seconds=seconds)
+        self.passed_s += seconds
 
 
 class CountingIds:
@@ -198,6 +200,7 @@ class FakeRefunds:
             id=f"ref_{len(self._flow.refunds_by_key) + 1}",
             merchant_id=caller.merchant_id,
             payment_id=payment_id,
+            store_id="store_1",
             attempt_id="att_1",
             channel="alipay",
             channel_account="acct_1",
@@ -262,78 +265,13 @@ class FakeCallbackDesk:
         self._flow = flow
         self.taken: list[tuple[Mapping[str, str], bytes]] = []
 
-    async def take(
-        self, account_id: str, headers: Mapping[str, str], body: bytes
-    ) -> CallbackAnswer:
+    def expects(self, account_id: str) -> bool:
+        return account_id == "acct_1"
+
+    async def take(self, account_id: str, headers: Mapping[str, str], body: bytes) -> Heard:
         self._flow._judge("callback", account_id)
-        if account_id != "acct_1":
-            raise NotFound
         self.taken.append((headers, body))
-        return self._flow.callback_answer
-
-
-class FakeEndpointBook:
-    """Webhook endpoints of every merchant in a list, and no delivery."""
-
-    def __init__(self) -> None:
-        self.kept: list[tuple[Draft, Endpoint]] = []
-
-    async def create(self, draft: Draft) -> Issued:
-        for known, endpoint in self.kept:
-            if (known.merchant_id, known.idempotency_key) == (
-                draft.merchant_id,
-                draft.idempotency_key,
-            ):
-                return Issued(endpoint, None)
-        endpoint = Endpoint(
-            id=f"whe_{len(self.kept) + 1}",
-            merchant_id=draft.merchant_id,
-            url=draft.url,
-            event_types=draft.event_types,
-            concurrency=draft.concurrency,
-            enabled=True,
-            disabled_reason=None,
-            rotating_until=None,
-            created_at=NOW,
-        )
-        self.kept.append((draft, endpoint))
-        return Issued(endpoint, Secret("whsec_new"))
-
-    async def endpoints(self, merchant_id: str) -> Sequence[Endpoint]:
-        return [endpoint for _, endpoint in self.kept if endpoint.merchant_id == merchant_id]
-
-    async def endpoint(self, merchant_id: str, endpoint_id: str) -> Endpoint | None:
-        return next(
-            (each for each in await self.endpoints(merchant_id) if each.id == endpoint_id), None
-        )
-
-    async def rotate(self, merchant_id: str, endpoint_id: str) -> Issued | None:
-        endpoint = await self.endpoint(merchant_id, endpoint_id)
-        return Issued(endpoint, Secret("whsec_newer")) if endpoint else None
-
-    async def disable(self, merchant_id: str, endpoint_id: str, reason: str) -> Endpoint | None:
-        return await self._placed(merchant_id, endpoint_id, enabled=False, disabled_reason=reason)
-
-    async def enable(self, merchant_id: str, endpoint_id: str) -> Endpoint | None:
-        return await self._placed(merchant_id, endpoint_id, enabled=True, disabled_reason=None)
-
-    async def deliveries(
-        self, merchant_id: str, endpoint_id: str, wanted: DeliveryFilter
-    ) -> Sequence[Delivery]:
-        return []
-
-    async def resend(self, merchant_id: str, endpoint_id: str, event_id: str) -> bool:
-        return event_id == "evt_1"
-
-    async def resend_dead(self, merchant_id: str, endpoint_id: str, since: datetime) -> int:
-        return 3
-
-    async def _placed(self, merchant_id: str, endpoint_id: str, **fields: Any) -> Endpoint | None:
-        for place, (draft, endpoint) in enumerate(self.kept):
-            if (endpoint.merchant_id, endpoint.id) == (merchant_id, endpoint_id):
-                self.kept[place] = (draft, replace(endpoint, **fields))
-                return self.kept[place][1]
-        return None
+        return Heard(self._flow.callback_answer, self._flow.callback_answer.status < 400)
 
 
 @dataclass
@@ -345,12 +283,14 @@ class World:
     directory: FakeDirectory
     clock: FixedClock
     ready: bool
+    signatures: FakeSignatureBook
     deps: EdgeDeps
 
 
-def new_world() -> World:
+def new_world(peers: Peers = DIRECT) -> World:
     """A world in which nothing has happened yet."""
     flow, directory, clock = FakeFlow(), FakeDirectory(), FixedClock()
+    signatures = FakeSignatureBook()
     desk = FakeCallbackDesk(flow)
 
     async def readiness() -> Readiness:
@@ -370,8 +310,11 @@ def new_world() -> World:
         clock=clock,
         ids=CountingIds(),
         readiness=readiness,
+        door=Door(peers, Rates(workers=1, factor=1, shared=None, monotonic=clock.monotonic)),
+        bodies=BodyBudget(),
+        signatures=signatures,
     )
-    world = World(flow, desk, directory, clock, ready=True, deps=deps)
+    world = World(flow, desk, directory, clock, True, signatures, deps)
     return world
 
 

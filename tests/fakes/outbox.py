@@ -4,6 +4,7 @@ and a clock that a test moves by hand.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from typing import Any
 
 from gateway.clock import Clock
 from gateway.domain.case import Case
+from gateway.limits import WEBHOOKS_PER_MERCHANT_MAX
 from gateway.webhooks.outbox import Delivery, Heard
 from security.secret import Secret
 
@@ -84,22 +86,34 @@ class FakeOutbox:
         """What was noted of it, in order; `lost` where the lease was."""
         return [result for event_id, _, result in self.log if event_id == delivery.event_id]
 
-    async def take(self, limit: int, lease_ms: int, per_endpoint: int) -> Sequence[Delivery]:
+    async def take(
+        self,
+        limit: int,
+        lease_ms: int,
+        per_endpoint: int,
+        per_merchant: int = WEBHOOKS_PER_MERCHANT_MAX,
+    ) -> Sequence[Delivery]:
         now = self.clock.monotonic()
-        taken: list[Delivery] = []
-        for row in sorted(self.rows.values(), key=lambda row: row.due):
-            is_free = row.leased_until is None or row.leased_until <= now
-            if (
-                len(taken) < limit
-                and row.state == "waiting"
-                and row.due <= now
-                and is_free
-                and self._leases(row, now) < per_endpoint
-            ):
-                row.delivery = replace(row.delivery, tries=row.delivery.tries + 1)
-                row.leased_until = now + lease_ms / 1000
-                taken.append(row.delivery)
-        return taken
+        leased = [r.delivery for r in self.rows.values() if (r.leased_until or 0.0) > now]
+        by_endpoint = Counter(each.endpoint_id for each in leased)
+        by_merchant = Counter(each.merchant_id for each in leased)
+        waits = [
+            row
+            for row in self.rows.values()
+            if row.state == "waiting" and row.due <= now and (row.leased_until or 0.0) <= now
+        ]
+        turns = []
+        for row in sorted(waits, key=lambda row: row.due):
+            endpoint, merchant = row.delivery.endpoint_id, row.delivery.merchant_id
+            if by_endpoint[endpoint] < per_endpoint and by_merchant[merchant] < per_merchant:
+                by_endpoint[endpoint] += 1
+                by_merchant[merchant] += 1
+                turns.append((by_merchant[merchant], row.due, row))
+        turns.sort(key=lambda turn: turn[:2])
+        for _, _, row in turns[:limit]:
+            row.delivery = replace(row.delivery, tries=row.delivery.tries + 1)
+            row.leased_until = now + lease_ms / 1000
+        return [row.delivery for _, _, row in turns[:limit]]
 
     async def delivered(self, delivery: Delivery, heard: Heard) -> bool:
         return self._note(delivery, heard, "delivered", "delivered")
@@ -125,14 +139,6 @@ class FakeOutbox:
             return False
         self.cases.append((object_id, case))
         return True
-
-    def _leases(self, row: _Row, now: float) -> int:
-        mine = [
-            other
-            for other in self.rows.values()
-            if other.delivery.endpoint_id == row.delivery.endpoint_id
-        ]
-        return sum(other.leased_until is not None and other.leased_until > now for other in mine)
 
     def _note(self, delivery: Delivery, heard: Heard, result: str, state: str) -> bool:
         row = self._row(delivery)

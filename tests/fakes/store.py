@@ -17,11 +17,11 @@ from typing import TypeVar
 from msgspec import structs
 
 from gateway.clock import SystemClock
-from gateway.domain.case import Case, CaseKind
 from gateway.domain.change import Change, Event, Opening, Posting
-from gateway.domain.errors import NotFound
+from gateway.domain.errors import RefundLimitReached
 from gateway.domain.order import OrderRefusal, OrderTerms
 from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.domain.refund_limits import day_begins
 from gateway.domain.states import PAYMENT_HOLDING
 from gateway.domain.words import Numbering
 from gateway.flow.ports import (
@@ -37,6 +37,7 @@ from gateway.flow.ports import (
     TenderTaken,
 )
 from gateway.storage.books.columns import ATTEMPT_MOVING, PAYMENT_MOVING, REFUND_MOVING
+from tests.fakes.store_cases import MemoryCases
 from tests.fakes.store_due import MemoryDueWork
 from tests.fakes.store_orders import opened_in_order
 from tests.fakes.store_reading import MemoryReading
@@ -48,12 +49,12 @@ from tests.fakes.store_rules import (
     check_refund,
     check_refund_move,
 )
-from tests.fakes.store_tables import KeptCase, KeptClaim, KeptEvent, Key
+from tests.fakes.store_tables import KeptClaim, KeptEvent, Key
 
 S = TypeVar("S", Payment, Attempt, Refund)
 
 
-class MemoryStore(MemoryReading, MemoryDueWork):
+class MemoryStore(MemoryReading, MemoryDueWork, MemoryCases):
     """`gateway.flow.ports.Store`."""
 
     def __init__(self, now: Callable[[], datetime] | None = None) -> None:
@@ -127,6 +128,7 @@ class MemoryStore(MemoryReading, MemoryDueWork):
         check_postings(change.postings)
         if change.new_refund is not None:
             check_refund(change.new_refund)
+            self._check_day(change.new_refund)
         self._check_new(None, change.events, key[0])
         self.payment_rows[key] = new
         self.trades |= {attempt.out_trade_no: key for attempt in new.attempts[len(old.attempts) :]}
@@ -136,7 +138,7 @@ class MemoryStore(MemoryReading, MemoryDueWork):
         if new.status not in PAYMENT_HOLDING:
             self._release(key)
         self._record(key[0], change.events, change.postings)
-        opened = change.case is not None and self._open_case(key[0], key[1], change.case)
+        opened = change.case is not None and self.open_case_now(key[0], key[1], change.case)
         return Applied(opened)
 
     # --- what arrives from outside
@@ -153,31 +155,6 @@ class MemoryStore(MemoryReading, MemoryDueWork):
         kept = self.callbacks.get((account_id, event_key))
         if kept is not None:
             self.callbacks[account_id, event_key] = (kept[0], True)
-
-    async def open_case(self, merchant_id: str, object_id: str, case: Case) -> bool:
-        """One open case per kind and object."""
-        return self._open_case(merchant_id, object_id, case)
-
-    async def close_case(self, case_id: str, *, closed_by: str, reason: str, now: datetime) -> None:
-        """Raises `NotFound` when no such case is open."""
-        for place, kept in enumerate(self.cases):
-            if kept.case.id == case_id and kept.closed is None:
-                self.cases[place] = replace(kept, closed=(now, closed_by, reason))
-                return
-        raise NotFound(f"no open case {case_id}")
-
-    async def settle_case(
-        self, merchant_id: str, object_id: str, kind: CaseKind, *, reason: str, now: datetime
-    ) -> None:
-        """If there is one."""
-        for place, kept in enumerate(self.cases):
-            if (kept.merchant_id, kept.object_id, kept.case.name, kept.closed) == (
-                merchant_id,
-                object_id,
-                kind,
-                None,
-            ):
-                self.cases[place] = replace(kept, closed=(now, "tillgate", reason))
 
     # --- parts
 
@@ -255,6 +232,14 @@ class MemoryStore(MemoryReading, MemoryDueWork):
         check_refund(new)
         return new
 
+    def _check_day(self, refund: Refund) -> None:
+        if refund.day_limit is None:
+            return
+        asked_by = refund.terminal_id or refund.asked_by or ""
+        given = self.given_back_now(refund.merchant_id, asked_by, day_begins(refund.created_at))
+        if given + refund.amount > refund.day_limit:
+            raise RefundLimitReached
+
     def _refund_collides(self, refund: Refund, key: Key) -> bool:
         if (refund.merchant_id, refund.payment_id) != key:
             return True
@@ -268,6 +253,7 @@ class MemoryStore(MemoryReading, MemoryDueWork):
                     or (
                         r.idempotency_key is not None
                         and r.idempotency_key == refund.idempotency_key
+                        and r.store_id == refund.store_id
                     )
                 )
             )
@@ -295,21 +281,6 @@ class MemoryStore(MemoryReading, MemoryDueWork):
             self.log.append(KeptEvent((self.transaction, row), merchant_id, event))
             self._event_ids[merchant_id, event.id] = event
         self.journal.extend((merchant_id, posting) for posting in postings)
-
-    def _open_case(self, merchant_id: str, object_id: str, case: Case) -> bool:
-        for kept in self.cases:
-            same = (kept.merchant_id, kept.object_id, kept.case.name) == (
-                merchant_id,
-                object_id,
-                case.name,
-            )
-            if (same and kept.closed is None) or (kept.merchant_id, kept.case.id) == (
-                merchant_id,
-                case.id,
-            ):
-                return False
-        self.cases.append(KeptCase(merchant_id, object_id, case))
-        return True
 
 
 def _moved(old: S, wanted: S, names: tuple[str, ...]) -> S:

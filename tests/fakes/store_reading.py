@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 from gateway.domain.errors import CursorAhead
 from gateway.domain.payment import Payment, Refund
 from gateway.domain.resources import event_json
-from gateway.domain.words import Numbering
-from gateway.flow.ports import EventPage, KeyTaken, PaymentFilter, RefundFilter
+from gateway.domain.statuses import RefundStatus
+from gateway.domain.words import Numbering, Origin
+from gateway.flow.lists import PaymentFilter, RefundFilter
+from gateway.flow.ports import EventPage, KeyTaken
 from gateway.storage.books.event_feed import position
 from tests.fakes.store_tables import Beside, KeptClaim, MemoryTables
 
@@ -79,20 +82,27 @@ class MemoryReading(MemoryTables):
         """One refund."""
         return self.refund_rows.get((merchant_id, refund_id))
 
-    async def refund_by_number(
-        self, merchant_id: str, *, refund_no: str | None = None, idempotency_key: str | None = None
+    async def refund_by_number(self, merchant_id: str, refund_no: str) -> Refund | None:
+        return next((r for r in self._refunds(merchant_id) if r.refund_no == refund_no), None)
+
+    async def refund_by_key(
+        self, merchant_id: str, store_id: str, idempotency_key: str
     ) -> Refund | None:
-        """By the merchant's number, else by the key."""
+        wanted = (store_id, idempotency_key)
         rows = self._refunds(merchant_id)
-        if refund_no is not None:
-            return next((r for r in rows if r.refund_no == refund_no), None)
-        return next(
-            (
-                r
-                for r in rows
-                if r.idempotency_key == idempotency_key and idempotency_key is not None
-            ),
-            None,
+        return next((r for r in rows if (r.store_id, r.idempotency_key) == wanted), None)
+
+    async def given_back(self, merchant_id: str, asked_by: str, since: datetime) -> int:
+        return self.given_back_now(merchant_id, asked_by, since)
+
+    def given_back_now(self, merchant_id: str, asked_by: str, since: datetime) -> int:
+        return sum(
+            r.amount
+            for r in self._refunds(merchant_id)
+            if (r.terminal_id or r.asked_by) == asked_by
+            and r.created_at >= since
+            and r.origin == Origin.MERCHANT
+            and r.status != RefundStatus.FAILED
         )
 
     async def refunds_of(self, merchant_id: str, payment_id: str) -> Sequence[Refund]:

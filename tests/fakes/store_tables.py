@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from gateway.domain.case import Case
+from gateway.domain.case import Case, Finding
 from gateway.domain.change import Event, Posting
 from gateway.domain.order import Override
 from gateway.domain.payment import Payment, Refund
@@ -49,12 +49,14 @@ class KeptEvent:
 
 @dataclass(frozen=True, slots=True)
 class KeptCase:
-    """A case and, once it is closed, by whom and why."""
+    """A case, what was found out about it and, once it is closed, by whom and why."""
 
     merchant_id: str
     object_id: str
     case: Case
     closed: tuple[datetime, str, str] | None = None
+    proposed: tuple[Finding, str] | None = None  # the finding, and by whom
+    confirmed_by: str | None = None
 
 
 class MemoryTables:

@@ -2,13 +2,23 @@ import asyncio
 
 import pytest
 
-from tests.world import Shop, order_no, shop
+from gateway.cli.client.client import Client
+from gateway.clock import SystemIds
+from gateway.storage.registries.people import Registry
+from security.key_material import KeyEnvironment
+from security.keyring import MasterKeys
+from security.vault import Vault
+from tests.world import MASTER, Shop, order_no, shop
 
 
 @pytest.fixture
 async def counter(database, redis_url):
     async with shop(database, redis_url=redis_url) as opened:
         yield opened
+
+
+def a_vault() -> Vault:
+    return Vault(MasterKeys.from_text(MASTER, source="test"))
 
 
 async def test_cash_with_change(counter: Shop):
@@ -130,3 +140,62 @@ async def test_events_in_order_each_change_once(counter: Shop):
     assert page["data"][0]["data"]["payment"] == paid
     rest = (await counter.office.call("GET", f"/v1/events?after={page['next_cursor']}")).document
     assert (rest["data"], rest["has_more"]) == ([], False)
+
+
+async def test_cash_goes_out_of_the_drawer_of_the_till_that_gives_it(counter: Shop):
+    people = Registry(counter.world.store.pool, vault=a_vault(), ids=SystemIds())
+    merchant = counter.books.merchant_id
+    second = await people.create_terminal(merchant, "store_1", "Till 2")
+    key = await people.issue_terminal_key(merchant, second.id, KeyEnvironment.TEST)
+    await counter.world.directory.refresh()
+    paid = (await counter.pay(5000, method="cash")).document
+    async with Client(counter.base_url, key.id, key.secret) as till:
+        body = {"refund_no": "from-till-2", "amount": 2000, "reason": "cold soup"}
+        refund = (await till.refund(paid["id"], body, "from-till-2")).document
+    assert (refund["status"], refund["terminal_id"]) == ("succeeded", second.id)
+    lines = await counter.rows(
+        "SELECT account, amount FROM journal WHERE posting_id = $1 ORDER BY amount", refund["id"]
+    )
+    assert [tuple(line) for line in lines] == [
+        (f"drawer/store_1/{second.id}", -2000),
+        ("takings/store_1", 2000),
+    ]
+    body = {"refund_no": "from-office", "amount": 1000, "reason": "cold soup"}
+    refund = (await counter.office.refund(paid["id"], body, "from-office")).document
+    assert refund["terminal_id"] is None
+    [line] = await counter.rows(
+        "SELECT account FROM journal WHERE posting_id = $1 AND amount < 0", refund["id"]
+    )
+    assert line["account"] == "drawer/store_1/office"
+
+
+async def test_the_books_say_which_key_asked(counter: Shop):
+    paid = (await counter.pay(5000, method="cash")).document
+    body = {"refund_no": "whose", "amount": 1000, "reason": ""}
+    await counter.office.refund(paid["id"], body, "whose")
+    [row] = await counter.rows(
+        "SELECT p.asked_by AS pay, f.asked_by AS refund FROM payment p "
+        "JOIN refund f ON f.payment_id = p.id WHERE p.id = $1",
+        paid["id"],
+    )
+    assert tuple(row) == (counter.books.terminal[0], counter.books.merchant[0])
+
+
+async def test_many_at_once_give_back_one_fen_each_and_all_are_answered(counter: Shop):
+    """Each writer compares the payment's version: the many lose to one another, and none for ever.
+    A fault of ours is never the answer.
+    """
+    paid = (await counter.pay(1000, method="cash")).document
+
+    async def clerk(name: int) -> list[int]:
+        statuses = []
+        for n in range(12):
+            body = {"refund_no": f"race-{name}-{n}", "amount": 1, "reason": ""}
+            answer = await counter.till.refund(paid["id"], body, f"race-{name}-{n}")
+            statuses.append(answer.status)
+        return statuses
+
+    answers = [s for each in await asyncio.gather(*map(clerk, range(8))) for s in each]
+    assert set(answers) <= {201, 503}
+    given = (await counter.till.payment(paid["id"])).document["amount_refunded"]
+    assert given == answers.count(201)

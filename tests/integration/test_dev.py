@@ -8,7 +8,9 @@ import signal
 import stat
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,8 @@ PATIENCE_S = 150.0
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 FIELDS = {
     "base_url",
+    "operations_url",
+    "work_operations_url",
     "sandbox_url",
     "merchant_id",
     "merchant_key",
@@ -135,6 +139,17 @@ def test_a_second_run_goes_on_with_the_same_shop_and_serves_until_ctrl_c(folder:
         for name in ("merchant_id", "merchant_key", "terminal_key", "accounts", "webhook_secret"):
             assert after[name] == before[name]
         assert trades(output) >= len(SUBJECTS)  # those of both runs
+        for url, sample in (
+            (after["operations_url"], "tillgate_http_connections{"),
+            (after["work_operations_url"], "tillgate_sweeper_steps_total{"),
+        ):
+            with urllib.request.urlopen(f"{url}/metrics", timeout=PATIENCE_S) as answer:
+                assert sample in answer.read().decode()
+        for name, event in (("serve", "serving"), ("work", "working")):
+            first = (folder / "logs" / f"{name}.log").read_text().splitlines()[0]
+            assert event in first
+            assert f"version={version('tillgate')}" in first
+            assert "operations=127.0.0.1:" in first
         pasted = re.search(r"gateway (pay \d+ --code \d+ --data \S+)$", output, re.MULTILINE)
         assert pasted is not None, output
         paid = command(*pasted[1].split())

@@ -124,6 +124,27 @@ async def test_a_slow_endpoint_takes_only_its_share(world: OutboxWorld):
     assert await taken() == {slow: 0, narrow: 0, quick: 0}
 
 
+async def test_a_merchant_with_many_endpoints_takes_only_its_share(world: OutboxWorld):
+    """Each of its endpoints keeps to its own bound; together they would take every slot."""
+    for n in range(4):
+        await world.endpoint(f"https://slow{n}.example/", concurrency=9)
+    for n in range(9):
+        await world.paid(f"A{n}")
+    await world.endpoint("https://q.example/", merchant=OTHER_MERCHANT)
+    for n in range(3):
+        await world.paid(f"B{n}", merchant=OTHER_MERCHANT)
+
+    async def taken(limit: int) -> list[str]:
+        found = await world.outbox.take(limit, LONG_MS, 9, per_merchant=10)
+        return sorted(each.merchant_id for each in found)
+
+    assert await taken(2) == [MERCHANT, OTHER_MERCHANT], "they take turns"
+    assert await taken(7) == [MERCHANT] * 5 + [OTHER_MERCHANT] * 2
+    assert await taken(50) == [MERCHANT] * 4, "ten of one merchant and no more"
+    await world.paid("B9", merchant=OTHER_MERCHANT)
+    assert await taken(50) == [OTHER_MERCHANT]
+
+
 async def test_two_couriers_together_keep_to_the_share(world: OutboxWorld):
     await world.endpoint(concurrency=3)
     for n in range(20):

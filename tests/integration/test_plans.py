@@ -144,7 +144,9 @@ async def test_leasing_touches_what_it_leases_and_one_row_an_endpoint(told: Shop
     connection = await connect(told.books.dsn)
     try:
         async with connection.transaction():
-            taken = await connection.fetch(outbox.TAKE, TOUCHED, timedelta(seconds=60), TOUCHED)
+            taken = await connection.fetch(
+                outbox.TAKE, TOUCHED, timedelta(seconds=60), TOUCHED, TOUCHED
+            )
             (looked,) = await connection.fetch(
                 "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int AS n, "
                 "max(seq_scan) AS scans FROM pg_stat_xact_user_tables"

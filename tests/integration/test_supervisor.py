@@ -22,8 +22,9 @@ from tests.patience import PATIENCE_S
 SERVER = """
 import asyncio, logging, os, pathlib, signal, socket, sys
 from aiohttp import web
-from gateway.http.serving import DRAINING, serve_until
-from gateway.workers.supervisor import report_ready, supervise
+from gateway.http.serving import LEAVING, Listening, serve_until
+from gateway.workers.forked import LEAVE, report_ready
+from gateway.workers.supervisor import supervise
 
 folder = pathlib.Path(sys.argv[1])
 
@@ -32,15 +33,18 @@ async def answer(request):
     return web.Response(text=str(os.getpid()))
 
 async def readyz(request):
-    return web.Response(status=503 if request.app[DRAINING].is_set() else 200)
+    return web.Response(status=503 if request.app[LEAVING].is_set() else 200)
 
 async def serve(listening):
-    stop = asyncio.Event()
+    stop, leaving = asyncio.Event(), asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    asyncio.get_running_loop().add_signal_handler(LEAVE, leaving.set)
     app = web.Application()
     app.router.add_post("/", answer)
     app.router.add_get("/readyz", readyz)
-    await serve_until(app, listening, stop, on_started=report_ready)
+    await serve_until(
+        Listening(app=app, socket=listening), stop, leaving=leaving, on_started=report_ready
+    )
 
 def worker(index, listening):
     if (folder / "broken").exists():
@@ -55,7 +59,7 @@ def worker(index, listening):
 logging.basicConfig(stream=sys.stderr, level=logging.INFO)
 listening = socket.create_server(("127.0.0.1", 0))
 print(listening.getsockname()[1], flush=True)
-sys.exit(supervise(2, listening, worker))
+sys.exit(supervise(2, listening, worker, prestop_s=float(sys.argv[2])))
 """
 
 # A connection stays with its worker: without new ones the first worker to accept keeps them all.
@@ -65,10 +69,10 @@ REQUESTS_PER_CONNECTION = 47
 class Supervised:
     """The server above in a process of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, prestop_s: float = 0) -> None:
         self.log = folder / "log"
         with self.log.open("wb") as log_file:
-            command = [sys.executable, "-c", SERVER, str(folder)]
+            command = [sys.executable, "-c", SERVER, str(folder), str(prestop_s)]
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log_file, text=True, start_new_session=True
             )
@@ -239,6 +243,60 @@ async def test_a_stop_signal_ends_everything_with_0_and_says_goodbye(
     await until(goodbye)
     assert await asyncio.to_thread(server.process.wait, 60) == 0
     assert [pid for pid in workers if Path(f"/proc/{pid}").exists()] == []
+
+
+async def test_a_load_balancer_sees_a_worker_leave_before_it_refuses_anything(
+    tmp_path: Path,
+) -> None:
+    """New connections are still answered, and `/readyz` says on them that it is time to go."""
+    server = Supervised(tmp_path, prestop_s=60)
+    workers = await until_both_serve(server)
+    assert await ready(server.port) == 200
+    server.signal(signal.SIGTERM)
+
+    async def leaving() -> bool:
+        return await ready(server.port) == 503
+
+    await until(leaving)
+    for _ in range(20):
+        assert await ready(server.port) == 503
+        client = Client(server.port)
+        assert await client.post() in workers
+        client.close()
+    assert server.workers() == workers
+    server.signal(signal.SIGTERM)
+    assert await asyncio.to_thread(server.process.wait, 60) == 0
+    server.process.communicate()
+
+
+async def test_the_time_to_leave_ends(tmp_path: Path) -> None:
+    server = Supervised(tmp_path, prestop_s=0.3)
+    await until_both_serve(server)
+    server.signal(signal.SIGTERM)
+    assert await asyncio.to_thread(server.process.wait, 60) == 0
+    server.process.communicate()
+
+
+async def test_a_rolling_restart_needs_no_time_to_leave(tmp_path: Path) -> None:
+    server = Supervised(tmp_path, prestop_s=60)
+    first = await until_both_serve(server)
+    server.signal(signal.SIGHUP)
+    await until(lambda: len(server.workers()) == 2 and not server.workers() & first)
+    assert await ready(server.port) == 200
+    server.signal(signal.SIGTERM)
+    await until(lambda: "stopping" in server.log.read_text())
+    server.signal(signal.SIGTERM)
+    assert await asyncio.to_thread(server.process.wait, 60) == 0
+    server.process.communicate()
+
+
+async def ready(port: int) -> int:
+    """The status of `/readyz` on a connection of its own."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    status = int((await reader.read()).split()[1])
+    writer.close()
+    return status
 
 
 async def test_a_second_signal_does_not_wait_for_workers_that_hang(tmp_path: Path) -> None:

@@ -265,3 +265,18 @@ async def test_another_stores_payment_in_doubt_is_not_shown_and_not_overridden(
     assert (await chain.here.payment(doubtful["id"])).document["status"] == "in_doubt"
     allowed = await chain.here.pay(second | {"override": override}, f"key-{order_no()}")
     assert allowed.status == 201
+
+
+async def test_a_refund_key_of_one_store_is_free_in_the_other(chain: Chain):
+    """Stores that build their keys from bill numbers never meet, and learn nothing of one
+    another.
+    """
+    answers = []
+    for till, number in ((chain.here, "one"), (chain.there, "two")):
+        paid = await till.pay(
+            {"order_no": order_no(), "amount": 900, "method": "cash"}, f"pay-{order_no()}"
+        )
+        body = {"refund_no": f"key-{number}-{order_no()}", "amount": 100, "reason": ""}
+        answers.append(await till.refund(paid.document["id"], body, "refund-of-bill-7"))
+    assert [answer.status for answer in answers] == [201, 201]
+    assert len({answer.document["id"] for answer in answers}) == 2

@@ -6,6 +6,8 @@ import pytest
 
 from gateway.cli.client.client import Client
 from gateway.clock import SystemIds
+from gateway.limits import WEBHOOK_SECRETS_LIVE_MAX
+from gateway.storage.registries import webhooks
 from gateway.storage.registries.people import Registry
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
@@ -170,3 +172,36 @@ async def test_twenty_and_no_more(house: Shop):
     assert (await house.office.call("POST", f"{HERE}/{first}/enable")).document[
         "code"
     ] == "webhook_endpoints_full"
+
+
+async def test_endpoints_are_listed_in_pages_and_bounded_in_all(
+    house: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(webhooks, "WEBHOOK_ENDPOINTS_KEPT_MAX", 4)
+    made = [await created(house, f"https://s{n}.example/", f"e{n}") for n in range(4)]
+    for endpoint in made[:3]:
+        await house.office.call("POST", f"{HERE}/{endpoint['id']}/disable")
+    full = await house.office.call("POST", HERE, {"url": "https://s9.example/"}, key="e9")
+    assert (full.status, full.document["code"]) == (409, "webhook_endpoints_full")
+    assert (await house.office.call("POST", f"{HERE}/{made[0]['id']}/enable")).status == 200
+    seen, after = [], ""
+    for _ in range(2):
+        answer = (await house.office.call("GET", f"{HERE}?limit=2{after}")).document
+        seen += [each["id"] for each in answer["data"]]
+        after = f"&starting_after={seen[-1]}"
+    assert (seen, answer["has_more"]) == ([each["id"] for each in made], False)
+    nobodys = await house.office.call("GET", f"{HERE}?starting_after=whe_nobodys")
+    assert nobodys.status == 404
+
+
+async def test_secrets_that_sign_nothing_are_forgotten(house: Shop):
+    made = await created(house)
+    for _ in range(2 * WEBHOOK_SECRETS_LIVE_MAX):
+        await house.world.webhooks.rotate(house.books.merchant_id, made["id"])
+    counted = "SELECT count(*) AS kept, max(number) AS newest FROM webhook_secret"
+    [row] = await house.rows(counted)
+    assert tuple(row) == (WEBHOOK_SECRETS_LIVE_MAX, 1 + 2 * WEBHOOK_SECRETS_LIVE_MAX)
+    await house.rows("UPDATE webhook_secret SET ends_at = now() WHERE ends_at IS NOT NULL")
+    await house.world.webhooks.rotate(house.books.merchant_id, made["id"])
+    [row] = await house.rows(counted)
+    assert row["kept"] == 2, "the newest, and the one before it for a day"

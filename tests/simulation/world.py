@@ -197,11 +197,11 @@ class World:
             return False
         worker = self._chance.choice(living)
         try:
-            answer = await worker.ask(worker.desks.callbacks.take(account_id, {}, body))
+            heard = await worker.ask(worker.desks.callbacks.take(account_id, {}, body))
         except (ConnectionError, GatewayError):
             self._count("callback unheard")
             return False
-        return bool(answer.status == 200)
+        return bool(heard.answer.status == 200)
 
     async def _storm(self) -> None:
         """Workers die, freeze and are replaced."""

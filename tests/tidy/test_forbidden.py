@@ -40,6 +40,7 @@ THREAD_CALLS = {"to_thread", "run_in_executor"}
 ENTRY_POINTS = (
     "gateway/__main__.py",
     "gateway/composition.py",
+    "gateway/service.py",
     "gateway/cli",
     "sandbox/__main__.py",
     "sandbox/cli.py",

@@ -100,6 +100,7 @@ def refund(status: str = "requested", **fields: Any) -> Refund:
         "id": "ref_1",
         "merchant_id": "m1",
         "payment_id": "pay_1",
+        "store_id": "s1",
         "attempt_id": "att_1",
         "channel": "wallet",
         "channel_account": "acct_1",

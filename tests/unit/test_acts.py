@@ -35,7 +35,7 @@ def test_a_takeover_raises_epoch_and_version():
 
 
 def test_a_wish_to_cancel_moves_no_status_and_is_no_public_event():
-    change = cancel_requested(payment("awaiting_payer"), occasion("till"))
+    change = cancel_requested(payment("awaiting_payer"), occasion("till"), by="key_1")
     assert (change.payment.status, change.payment.cancel_requested_at, change.payment.version) == (
         "awaiting_payer",
         NOW,

@@ -65,7 +65,7 @@ def about(payment: Payment, **fields: Any) -> Callback:
 
 async def called_back(road: Road, callback: Callback) -> object:
     road.script.callback = callback
-    return await road.callbacks.take(ACCOUNT, {}, b"{}")
+    return (await road.callbacks.take(ACCOUNT, {}, b"{}")).answer
 
 
 def cases(road: Road) -> list[str]:

@@ -36,6 +36,7 @@ from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.open.opening import Draft
 from gateway.flow.open.order_desk import OrderDesk
 from gateway.flow.ports import Ports, StoreRefused
+from gateway.limits import WEBHOOKS_PER_MERCHANT_MAX
 from gateway.webhooks.courier import Courier
 from gateway.webhooks.line import NoReply
 from gateway.webhooks.outbox import Delivery
@@ -89,9 +90,15 @@ class OneLook(FakeOutbox):
         super().__init__(CourierClock())
         self.stop = asyncio.Event()
 
-    async def take(self, limit: int, lease_ms: int, per_endpoint: int) -> Sequence[Delivery]:
+    async def take(
+        self,
+        limit: int,
+        lease_ms: int,
+        per_endpoint: int,
+        per_merchant: int = WEBHOOKS_PER_MERCHANT_MAX,
+    ) -> Sequence[Delivery]:
         self.stop.set()
-        return await super().take(limit, lease_ms, per_endpoint)
+        return await super().take(limit, lease_ms, per_endpoint, per_merchant)
 
 
 @dataclass
@@ -170,7 +177,7 @@ def called_back(stage: Stage, callback: Callback) -> Callable[[], Awaitable[obje
     desk, keys = stage.callbacks(callback), iter(("one", "two"))
 
     async def take() -> None:
-        assert await desk.take(ACCOUNT, {}, next(keys).encode()) == OK
+        assert (await desk.take(ACCOUNT, {}, next(keys).encode())).answer == OK
 
     return take
 

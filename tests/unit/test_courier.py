@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from gateway.clock import Clock, SystemClock, SystemIds
 from gateway.domain.errors import StoreUnavailable
-from gateway.limits import WEBHOOK_WORDS_CHARS_MAX
+from gateway.limits import WEBHOOK_WORDS_CHARS_MAX, WEBHOOKS_PER_MERCHANT_MAX
 from gateway.webhooks.courier import Courier
 from gateway.webhooks.delivery import body_of
 from gateway.webhooks.line import WebhookLine
@@ -203,12 +203,18 @@ class _AwayAtFirst(FakeOutbox):
 
     askings = 0
 
-    async def take(self, limit: int, lease_ms: int, per_endpoint: int):
+    async def take(
+        self,
+        limit: int,
+        lease_ms: int,
+        per_endpoint: int,
+        per_merchant: int = WEBHOOKS_PER_MERCHANT_MAX,
+    ):
         type(self).askings += 1
         if type(self).askings <= 3:
             raise StoreUnavailable
         # Leases that end at once: what was not noted is due again.
-        return await super().take(limit, 0, per_endpoint)
+        return await super().take(limit, 0, per_endpoint, per_merchant)
 
     async def delivered(self, delivery: Delivery, heard: Heard) -> bool:
         if delivery.tries == 1:
@@ -236,8 +242,14 @@ async def test_an_absent_store_is_told_once_and_what_was_not_noted_is_sent_again
 class _StandsStill(FakeOutbox):
     """Between the lease and the try this process is stopped for as long as the lease lasts."""
 
-    async def take(self, limit: int, lease_ms: int, per_endpoint: int):
-        taken = await super().take(limit, lease_ms, per_endpoint)
+    async def take(
+        self,
+        limit: int,
+        lease_ms: int,
+        per_endpoint: int,
+        per_merchant: int = WEBHOOKS_PER_MERCHANT_MAX,
+    ):
+        taken = await super().take(limit, lease_ms, per_endpoint, per_merchant)
         if taken:
             assert isinstance(self.clock, HandClock)
             self.clock.advance(lease_ms / 1000)

@@ -21,9 +21,9 @@ from gateway.domain.tender import Tender
 from gateway.domain.words import Numbering
 from gateway.flow.choose.routing import Choice
 from gateway.flow.commands import Caller, OverrideCommand, PayCommand, RefundCommand
+from gateway.flow.lists import PaymentFilter, RefundFilter
 from gateway.flow.open.idempotency import fingerprint
 from gateway.flow.open.opening import Draft
-from gateway.flow.ports import PaymentFilter, RefundFilter
 from gateway.http.bodies import (
     CashBody,
     OverrideBody,
@@ -260,7 +260,7 @@ def test_what_the_command_says_stands_in_a_local_payment(name):
             PaymentResource,
             {"channel": "method", "payer_masked": "payer", "qr_code": "next_action"},
             {"merchant_id", "numbering", "frozen_at", "frozen_by", "late_refund", "notify_url"}
-            | {"overridden_at", "overridden_by", "tendered"},
+            | {"overridden_at", "overridden_by", "tendered", "asked_by", "cancel_requested_by"},
         ),
         (
             Attempt,
@@ -276,7 +276,8 @@ def test_what_the_command_says_stands_in_a_local_payment(name):
             RefundResource,
             {"failure_code": "failure", "channel_code": "failure"},
             {"merchant_id", "channel", "channel_account", "idempotency_key", "due_at", "tries"}
-            | {"silences", "heard", "evidence"},
+            | {"store_id", "asked_by", "day_limit"}
+            | {"stopped_at", "silences", "heard", "evidence"},
         ),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

@@ -12,7 +12,7 @@ from gateway.domain.change import Posting
 from gateway.domain.returning import refund_learned, reserved, returned_at_once
 from gateway.domain.states import IllegalTransition
 from gateway.domain.words import EvidenceWord
-from gateway.limits import EVIDENCE_ITEMS_MAX
+from gateway.limits import EVIDENCE_ITEMS_MAX, SILENCES_BEFORE_CASE
 from tests.unit.paying import NOW, attempt, later, occasion, payment, refund
 
 OUTCOMES: dict[str, o.RefundQueryOutcome] = {
@@ -57,7 +57,8 @@ needs_action merchant silence     | needs_action 400 0 succeeded -
 needs_action merchant other_order | needs_action 400 0 succeeded mismatch_order
 succeeded    merchant done        | nothing
 succeeded    merchant no          | nothing
-failed       merchant done        | nothing
+failed       merchant done        | failed       400 0 succeeded refund_after_all
+failed       merchant no          | nothing
 requested    late     done_1000   | succeeded    0 1000 returned -
 requested    late     no          | needs_action 1000 0 captured_late refund_needs_action
 in_doubt     late     balance     | needs_action 1000 0 captured_late refund_needs_action
@@ -115,6 +116,7 @@ def test_refund_learned(line: str):
     assert change.events[1].public == (now.status != status)
     assert now.evidence[-1].outcome in (type(OUTCOMES[word]).__name__, "Mismatch")
     assert (now.refunded_at is not None) == (now.status == "succeeded")
+    assert change.case is None or change.case.refund_id == "ref_1"
 
 
 REPEATS = """
@@ -263,3 +265,49 @@ def test_refunds_add_up_to_the_capture():
         now.attempts[0].status,
     ) == (0, 1000, "succeeded")
     assert replace(now.attempts[0], returned_amount=0).refundable == 1000
+
+
+ROWS_OF_SILENCES = {
+    "no answer, then not known": ("silence/refund", "absent/refund_query"),
+    "not known, then no answer": ("absent/refund_query", "silence/refund"),
+    "nothing sent, not known, no answer": (
+        "not_sent/refund",
+        "absent/refund_query",
+        "silence/refund_query",
+    ),
+    "not known only": ("absent/refund_query",),
+    "nothing sent only": ("not_sent/refund",),
+    "no answer only": ("silence/refund_query",),
+}
+
+
+@pytest.mark.parametrize("row", ROWS_OF_SILENCES.values(), ids=ROWS_OF_SILENCES)
+def test_of_silences_of_any_kind_a_person_is_told(row):
+    now, asked = payment("succeeded", attempt("succeeded", reserved_amount=400)), refund()
+    told = []
+    for n in range(2 * SILENCES_BEFORE_CASE):
+        word, source = row[n % len(row)].split("/")
+        change = refund_learned(now, asked, OUTCOMES[word], occasion(source))
+        assert change is not None
+        assert change.refund is not None
+        now, asked = change.payment, change.refund
+        if change.case is not None:
+            told.append((n + 1, change.case.name))
+    assert told == [
+        (SILENCES_BEFORE_CASE, "refund_long_in_doubt"),
+        (2 * SILENCES_BEFORE_CASE, "refund_long_in_doubt"),
+    ]
+
+
+def test_a_refund_that_is_accepted_again_and_again_and_never_known_calls_a_person():
+    now, asked = payment("succeeded", attempt("succeeded", reserved_amount=400)), refund()
+    sends = 0
+    case = None
+    while case is None:
+        sends += 1
+        for word, source in (("on_its_way", "refund"), ("absent", "refund_query")):
+            change = refund_learned(now, asked, OUTCOMES[word], occasion(source))
+            assert change is not None
+            assert change.refund is not None
+            now, asked, case = change.payment, change.refund, case or change.case
+    assert (sends, case.name) == (SILENCES_BEFORE_CASE, "refund_long_in_doubt")

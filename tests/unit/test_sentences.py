@@ -119,6 +119,7 @@ OverrideRefused          409 not   do_not_charge_again
 WebhookEndpointsFull     409 not   try_again
 WebhookEndpointDisabled  409 not   try_again
 CursorAhead              409 not   do_not_charge_again
+SignatureUsed            409 not   try_again
 Refused                  422 not   try_again
 FieldUnknown             422 not   try_again
 FieldMissing             422 not   try_again
@@ -137,6 +138,7 @@ RestoredUnsure           503 again do_not_charge_again
 NotPermitted             403 not   try_again
 NotFound                 404 not   try_again
 MethodNotAllowed         405 not   try_again
+RateLimited              429 again try_again
 TooLarge                 413 not   try_again
 """
 

@@ -53,7 +53,7 @@ def client_of(options: argparse.Namespace) -> Client:
     """The client the flags ask for. Raises CommandError."""
     flags = (options.url, options.key, options.secret_file)
     if all(flags):
-        return Client(options.url, options.key, _secret(options.secret_file))
+        return Client(options.url, options.key, read_secret(options.secret_file))
     if any(flags):
         raise CommandError(
             "--url, --key and --secret-file belong together: "
@@ -113,7 +113,8 @@ async def _asked(client: Client, ask: Callable[[Client], Awaitable[Answer]]) -> 
         ) from error
 
 
-def _secret(path: str) -> Secret:
+def read_secret(path: str) -> Secret:
+    """The text of a file, - for standard input. Raises CommandError."""
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text()
     except OSError as error:

@@ -19,9 +19,12 @@ from redis.exceptions import RedisError
 from adapters.channel import Means
 from adapters.discovery import discover
 from adapters.transport import InlineExecutor
+from gateway.cli.binding import descriptors_allowed
 from gateway.cli.registries import registries
 from gateway.clock import SystemClock
 from gateway.domain.errors import StoreUnavailable
+from gateway.edge_limits import CONNECTIONS_MAX, DESCRIPTORS_MAX
+from gateway.http.connections import connections_within
 from gateway.limits import HEARTBEAT_LEASE_MS
 from gateway.settings import Settings
 from gateway.storage.built_accounts import BuiltAccounts
@@ -65,7 +68,12 @@ class Finding(NamedTuple):
 
 async def examine(settings: Settings) -> list[Finding]:
     """Everything behind the settings. Without a migrated database the rest cannot be looked at."""
-    found = [_master_keys(settings), _public_url(settings), await _redis(settings)]
+    found = [
+        _master_keys(settings),
+        _public_url(settings),
+        _descriptors(descriptors_allowed()),
+        await _redis(settings),
+    ]
     schema = await _schema(settings)
     found.append(schema)
     if schema.level is Level.WRONG:
@@ -102,6 +110,19 @@ def _public_url(settings: Settings) -> Finding:
     return Finding(
         Level.GOOD, "callbacks", f"asked for at {settings.public_url}/callbacks/<account>"
     )
+
+
+def _descriptors(allowed: int) -> Finding:
+    """Of this process: a service manager may allow the service more, or less."""
+    connections = connections_within(allowed)
+    if connections < CONNECTIONS_MAX:
+        return Finding(
+            Level.WARNING,
+            "descriptors",
+            f"{allowed} file descriptors are allowed: a worker keeps {connections} connections; "
+            f"raise the hard limit (`LimitNOFILE={DESCRIPTORS_MAX}`) where the service is started",
+        )
+    return Finding(Level.GOOD, "descriptors", f"{allowed} allowed, {connections} connections")
 
 
 async def _redis(settings: Settings) -> Finding:

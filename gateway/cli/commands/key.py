@@ -9,7 +9,9 @@ import sys
 from gateway.cli.registries import Registries, act
 from gateway.cli.surroundings import add_data_argument
 from gateway.cli.table import show_table
-from gateway.storage.registries.people import IssuedKey
+from gateway.domain.refund_limits import refund_limits
+from gateway.limits import AMOUNT_FEN_MAX
+from gateway.storage.registries.people import IssuedKey, KeyListing
 from security.key_material import KeyEnvironment
 from security.roles import Role
 
@@ -17,7 +19,7 @@ MERCHANT_ROLES = [role.value for role in Role if role is not Role.TERMINAL]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """issue, rotate, revoke, list."""
+    """issue, rotate, revoke, limits, list."""
     acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
     issue = acts.add_parser("issue", help="a new key for a till or a merchant")
     issue.add_argument("merchant", metavar="MERCHANT_ID")
@@ -29,10 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a second key for the same holder; revoke the first when the second is in use",
     )
     revoke = acts.add_parser("revoke", help="end a key, everywhere within seconds")
+    limits = acts.add_parser(
+        "limits", help="how much a key gives back alone; what is not said is as the role has it"
+    )
+    limits.add_argument("--refund", type=_fen, metavar="FEN", help="by one refund")
+    limits.add_argument("--day", type=_fen, metavar="FEN", help="by all refunds of a day")
     listing = acts.add_parser("list", help="the keys of a merchant")
     listing.add_argument("merchant", metavar="MERCHANT_ID")
     listing.add_argument("--terminal", metavar="ID", help="of this till only")
-    for each in (rotate, revoke):
+    for each in (rotate, revoke, limits):
         each.add_argument("key", metavar="KEY_ID")
     for each in (issue, rotate):
         each.add_argument(
@@ -40,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             action="store_true",
             help="for sandbox channels: the secret begins with sk_test_",
         )
-    for each in (issue, rotate, revoke, listing):
+    for each in (issue, rotate, revoke, limits, listing):
         add_data_argument(each)
 
 
@@ -69,10 +76,26 @@ def run(options: argparse.Namespace) -> int:
             case "revoke":
                 await opened.people.revoke_key(options.key)
                 print(f"{options.key} is revoked")
+            case "limits":
+                await opened.people.limit_refunds(options.key, options.refund, options.day)
+                print(f"{options.key} gives back {_limits(await opened.people.key(options.key))}")
             case _:
                 await _list(opened, options)
 
     return act(options, work)
+
+
+def _fen(text: str) -> int:
+    amount = int(text)
+    if not 0 <= amount <= AMOUNT_FEN_MAX:
+        raise ValueError(text)
+    return amount
+
+
+def _limits(key: KeyListing) -> str:
+    limits = refund_limits(key.role, key.refund_max, key.refund_day_max)
+    each, day = ("any amount" if fen is None else f"{fen} fen" for fen in limits)
+    return f"{each} at once, {day} a day"
 
 
 def _show_once(key: IssuedKey) -> None:
@@ -84,8 +107,16 @@ def _show_once(key: IssuedKey) -> None:
 async def _list(opened: Registries, options: argparse.Namespace) -> None:
     keys = await opened.people.keys(options.merchant, options.terminal)
     rows = [
-        (key.id, key.role, key.store_id, key.terminal_id, key.created_at, key.revoked_at)
+        (
+            key.id,
+            key.role,
+            key.store_id,
+            key.terminal_id,
+            _limits(key),
+            key.created_at,
+            key.revoked_at,
+        )
         for key in keys
     ]
-    head = ("id", "role", "store", "terminal", "created (UTC)", "revoked (UTC)")
+    head = ("id", "role", "store", "terminal", "gives back", "created (UTC)", "revoked (UTC)")
     show_table(head, rows, nothing="no keys yet: `tillgate key issue MERCHANT_ID --terminal ID`")

@@ -1,4 +1,4 @@
-"""`tillgate serve`: bind one socket, then N workers on it (see `gateway.workers.supervisor`).
+"""`tillgate serve`: bind the sockets, then N workers on them (see `gateway.workers.supervisor`).
 
 Nothing that starts a thread or a loop may be imported into life before the fork; modules are
 imported once, here, and shared.
@@ -6,14 +6,20 @@ imported once, here, and shared.
 
 import argparse
 import os
-import socket
 import tempfile
+from contextlib import ExitStack
 from dataclasses import replace
+from importlib.metadata import version
 
+import structlog
+
+from gateway.cli.binding import bound, raise_descriptors, shown
 from gateway.cli.dev.parent import add_parent_argument, end_with_parent
 from gateway.cli.failures import CommandError
-from gateway.limits import LISTEN_BACKLOG, WORKERS_MAX
+from gateway.limits import WORKERS_MAX
 from gateway.settings import Settings, read_settings
+
+log = structlog.get_logger("tillgate.serve")
 
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -43,30 +49,30 @@ def run(options: argparse.Namespace) -> int:
 def _serve(settings: Settings) -> int:
     from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415  see METRICS_FOLDER
 
-    from gateway.composition import serve_worker, start_logs  # noqa: PLC0415
+    from gateway.composition import start_logs  # noqa: PLC0415
+    from gateway.service import serve_worker  # noqa: PLC0415
     from gateway.workers.supervisor import supervise  # noqa: PLC0415
 
     start_logs(settings)
-    with _bound(settings) as listening:
+    with ExitStack() as stack:
+        listening = stack.enter_context(bound(settings.listen, "TILLGATE_LISTEN"))
+        operations = (
+            stack.enter_context(bound(settings.operations_listen, "TILLGATE_OPERATIONS_LISTEN"))
+            if settings.operations_listen
+            else None
+        )
+        log.info(
+            "serving",
+            version=version("tillgate"),
+            listen=shown(listening),
+            operations=shown(operations) if operations else "none",
+            workers=settings.workers,
+            descriptors=raise_descriptors(),
+        )
         return supervise(
             settings.workers,
             listening,
-            lambda _index, sock: serve_worker(settings, sock),
+            lambda _index, sock: serve_worker(settings, sock, operations),
             on_exit=mark_process_dead,
+            prestop_s=settings.prestop_s,
         )
-
-
-def _bound(settings: Settings) -> socket.socket:
-    host, port = settings.listen
-    try:
-        return socket.create_server(
-            (host, port),
-            family=socket.AF_INET6 if ":" in host else socket.AF_INET,
-            backlog=LISTEN_BACKLOG,
-            reuse_port=False,
-        )
-    except OSError as error:
-        raise CommandError(
-            f"cannot listen on {host}:{port} ({error.strerror}): "
-            f"set TILLGATE_LISTEN to a free address"
-        ) from error

@@ -11,6 +11,6 @@ def add_parent_argument(parser: argparse.ArgumentParser) -> None:
 def end_with_parent(options: argparse.Namespace) -> None:
     """Ask the kernel for a SIGTERM when that process dies (Linux only)."""
     if options.end_with_parent is not None:
-        from gateway.workers.supervisor import die_with_parent  # noqa: PLC0415  start-up time of everybody else
+        from gateway.workers.forked import die_with_parent  # noqa: PLC0415  start-up time of everybody else
 
         die_with_parent(options.end_with_parent)

@@ -32,7 +32,7 @@ from gateway.cli.surroundings import (
 )
 from gateway.embedded.postgres import EmbeddedPostgres
 from gateway.embedded.redis import EmbeddedRedis
-from gateway.settings import DATABASE_URL, PREFIX, SERVING, Settings, read_settings
+from gateway.settings import DATABASE_URL, PREFIX, SERVING, Address, Settings, read_settings
 from gateway.storage.schema.migrate import migrate
 from security.keyring import FILE_VARIABLE, TEXT_VARIABLE, MasterKeys
 from security.secret import Secret
@@ -74,7 +74,10 @@ class World:
         await self._schema(settings)
         self.listener = await self._stack.enter_async_context(listening())
         async with SandboxControl(await self._control_url(sandbox)) as control:
-            self.document = await self._shop(settings, control)
+            self.document = await self._shop(settings, control) | {
+                "operations_url": _url(settings.operations_listen),
+                "work_operations_url": _url(settings.work_operations_listen),
+            }
         write_private(self.folder / DEV_JSON, self.document)
         await self._service(environment)
 
@@ -103,6 +106,10 @@ class World:
             "TILLGATE_LOG_FORMAT": "console",
             "TILLGATE_ALLOW_LOOPBACK_CHANNELS": "yes",
             "TILLGATE_ALLOW_LOOPBACK_WEBHOOKS": "yes",
+            **{
+                name: f"127.0.0.1:{self._stack.enter_context(reserved_port())}"
+                for name in ("TILLGATE_OPERATIONS_LISTEN", "TILLGATE_WORK_OPERATIONS_LISTEN")
+            },
         }
         asked = {"TILLGATE_LISTEN": address, "TILLGATE_WORKERS": str(self._workers)}
         if DATABASE_URL not in given:
@@ -214,6 +221,10 @@ async def _is_ready(session: aiohttp.ClientSession, base_url: str) -> bool:
             return response.ok
     except aiohttp.ClientError:
         return False
+
+
+def _url(address: Address | None) -> str | None:
+    return f"http://{address.host}:{address.port}" if address else None
 
 
 def _master_key_file(folder: Path) -> Path:

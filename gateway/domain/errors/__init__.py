@@ -5,15 +5,17 @@ Each leaf has a stable `code`, an HTTP status, and says whether the same request
     GatewayError
     ├── BadRequest 400        Malformed · IdempotencyKeyMissing
     ├── Unauthenticated 401   SignatureInvalid · SignatureExpired · KeyUnknown · KeyRevoked
-    ├── NotPermitted 403
+    ├── NotPermitted 403      RefundLimitReached 403
     ├── NotFound 404          (also for another tenant's ids) · MethodNotAllowed 405
     ├── Conflict 409          OrderTenderTaken · AlreadyPaid · PaymentNotPaid ·
     │                         RefundExceedsCaptured · RefundNoTaken · PaymentFrozen ·
     │                         OrderInDoubt · OrderOverpaid · OverrideRefused ·
-    │                         WebhookEndpointsFull · WebhookEndpointDisabled · CursorAhead
+    │                         WebhookEndpointsFull · WebhookEndpointDisabled · CursorAhead ·
+    │                         SignatureUsed
     ├── TooLarge 413
     ├── Refused 422           FieldUnknown · FieldMissing · FieldInvalid · AmountInvalid ·
     │                         AuthCodeUnrecognized · IdempotencyKeyReused · MethodUnavailable
+    ├── RateLimited 429
     └── Unavailable 503       StoreUnavailable · Overloaded · ChannelsResting ·
                               DirectoryStale · OutcomePending · RestoredUnsure
 
@@ -35,6 +37,7 @@ from gateway.domain.errors.conflicts import (
     PaymentNotPaid,
     RefundExceedsCaptured,
     RefundNoTaken,
+    SignatureUsed,
     WebhookEndpointDisabled,
     WebhookEndpointsFull,
 )
@@ -62,6 +65,8 @@ from gateway.domain.errors.requests import (
     MethodUnavailable,
     NotFound,
     NotPermitted,
+    RateLimited,
+    RefundLimitReached,
     SignatureExpired,
     SignatureInvalid,
     TooLarge,
@@ -105,12 +110,15 @@ __all__ = [
     "OverrideRefused",
     "PaymentFrozen",
     "PaymentNotPaid",
+    "RateLimited",
     "RefundExceedsCaptured",
+    "RefundLimitReached",
     "RefundNoTaken",
     "Refused",
     "RestoredUnsure",
     "SignatureExpired",
     "SignatureInvalid",
+    "SignatureUsed",
     "StoreUnavailable",
     "TooLarge",
     "Unauthenticated",

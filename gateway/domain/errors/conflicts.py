@@ -120,3 +120,14 @@ class CursorAhead(Conflict):
         ),
     )
     zh = "账本已从备份恢复，该游标不再有效，请不带 after 重新读取；已处理过的事件可按 id 去重"
+
+
+class SignatureUsed(Conflict):
+    """The very same signed request came before, and its answer was not kept."""
+
+    code, title, zh = (
+        "signature_used",
+        "This signed request was taken already and acts once: look at the object, then sign anew",
+        "该签名请求已受理，不会重复执行，请先查询结果，再重新签名",
+    )
+    verdict = "try_again"

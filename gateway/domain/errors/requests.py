@@ -6,9 +6,9 @@ from gateway.domain.errors.families import BadRequest, GatewayError, Refused, Un
 
 
 class Malformed(BadRequest):
-    """Not UTF-8 JSON, a duplicate key, or too deep."""
+    """No HTTP/1.1, not UTF-8 JSON, a duplicate key, or too deep."""
 
-    code, title, zh = "malformed", "The body is not the JSON this call takes", "请求格式错误"
+    code, title, zh = "malformed", "The request or its JSON body is not well-formed", "请求格式错误"
 
 
 class IdempotencyKeyMissing(BadRequest):
@@ -57,6 +57,17 @@ class NotPermitted(GatewayError):
     code, http_status, title, zh = "not_permitted", 403, "This key may not do that", "无权限"
 
 
+class RefundLimitReached(GatewayError):
+    """Nothing was written."""
+
+    code, http_status, title, zh = (
+        "refund_limit",
+        403,
+        "This key may not give back so much alone: a second person with a merchant key may",
+        "超出本终端的退款限额，请由有更高权限的人退款",
+    )
+
+
 class NotFound(GatewayError):
     """Also for the ids of another tenant."""
 
@@ -70,6 +81,19 @@ class MethodNotAllowed(GatewayError):
         "This path does not take that HTTP method",
         "不支持的请求方法",
     )
+
+
+class RateLimited(GatewayError):
+    """The key, or the peer that proves none, asks too often; nothing was done."""
+
+    code, http_status, title, zh = (
+        "rate_limited",
+        429,
+        "Too many requests: send the same request again after Retry-After seconds",
+        "请求过于频繁，请稍后重试",
+    )
+    sendable_again = True
+    retry_after_s = 1
 
 
 class TooLarge(GatewayError):

@@ -21,11 +21,13 @@ from gateway.clock import Clock
 from gateway.domain.outcomes import Declined, NotSent, Unknown
 from gateway.flow.accounts import RemoteAccount
 from gateway.flow.choose.breaker import Admission, Breaker, OnTrial, State
+from gateway.flow.choose.loop_time import LoopTime
 from gateway.flow.choose.routing import Choice
 from gateway.flow.choose.standing import HealthChange, Posted, Record, Records, Standing
 from gateway.limits import (
     BREAKER_FAILURES_MAX,
     CHANNEL_SLOW_MS,
+    LOOP_TICK_MS,
     SCORE_MAX,
     SCORE_PLACE,
     WHY_CHARS_MAX,
@@ -33,6 +35,8 @@ from gateway.limits import (
 from gateway.telemetry.metrics import ADMISSIONS
 
 OUR_DOING = frozenset({"deadline", "transport_closed"})  # not sent because of us
+# No sign where our own loop stood still: the answer may have been there in time.
+TIMED = frozenset({"timeout", "connect_timeout"})
 WHY_HEALTH_CHARS_MAX = WHY_CHARS_MAX - 100  # what ended the attempt before may still follow
 # An answer with a new word: the channel lives, and we cannot say more.
 NO_SIGN = frozenset({UNLISTED_CODE})
@@ -69,10 +73,11 @@ class Place:
 class Watch:
     """One call under way, as a context.
 
-    A call that says nothing for too long counts as failed until it does.
+    A call that says nothing for too long counts as failed until it does. Time in which our own loop
+    stood still is no silence: the call is then given that much more.
     """
 
-    __slots__ = ("_began", "_counted", "_health", "_record", "_standing", "_timer")
+    __slots__ = ("_began", "_counted", "_health", "_record", "_standing", "_stood_s", "_timer")
 
     def __init__(self, health: ChannelHealth, record: Record, standing: Standing) -> None:
         self._health, self._record, self._standing = health, record, standing
@@ -80,9 +85,9 @@ class Watch:
 
     def __enter__(self) -> Self:
         self._began = self._health.clock.monotonic()
-        self._timer = asyncio.get_running_loop().call_later(
-            self._standing.breaker.pulse.slow_s(), self._silent
-        )
+        self._health.loop_time.enter()
+        self._stood_s = self._health.loop_time.stood_s()
+        self._timer = self._look_in(self._standing.breaker.pulse.slow_s())
         return self
 
     def __exit__(
@@ -92,15 +97,33 @@ class Watch:
         trace: TracebackType | None,
     ) -> None:
         self._timer.cancel()
+        self._health.loop_time.leave()
 
     def saw(self, outcome: object) -> None:
         """What the call told us."""
         self._timer.cancel()
         self._health.heard_of(
-            self._record, self._standing, outcome, self._began, counted=self._counted
+            self._record,
+            self._standing,
+            outcome,
+            self._began,
+            stood_s=self._stood(),
+            counted=self._counted,
         )
 
+    def _look_in(self, seconds: float) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(seconds, self._silent)
+
+    def _stood(self) -> float:
+        """How long of the call our loop stood still."""
+        return self._health.loop_time.stood_s() - self._stood_s
+
     def _silent(self) -> None:
+        listened_s = self._health.clock.monotonic() - self._began - self._stood()
+        left_s = self._standing.breaker.pulse.slow_s() - listened_s
+        if left_s > LOOP_TICK_MS / 1000:
+            self._timer = self._look_in(left_s)
+            return
         self._counted = True
         self._health.missed(
             self._record, self._standing, "no answer yet", self._began, silent=True, counted=False
@@ -121,7 +144,7 @@ class ChannelHealth:
         told: Callable[[HealthChange], None] = unwritten,
         worker_id: str = "",
     ) -> None:
-        self.clock = clock
+        self.clock, self.loop_time = clock, LoopTime()
         self._records = Records(clock, told, worker_id)
 
     # -- payments ----------------------------------------------------------------------------------
@@ -200,10 +223,23 @@ class ChannelHealth:
         return Watch(self, self._records.of(account), self._standing(account, operation))
 
     def heard_of(
-        self, record: Record, standing: Standing, outcome: object, began: float, *, counted: bool
+        self,
+        record: Record,
+        standing: Standing,
+        outcome: object,
+        began: float,
+        *,
+        stood_s: float,
+        counted: bool,
     ) -> None:
-        """A watched call has ended with `outcome`."""
+        """A watched call has ended with `outcome`. `stood_s`: so long of it our loop stood still.
+
+        Of a call in which it stood still for long, a timeout may be ours: it is no sign.
+        """
+        was_deaf = not counted and stood_s * 1000 >= CHANNEL_SLOW_MS
         match outcome:
+            case NotSent(reason=reason) | Unknown(reason=reason) if reason in TIMED and was_deaf:
+                return
             case NotSent(reason=reason) if reason in OUR_DOING:
                 return
             case Unknown(reason=reason) if reason in NO_SIGN:
@@ -222,7 +258,7 @@ class ChannelHealth:
                 self._records.note(record, other, other.breaker.rest(now, began, reason))
             return
         self._records.note(record, standing, breaker.answered(now, began, counted=counted))
-        if (now - began) * 1000 >= CHANNEL_SLOW_MS:
+        if (now - began - stood_s) * 1000 >= CHANNEL_SLOW_MS:
             moved = standing.score.worsen(now, breaker.pulse, "a slow answer")
             self._records.note_score(record, standing, moved)
 

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
+from zlib import crc32
 
 import structlog
 from msgspec.structs import replace
@@ -19,7 +20,7 @@ from adapters.channel import RemoteManifest, Schedule
 from gateway import cases
 from gateway.domain.case import Case, CaseKind
 from gateway.domain.change import Change
-from gateway.domain.errors import Unavailable
+from gateway.domain.errors import Overloaded, Unavailable
 from gateway.domain.evidence import evidence_of
 from gateway.domain.learning import learned
 from gateway.domain.occasion import Occasion, Outcome, Successor
@@ -32,7 +33,15 @@ from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.lost_attempts import LostAttempts
 from gateway.flow.learn.schedule import due_after, proof_at, refund_due_after
 from gateway.flow.ports import Applied, Ports, RefundTaken, Stale, StoreRefused
-from gateway.limits import STALE_RETRIES_MAX, SWEEP_LEASE_MS, WRITE_RETRIES_MAX, WRITE_RETRY_MS
+from gateway.limits import (
+    STALE_QUICK_MAX,
+    STALE_RETRIES_MAX,
+    STALE_WAIT_MS_MAX,
+    STALE_WAIT_MS_MIN,
+    SWEEP_LEASE_MS,
+    WRITE_RETRIES_MAX,
+    WRITE_RETRY_MS,
+)
 from gateway.telemetry.metrics import ILLEGAL, PAYMENTS, REFUNDS, STORE_REFUSALS
 
 log = structlog.get_logger("tillgate.flow")
@@ -146,29 +155,30 @@ class Transitions:
         def judge(now: Payment, refund: Refund) -> Change | None:
             return refund_learned(now, refund, outcome, self.occasion(source))
 
-        return await self._refund_step(payment, refund_id, judge, held=held)
+        return await self.step_refund(payment, refund_id, judge, held=held)
 
     async def refund_again(self, payment: Payment, refund_id: str) -> tuple[Payment, Refund]:
         """Before a refund that waits for a person goes out once more;
         changes nothing for any other.
         """
-        return await self._refund_step(
+        return await self.step_refund(
             payment,
             refund_id,
             lambda now, refund: sent_again(now, refund, self.occasion(Source.SWEEPER)),
             held=True,
         )
 
-    async def _refund_step(
+    async def step_refund(
         self,
         payment: Payment,
         refund_id: str,
         judge: Callable[[Payment, Refund], Change | None],
         *,
-        held: bool,
+        held: bool = False,
     ) -> tuple[Payment, Refund]:
         """`step` for a refund, which is read beside its payment."""
-        for _ in range(STALE_RETRIES_MAX):
+        for losses in range(STALE_RETRIES_MAX):
+            await self._give_way(losses)
             refund = await self._store.refund(payment.merchant_id, refund_id)
             assert refund is not None, "a refund is written before a channel is asked about it"
             try:
@@ -185,7 +195,7 @@ class Transitions:
                     REFUNDS.labels(refund.channel, change.refund.status).inc()
                 return change.payment, change.refund
             payment = await self.fresh(payment)
-        raise RuntimeError(f"refund {refund_id} never stood still")
+        raise Overloaded(f"refund {refund_id} is changed by many at once: try again")
 
     async def insist(self, payment: Payment, judge: Judge, *, held: Held | None = None) -> Payment:
         """`step`, offered again for a while when the store is away:
@@ -206,7 +216,8 @@ class Transitions:
     async def decide(self, payment: Payment, judge: Judge, *, held: Held | None = None) -> Step:
         """Judge, compare and set; read again and judge anew while another writer is faster.
 
-        Raises `RefundRace` and `StoreRefused`.
+        Raises `RefundRace`, `StoreRefused`, and `Overloaded` when others are always faster: nothing
+        was written then.
 
         In "restored" mode an end without a charge may be no end, or not yet: see
         `flow.learn.lost_attempts`.
@@ -215,7 +226,8 @@ class Transitions:
         is due when the lease ends, unless the visit's last word sets another: no other visit comes
         in the middle.
         """
-        for _ in range(STALE_RETRIES_MAX):
+        for losses in range(STALE_RETRIES_MAX):
+            await self._give_way(losses)
             try:
                 change = judge(payment)
             except IllegalTransition as illegal:
@@ -235,7 +247,14 @@ class Transitions:
                     raise RefundRace
                 case Stale():
                     payment = await self.fresh(payment)
-        raise RuntimeError(f"payment {payment.id} never stood still")
+        raise Overloaded(f"payment {payment.id} is changed by many at once: try again")
+
+    async def _give_way(self, losses: int) -> None:
+        """Writers that lost together come back apart, each after a random part of the same wait."""
+        if losses >= STALE_QUICK_MAX:
+            longest_ms = min(STALE_WAIT_MS_MIN * 2 ** (losses - STALE_QUICK_MAX), STALE_WAIT_MS_MAX)
+            part = crc32(self._ids.token().encode()) / 2**32
+            await asyncio.sleep(longest_ms * part / 1000)
 
     async def fresh(self, payment: Payment) -> Payment:
         """The payment as it stands in the books."""

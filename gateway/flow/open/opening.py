@@ -141,6 +141,7 @@ class Draft(Struct, frozen=True, kw_only=True):
             merchant_id=tender.merchant_id,
             store_id=tender.store_id,
             terminal_id=self.caller.terminal_id,
+            asked_by=self.caller.key_id,
             order_no=tender.order_no,
             tender_no=tender.tender_no,
             amount=tender.amount,

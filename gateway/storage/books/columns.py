@@ -64,6 +64,7 @@ merchant_id   text
 id            text
 store_id      text
 terminal_id   text
+asked_by      text
 operator_id   text
 order_no      text
 tender_no     int
@@ -91,6 +92,7 @@ payer_masked        text
 discounts           json
 failure             json
 cancel_requested_at timestamptz
+cancel_requested_by text
 frozen_at           timestamptz
 frozen_by           text
 late_refund         text
@@ -135,6 +137,7 @@ REFUND_FIXED = columns("""
 merchant_id     text
 id              text
 payment_id      text
+store_id        text
 attempt_id      text
 channel         text
 channel_account text
@@ -145,7 +148,10 @@ currency        text
 origin          text
 reason          text
 operator_id     text
+terminal_id     text
+asked_by        text
 idempotency_key text
+day_limit       bigint
 created_at      timestamptz
 """)
 
@@ -157,6 +163,7 @@ failure_code      text
 channel_code      text
 refunded_at       timestamptz
 due_at            timestamptz
+stopped_at        timestamptz
 tries             int
 silences          int
 heard             int
@@ -191,6 +198,7 @@ payment_id  text
 id          text
 kind        text
 attempt_id  text
+refund_id   text
 evidence    json
 at          timestamptz
 """)

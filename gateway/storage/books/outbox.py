@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 import structlog
 
-from gateway.limits import WEBHOOK_SECRETS_LIVE_MAX
+from gateway.limits import WEBHOOK_SECRETS_LIVE_MAX, WEBHOOKS_PER_MERCHANT_MAX
 from gateway.storage.reader import Reader
 from gateway.storage.registries.credentials import webhook_about
 from gateway.webhooks.endpoints import GONE
@@ -24,7 +24,7 @@ from security.vault import Vault
 
 log = structlog.get_logger("tillgate.webhooks")
 
-TAKE = "SELECT * FROM take_outbox($1, $2, $3)"
+TAKE = "SELECT * FROM take_outbox($1, $2, $3, $4)"
 
 _LOGGED = """logged AS (
     INSERT INTO delivery (merchant_id, endpoint_id, event_id, try, at, status, words, took_ms)
@@ -75,13 +75,20 @@ class PostgresOutbox(Reader):
         super().__init__(pool)
         self._vault = vault
 
-    async def take(self, limit: int, lease_ms: int, per_endpoint: int) -> Sequence[Delivery]:
+    async def take(
+        self,
+        limit: int,
+        lease_ms: int,
+        per_endpoint: int,
+        per_merchant: int = WEBHOOKS_PER_MERCHANT_MAX,
+    ) -> Sequence[Delivery]:
         """Lease what is due.
 
         What cannot be signed (its master key is gone) is left out and comes again when the lease
         has run out.
         """
-        rows = await self._fetch(TAKE, limit, timedelta(milliseconds=lease_ms), per_endpoint)
+        lease = timedelta(milliseconds=lease_ms)
+        rows = await self._fetch(TAKE, limit, lease, per_endpoint, per_merchant)
         return [delivery for row in rows if (delivery := self._readable(row)) is not None]
 
     async def delivered(self, delivery: Delivery, heard: Heard) -> bool:

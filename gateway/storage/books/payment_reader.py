@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TypeAlias
 
 import asyncpg
 
 from gateway.domain.payment import Payment, Refund
 from gateway.domain.words import Numbering
-from gateway.flow.ports import KeyTaken, PaymentFilter, RefundFilter
+from gateway.flow.lists import PaymentFilter, RefundFilter
+from gateway.flow.ports import KeyTaken
 from gateway.storage.books import columns as c
 from gateway.storage.books.rows import read_payment, read_payments, read_refund
 from gateway.storage.reader import Reader
@@ -77,7 +79,11 @@ ORDER BY p.id, a.number"""
 _REFUND = f"SELECT {c.REFUND.listed('f.')} FROM refund f"
 REFUND_BY_ID = f"{_REFUND} WHERE f.merchant_id = $1 AND f.id = $2"
 REFUND_BY_NO = f"{_REFUND} WHERE f.merchant_id = $1 AND f.refund_no = $2"
-REFUND_BY_KEY = f"{_REFUND} WHERE f.merchant_id = $1 AND f.idempotency_key = $2"
+# As the trigger on `refund` that decides.
+GIVEN_BACK = """SELECT coalesce(sum(f.amount), 0) AS fen FROM refund f
+WHERE coalesce(f.terminal_id, f.asked_by) = $2 AND f.merchant_id = $1 AND f.created_at >= $3
+  AND f.origin = 'merchant' AND f.status <> 'failed'"""
+REFUND_BY_KEY = f"{_REFUND} WHERE f.merchant_id = $1 AND f.store_id = $2 AND f.idempotency_key = $3"
 REFUNDS_OF = f"{_REFUND} WHERE f.merchant_id = $1 AND f.payment_id = $2 ORDER BY f.created_at, f.id"
 REFUND_LIST = f"""{_REFUND}
   JOIN payment p ON p.merchant_id = f.merchant_id AND p.id = f.payment_id
@@ -123,13 +129,18 @@ class PaymentReader(Reader):
     async def refund(self, merchant_id: str, refund_id: str) -> Refund | None:
         return _refund(await self._row(REFUND_BY_ID, merchant_id, refund_id))
 
-    async def refund_by_number(
-        self, merchant_id: str, *, refund_no: str | None = None, idempotency_key: str | None = None
+    async def refund_by_number(self, merchant_id: str, refund_no: str) -> Refund | None:
+        return _refund(await self._row(REFUND_BY_NO, merchant_id, refund_no))
+
+    async def refund_by_key(
+        self, merchant_id: str, store_id: str, idempotency_key: str
     ) -> Refund | None:
-        """By the merchant's number, else by the key."""
-        if refund_no is not None:
-            return _refund(await self._row(REFUND_BY_NO, merchant_id, refund_no))
-        return _refund(await self._row(REFUND_BY_KEY, merchant_id, idempotency_key))
+        return _refund(await self._row(REFUND_BY_KEY, merchant_id, store_id, idempotency_key))
+
+    async def given_back(self, merchant_id: str, asked_by: str, since: datetime) -> int:
+        """See `gateway.flow.ports.Store`."""
+        row = await self._row(GIVEN_BACK, merchant_id, asked_by, since)
+        return int(row["fen"]) if row else 0
 
     async def refunds_of(self, merchant_id: str, payment_id: str) -> Sequence[Refund]:
         """Oldest first."""

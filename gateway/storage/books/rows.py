@@ -95,6 +95,7 @@ class _Case(Struct):
     id: str
     kind: str
     attempt_id: str | None
+    refund_id: str | None
     evidence: Evidence
     at: datetime
 
@@ -121,6 +122,7 @@ def apply_arguments(changes: list[Change]) -> list[str]:
             k.case.id,
             k.case.name,
             k.case.attempt_id,
+            k.case.refund_id,
             k.case.evidence,
             k.case.evidence.at,
         )

@@ -156,8 +156,9 @@ posted AS (
     FROM {c.POSTING.recordset(5, "j")} JOIN moved m USING (merchant_id, payment_id)
 ),
 opened AS (
-    INSERT INTO "case" (merchant_id, id, kind, object_id, attempt_id, evidence, opened_at)
-    SELECT k.merchant_id, k.id, k.kind, k.payment_id, k.attempt_id, k.evidence, k.at
+    INSERT INTO "case"
+      (merchant_id, id, kind, object_id, attempt_id, refund_id, evidence, opened_at)
+    SELECT k.merchant_id, k.id, k.kind, k.payment_id, k.attempt_id, k.refund_id, k.evidence, k.at
     FROM {c.CASE.recordset(6, "k")} JOIN moved m USING (merchant_id, payment_id)
     ON CONFLICT DO NOTHING RETURNING merchant_id, object_id
 )

@@ -80,6 +80,8 @@ class KeyListing:
     role: str
     created_at: datetime
     revoked_at: datetime | None
+    refund_max: int | None  # fen; None: the role's
+    refund_day_max: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,12 +93,14 @@ class IssuedKey:
     role: str
 
 
-KEYS = """SELECT id, merchant_id, store_id, terminal_id, role, created_at, revoked_at FROM api_key
-WHERE merchant_id = $1 AND ($2::text IS NULL OR terminal_id = $2) ORDER BY created_at, id"""
-KEY = (
-    "SELECT id, merchant_id, store_id, terminal_id, role, created_at, revoked_at FROM api_key "
-    "WHERE id = $1"
+_KEY = (
+    "SELECT id, merchant_id, store_id, terminal_id, role, created_at, revoked_at, refund_max, "
+    "refund_day_max FROM api_key"
 )
+KEYS = f"""{_KEY}
+WHERE merchant_id = $1 AND ($2::text IS NULL OR terminal_id = $2) ORDER BY created_at, id"""
+KEY = f"{_KEY} WHERE id = $1"
+LIMIT = "UPDATE api_key SET refund_max = $2, refund_day_max = $3 WHERE id = $1"
 LIVE_KEYS = (
     "SELECT count(*) FROM api_key WHERE merchant_id = $1 AND terminal_id IS NOT DISTINCT FROM $2 "
     "AND revoked_at IS NULL"
@@ -267,9 +271,19 @@ class Registry(RegistryWriter):
         old = await self.key(key_id)
         if old.revoked_at is not None:
             raise RegistryError(f"key {key_id} is revoked: issue a new one instead")
-        if old.terminal_id is not None:
-            return await self.issue_terminal_key(old.merchant_id, old.terminal_id, environment)
-        return await self.issue_merchant_key(old.merchant_id, Role(old.role), environment)
+        new = (
+            await self.issue_terminal_key(old.merchant_id, old.terminal_id, environment)
+            if old.terminal_id is not None
+            else await self.issue_merchant_key(old.merchant_id, Role(old.role), environment)
+        )
+        # Before its secret is told: a key that nobody can use yet has the role's limits.
+        await self.limit_refunds(new.id, old.refund_max, old.refund_day_max)
+        return new
+
+    async def limit_refunds(self, key_id: str, each: int | None, day: int | None) -> None:
+        """What the key gives back, in fen; None: as its role."""
+        await self.key(key_id)
+        await self._fetch(LIMIT, key_id, each, day)
 
     async def revoke_key(self, key_id: str) -> None:
         """End a key; every worker refuses it within one refresh of its directory."""

@@ -19,9 +19,11 @@ from gateway.domain.errors import StoreUnavailable, WebhookEndpointsFull
 from gateway.domain.web_address import WebAddress
 from gateway.limits import (
     WEBHOOK_ANSWERS_SHOWN_MAX,
+    WEBHOOK_ENDPOINTS_KEPT_MAX,
     WEBHOOK_ENDPOINTS_MAX,
     WEBHOOK_RESEND_MAX,
     WEBHOOK_SECRET_OVERLAP_H,
+    WEBHOOK_SECRETS_LIVE_MAX,
 )
 from gateway.storage.connections import GAVE_UP, REPLY_LOST, UNREACHABLE
 from gateway.storage.registries.credentials import webhook_about
@@ -44,6 +46,11 @@ _SHOWN = """e.id, e.merchant_id, e.url, e.event_types, e.concurrency, e.enabled,
   ) AS rotating_until"""
 LIST = f"""SELECT {_SHOWN} FROM webhook_endpoint e
 WHERE $1::text IS NULL OR e.merchant_id = $1 ORDER BY e.merchant_id, e.created_at, e.id"""
+PAGE = f"""SELECT {_SHOWN} FROM webhook_endpoint e
+WHERE e.merchant_id = $1 AND ($2::text IS NULL OR (e.created_at, e.id) > (
+  SELECT l.created_at, l.id FROM webhook_endpoint l WHERE l.id = $2 AND l.merchant_id = $1
+))
+ORDER BY e.created_at, e.id LIMIT $3"""
 ONE = f"SELECT {_SHOWN} FROM webhook_endpoint e WHERE e.merchant_id = $1 AND e.id = $2"
 BY_KEY = (
     f"SELECT {_SHOWN} FROM webhook_endpoint e WHERE e.merchant_id = $1 AND e.idempotency_key = $2"
@@ -53,6 +60,7 @@ OWNER = "SELECT merchant_id FROM webhook_endpoint WHERE id = $1"
 # Locked so that its endpoints are counted truly.
 LOCK_MERCHANT = "SELECT id FROM merchant WHERE id = $1 FOR NO KEY UPDATE"
 ENABLED = "SELECT count(*) FROM webhook_endpoint WHERE merchant_id = $1 AND enabled"
+KEPT = "SELECT count(*) FROM webhook_endpoint WHERE merchant_id = $1"
 NEW = """INSERT INTO webhook_endpoint
   (merchant_id, id, url, origin, event_types, concurrency, idempotency_key)
 VALUES ($1, $2, $3, $4, $5, $6, $7)"""
@@ -68,6 +76,9 @@ END_NEWEST = (
 ADD_NEWEST = (
     "INSERT INTO webhook_secret (merchant_id, endpoint_id, number, sealed) VALUES ($1, $2, $3, $4)"
 )
+# What signs nothing any more, and what stands behind the newest few, which alone sign.
+FORGET = """DELETE FROM webhook_secret WHERE endpoint_id = $2 AND merchant_id = $1
+  AND (ends_at <= now() OR number <= $3)"""
 ENABLE = (
     "UPDATE webhook_endpoint SET enabled = true, disabled_reason = NULL "
     "WHERE merchant_id = $1 AND id = $2 AND NOT enabled"
@@ -144,6 +155,11 @@ class WebhookRegistry(RegistryWriter):
             if known is not None:
                 return Issued(_endpoint(known), None)
             await self._refuse_one_too_many(connection, draft.merchant_id)
+            if await connection.fetchval(KEPT, draft.merchant_id) >= WEBHOOK_ENDPOINTS_KEPT_MAX:
+                raise WebhookEndpointsFull(
+                    f"a merchant has at most {WEBHOOK_ENDPOINTS_KEPT_MAX} webhook endpoints, "
+                    f"disabled ones too: enable one of those again"
+                )
             chosen = self._ids.new("whe")
             types = list(draft.event_types) if draft.event_types else None
             await connection.execute(
@@ -161,6 +177,13 @@ class WebhookRegistry(RegistryWriter):
     async def endpoints(self, merchant_id: str | None) -> Sequence[Endpoint]:
         """A merchant's, or all; oldest first."""
         return [_endpoint(row) for row in await self._fetch(LIST, merchant_id)]
+
+    async def page(
+        self, merchant_id: str, starting_after: str | None, limit: int
+    ) -> Sequence[Endpoint]:
+        """Oldest first; at most `limit` + 1."""
+        rows = await self._fetch(PAGE, merchant_id, starting_after, limit + 1)
+        return [_endpoint(row) for row in rows]
 
     async def endpoint(self, merchant_id: str, endpoint_id: str) -> Endpoint | None:
         """One endpoint."""
@@ -254,6 +277,9 @@ class WebhookRegistry(RegistryWriter):
             END_NEWEST, merchant_id, endpoint_id, timedelta(hours=WEBHOOK_SECRET_OVERLAP_H)
         )
         await connection.execute(ADD_NEWEST, merchant_id, endpoint_id, number, sealed)
+        await connection.execute(
+            FORGET, merchant_id, endpoint_id, number - WEBHOOK_SECRETS_LIVE_MAX
+        )
         row = await connection.fetchrow(ONE, merchant_id, endpoint_id)
         assert row is not None
         return Issued(_endpoint(row), secret)

@@ -3,17 +3,19 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from yarl import URL
 
-from gateway.http.app import build_app
-from security.till_signature import authorization_header
+from gateway.http.app import build_app, build_operations_app
+from gateway.http.connections import OF_TILLS, Bounds
+from gateway.http.operations import OperationsDeps
+from gateway.http.serving import Listening, serve_until
+from security.till_signature import authorization_header, parse_authorization
 from tests.fakes.flow import SECRET, World, new_world
 
 
@@ -30,8 +32,11 @@ class Reply:
 class Till:
     """Signs exactly what it sends; every part can be bent."""
 
-    def __init__(self, server: TestServer, session: aiohttp.ClientSession, world: World) -> None:
-        self.server, self.session, self.world = server, session, world
+    def __init__(
+        self, port: int, operations_port: int, session: aiohttp.ClientSession, world: World
+    ) -> None:
+        self.port, self.operations_port = port, operations_port
+        self.session, self.world = session, world
 
     async def send(
         self,
@@ -57,22 +62,56 @@ class Till:
         )
         return await self.plain(method, target, body, outgoing | (headers or {}))
 
+    def authorization(
+        self, method: str, target: str, body: bytes = b"", key: str | None = None
+    ) -> bytes:
+        """The header's line, for requests that are written by hand."""
+        header = authorization_header(
+            "tk_1",
+            SECRET,
+            method=method,
+            path_qs=target,
+            ts=int(self.world.clock.now().timestamp()),
+            idempotency_key=key,
+            body=body,
+        )
+        return f"Authorization: {header}\r\n".encode()
+
+    def signature(self, method: str, target: str, body: bytes = b"", key_id: str = "tk_1") -> str:
+        """What `send` puts into `sig`."""
+        header = authorization_header(
+            key_id,
+            SECRET,
+            method=method,
+            path_qs=target,
+            ts=int(self.world.clock.now().timestamp()),
+            idempotency_key=None,
+            body=body,
+        )
+        return parse_authorization(header).sig
+
     async def plain(
         self,
         method: str,
         target: str,
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        port: int | None = None,
     ) -> Reply:
-        url = URL(f"http://127.0.0.1:{self.server.port}{target}", encoded=True)
+        url = URL(f"http://127.0.0.1:{port or self.port}{target}", encoded=True)
         async with self.session.request(
             method, url, data=body or None, headers=headers
         ) as response:
             return Reply(response.status, response.headers, await response.read())
 
+    async def probe(self, target: str) -> Reply:
+        """Of the listener for operations."""
+        return await self.plain("GET", target, port=self.operations_port)
+
     async def raw(self, request: bytes) -> bytes:
         """The first bytes the server answers to exactly these."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         writer.write(request)
         await writer.drain()
         async with asyncio.timeout(5):
@@ -88,15 +127,39 @@ def world() -> World:
 
 @contextlib.asynccontextmanager
 async def serving(
-    world: World, prepare: Callable[[web.Application], None] = lambda _app: None
+    world: World, *, leaving: asyncio.Event | None = None, bounds: Bounds = OF_TILLS
 ) -> AsyncIterator[Till]:
-    """The edge on a free port, as production runs it."""
-    app = build_app(world.deps)
-    prepare(app)
-    server = TestServer(app)
-    await server.start_server(auto_decompress=False)
-    async with server, aiohttp.ClientSession(skip_auto_headers=["Content-Type"]) as session:
-        yield Till(server, session, world)
+    """The edge on two free ports, as production runs it."""
+    public, operations = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
+    ports = [each.getsockname()[1] for each in (public, operations)]
+    of_operators = OperationsDeps(
+        readiness=world.deps.readiness, clock=world.clock, ids=world.deps.ids
+    )
+    started, stop = asyncio.Event(), asyncio.Event()
+    served = asyncio.create_task(
+        serve_until(
+            Listening(
+                app=build_app(world.deps),
+                socket=public,
+                bounds=bounds,
+                peers=world.deps.door.peers,
+            ),
+            stop,
+            operations=Listening(app=build_operations_app(of_operators), socket=operations),
+            leaving=leaving,
+            on_started=started.set,
+            drain_grace_s=0,
+        )
+    )
+    await started.wait()
+    try:
+        async with aiohttp.ClientSession(
+            skip_auto_headers=["Content-Type"], connector=aiohttp.TCPConnector(limit=0)
+        ) as session:
+            yield Till(ports[0], ports[1], session, world)
+    finally:
+        stop.set()
+        await served
 
 
 @pytest.fixture

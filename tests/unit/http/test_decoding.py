@@ -1,10 +1,15 @@
 """Every way a body may be wrong, one line each: the body, the error's code, the field to blame."""
 
+from collections.abc import Callable
+from urllib.parse import quote
+
+import msgspec
 import pytest
 
 from gateway.domain.errors import GatewayError
 from gateway.http.bodies import CancelBody, PayBody, PaymentsQuery, RefundBody
 from gateway.http.decoding import decode_body, decode_query, decoder_of
+from gateway.http.routes import ROUTES
 
 PAY = decoder_of(PayBody)
 REFUND = decoder_of(RefundBody)
@@ -299,6 +304,55 @@ def test_a_wrong_query_is_refused_by_name(query: str, code: str, field: str | No
     with pytest.raises(GatewayError) as refusal:
         decode_query(PaymentsQuery, query)
     assert (refusal.value.code, refusal.value.field or None) == (code, field)
+
+
+INSTANTS = [
+    ("1999-12-31T23:59:59Z", False),
+    ("2000-01-01T00:00:00Z", True),
+    ("2000-01-01T00:00:00+00:01", False),
+    ("2100-12-31T23:59:59Z", True),
+    ("2100-12-31T23:59:59-00:01", False),
+    ("9999-12-31T23:59:59-14:00", False),
+    ("9999-12-31T23:59:59-12:00", False),
+    ("9999-12-31T23:59:59Z", False),
+    ("0001-01-01T00:00:00+14:00", False),
+    ("0001-01-01T00:00:00Z", False),
+]
+WITH_INSTANTS = {
+    (shape, field.encode_name)
+    for route in ROUTES
+    for shape in (route.body, route.query)
+    if shape
+    for field in msgspec.structs.fields(shape)
+    if "datetime" in str(field.type)
+}
+
+
+def test_there_are_instants_to_try() -> None:
+    assert {name for _, name in WITH_INSTANTS} >= {"from", "to", "dead_since"}
+
+
+@pytest.mark.parametrize(
+    ("shape", "name"),
+    sorted(WITH_INSTANTS, key=str),
+    ids=lambda each: each if isinstance(each, str) else each.__name__,
+)
+@pytest.mark.parametrize(("text", "ours"), INSTANTS)
+def test_an_instant_is_of_our_time_wherever_one_is_taken(
+    shape: type, name: str, text: str, ours: bool
+) -> None:
+    """The calendar of RFC 3339 is longer than Python's in UTC, and than PostgreSQL's index."""
+    ways: tuple[Callable[[], object], ...] = (
+        lambda: decode_query(shape, f"{name}={quote(text)}"),
+        lambda: decode_body(decoder_of(shape), f'{{"{name}":"{text}"}}'.encode()),
+    )
+    for decode in ways:
+        if ours:
+            assert decode()
+        else:
+            with pytest.raises(GatewayError) as refused:
+                decode()
+            assert (refused.value.code, refused.value.field) == ("field_invalid", name)
 
 
 def test_a_right_query_is_taken() -> None:

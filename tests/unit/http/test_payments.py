@@ -14,11 +14,13 @@ from gateway.domain.errors import (
     IdempotencyKeyReused,
     OutcomePending,
     Overloaded,
+    OverrideRefused,
     leaves,
 )
 from gateway.domain.presenting import PaymentCode
 from gateway.domain.statuses import PaymentStatus
-from gateway.flow.ports import PaymentFilter
+from gateway.domain.verdicts import verdict_of
+from gateway.flow.lists import PaymentFilter
 from gateway.limits import REQUEST_BODY_BYTES_MAX
 from security.secret import Secret
 from tests.fakes.flow import World, in_doubt
@@ -119,7 +121,8 @@ async def test_two_idempotency_keys_are_refused(till: Till) -> None:
     assert reader_writer.status == 201
     raw = await till.raw(
         b"POST /v1/payments HTTP/1.1\r\nHost: x\r\nIdempotency-Key: a\r\nIdempotency-Key: b\r\n"
-        b"Content-Length: 0\r\n\r\n"
+        + till.authorization("POST", "/v1/payments", key="a")
+        + b"Content-Length: 0\r\n\r\n"
     )
     assert raw.startswith(b"HTTP/1.1 400 ")
     assert b'"malformed"' in raw
@@ -136,6 +139,20 @@ async def test_a_conflict_carries_the_payment_and_its_verdict(till: Till, world:
     assert problem["payment"]["id"] == first.json()["id"]
     assert problem["verdict"] == problem["payment"]["verdict"]
     assert problem["verdict"]["code"] == "do_not_charge_again"
+
+
+async def test_a_problem_that_carries_a_payment_shows_that_payments_verdict(
+    till: Till, world: World
+) -> None:
+    """Not the word that the error would say by itself."""
+    await pay(till)
+    paid = world.flow.payments_by_key["idem-0001"]
+    world.flow.refuse_with = OverrideRefused(payment=paid)
+    assert verdict_of(paid).code != OverrideRefused.verdict, "or this shows nothing"
+    for reply in (await pay(till, key="other"), await till.send("GET", "/v1/payments/pay_1")):
+        problem = reply.json()
+        assert (reply.status, problem["verdict"]["code"]) == (409, verdict_of(paid).code)
+        assert problem["verdict"] == problem["payment"]["verdict"]
 
 
 @pytest.mark.parametrize("error", leaves(), ids=lambda leaf: leaf.__name__)
@@ -211,7 +228,9 @@ async def test_a_body_over_the_limit_is_refused_however_it_is_sent(
     too_long = BODY + b" " * REQUEST_BODY_BYTES_MAX
     declared = await pay(till, body=too_long)
     chunks = (
-        b"POST /v1/payments HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"POST /v1/payments HTTP/1.1\r\nHost: x\r\n"
+        + till.authorization("POST", "/v1/payments")
+        + b"Transfer-Encoding: chunked\r\n\r\n"
         b"8000\r\n" + b" " * 0x8000 + b"\r\n"
     )
     chunked = await till.raw(chunks + (b"8000\r\n" + b" " * 0x8000 + b"\r\n") * 2)

@@ -9,7 +9,6 @@ import pytest
 
 from adapters.channel import CallbackAnswer
 from gateway.http.operations import exposition
-from gateway.http.serving import DRAINING
 from gateway.limits import CALLBACK_BODY_BYTES_MAX
 from tests.fakes.flow import World
 from tests.unit.http.conftest import Reply, Till, serving
@@ -67,7 +66,7 @@ async def test_expect_is_answered_or_ignored(till: Till) -> None:
 async def test_a_connection_that_breaks_within_the_body_harms_nobody(
     till: Till, world: World
 ) -> None:
-    _, writer = await asyncio.open_connection("127.0.0.1", till.server.port)
+    _, writer = await asyncio.open_connection("127.0.0.1", till.port)
     writer.write(b"POST /callbacks/acct_1 HTTP/1.1\r\nHost: x\r\nContent-Length: 200\r\n\r\nabc")
     await writer.drain()
     writer.close()
@@ -90,30 +89,34 @@ async def test_broken_framing_is_a_bad_request_and_tells_nothing(till: Till, wor
 
 async def test_health_and_readiness(till: Till, world: World) -> None:
     assert (await till.plain("GET", "/healthz")).json() == {"status": "alive"}
-    ready = await till.plain("GET", "/readyz")
-    assert (ready.status, ready.json()) == (200, {"ready": True, "checks": {"postgres": "ok"}})
+    ready, detail = await till.plain("GET", "/readyz"), await till.probe("/readyz")
+    assert (ready.status, ready.json()) == (200, {"ready": True})
+    assert (detail.status, detail.json()) == (200, {"ready": True, "checks": {"postgres": "ok"}})
     world.ready = False
-    unready = await till.plain("GET", "/readyz")
-    assert (unready.status, unready.json()) == (
+    ready, detail = await till.plain("GET", "/readyz"), await till.probe("/readyz")
+    assert (ready.status, ready.json()) == (503, {"ready": False})
+    assert (detail.status, detail.json()) == (
         503,
         {"ready": False, "checks": {"postgres": "unreachable"}},
     )
     assert (await till.plain("GET", "/healthz")).status == 200
 
 
-async def test_a_draining_worker_is_not_ready(world: World) -> None:
-    draining = asyncio.Event()
-    async with serving(world, lambda app: app.__setitem__(DRAINING, draining)) as till:
+async def test_a_worker_that_leaves_is_not_ready(world: World) -> None:
+    leaving = asyncio.Event()
+    async with serving(world, leaving=leaving) as till:
         assert (await till.plain("GET", "/readyz")).status == 200
-        draining.set()
-        reply = await till.plain("GET", "/readyz")
-    assert (reply.status, reply.json()["checks"]["draining"]) == (503, "yes")
+        leaving.set()
+        ready, detail = await till.plain("GET", "/readyz"), await till.probe("/readyz")
+    assert (ready.status, ready.json()) == (503, {"ready": False})
+    assert (detail.status, detail.json()["checks"]["draining"]) == (503, "yes")
 
 
-async def test_metrics_are_by_route_template_and_never_by_path(till: Till) -> None:
+async def test_metrics_are_for_operators_by_route_template_and_never_by_path(till: Till) -> None:
     await till.send("GET", "/v1/payments/pay_secretid")
     await till.plain("GET", "/nowhere/secretpath")
-    reply = await till.plain("GET", "/metrics")
+    assert (await till.plain("GET", "/metrics")).status == 404
+    reply = await till.probe("/metrics")
     assert reply.headers["Content-Type"].startswith("text/plain")
     assert (
         b'tillgate_http_requests_total{route="/v1/payments/{payment_id}",status="404"}'

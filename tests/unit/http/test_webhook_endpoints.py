@@ -1,9 +1,13 @@
 import json
+from dataclasses import replace
 
 import pytest
 
+from gateway.domain.errors import SignatureUsed
+from gateway.http.exchange import Repeat, Route
 from gateway.http.routes import ROUTES
 from security.roles import PERMISSIONS, Permission, Role
+from tests.fakes.flow import World
 from tests.unit.http.conftest import Reply, Till
 
 HERE = "/v1/webhook-endpoints"
@@ -78,6 +82,73 @@ async def test_the_secret_is_shown_once(till: Till):
         "has_more": False,
     }
     assert (await ask(till, "whe_1/rotate-secret", b"{}")).json()["secret"] == "whsec_newer"
+
+
+async def test_a_signature_rotates_once_and_shows_the_secret_once(till: Till, world: World):
+    await create(till)
+    first = await ask(till, "whe_1/rotate-secret")
+    again = await ask(till, "whe_1/rotate-secret")
+    assert (first.json()["secret"], again.json()["secret"]) == ("whsec_newer", None)
+    assert again.json() == first.json() | {"secret": None}
+    assert (again.status, again.headers["Idempotency-Replayed"]) == (200, "true")
+    world.clock.move(1)
+    anew = await ask(till, "whe_1/rotate-secret")
+    assert anew.json()["secret"] == "whsec_newer", "signed anew, it is another wish"
+    assert "Idempotency-Replayed" not in anew.headers
+
+
+async def test_a_disable_that_somebody_recorded_disables_once(till: Till, world: World):
+    await create(till)
+    assert (await ask(till, "whe_1/disable")).json()["status"] == "disabled"
+    assert (await ask(till, "whe_1/enable")).json()["status"] == "enabled"
+    replayed = await ask(till, "whe_1/disable")
+    assert (replayed.status, replayed.json()["status"]) == (200, "disabled"), "what it heard then"
+    assert (await ask(till, "whe_1", method="GET")).json()["status"] == "enabled"
+
+
+async def test_a_signature_that_is_still_acting_acts_no_second_time(till: Till, world: World):
+    await create(till)
+    sig = till.signature("POST", f"{HERE}/whe_1/rotate-secret", key_id="mk_1")
+    assert await world.signatures.take(("m_1", "mk_1"), sig)
+    reply = await ask(till, "whe_1/rotate-secret")
+    assert (reply.status, reply.json()["code"]) == (409, "signature_used")
+
+
+async def test_a_signature_that_was_refused_has_not_acted(till: Till, world: World):
+    refused = await ask(till, "whe_1/rotate-secret")
+    await create(till)
+    allowed = await ask(till, "whe_1/rotate-secret")
+    assert (refused.status, allowed.json()["secret"]) == (404, "whsec_newer")
+
+
+async def test_after_an_accident_a_signature_has_perhaps_acted(till: Till, world: World):
+    await create(till)
+    rotate = world.deps.webhooks.book.rotate
+
+    async def breaks(*_: object) -> None:
+        raise RuntimeError
+
+    world.deps.webhooks.book.rotate = breaks  # type: ignore[method-assign, assignment]
+    assert (await ask(till, "whe_1/rotate-secret")).status == 500
+    world.deps.webhooks.book.rotate = rotate  # type: ignore[method-assign]
+    assert (await ask(till, "whe_1/rotate-secret")).json()["code"] == "signature_used"
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_every_route_says_why_a_repeat_of_it_is_harmless(route: Route):
+    expected = {Repeat.READS} if route.method == "GET" else set(Repeat) - {Repeat.READS}
+    assert route.repeat in expected
+    if route.repeat is Repeat.HARMLESS:
+        assert route.path.endswith("/cancel"), "the only act that is done twice as once"
+    if route.repeat is Repeat.BY_SIGNATURE:
+        assert SignatureUsed in route.errors
+
+
+def test_a_route_that_changes_something_cannot_pass_for_a_read():
+    read, act = ROUTES[1], next(each for each in ROUTES if each.repeat is Repeat.BY_SIGNATURE)
+    for route, repeat in ((act, Repeat.READS), (read, Repeat.HARMLESS)):
+        with pytest.raises(AssertionError, match="say why a repeat is harmless"):
+            replace(route, repeat=repeat)
 
 
 @pytest.mark.parametrize(
