@@ -125,6 +125,7 @@ FieldUnknown             422 not   try_again
 FieldMissing             422 not   try_again
 FieldInvalid             422 not   try_again
 AmountInvalid            422 not   try_again
+LooksLikeACard           422 not   try_again
 AuthCodeUnrecognized     422 not   try_again
 IdempotencyKeyReused     422 not   do_not_charge_again
 MethodUnavailable        422 not   try_again

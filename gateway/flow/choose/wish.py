@@ -16,6 +16,7 @@ from gateway.domain.errors import AmountInvalid, AuthCodeUnrecognized, FieldInva
 from gateway.domain.presenting import CashGiven, MethodOnly, PaymentCode, Presented
 from gateway.domain.tender import Tender
 from gateway.flow.commands import Caller, PayCommand
+from gateway.flow.free_texts import refuse_card_numbers, texts_of_payment
 from gateway.flow.ports import Directory
 
 AUTO = "auto"
@@ -40,6 +41,7 @@ Wish: TypeAlias = RemoteWish | LocalWish
 
 def wish(command: PayCommand, caller: Caller, directory: Directory) -> Wish:
     """What `caller` asks for."""
+    refuse_card_numbers(texts_of_payment(command), directory.manifests())
     store_id = _store(command, caller, directory)
     manifest = _manifest(command, directory.manifests())
     if command.given.flow not in manifest.flows:

@@ -25,8 +25,7 @@ from gateway.domain.errors import (
 from gateway.domain.payment import Payment
 from gateway.domain.statuses import PaymentStatus
 from gateway.domain.tender import Tender
-from gateway.domain.words import Source
-from gateway.flow.commands import Caller
+from gateway.domain.words import Numbering, Source
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.transition import Transitions
 from gateway.flow.open.opening import Draft
@@ -65,7 +64,7 @@ class OrderDesk:
                 case Stale():  # the named payment moved: see what became of it
                     continue
                 case o.OrderInDoubt() | o.OrderAmountFixed() | o.OrderOverpaid():
-                    raise _refused(answer, draft.caller)
+                    raise _refused(answer, draft)
                 case Opened(case_opened=case_opened) if override is not None:
                     self._note(override, case_opened=case_opened)
             return answer
@@ -112,10 +111,17 @@ def _same_order(payment: Payment, tender: Tender) -> bool:
     return (payment.store_id, payment.order_no) == (tender.store_id, tender.order_no)
 
 
-def _refused(answer: o.OrderRefusal, caller: Caller) -> GatewayError:
+def _refused(answer: o.OrderRefusal, draft: Draft) -> GatewayError:
+    # An order by merchant may have tenders of stores that the till may not see.
+    by_merchant = draft.tender.numbering == Numbering.BY_MERCHANT
+    is_told = draft.caller.store_id is None or not by_merchant
     match answer:
         case o.OrderInDoubt(payment=other):
-            return OrderInDoubt(payment=seen(caller, other))
+            return OrderInDoubt(payment=seen(draft.caller, other))
+        case o.OrderAmountFixed() if not is_told:
+            return FieldInvalid("an earlier tender fixed another amount", field="order_amount")
+        case o.OrderOverpaid() if not is_told:
+            return OrderOverpaid("other tenders leave less of the order than this one asks for")
         case o.OrderAmountFixed(amount=amount):
             return FieldInvalid(
                 f"an earlier tender fixed the order's amount at {amount} fen", field="order_amount"
