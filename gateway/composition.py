@@ -25,6 +25,7 @@ from gateway.flow.in_doubt import InDoubt
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.lost_attempts import LostAttempts
 from gateway.flow.learn.on_read import OnRead
+from gateway.flow.learn.prospects import Prospects
 from gateway.flow.learn.transition import Transitions
 from gateway.flow.lookup import Lookup
 from gateway.flow.open.idempotency import KeyDesk
@@ -43,6 +44,7 @@ from gateway.storage.directory import SnapshotDirectory
 from gateway.storage.postgres import PostgresStore
 from gateway.storage.redis.claims import NoClaims, RedisClaims
 from gateway.storage.redis.health_board import NoBoard, RedisBoard
+from gateway.storage.registries.supervisors import SupervisorProof
 from gateway.storage.registries.webhooks import WebhookRegistry
 from gateway.telemetry.logs import configure_logs
 from gateway.webhooks.endpoints import WebhookEndpoints
@@ -63,6 +65,7 @@ class Gateway:
     in_flight: InFlight
     transitions: Transitions
     lookup: Lookup
+    prospects: Prospects
     checkout: Checkout
     cancellation: Cancellation
     refunds: Refunds
@@ -104,13 +107,18 @@ async def gateway(settings: Settings, host_clock: Clock | None = None) -> AsyncI
         history = HealthLog(store.pool, worker_id)
         world = _wired(
             settings=settings,
+            ports=Ports(
+                store=store,
+                directory=directory,
+                clock=clock,
+                ids=ids,
+                numbers=Numbers(settings.environment),
+            ),
             store=store,
             claims=claims,
             directory=directory,
             health=ChannelHealth(clock, told=history.note, worker_id=worker_id),
             vault=vault,
-            clock=clock,
-            ids=ids,
             worker_id=worker_id,
         )
         board = (
@@ -141,28 +149,27 @@ async def gateway(settings: Settings, host_clock: Clock | None = None) -> AsyncI
 def _wired(
     *,
     settings: Settings,
+    ports: Ports,
     store: PostgresStore,
     claims: RedisClaims | NoClaims,
     directory: SnapshotDirectory,
     health: ChannelHealth,
     vault: Vault,
-    clock: Clock,
-    ids: SystemIds,
     worker_id: str,
 ) -> Gateway:
-    ports = Ports(
-        store=store,
-        directory=directory,
-        clock=clock,
-        ids=ids,
-        numbers=Numbers(settings.environment),
-    )
+    clock, ids = ports.clock, ports.ids
     in_flight, calls = InFlight(store), ChannelCalls(clock, health)
     lost = LostAttempts(ports=ports, calls=calls)
     transitions = Transitions(ports=ports, in_flight=in_flight, lost=lost)
     on_read = OnRead(store=store, in_flight=in_flight, transitions=transitions, clock=clock)
     lookup = Lookup(store, in_flight, on_read)
-    orders = OrderDesk(store=store, transitions=transitions, in_flight=in_flight)
+    orders = OrderDesk(
+        store=store,
+        directory=directory,
+        supervisors=SupervisorProof(store.pool),
+        transitions=transitions,
+        in_flight=in_flight,
+    )
     failover = Failover(ports=ports, health=health, worker_id=worker_id)
     sender = Sender(transitions=transitions, calls=calls, health=health, failover=failover)
     refunds = Refunds(
@@ -176,6 +183,7 @@ def _wired(
         in_flight=in_flight,
         transitions=transitions,
         lookup=lookup,
+        prospects=Prospects(directory, transitions, clock),
         checkout=Checkout(
             ports=ports,
             keys=KeyDesk(store, claims, ids),

@@ -196,6 +196,10 @@ SWEEP_VISITS_PER_ACCOUNT_MAX = 16
 SWEEP_LEASE_MS = 15_000  # one visit: a query, a write, a cancel, a write, each bounded
 WATCH_INTERVAL_MS = 250  # one query a worker looks at all awaited payments
 SILENCES_QUICK_MAX = 4  # visits in a row that learn nothing before phase 2
+# A visit asks and then cancels: so long after the moment of the last one a till has its answer.
+DECISION_MS = 2 * CALL_TIMEOUT_MS
+# A till whose answer is further away than this may ask a supervisor to let another payment in.
+OVERRIDE_WAIT_MS = 30_000
 SILENCES_BEFORE_CASE = 8  # in a row, after which a person should know; asking goes on
 # A WeChat reversal waits for its proof with 58; after more that end nothing, a person should know.
 CANCELS_QUICK_MAX = 64
@@ -257,6 +261,13 @@ WEBHOOK_TOLERANCE_S = 300  # for receivers: how old a signed message may be
 WEBHOOK_SECRET_BYTES_MIN = 24  # Standard Webhooks, "Signature scheme"
 WEBHOOK_SECRET_BYTES_MAX = 64  # as above: 512 bits
 WEBHOOK_SIGNATURE_CHARS_MAX = 1_024  # some twenty signatures; two are sent while a secret rotates
+
+# --- supervisors
+# After a wrong PIN the same person waits at the same till so long, then twice as long ...
+SUPERVISOR_WAIT_S_MIN = 1
+SUPERVISOR_WAIT_S_MAX = 900  # ... up to this
+# At all tills together: ten tries of a million PINs, then an administrator sets a new one.
+SUPERVISOR_FAILURES_MAX = 10
 
 # --- processes
 WORKERS_MAX = 64  # more processes than cores only wait; connections to PostgreSQL grow with each

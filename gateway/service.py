@@ -138,6 +138,7 @@ async def edge(world: Gateway, settings: Settings) -> AsyncIterator[EdgeDeps]:
             cancellation=world.cancellation,
             refunds=world.refunds,
             lookup=world.lookup,
+            prospects=world.prospects,
             callbacks=world.callbacks,
             webhooks=world.webhooks,
             directory=world.directory,

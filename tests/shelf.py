@@ -34,6 +34,7 @@ class Shelf:
         )
         self.origins: frozenset[str] = frozenset()
         self.rule_set: RuleSet | None = None
+        self.overridable = True
 
     def key(self, key_id: str) -> ApiKey | None:
         del key_id
@@ -68,6 +69,9 @@ class Shelf:
 
     def store_exists(self, merchant_id: str, store_id: str) -> bool:
         return merchant_id == self._merchant_id and store_id in self._stores
+
+    def overrides_allowed(self, merchant_id: str, store_id: str) -> bool:
+        return self.store_exists(merchant_id, store_id) and self.overridable
 
     def manifests(self) -> Mapping[str, Manifest]:
         return self._manifests

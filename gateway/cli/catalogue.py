@@ -30,6 +30,11 @@ COMMANDS: Final = (
     Command("merchant", "create and list merchants", "merchant"),
     Command("store", "create and list the stores of a merchant", "store"),
     Command("terminal", "create and list the tills of a merchant", "terminal"),
+    Command(
+        "supervisor",
+        "who may let another payment in: create, reset, disable, list",
+        "supervisor",
+    ),
     Command("key", "issue, rotate, revoke and list API keys", "key"),
     Command(
         "account", "create, place, rotate, drain and list channel accounts; their health", "account"

@@ -17,6 +17,7 @@ from gateway.storage.registries.accounts import AccountRegistry
 from gateway.storage.registries.people import Registry
 from gateway.storage.registries.restored_log import RestoredLog
 from gateway.storage.registries.rules import RuleRegistry
+from gateway.storage.registries.supervisors import SupervisorRegistry
 from gateway.storage.registries.webhooks import WebhookRegistry
 from gateway.webhooks.endpoints import WebhookEndpoints
 from security.vault import Vault
@@ -34,6 +35,7 @@ class Registries:
     rules: RuleRegistry
     health: HealthHistory
     restored: RestoredLog
+    supervisors: SupervisorRegistry
 
 
 def act(options: argparse.Namespace, work: Callable[[Registries], Awaitable[None]]) -> int:
@@ -63,6 +65,7 @@ async def registries(settings: Settings) -> AsyncIterator[Registries]:
             RuleRegistry(pool, discover()),
             HealthHistory(pool),
             RestoredLog(pool),
+            SupervisorRegistry(pool, vault=vault, ids=ids),
         )
     finally:
         await pool.close()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Final, TypeAlias
 
+from gateway.limits import QR_EXPIRES_S_DEFAULT
 from security.secret import Secret
 
 # (the field's name, the secret) -> keyed hex: what is stored to compare a repeated request with
@@ -74,9 +75,14 @@ class ShownQr:
     flow: ClassVar[Flow] = Flow.QR
     secrets: ClassVar[tuple[Secret, ...]] = ()
 
+    @property
+    def lives_s(self) -> int:
+        """Seconds until the code dies, before the channel's own step rounds them up."""
+        return self.expires_in_s or QR_EXPIRES_S_DEFAULT
+
     def compared(self, _digest: Digest) -> dict[str, object]:
         """As `PaymentCode.compared`."""
-        return {"expires_in": self.expires_in_s}
+        return {"expires_in": self.lives_s}
 
 
 Presented: TypeAlias = PaymentCode | ShownQr

@@ -6,27 +6,57 @@ Pure mapping, one encoding for all three.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from gateway.domain.outcomes import FailureCode, Retry
 from gateway.domain.payment import Attempt, Payment, Refund
-from gateway.domain.states import PAYMENT_FINAL
+from gateway.domain.states import PAYMENT_FINAL, REFUND_OPEN
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
-from gateway.domain.verdicts import FAILURES, Verdict, refund_verdict, verdict_of
+from gateway.domain.verdicts import FAILURES, Verdict, VerdictCode, refund_verdict, verdict_of
 from gateway.domain.words import Flow, Origin
 
 POLL_AFTER_MS = 1_000  # a long poll answers earlier; this paces tills that cannot wait
+REFUND_POLL_AFTER_MS = 5_000  # nobody stands at the till for it
+
+
+class Seen(NamedTuple):
+    """What a reader acts on. A change that leaves it is no news: it wakes no long poll."""
+
+    status: PaymentStatus | RefundStatus
+    verdict: Verdict
+    action: str | None
+
+
+class Prospect(Struct, frozen=True, kw_only=True):
+    """What lies ahead of an undecided payment or refund.
+
+    `decides_by`: when there is an answer, or a person is called; None: no time can be promised.
+    """
+
+    decides_by: datetime | None = None
+    override_possible: bool = False
+
+
+ENDED = Prospect()
 
 
 class NextAction(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the till does next: ask again after `after_ms`, and show `qr_code` meanwhile."""
+    """What the till does next: ask again after `after_ms`, and show `qr_code` meanwhile.
+
+    `decides_by`: by then there is an answer, or a person has been called. It is left out once a
+    person was called, for a refund that the channel carries out in its own time, and in events,
+    which tell what was and promise nothing. `override_possible`: a supervisor may let another
+    payment of the order in.
+    """
 
     type: Literal["poll", "show_qr"]
     after_ms: int
+    decides_by: datetime | None = None
     qr_code: str | None = None
+    override_possible: bool = False
 
 
 class FailureResource(Struct, frozen=True, kw_only=True):
@@ -115,6 +145,7 @@ class RefundResource(Struct, frozen=True, kw_only=True):
     currency: str
     status: RefundStatus
     verdict: Verdict
+    next_action: NextAction | None
     failure: dict[str, str] | None
     origin: Origin
     reason: str
@@ -124,7 +155,10 @@ class RefundResource(Struct, frozen=True, kw_only=True):
     refunded_at: datetime | None
 
 
-def payment_resource(payment: Payment) -> PaymentResource:
+def payment_resource(
+    payment: Payment, ahead: Prospect = ENDED, verdict: Verdict | None = None
+) -> PaymentResource:
+    """`verdict`: what the reader may hear, where it is not the payment's own."""
     current, settling = payment.current, payment.settling
     return PaymentResource(
         id=payment.id,
@@ -151,8 +185,8 @@ def payment_resource(payment: Payment) -> PaymentResource:
         channel_trade_no=current.channel_trade_no,
         payer=Payer(ref_masked=payment.payer_masked) if payment.payer_masked else None,
         change=payment.change,
-        verdict=verdict_of(payment),
-        next_action=_next_action(payment),
+        verdict=verdict or verdict_of(payment),
+        next_action=_next_action(payment, ahead),
         failure=_failure(payment),
         attempts=tuple(_attempt(attempt) for attempt in payment.attempts),
         created_at=payment.created_at,
@@ -163,7 +197,25 @@ def payment_resource(payment: Payment) -> PaymentResource:
     )
 
 
-def refund_resource(refund: Refund) -> RefundResource:
+def payment_seen(payment: Payment) -> Seen:
+    """What a reader of the payment acts on."""
+    action = _next_action(payment, ENDED)
+    return Seen(payment.status, verdict_of(payment), action.type if action else None)
+
+
+def is_ended(seen: Seen) -> bool:
+    """Nothing more is awaited: neither a result nor money that is on its way back."""
+    return seen.status in PAYMENT_FINAL and seen.verdict.code is not VerdictCode.REFUND_UNDER_WAY
+
+
+def refund_seen(refund: Refund) -> Seen:
+    """What a reader of the refund acts on."""
+    action = _refund_action(refund, ENDED)
+    verdict = refund_verdict(refund.status, refund.origin)
+    return Seen(refund.status, verdict, action.type if action else None)
+
+
+def refund_resource(refund: Refund, ahead: Prospect = ENDED) -> RefundResource:
     failure = None
     if refund.status in (RefundStatus.FAILED, RefundStatus.NEEDS_ACTION):
         failure = {
@@ -181,7 +233,8 @@ def refund_resource(refund: Refund) -> RefundResource:
         amount=refund.amount,
         currency=refund.currency,
         status=refund.status,
-        verdict=refund_verdict(refund.status),
+        verdict=refund_verdict(refund.status, refund.origin),
+        next_action=_refund_action(refund, ahead),
         failure=failure,
         origin=refund.origin,
         reason=refund.reason,
@@ -195,13 +248,13 @@ def refund_resource(refund: Refund) -> RefundResource:
 _encode = msgspec.json.Encoder().encode
 
 
-def payment_json(payment: Payment) -> bytes:
-    """The one encoding: an answer, its event and its webhook show the same bytes."""
-    return _encode(payment_resource(payment))
+def payment_json(payment: Payment, ahead: Prospect = ENDED) -> bytes:
+    """The one encoding, for answers, events and webhooks; only an answer knows what lies ahead."""
+    return _encode(payment_resource(payment, ahead))
 
 
-def refund_json(refund: Refund) -> bytes:
-    return _encode(refund_resource(refund))
+def refund_json(refund: Refund, ahead: Prospect = ENDED) -> bytes:
+    return _encode(refund_resource(refund, ahead))
 
 
 def event_json(event_id: str, kind: str, at: datetime, data: bytes) -> bytes:
@@ -218,12 +271,23 @@ def event_json(event_id: str, kind: str, at: datetime, data: bytes) -> bytes:
     )
 
 
-def _next_action(payment: Payment) -> NextAction | None:
+def _next_action(payment: Payment, ahead: Prospect) -> NextAction | None:
     if payment.status in PAYMENT_FINAL:
         return None
-    if payment.qr_code and payment.status == PaymentStatus.AWAITING_PAYER:
-        return NextAction(type="show_qr", after_ms=POLL_AFTER_MS, qr_code=payment.qr_code)
-    return NextAction(type="poll", after_ms=POLL_AFTER_MS)
+    is_shown = payment.qr_code is not None and payment.status == PaymentStatus.AWAITING_PAYER
+    return NextAction(
+        type="show_qr" if is_shown else "poll",
+        after_ms=POLL_AFTER_MS,
+        decides_by=ahead.decides_by,
+        qr_code=payment.qr_code if is_shown else None,
+        override_possible=ahead.override_possible,
+    )
+
+
+def _refund_action(refund: Refund, ahead: Prospect) -> NextAction | None:
+    if refund.status not in REFUND_OPEN:
+        return None
+    return NextAction(type="poll", after_ms=REFUND_POLL_AFTER_MS, decides_by=ahead.decides_by)
 
 
 def _failure(payment: Payment) -> FailureResource | None:

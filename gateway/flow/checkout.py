@@ -17,9 +17,9 @@ from gateway.domain.change import Opening
 from gateway.domain.errors import (
     ChannelsResting,
     GatewayError,
-    IdempotencyKeyReused,
     MethodUnavailable,
     OrderTenderTaken,
+    OrderUsed,
     Overloaded,
 )
 from gateway.domain.payment import Payment
@@ -199,11 +199,11 @@ def _lost(lost: KeyTaken | TenderTaken, draft: Draft) -> Paid:
 
     Or the tender is taken: 409 with the payment that holds it.
     """
-    if isinstance(lost, TenderTaken):
-        raise OrderTenderTaken(payment=seen(draft.caller, lost.payment))
-    if lost.payment.store_id != draft.tender.store_id:
-        # Until every worker knows that keys are the store's. No field: which ones are equal is the
-        # other store's.
-        raise IdempotencyKeyReused("another store of the merchant has used this key")
-    same_body_or_refuse(lost, draft.fingerprint)
-    return Paid(lost.payment, replayed=True)
+    if isinstance(lost, KeyTaken):
+        same_body_or_refuse(lost, draft.fingerprint, draft.caller)
+        return Paid(lost.payment, replayed=True)
+    payment = seen(draft.caller, lost.payment)
+    if payment is None:
+        raise OrderUsed  # in another store: waiting for it would never end
+    has_charged = payment.status == PaymentStatus.SUCCEEDED
+    raise (OrderUsed if has_charged else OrderTenderTaken)(payment=payment)

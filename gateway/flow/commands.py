@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from gateway.domain.payment import Payment, Refund
 from gateway.domain.presenting import Given
+from security.secret import Secret
 
 
 class Caller(Struct, frozen=True, kw_only=True):
@@ -23,6 +24,7 @@ class OverrideCommand(Struct, frozen=True, kw_only=True):
 
     payment_id: str
     supervisor_id: str
+    pin: Secret
     reason: str
 
 

@@ -23,11 +23,12 @@ from gateway.domain.statuses import AttemptStatus
 from gateway.domain.words import LastCancel, Source
 from gateway.flow.accounts import RemoteAccount
 from gateway.flow.call.channel_call import ChannelCalls
+from gateway.flow.due import DueAttempt, DueRefund
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.late_money import LateMoney
 from gateway.flow.learn.schedule import cancel_at, proof_at
 from gateway.flow.learn.transition import Held, Transitions
-from gateway.flow.ports import DueAttempt, DueRefund, Ports
+from gateway.flow.ports import Ports
 from gateway.flow.refund import Refunds, decided
 from gateway.flow.send.sending import Sender
 from gateway.limits import SEND_DEADLINE_MS

@@ -5,10 +5,14 @@ Another tenant's ids, and another store's for a terminal, do not exist.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gateway.domain.errors import NotFound, NotPermitted
 from gateway.domain.payment import Payment, Refund
+from gateway.domain.resources import is_ended, payment_seen, refund_seen
+from gateway.domain.states import REFUND_OPEN
 from gateway.flow.commands import Caller
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.on_read import OnRead
@@ -26,7 +30,10 @@ class Lookup:
     on_read: OnRead
 
     async def payment(self, payment_id: str, caller: Caller, wait_s: float = 0) -> Payment:
-        """With `wait_s`, answers early when the version changes. Raises `NotFound`."""
+        """With `wait_s`, answers as soon as a reader sees a change, at once when it has ended.
+
+        Raises `NotFound`.
+        """
         with self.in_flight.waiter() as waiter:
             if wait_s:
                 waiter.await_changes(caller.merchant_id, payment_id)
@@ -34,9 +41,10 @@ class Lookup:
             if found is None or not visible(caller, found):
                 raise NotFound
             self.on_read.look(found)
-            if not wait_s:
+            first = payment_seen(found)
+            if not wait_s or is_ended(first):
                 return found
-            return await waiter.until(lambda now: now.version > found.version, found, wait_s)
+            return await waiter.until(lambda now: payment_seen(now) != first, found, wait_s)
 
     async def payments(self, wanted: PaymentFilter, caller: Caller) -> tuple[list[Payment], bool]:
         """(newest first, whether there are more).
@@ -49,12 +57,31 @@ class Lookup:
         found = await self.store.payments(caller.merchant_id, replace(wanted, store_id=store_id))
         return list(found[: wanted.limit]), len(found) > wanted.limit
 
-    async def refund(self, refund_id: str, caller: Caller) -> Refund:
-        """Raises `NotFound`."""
+    async def refund(self, refund_id: str, caller: Caller, wait_s: float = 0) -> Refund:
+        """As `payment`. Raises `NotFound`."""
+        found = await self._refund(refund_id, caller)
+        if not wait_s or found.status not in REFUND_OPEN:
+            await self.payment(found.payment_id, caller)
+            return found
+        until = asyncio.get_running_loop().time() + wait_s
+        # A change of the refund is one of its payment. The refund is read again once the waiter
+        # listens: what changed in between is seen.
+        with self.in_flight.waiter() as waiter:
+            waiter.await_changes(caller.merchant_id, found.payment_id)
+            first, payment = refund_seen(found), await self.payment(found.payment_id, caller)
+            found = await self._refund(refund_id, caller)
+            while refund_seen(found) == first:
+                version, left_s = payment.version, until - asyncio.get_running_loop().time()
+                payment = await waiter.until(_newer_than(version), payment, left_s)
+                if payment.version == version:
+                    break  # the time is up, or the worker drains
+                found = await self._refund(refund_id, caller)
+        return found
+
+    async def _refund(self, refund_id: str, caller: Caller) -> Refund:
         found = await self.store.refund(caller.merchant_id, refund_id)
         if found is None:
             raise NotFound
-        await self.payment(found.payment_id, caller)
         return found
 
     async def refunds_of(self, payment_id: str, caller: Caller) -> list[Refund]:
@@ -75,3 +102,7 @@ class Lookup:
         if caller.store_id is not None:
             raise NotPermitted
         return await self.store.events(caller.merchant_id, after, limit)
+
+
+def _newer_than(version: int) -> Callable[[Payment], bool]:
+    return lambda payment: payment.version > version

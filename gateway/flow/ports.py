@@ -24,6 +24,7 @@ from gateway.domain.refund_limits import NO_LIMITS, RefundLimits
 from gateway.domain.routing_rules import RuleSet
 from gateway.domain.words import Numbering
 from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
+from gateway.flow.due import DueAttempt, DueRefund, Places
 from gateway.flow.lists import PaymentFilter, RefundFilter
 from security.secret import Secret
 
@@ -75,6 +76,10 @@ class Directory(Protocol):
         """Whose a new payment's order number is: its store's, once every living worker knows that
         rule.
         """
+        ...
+
+    def overrides_allowed(self, merchant_id: str, store_id: str) -> bool:
+        """Whether a supervisor may let another payment in while one of this store is in doubt."""
         ...
 
     def rules(self, merchant_id: str, store_id: str) -> RuleSet | None:
@@ -180,37 +185,6 @@ class EventPage:
     rows: tuple[bytes, ...]
     next_cursor: str | None
     has_more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class DueAttempt:
-    """A leased visit to an undecided payment."""
-
-    merchant_id: str
-    payment_id: str
-    out_trade_no: str
-    account_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class DueRefund:
-    """A leased visit to an undecided refund."""
-
-    merchant_id: str
-    payment_id: str
-    refund_id: str
-    account_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """How many visits may begin: `total` in all, and on one channel account `each`, less those
-    `busy` there already.
-    """
-
-    total: int
-    each: int
-    busy: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from gateway.domain.errors import (
     RefundLimitReached,
     RefundNoTaken,
 )
+from gateway.domain.money import yuan
 from gateway.domain.outcomes import Declined
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.refund_limits import RefundLimits, day_begins, refund_limits
@@ -121,7 +122,10 @@ class Refunds:
             field = _difference(by_key, payment, command)
             if field is not None:
                 raise IdempotencyKeyReused(
-                    f"the field {field} differs from the first request with this key", field=field
+                    f"the field {field} differs from the first request with this key: "
+                    f"take a new key for another refund",
+                    zh=f"字段 {field} 与该幂等键的首次请求不同，另一笔退款请使用新的幂等键",
+                    field=field,
                 )
             return by_key
         by_number = await self.ports.store.refund_by_number(payment.merchant_id, command.refund_no)
@@ -171,7 +175,10 @@ class Refunds:
             raise PaymentNotPaid(payment=payment)
         if command.amount > attempt.refundable:
             raise RefundExceedsCaptured(
-                f"{attempt.refundable} fen are left to refund", field="amount", payment=payment
+                f"{yuan(attempt.refundable)} is left to refund",
+                zh=f"退款金额超出可退金额，还可退 {yuan(attempt.refundable)} 元",
+                field="amount",
+                payment=payment,
             )
         account = self.ports.directory.account(attempt.channel_account)
         drawn = self._drawn(payment, attempt, command, caller, key)

@@ -95,6 +95,13 @@ class CashBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tendered: Amount
 
 
+class SupervisorBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The person who answers for an override."""
+
+    id: Reference
+    pin: Annotated[Secret, Meta(description="The person's own PIN; never stored or logged.")]
+
+
 class OverrideBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A supervisor lets this tender open although another payment of the order is in doubt;
     recorded as a risk.
@@ -108,7 +115,7 @@ class OverrideBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             )
         ),
     ]
-    supervisor_id: Annotated[Reference, Meta(description="Who answers for it.")]
+    supervisor: Annotated[SupervisorBody, Meta(description="Who answers for it.")]
     reason: Annotated[
         str, Meta(pattern=_ONE_LINE, min_length=1, max_length=OVERRIDE_REASON_CHARS_MAX)
     ]
@@ -247,11 +254,19 @@ class NoQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A call without query parameters."""
 
 
-class PaymentQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`GET /v1/payments/{payment_id}`."""
+class ReadQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`GET /v1/payments/{payment_id}` and `GET /v1/refunds/{refund_id}`."""
 
     wait: Annotated[
-        int, Meta(ge=0, le=WAIT_S_MAX, description="Seconds to wait for the next `version`.")
+        int,
+        Meta(
+            ge=0,
+            le=WAIT_S_MAX,
+            description=(
+                "Seconds to wait until `status`, `verdict` or `next_action.type` changes; "
+                "what has ended is answered at once."
+            ),
+        ),
     ] = 0
 
 

@@ -46,7 +46,7 @@ from gateway.edge_limits import (
 )
 from gateway.http.exchange import response_of
 from gateway.http.peers import Peers, address_of
-from gateway.http.problems import Internal, problem_answer, report
+from gateway.http.problems import NOTHING_TOLD, Internal, problem_answer, report
 from gateway.telemetry.metrics import CONNECTIONS, CONNECTIONS_CLOSED, REQUESTS
 from gateway.telemetry.refusals import REFUSALS
 
@@ -153,7 +153,7 @@ class Guard:
         if accident is not None:
             report(accident, request_id, NO_ROUTE)
         REQUESTS.labels(NO_ROUTE, str(error.http_status)).inc()
-        answer = problem_answer(error, request_id, shows_verdict=False)
+        answer = problem_answer(error, request_id, NOTHING_TOLD)
         response = response_of(answer, request_id)
         response.force_close()
         return response

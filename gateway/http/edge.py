@@ -27,12 +27,13 @@ from gateway.domain.errors import (
     RateLimited,
     Unauthenticated,
 )
+from gateway.domain.verdicts import Words
 from gateway.flow.commands import Caller
 from gateway.http.authentication import Claim, claimed, permit, proven
 from gateway.http.connections import tell_proven
 from gateway.http.exchange import Answer, Call, EdgeDeps, OpenRoute, Repeat, Route, response_of
 from gateway.http.operations import OperationsDeps, OperationsRoute
-from gateway.http.problems import Internal, problem_answer, report
+from gateway.http.problems import NOTHING_TOLD, Internal, Told, problem_answer, report
 from gateway.http.raw_body import Misframed, read_body
 from gateway.http.repeats import act_once
 from gateway.limits import (
@@ -70,7 +71,15 @@ def signed(route: Route, deps: EdgeDeps) -> WebHandler:
             return await act_once(route, call, sig, deps)
         return await route.handler(call, deps)
 
-    return answering(work, route.path, deps.clock, deps.ids, shows_verdict=route.shows_verdict)
+    return answering(work, route.path, deps.clock, deps.ids, _told(deps))
+
+
+def _told(deps: EdgeDeps) -> Told:
+    titles = {
+        channel: Words(manifest.title_zh, manifest.title_en)
+        for channel, manifest in deps.directory.manifests().items()
+    }
+    return Told(titles, deps.prospects.of_payment)
 
 
 class _Entered(NamedTuple):
@@ -120,7 +129,7 @@ def probed(route: OperationsRoute, deps: OperationsDeps) -> WebHandler:
 
 
 def answering(
-    work: Work, template: str, clock: Clock, ids: Ids, *, shows_verdict: bool = False
+    work: Work, template: str, clock: Clock, ids: Ids, told: Told = NOTHING_TOLD
 ) -> WebHandler:
     """`work`, measured under its route template,
     with every refusal and accident turned into a problem.
@@ -135,13 +144,13 @@ def answering(
         try:
             answer = await work(request)
         except GatewayError as error:
-            answer = problem_answer(error, request_id, shows_verdict=shows_verdict)
+            answer = problem_answer(error, request_id, told)
             goes_on = not isinstance(error, Misframed)
             if isinstance(error, _WrongMethod):
                 answer = answer._replace(headers={"Allow": error.allowed})
         except Exception as error:  # noqa: BLE001 - the last line: a till gets a problem, never a broken connection
             report(error, request_id, template)
-            answer = problem_answer(Internal(), request_id, shows_verdict=shows_verdict)
+            answer = problem_answer(Internal(), request_id, told)
         counter = counted.get(answer.status) or counted.setdefault(
             answer.status, REQUESTS.labels(template, str(answer.status))
         )

@@ -18,6 +18,7 @@ from gateway.flow.callback import CallbackDesk
 from gateway.flow.cancellation import Cancellation
 from gateway.flow.checkout import Checkout
 from gateway.flow.commands import Caller
+from gateway.flow.learn.prospects import Prospects
 from gateway.flow.lookup import Lookup
 from gateway.flow.ports import Directory
 from gateway.flow.refund import Refunds
@@ -110,6 +111,7 @@ class EdgeDeps:
     cancellation: Cancellation
     refunds: Refunds
     lookup: Lookup
+    prospects: Prospects
     callbacks: CallbackDesk
     webhooks: WebhookEndpoints
     directory: Directory
@@ -145,8 +147,7 @@ class Described:
 class Route(Described):
     """A signed route.
 
-    `body` and `query` are structs of `bodies`; `waits`: it heeds `Prefer: wait=N`; `shows_verdict`:
-    every problem says what the cashier may do.
+    `body` and `query` are structs of `bodies`; `waits`: it heeds `Prefer: wait=N`.
     """
 
     permission: Permission
@@ -156,7 +157,6 @@ class Route(Described):
     body: type | None = None
     query: type | None = None
     waits: bool = False
-    shows_verdict: bool = False
 
     def __post_init__(self) -> None:
         assert (self.method == "GET") == (self.repeat is Repeat.READS), (

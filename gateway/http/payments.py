@@ -24,8 +24,8 @@ from gateway.http.bodies import (
     NoQuery,
     OverrideBody,
     PayBody,
-    PaymentQuery,
     PaymentsQuery,
+    ReadQuery,
 )
 from gateway.http.decoding import decode_body, decode_query, decoder_of
 from gateway.http.exchange import REPLAYED, Answer, Call, EdgeDeps
@@ -36,18 +36,18 @@ async def create_payment(call: Call, deps: EdgeDeps) -> Answer:
     decode_query(NoQuery, call.query_string)
     command = pay_command(decode_body(_PAY, call.body))
     paid = await deps.checkout.pay(command, call.caller, call.idempotency_key, call.wait_s)
-    document = paid.document or payment_json(paid.payment)
+    document = paid.document or _shown(paid.payment, deps)
     if paid.replayed:
         return Answer(200, document, headers=REPLAYED)
     return Answer(201, document, headers={"Location": f"/v1/payments/{paid.payment.id}"})
 
 
 async def read_payment(call: Call, deps: EdgeDeps) -> Answer:
-    """`GET /v1/payments/{payment_id}`: `?wait=30` answers as soon as `version` changes."""
-    query = decode_query(PaymentQuery, call.query_string)
+    """`GET /v1/payments/{payment_id}`: `?wait=30` answers as soon as a reader sees a change."""
+    query = decode_query(ReadQuery, call.query_string)
     with deps.door.polling(call.caller.key_id) if query.wait else nullcontext():
         payment = await deps.lookup.payment(call.path["payment_id"], call.caller, query.wait)
-    return Answer(200, payment_json(payment))
+    return Answer(200, _shown(payment, deps))
 
 
 async def list_payments(call: Call, deps: EdgeDeps) -> Answer:
@@ -63,7 +63,7 @@ async def list_payments(call: Call, deps: EdgeDeps) -> Answer:
         starting_after=query.starting_after,
     )
     payments, has_more = await deps.lookup.payments(wanted, call.caller)
-    return page([payment_json(payment) for payment in payments], has_more=has_more)
+    return page([_shown(payment, deps) for payment in payments], has_more=has_more)
 
 
 async def cancel_payment(call: Call, deps: EdgeDeps) -> Answer:
@@ -74,7 +74,11 @@ async def cancel_payment(call: Call, deps: EdgeDeps) -> Answer:
     payment: Payment = await deps.cancellation.cancel(
         call.path["payment_id"], call.caller, call.wait_s
     )
-    return Answer(200, payment_json(payment))
+    return Answer(200, _shown(payment, deps))
+
+
+def _shown(payment: Payment, deps: EdgeDeps) -> bytes:
+    return payment_json(payment, deps.prospects.of_payment(payment))
 
 
 def pay_command(body: PayBody) -> PayCommand:
@@ -100,16 +104,26 @@ def _given(body: PayBody) -> Given:
     """How the customer pays. Raises `FieldInvalid` where the body says two ways at once."""
     if body.flow == Flow.QR:
         if body.auth_code is not None:
-            raise FieldInvalid("this way to pay takes no payment code", field="auth_code")
+            raise FieldInvalid(
+                "this way to pay takes no payment code",
+                zh="该付款方式不用付款码",
+                field="auth_code",
+            )
         if body.cash is not None:
-            raise FieldInvalid("cash is tendered with method cash", field="cash")
+            raise FieldInvalid(
+                "cash is tendered with method cash", zh="现金须使用付款方式 cash", field="cash"
+            )
         return ShownQr(body.expires_in)
     if body.expires_in is not None:
-        raise FieldInvalid("only a code on display expires", field="expires_in")
+        raise FieldInvalid(
+            "only a code on display expires", zh="只有出示的收款码才有有效期", field="expires_in"
+        )
     if body.auth_code is None:
         return MethodOnly() if body.cash is None else CashGiven(body.cash.tendered)
     if body.cash is not None:
-        raise FieldInvalid("cash is tendered with method cash", field="cash")
+        raise FieldInvalid(
+            "cash is tendered with method cash", zh="现金须使用付款方式 cash", field="cash"
+        )
     return PaymentCode(body.auth_code)
 
 
@@ -125,7 +139,10 @@ def _override(body: OverrideBody | None) -> OverrideCommand | None:
     if body is None:
         return None
     return OverrideCommand(
-        payment_id=body.payment_id, supervisor_id=body.supervisor_id, reason=body.reason
+        payment_id=body.payment_id,
+        supervisor_id=body.supervisor.id,
+        pin=body.supervisor.pin,
+        reason=body.reason,
     )
 
 

@@ -3,14 +3,17 @@ made from the error tree of `gateway.domain.errors`.
 """
 
 import traceback
+from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 import structlog
 from msgspec import Struct
 
 from gateway.domain.errors import GatewayError, leaves
-from gateway.domain.resources import PaymentResource, payment_resource
-from gateway.domain.verdicts import VERDICTS, Verdict, verdict_of
+from gateway.domain.payment import Payment
+from gateway.domain.resources import ENDED, PaymentResource, Prospect, payment_resource
+from gateway.domain.verdicts import VERDICTS, Titles, Verdict, verdict_for_others
 from gateway.http.exchange import Answer
 
 log = structlog.get_logger("tillgate.http")
@@ -19,63 +22,72 @@ PROBLEM_JSON = "application/problem+json"
 
 
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A refusal. `code` is stable and for machines, `detail` and `zh` are for people."""
+    """A refusal. `code` is stable and for machines, `detail` and `detail_zh` are for people.
+
+    `verdict` is what the cashier may do. A carried payment has the verdict that this request may
+    hear of it, which is never `paid`.
+    """
 
     type: str
     title: str
     status: int
     code: str
     detail: str
-    zh: str
+    detail_zh: str
     request_id: str
+    verdict: Verdict
     field: str | None = None
-    verdict: Verdict | None = None
     payment: PaymentResource | None = None
     server_time: int | None = None
 
 
 class Internal(GatewayError):
-    """Something broke on our side; how far the request got is not known, so nobody may charge again
-    on its account.
-    """
+    """Something broke on our side; how far the request got is not known."""
 
-    verdict = "do_not_charge_again"
     title = "Something went wrong on our side: report the request_id"
 
 
-def problem_of(error: GatewayError, request_id: str, *, shows_verdict: bool) -> Problem:
-    """The body. A payment, where one is to blame, comes with its verdict on every route."""
+class Told(NamedTuple):
+    """What a problem tells of the payment it carries: the channels' names, and what lies ahead."""
+
+    titles: Titles
+    ahead: Callable[[Payment], Prospect]
+
+
+NOTHING_TOLD = Told({}, lambda _: ENDED)  # of a route whose refusals carry no payment
+
+
+def problem_of(error: GatewayError, request_id: str, told: Told) -> Problem:
+    """The body."""
+    payment = error.payment
+    heard = None if payment is None else verdict_for_others(payment, told.titles, error.advice)
     return Problem(
         type=f"/docs#{error.code}",
         title=error.title,
         status=error.http_status,
         code=error.code,
         detail=error.detail,
-        zh=error.zh,
+        detail_zh=error.detail_zh,
         request_id=request_id,
+        verdict=heard if heard and error.tells_of_payment else VERDICTS[error.verdict],
         field=error.field or None,
-        verdict=_verdict(error) if shows_verdict or error.payment else None,
-        payment=payment_resource(error.payment) if error.payment else None,
+        payment=payment_resource(payment, told.ahead(payment), heard) if payment else None,
         server_time=error.server_time,
     )
 
 
-def problem_answer(error: GatewayError, request_id: str, *, shows_verdict: bool = False) -> Answer:
+def problem_answer(error: GatewayError, request_id: str, told: Told) -> Answer:
     """The answer, with `Retry-After` where waiting helps."""
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
     return Answer(
         error.http_status,
-        _encode(problem_of(error, request_id, shows_verdict=shows_verdict)),
+        _encode(problem_of(error, request_id, told)),
         PROBLEM_JSON,
         headers,
     )
 
 
 _encode = msgspec.json.Encoder().encode
-
-
-def _verdict(error: GatewayError) -> Verdict:
-    return verdict_of(error.payment) if error.payment else VERDICTS[error.verdict]
 
 
 def report(accident: BaseException, request_id: str, template: str) -> None:

@@ -1,9 +1,12 @@
 """Refunds: create, read, list. Decodes, asks the flow, encodes; every decision is the flow's."""
 
+from contextlib import nullcontext
+
+from gateway.domain.payment import Refund
 from gateway.domain.resources import refund_json
 from gateway.flow.commands import RefundCommand
 from gateway.flow.lists import RefundFilter
-from gateway.http.bodies import NoQuery, RefundBody, RefundsQuery
+from gateway.http.bodies import NoQuery, ReadQuery, RefundBody, RefundsQuery
 from gateway.http.decoding import decode_body, decode_query, decoder_of
 from gateway.http.exchange import REPLAYED, Answer, Call, EdgeDeps
 from gateway.http.payments import page
@@ -25,23 +28,27 @@ async def create_refund(call: Call, deps: EdgeDeps) -> Answer:
         call.path["payment_id"], command, call.caller, call.idempotency_key, call.wait_s
     )
     if refunded.replayed:
-        return Answer(200, refund_json(refunded.refund), headers=REPLAYED)
+        return Answer(200, _shown(refunded.refund, deps), headers=REPLAYED)
     return Answer(
-        201, refund_json(refunded.refund), headers={"Location": f"/v1/refunds/{refunded.refund.id}"}
+        201,
+        _shown(refunded.refund, deps),
+        headers={"Location": f"/v1/refunds/{refunded.refund.id}"},
     )
 
 
 async def read_refund(call: Call, deps: EdgeDeps) -> Answer:
-    """`GET /v1/refunds/{refund_id}`."""
-    decode_query(NoQuery, call.query_string)
-    return Answer(200, refund_json(await deps.lookup.refund(call.path["refund_id"], call.caller)))
+    """`GET /v1/refunds/{refund_id}`: `?wait=30` as for a payment."""
+    query = decode_query(ReadQuery, call.query_string)
+    with deps.door.polling(call.caller.key_id) if query.wait else nullcontext():
+        refund = await deps.lookup.refund(call.path["refund_id"], call.caller, query.wait)
+    return Answer(200, _shown(refund, deps))
 
 
 async def list_refunds_of(call: Call, deps: EdgeDeps) -> Answer:
     """`GET /v1/payments/{payment_id}/refunds`: all of them, oldest first."""
     decode_query(NoQuery, call.query_string)
     refunds = await deps.lookup.refunds_of(call.path["payment_id"], call.caller)
-    return page([refund_json(refund) for refund in refunds], has_more=False)
+    return page([_shown(refund, deps) for refund in refunds], has_more=False)
 
 
 async def list_refunds(call: Call, deps: EdgeDeps) -> Answer:
@@ -57,7 +64,11 @@ async def list_refunds(call: Call, deps: EdgeDeps) -> Answer:
         starting_after=query.starting_after,
     )
     refunds, has_more = await deps.lookup.refunds(wanted, call.caller)
-    return page([refund_json(refund) for refund in refunds], has_more=has_more)
+    return page([_shown(refund, deps) for refund in refunds], has_more=has_more)
+
+
+def _shown(refund: Refund, deps: EdgeDeps) -> bytes:
+    return refund_json(refund, deps.prospects.of_refund(refund))
 
 
 _REFUND = decoder_of(RefundBody)

@@ -81,7 +81,7 @@ class SnapshotDirectory:
         self._read_at: float | None = None
         self._numbering = Numbering.BY_MERCHANT
         self._rows: dict[tuple[str, ...], Row] = {}
-        self._stores: set[tuple[str, str]] = set()
+        self._stores: dict[tuple[str, str], StoreRow] = {}
         self._keys: dict[str, ApiKey] = {}
         self._accounts: dict[str, Account] = {}
         self._of_merchant: dict[str, dict[str, Account]] = {}
@@ -142,6 +142,11 @@ class SnapshotDirectory:
     def numbering(self) -> Numbering:
         """See `Directory`."""
         return self._numbering
+
+    def overrides_allowed(self, merchant_id: str, store_id: str) -> bool:
+        """See `Directory`."""
+        store = self._stores.get((merchant_id, store_id))
+        return store is not None and store.overrides_allowed
 
     def rules(self, merchant_id: str, store_id: str) -> RuleSet | None:
         """See `Directory`."""
@@ -267,7 +272,7 @@ class SnapshotDirectory:
     def _take(self, ready: _Ready) -> None:
         match ready:
             case _Ready(row=StoreRow() as row):
-                self._stores.add((row.merchant_id, row.id))
+                self._stores[row.merchant_id, row.id] = row
             case _Ready(row=KeyRow() as row, made=ApiKey() as key):
                 self._keys[row.id] = key
             case _Ready(row=KeyRow() as row):
@@ -319,7 +324,7 @@ class SnapshotDirectory:
                 continue
             match row:
                 case StoreRow():
-                    self._stores.discard((row.merchant_id, row.id))
+                    self._stores.pop((row.merchant_id, row.id), None)
                 case KeyRow():
                     self._keys.pop(row.id, None)
                 case AccountRow():

@@ -24,10 +24,12 @@ OLDEST_RUNNING = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
 class StoreRow:
     """A store of a merchant."""
 
-    SQL: ClassVar = "SELECT merchant_id, id FROM store WHERE changed_xid >= $1::text::xid8"
+    SQL: ClassVar = """SELECT merchant_id, id, overrides_allowed
+FROM store WHERE changed_xid >= $1::text::xid8"""
 
     merchant_id: str
     id: str
+    overrides_allowed: bool
 
     @property
     def identity(self) -> tuple[str, ...]:

@@ -14,8 +14,9 @@ import structlog
 
 from gateway.clock import Clock
 from gateway.domain.errors import GatewayError
+from gateway.flow.due import DueAttempt, DueRefund, Places
 from gateway.flow.in_doubt import InDoubt
-from gateway.flow.ports import DueAttempt, DueRefund, Places, Store
+from gateway.flow.ports import Store
 from gateway.limits import (
     HEARTBEAT_LEASE_MS,
     SWEEP_INTERVAL_MS,

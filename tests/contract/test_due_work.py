@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from gateway.domain import outcomes as o
 from gateway.domain.acts import taken
 from gateway.domain.change import Change, payment_event
-from gateway.flow.ports import Applied, DueAttempt, DueRefund, Places, Stale
+from gateway.flow.due import DueAttempt, DueRefund, Places
+from gateway.flow.ports import Applied, Stale
 from gateway.limits import CALL_TIMEOUT_MS, HEARTBEAT_LEASE_MS, SWEEP_LEASE_MS
 from tests.contract.drawn import (
     ACCOUNT,

@@ -132,7 +132,13 @@ async def test_opening_sent_again_after_a_lost_reply_is_still_opened(books):
         ({"tendered": 999}, "23514 payment_check"),
         ({"tendered": 1500, "change": 499}, "23514 payment_check1"),
         ({"status": "failed"}, "23514 payment_check2"),
-        ({"status": "succeeded"}, "23514 payment_check3"),
+        (
+            {
+                "status": "succeeded",
+                "attempt": {"status": "succeeded", "captured_amount": 1000, "due_at": None},
+            },
+            "23514 payment_check3",
+        ),
         ({"attempt": {"status": "declined"}}, "23514 a_no_needs_evidence"),
         ({"attempt": {"status": "succeeded"}}, "23514 money_is_known"),
         ({"attempt": {"captured_amount": 5}}, "23514 money_is_known"),

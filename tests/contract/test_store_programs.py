@@ -22,8 +22,9 @@ from gateway.domain.returning import refund_learned
 from gateway.domain.states import IllegalTransition
 from gateway.domain.statuses import PaymentStatus, RefundStatus
 from gateway.domain.words import Numbering
+from gateway.flow.due import Places
 from gateway.flow.lists import PaymentFilter, RefundFilter
-from gateway.flow.ports import Places, StoredCallback
+from gateway.flow.ports import StoredCallback
 from gateway.storage.postgres import PostgresStore
 from tests.contract.drawn import (
     Books,

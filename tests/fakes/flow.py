@@ -14,6 +14,7 @@ import msgspec
 from adapters.channel import CallbackAnswer
 from gateway.domain.errors import NotFound, OrderTenderTaken
 from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.domain.resources import ENDED, Prospect
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
 from gateway.domain.words import Numbering, Origin
 from gateway.flow.callback import Heard
@@ -232,8 +233,8 @@ class FakeLookup:
         found = list(self._flow.payments_by_key.values())
         return found[: wanted.limit], len(found) > wanted.limit
 
-    async def refund(self, refund_id: str, caller: Caller) -> Refund:
-        self._flow._judge("refund", refund_id)
+    async def refund(self, refund_id: str, caller: Caller, wait_s: float = 0) -> Refund:
+        self._flow._judge("refund", refund_id, wait_s)
         for refund in self._flow.refunds_by_key.values():
             if refund.id == refund_id:
                 return refund
@@ -274,6 +275,16 @@ class FakeCallbackDesk:
         return Heard(self._flow.callback_answer, self._flow.callback_answer.status < 400)
 
 
+class FakeProspects:
+    """Nothing here is ever undecided for long enough to look ahead."""
+
+    def of_payment(self, payment: Payment) -> Prospect:
+        return ENDED
+
+    def of_refund(self, refund: Refund) -> Prospect:
+        return ENDED
+
+
 @dataclass
 class World:
     """One edge and everything behind it."""
@@ -301,6 +312,7 @@ def new_world(peers: Peers = DIRECT) -> World:
         "cancellation": flow,
         "refunds": FakeRefunds(flow),
         "lookup": FakeLookup(flow),
+        "prospects": FakeProspects(),
         "callbacks": desk,
     }
     deps = EdgeDeps(

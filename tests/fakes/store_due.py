@@ -10,7 +10,7 @@ from typing import TypeVar
 from msgspec import structs
 
 from gateway.domain.payment import Attempt, Refund
-from gateway.flow.ports import DueAttempt, DueRefund, Places
+from gateway.flow.due import DueAttempt, DueRefund, Places
 from gateway.limits import CALL_TIMEOUT_MS
 from tests.fakes.store_tables import MemoryTables
 

@@ -1,9 +1,12 @@
 import asyncio
+from datetime import datetime
+from typing import Any
 
 import pytest
 
 from gateway.cli.client.client import Client
 from gateway.clock import SystemIds
+from gateway.domain.verdicts import SHANGHAI
 from gateway.storage.registries.people import Registry
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
@@ -69,16 +72,53 @@ async def test_same_key_other_body_names_the_field(counter: Shop):
         "idempotency_key_reused",
         "amount",
     )
-    assert answer.document["verdict"]["code"] == "do_not_charge_again"
+    assert answer.document["verdict"]["code"] == "already_paid"
+    assert answer.document["payment"]["verdict"] == answer.document["verdict"]
 
 
-async def test_tender_taken_carries_the_payment(counter: Shop):
+@pytest.mark.parametrize("amount", [500, 50_000])
+async def test_a_number_that_was_paid_hands_over_no_goods_to_another_request(
+    counter: Shop, amount: int
+):
+    """The same number for another customer, or the same bill again: neither has paid now."""
     order = order_no()
-    first = await counter.pay(500, order_no=order, key="k2", method="cash")
-    answer = await counter.pay(500, order_no=order, key="k3", method="cash")
-    assert (answer.status, answer.document["code"]) == (409, "order_tender_taken")
+    first = await counter.pay(500, order_no=order, key=f"{order}/1", method="cash")
+    answer = await counter.pay(amount, order_no=order, key=f"{order}/2", method="cash")
+    assert (answer.status, answer.document["code"]) == (409, "order_used")
     assert answer.document["payment"]["id"] == first.document["id"]
-    assert answer.document["verdict"]["code"] == "paid"
+    assert answer.document["payment"]["verdict"] == answer.document["verdict"]
+    paid_at = datetime.fromisoformat(first.document["paid_at"]).astimezone(SHANGHAI)
+    assert answer.document["verdict"] == {
+        "code": "already_paid",
+        "zh": (
+            f"单号 {order} 已于 {paid_at:%Y-%m-%d %H:%M} 收款 5.00 元（现金）。"
+            "同一账单：只收剩余金额，作为下一笔收款。另一账单：请换新单号"
+        ),
+        "en": (
+            f"Order {order} took 5.00 on {paid_at:%Y-%m-%d} at {paid_at:%H:%M} by Cash. "
+            "Same bill: charge only the rest, as the next tender. Another bill: take a new number"
+        ),
+    }
+
+
+async def test_what_was_given_back_whole_is_paid_to_nobody(counter: Shop):
+    """Not to the request that was paid, and not to another one for the number."""
+    order = order_no()
+    body: dict[str, Any] = {"order_no": order, "method": "cash"}
+    paid = (await counter.pay(1000, key=f"{order}/1", **body)).document
+    part = await counter.till.refund(paid["id"], {"refund_no": f"{order}-1", "amount": 400}, "p1")
+    assert part.document["verdict"]["code"] == "refunded"
+    again = await counter.pay(1000, key=f"{order}/1", **body)
+    assert again.document["verdict"] == {
+        "code": "paid",
+        "zh": "收款成功，其中已退款 4.00 元",
+        "en": "Paid; of it 4.00 was refunded",
+    }
+    await counter.till.refund(paid["id"], {"refund_no": f"{order}-2", "amount": 600}, "p2")
+    again = await counter.pay(1000, key=f"{order}/1", **body)
+    other = await counter.pay(1000, key=f"{order}/2", **body)
+    assert (again.status, again.document["verdict"]["code"]) == (200, "refunded")
+    assert (other.document["code"], other.document["verdict"]["code"]) == ("order_used", "refunded")
 
 
 async def test_refund_in_parts_up_to_the_whole(counter: Shop):
@@ -95,10 +135,16 @@ async def test_refund_in_parts_up_to_the_whole(counter: Shop):
         paid["id"], {"refund_no": "r2", "amount": 701, "reason": "all"}, "rk2"
     )
     assert (too_much.status, too_much.document["code"]) == (409, "refund_exceeds_captured")
+    assert (too_much.document["verdict"]["code"], too_much.document["detail_zh"]) == (
+        "fix_and_try",
+        "退款金额超出可退金额，还可退 7.00 元",
+    )
+    assert too_much.document["payment"]["verdict"]["code"] == "already_paid"
     taken = await counter.till.refund(
         paid["id"], {"refund_no": "r1", "amount": 301, "reason": "cold soup"}, "rk3"
     )
     assert (taken.status, taken.document["code"]) == (409, "refund_no_taken")
+    assert taken.document["verdict"]["code"] == "fix_and_try"
     rest = await counter.till.refund(
         paid["id"], {"refund_no": "r2", "amount": 700, "reason": "all"}, "rk2"
     )

@@ -8,12 +8,15 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from adapters.discovery import discover
 from gateway.workers.sweeper import Sweeper
+from security.pin import hash_pin
+from security.secret import Secret
 from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
@@ -21,7 +24,8 @@ from tests.wallet_codes import code
 from tests.world import Books, Shop, order_no, reopened, shop
 
 REMOTE = sorted(name for name, manifest in discover().items() if manifest.settles == "remote")
-SUPERVISOR = {"supervisor_id": "ann", "reason": "the queue is long"}
+PIN = "482913"
+SUPERVISOR = {"supervisor": {"id": "ann", "pin": PIN}, "reason": "the queue is long"}
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +33,14 @@ async def books(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncItera
     """Enrolling makes RSA keys, so once for all tests."""
     dsn = await postgres.fresh_database()
     async with shop(dsn, sandbox=sandbox, sweep=False) as opened:
+        await opened.rows(
+            "INSERT INTO supervisor (merchant_id, id, name, pin_hash) VALUES ($1, $2, $3, $4) "
+            "RETURNING id",
+            opened.books.merchant_id,
+            "ann",
+            "Ann",
+            hash_pin(Secret(PIN)),
+        )
         yield opened.books
     await postgres.give_back(dsn)
 
@@ -162,6 +174,72 @@ async def test_row_16_cashier_insists_on_cash_now_is_an_override_with_automatic_
     assert (again.status, again.document["id"]) == (200, paid.document["id"])
 
 
+async def test_a_payment_in_doubt_says_until_when_and_offers_the_override(still: Shop):
+    """At the speed of the tests: WeChat proves after 30 s, Alipay after 7 s."""
+    order = order_no()
+    first = await doubtful(still, "wechat", order_no=order)
+    ahead = first["next_action"]
+    sent_at = datetime.fromisoformat(first["attempts"][0]["sent_at"])
+    assert datetime.fromisoformat(ahead["decides_by"]) - sent_at == timedelta(seconds=40.5)
+    assert ahead["override_possible"] is True
+    other = await cash(still, order, 2)
+    assert other.document["payment"]["next_action"] == ahead
+    near = (await doubtful(still, "alipay"))["next_action"]
+    assert ("decides_by" in near, "override_possible" in near) == (True, False)
+    # An event tells what was, and promises nothing.
+    told = await still.rows(
+        "SELECT data->'next_action' AS n FROM event WHERE object_id = $1 AND type = $2",
+        first["id"],
+        "payment.in_doubt",
+    )
+    assert [set(json.loads(row["n"])) for row in told] == [{"type", "after_ms"}]
+
+
+async def test_a_wrong_pin_lets_nothing_in(still: Shop):
+    order = order_no()
+    first = await doubtful(still, "wechat", order_no=order)
+    named = {"payment_id": first["id"], "reason": "the queue is long"}
+    wrong = await cash(
+        still, order, 2, override=named | {"supervisor": {"id": "ann", "pin": "000000"}}
+    )
+    assert (wrong.status, wrong.document["code"], wrong.document["verdict"]["code"]) == (
+        403,
+        "supervisor_refused",
+        "fix_and_try",
+    )
+    # The right one waits too: tries that come together cannot all be looked at.
+    early = await cash(still, order, 2, override=named | {"supervisor": {"id": "ann", "pin": PIN}})
+    assert (early.status, early.document["code"]) == (429, "supervisor_waits")
+    assert int(early.headers["Retry-After"]) >= 1
+    assert await still.rows("SELECT FROM override WHERE named_id = $1", first["id"]) == []
+    await still.rows("UPDATE supervisor_try SET again_at = now() RETURNING place")
+    paid = await cash(still, order, 2, override=named | {"supervisor": {"id": "ann", "pin": PIN}})
+    assert paid.status == 201, paid.document
+    kept = await still.rows("SELECT fingerprint::text AS f FROM claim")
+    assert not any(PIN in row["f"] for row in kept)
+
+
+async def test_a_store_may_forbid_overrides(still: Shop):
+    order = order_no()
+    first = await doubtful(still, "wechat", order_no=order)
+    await still.rows("UPDATE store SET overrides_allowed = false RETURNING id")
+    await still.world.directory.refresh()
+    try:
+        assert (
+            "override_possible"
+            not in (await still.till.payment(first["id"])).document["next_action"]
+        )
+        refused = await cash(still, order, 2, override={"payment_id": first["id"], **SUPERVISOR})
+        assert (refused.status, refused.document["code"], refused.document["detail_zh"]) == (
+            403,
+            "not_permitted",
+            "本门店不允许主管放行，请等待原收款的结果",
+        )
+    finally:
+        await still.rows("UPDATE store SET overrides_allowed = true RETURNING id")
+        await still.world.directory.refresh()
+
+
 @pytest.mark.parametrize("channel", REMOTE)
 async def test_an_override_of_a_payment_that_never_charged_costs_nothing(still: Shop, channel: str):
     order = order_no()
@@ -187,7 +265,7 @@ async def test_an_override_that_comes_after_the_answer_is_refused_with_it(
     assert (late.status, late.document["code"]) == (409, "override_refused")
     assert (late.document["payment"]["id"], late.document["verdict"]["code"]) == (
         first["id"],
-        "paid",
+        "already_paid",
     )
     assert (await still.captured(channel))[first["out_trade_no"]]["refunded"] == 0
 

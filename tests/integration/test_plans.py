@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from gateway.domain.change import Change, payment_event
 from gateway.domain.statuses import PaymentStatus
-from gateway.flow.ports import Places
+from gateway.flow.due import Places
 from gateway.storage.books import due_work, event_feed, outbox
 from gateway.storage.books import payment_reader as reading
 from gateway.storage.books.due_work import taking

@@ -22,6 +22,8 @@ from gateway.storage.registries.accounts import AccountRegistry
 from gateway.storage.registries.people import Registry
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
+from security.pin import hash_pin
+from security.secret import Secret
 from security.vault import Vault
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer
@@ -161,7 +163,7 @@ async def test_beside_an_older_worker_keys_and_bills_are_the_merchants(chain: Ch
             None,
         )
         same_bill = await chain.there.pay(request, f"key-{order_no()}")
-        assert (same_bill.status, same_bill.document["code"]) == (409, "order_tender_taken")
+        assert (same_bill.status, same_bill.document["code"]) == (409, "order_used")
         assert all(tells_nothing(each, first) for each in (with_key, same_bill))
         split = request | {"order_no": order_no(), "order_amount": 2800}
         assert (await chain.here.pay(split, f"key-{order_no()}")).status == 201
@@ -190,7 +192,7 @@ async def test_two_stores_have_bills_of_one_number(chain: Chain) -> None:
         assert allowed.status == 201, allowed
         for till, mine in ((chain.here, made), (chain.there, own)):
             taken = await till.pay(request, f"key-{order_no()}")
-            assert (taken.status, taken.document["code"]) == (409, "order_tender_taken")
+            assert (taken.status, taken.document["code"]) == (409, "order_used")
             assert taken.document["payment"]["id"] == mine.document["id"]
 
 
@@ -259,7 +261,17 @@ async def test_another_stores_payment_in_doubt_is_not_shown_and_not_overridden(
     del second["auth_code"]
     blocked = await chain.there.pay(second, f"key-{order_no()}")
     assert tells_nothing(blocked, doubtful), blocked.document
-    override = {"payment_id": doubtful["id"], "supervisor_id": "ann", "reason": "queue"}
+    await chain.shop.rows(
+        "INSERT INTO supervisor (merchant_id, id, name, pin_hash) VALUES ($1, 'ann', 'Ann', $2) "
+        "ON CONFLICT DO NOTHING RETURNING id",
+        chain.shop.books.merchant_id,
+        hash_pin(Secret("482913")),
+    )
+    override = {
+        "payment_id": doubtful["id"],
+        "supervisor": {"id": "ann", "pin": "482913"},
+        "reason": "queue",
+    }
     refused = await chain.there.pay(second | {"override": override}, f"key-{order_no()}")
     assert (refused.status, refused.document["field"]) == (422, "override.payment_id")
     assert (await chain.here.payment(doubtful["id"])).document["status"] == "in_doubt"

@@ -126,7 +126,7 @@ async def test_cancel_of_a_paid_payment_sends_nothing(market: Shop, channel: str
     assert (answer.status, answer.document["code"], answer.document["verdict"]["code"]) == (
         409,
         "already_paid",
-        "paid",
+        "already_paid",
     )
     assert (await market.captured(channel))[paid["out_trade_no"]]["state"] == "charged"
 

@@ -91,7 +91,7 @@ async def test_notify_url_needs_an_enabled_endpoint_of_its_origin(house: Shop):
     assert (refused.status, refused.document["field"], refused.document["verdict"]["code"]) == (
         422,
         "notify_url",
-        "try_again",
+        "fix_and_try",
     )
     made = await created(house, "https://shop.example:443/hook")
     for address in (

@@ -24,6 +24,7 @@ from gateway.flow.ports import Ports
 from gateway.flow.refund import Refunds
 from gateway.flow.send.failover import Failover
 from gateway.flow.send.sending import Sender
+from tests.fakes.supervisors import KnownSupervisors
 from tests.shelf import Shelf
 from tests.simulation.clock import SimClock, SimIds
 
@@ -65,7 +66,13 @@ def wired(
     lookup = Lookup(store, in_flight, on_read)
     failover = Failover(ports=ports, health=health, worker_id=worker_id)
     sender = Sender(transitions=transitions, calls=calls, health=health, failover=failover)
-    orders = OrderDesk(store=store, transitions=transitions, in_flight=in_flight)
+    orders = OrderDesk(
+        store=store,
+        directory=directory,
+        supervisors=KnownSupervisors(),
+        transitions=transitions,
+        in_flight=in_flight,
+    )
     learning: dict[str, Any] = {"ports": ports, "transitions": transitions, "calls": calls}
     refunds = Refunds(**learning, in_flight=in_flight, lookup=lookup)
     return Desks(

@@ -13,6 +13,7 @@ from gateway.domain.errors import OrderInDoubt, OrderOverpaid, OverrideRefused
 from gateway.domain.payment import Payment
 from gateway.domain.states import PAYMENT_FINAL, PAYMENT_UNCHARGED
 from gateway.flow.commands import OverrideCommand
+from tests.fakes.supervisors import PIN
 from tests.simulation.till import CALLER, Till
 
 PATIENCE = 12  # requests for one tender before its customer walks away
@@ -90,5 +91,5 @@ class SplitTill(Till):
 
     def _override(self, payment: Payment) -> OverrideCommand:
         return OverrideCommand(
-            payment_id=payment.id, supervisor_id="ann", reason="the queue is long"
+            payment_id=payment.id, supervisor_id="ann", pin=PIN, reason="the queue is long"
         )

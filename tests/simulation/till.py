@@ -18,6 +18,7 @@ from gateway.domain.errors import (
     Conflict,
     IdempotencyKeyReused,
     OrderTenderTaken,
+    OrderUsed,
     Unavailable,
 )
 from gateway.domain.payment import Payment
@@ -95,7 +96,7 @@ class Till:
                 paid = await self._anybody(
                     lambda desks: desks.checkout.pay(command, CALLER, key, 2.0)
                 )
-            except OrderTenderTaken as taken:
+            except (OrderTenderTaken, OrderUsed) as taken:
                 return taken.payment
             payment: Payment = paid.payment
             self._journal.keys.setdefault(key, set()).add(payment.id)

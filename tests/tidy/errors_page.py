@@ -17,8 +17,8 @@ def errors_page() -> str:
         "",
         "Every refusal is `application/problem+json` (RFC 9457) with a stable `code`. *Again* says",
         "whether the very same request with the very same `Idempotency-Key` may simply be sent",
-        "again. The verdict stands in problems of `POST /v1/payments`, and wherever a payment is",
-        "carried, which then has the word.",
+        "again. The verdict is what the cashier may do. *payment, else*: what became of the",
+        "payment that the problem carries, never `paid`; the word stands where none is carried.",
         "",
         "| status | code | what it means | 含义 | again | verdict |",
         "|---|---|---|---|---|---|",
@@ -27,7 +27,7 @@ def errors_page() -> str:
         again = "yes" if leaf.sendable_again else "no"
         lines.append(
             f"| {leaf.http_status} | `{leaf.code}` | {leaf.title} | {leaf.zh} | {again} | "
-            f"`{leaf.verdict}` |"
+            f"{'payment, else ' if leaf.tells_of_payment else ''}`{leaf.verdict}` |"
         )
     lines += [
         "",

@@ -20,7 +20,8 @@ from gateway.domain.states import (
     payment_moves,
 )
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
-from gateway.domain.verdicts import BY_STATUS
+from gateway.domain.verdicts import verdict_of
+from tests.unit.paying import attempt, payment
 
 S = TypeVar("S", AttemptStatus, RefundStatus)
 
@@ -143,11 +144,19 @@ def states_page() -> str:
 
 
 def _verdict(status: PaymentStatus) -> str:
-    return (
-        f"`{BY_STATUS[status]}`"
-        if status in BY_STATUS
-        else "`refund_under_way`, `refunded` or `refund_needs_action`"
-    )
+    """Every verdict that a payment of this status may have, by what became of its money."""
+    if status is PaymentStatus.SUCCEEDED:
+        settled = [
+            attempt("succeeded", returned_amount=returned, reserved_amount=reserved)
+            for returned, reserved in ((0, 0), (0, 1000), (1000, 0))
+        ]
+        possible = [payment(status, each) for each in settled]
+    elif status is PaymentStatus.PAID_LATE:
+        refunds = (RefundStatus.REQUESTED, RefundStatus.SUCCEEDED, RefundStatus.NEEDS_ACTION)
+        possible = [payment(status, late_refund=refund) for refund in refunds]
+    else:
+        possible = [payment(status)]
+    return ", ".join(f"`{verdict_of(each).code}`" for each in possible)
 
 
 def _payment_table() -> str:

@@ -90,7 +90,7 @@ def payment(status: str = "processing", *attempts: Attempt, **fields: Any) -> Pa
         if status in PAYMENT_UNCHARGED
         else None,
         "paid_at": NOW if status in ("succeeded", "paid_late") else None,
-        "attempts": attempts or (attempt(),),
+        "attempts": attempts or (attempt("succeeded" if status == "succeeded" else "sent"),),
     } | fields
     return Payment(status=PaymentStatus(status), **(given | {"flow": Flow(given["flow"])}))
 

@@ -10,6 +10,7 @@ from gateway.domain.card_numbers import digit_runs, is_card_number
 from gateway.domain.errors import LooksLikeACard
 from gateway.flow.commands import OverrideCommand, RefundCommand
 from gateway.flow.free_texts import refuse_card_numbers, texts_of_payment, texts_of_refund
+from security.secret import Secret
 from tests.unit.test_fields import COMMAND
 
 MANIFESTS = discover()
@@ -72,7 +73,11 @@ def test_groups_are_one_run() -> None:
         ("metadata", {"metadata": {CARD: "a"}}),
         (
             "override.reason",
-            {"override": OverrideCommand(payment_id="p", supervisor_id="s", reason=CARD)},
+            {
+                "override": OverrideCommand(
+                    payment_id="p", supervisor_id="s", pin=Secret("482913"), reason=CARD
+                )
+            },
         ),
     ],
 )

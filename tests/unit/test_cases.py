@@ -55,6 +55,7 @@ from tests.contract.drawn import (
 from tests.fakes.accounts import remote_account
 from tests.fakes.outbox import FakeOutbox
 from tests.fakes.outbox import HandClock as CourierClock
+from tests.fakes.supervisors import PIN, KnownSupervisors
 from tests.shelf import Shelf
 from tests.unit.test_transition import Ids, Rig
 
@@ -185,7 +186,13 @@ def called_back(stage: Stage, callback: Callback) -> Callable[[], Awaitable[obje
 async def an_override(stage: Stage) -> Callable[[], Awaitable[object]]:
     named = await stage.rig.opened(lambda p: after(p, SILENT))
     in_flight = InFlight(stage.rig.store)
-    desk = OrderDesk(store=stage.rig.store, transitions=stage.rig.transitions, in_flight=in_flight)
+    desk = OrderDesk(
+        store=stage.rig.store,
+        directory=stage.rig.shelf,
+        supervisors=KnownSupervisors(),
+        transitions=stage.rig.transitions,
+        in_flight=in_flight,
+    )
     tenders = iter((2, 3))
 
     async def let_in() -> None:
@@ -219,7 +226,7 @@ def overriding(named: Payment, tender_no: int) -> Draft:
         store_id=None,
         operator_id=None,
         description=None,
-        override=OverrideCommand(payment_id=named.id, supervisor_id="ann", reason="queue"),
+        override=OverrideCommand(payment_id=named.id, supervisor_id="ann", pin=PIN, reason="queue"),
     )
     return Draft(
         command=command,

@@ -45,6 +45,7 @@ from gateway.storage.redis.claims import NoClaims
 from security.secret import Secret
 from tests.fakes.accounts import local_account, remote_account
 from tests.fakes.store import MemoryStore
+from tests.fakes.supervisors import KnownSupervisors
 from tests.shelf import Shelf
 from tests.simulation.clock import SimIds
 
@@ -94,7 +95,13 @@ class Shop:
         calls = ChannelCalls(clock, self.health)
         lost = LostAttempts(ports=ports, calls=calls)
         transitions = Transitions(ports=ports, in_flight=self.in_flight, lost=lost)
-        orders = OrderDesk(store=self.store, transitions=transitions, in_flight=self.in_flight)
+        orders = OrderDesk(
+            store=self.store,
+            directory=self.shelf,
+            supervisors=KnownSupervisors(),
+            transitions=transitions,
+            in_flight=self.in_flight,
+        )
         self.checkout = Checkout(
             ports=ports,
             keys=KeyDesk(self.store, NoClaims(), SimIds()),

@@ -31,6 +31,7 @@ from gateway.http.bodies import (
     PaymentsQuery,
     RefundBody,
     RefundsQuery,
+    SupervisorBody,
 )
 from gateway.http.payments import pay_command
 from gateway.storage.books import columns as c
@@ -83,6 +84,7 @@ def test_what_is_recorded_beside_a_payment_is_written_whole(row, struct, of_the_
 # --- a request, field by field: the three bodies give each a value that is not its default
 
 CODE = Secret("280000000000000000")
+PIN = Secret("482913")
 SCANNED = PayBody(
     order_no="A1",
     tender_no=2,
@@ -91,7 +93,9 @@ SCANNED = PayBody(
     currency="CNY",
     method="cash",
     auth_code=CODE,
-    override=OverrideBody(payment_id="pay_9", supervisor_id="ann", reason="queue"),
+    override=OverrideBody(
+        payment_id="pay_9", supervisor=SupervisorBody(id="ann", pin=PIN), reason="queue"
+    ),
     store_id="s1",
     operator_id="op",
     description="noodles",
@@ -108,7 +112,9 @@ PRESENTED = {"flow", "auth_code", "cash", "expires_in"}
 
 def test_every_field_of_the_body_is_in_the_command():
     assert fields(PayBody) - PRESENTED | {"given"} == fields(PayCommand)
-    assert fields(OverrideBody) == fields(OverrideCommand)
+    # Of the supervisor the command has the id and the PIN.
+    supervisor = {"supervisor_id", "pin"}
+    assert fields(OverrideBody) - {"supervisor"} | supervisor == fields(OverrideCommand)
     assert fields(RefundBody) == fields(RefundCommand)
 
 
@@ -128,7 +134,7 @@ def test_the_bodies_used_here_give_every_field():
 def test_every_field_of_the_body_reaches_the_command(name):
     wanted = getattr(SCANNED, name)
     if isinstance(wanted, OverrideBody):
-        wanted = OverrideCommand(**msgspec.structs.asdict(wanted))
+        wanted = OverrideCommand(payment_id="pay_9", supervisor_id="ann", pin=PIN, reason="queue")
     assert getattr(COMMAND, name) == wanted
 
 
@@ -153,7 +159,7 @@ OTHER: dict[str, Any] = {
     "metadata": {"table": "9"},
     "notify_url": "https://merchant.example/other",
     "order_amount": 5_001,
-    "override": OverrideCommand(payment_id="pay_9", supervisor_id="ann", reason="other"),
+    "override": OverrideCommand(payment_id="pay_9", supervisor_id="ann", pin=PIN, reason="other"),
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 from gateway.domain.errors import IdempotencyKeyReused
 from gateway.domain.presenting import CashGiven, Given, MethodOnly, PaymentCode, ShownQr
 from gateway.domain.tender import tender_of
-from gateway.flow.commands import OverrideCommand, PayCommand
+from gateway.flow.commands import Caller, OverrideCommand, PayCommand
 from gateway.flow.open.idempotency import KeyDesk, fingerprint, same_body_or_refuse
 from gateway.flow.ports import KeyTaken
 from gateway.limits import HELD_LOOKS_MAX
@@ -33,6 +33,7 @@ BODY: dict[str, Any] = {
     "description": "noodles",
     "metadata": {"a": "1", "b": "2"},
 }
+CALLER = Caller(key_id="k", merchant_id="m1", store_id="s1", terminal_id="t1", role="terminal")
 TENDER = tender_of(drawn_payment())
 
 
@@ -40,16 +41,21 @@ def digest(purpose: str, text: str) -> str:
     return f"{purpose}:{len(text)}:{sum(text.encode())}"
 
 
+def overriding(pin: str) -> OverrideCommand:
+    return OverrideCommand(payment_id="p", supervisor_id="s", pin=Secret(pin), reason="r")
+
+
 def prints(**fields: Any) -> bytes:
     return fingerprint(PayCommand(**(BODY | fields)), "s1", digest)
 
 
 def test_same_body_passes():
-    same_body_or_refuse(KeyTaken(payment(), prints()), prints())
+    same_body_or_refuse(KeyTaken(payment(), prints()), prints(), CALLER)
 
 
 def test_the_order_of_metadata_is_no_difference():
-    same_body_or_refuse(KeyTaken(payment(), prints()), prints(metadata={"b": "2", "a": "1"}))
+    other_order = prints(metadata={"b": "2", "a": "1"})
+    same_body_or_refuse(KeyTaken(payment(), prints()), other_order, CALLER)
 
 
 @pytest.mark.parametrize(
@@ -69,14 +75,18 @@ def test_the_order_of_metadata_is_no_difference():
         ({"metadata": {"a": "1"}}, "metadata"),
         ({"notify_url": "https://shop.example/told"}, "notify_url"),
         ({"order_amount": 3000}, "order_amount"),
-        ({"override": OverrideCommand(payment_id="p", supervisor_id="s", reason="r")}, "override"),
+        ({"override": overriding("1")}, "override"),
         ({"amount": 1001, "description": "rice"}, "amount"),
     ],
 )
 def test_other_body_names_the_first_field_that_differs(fields, named):
     with pytest.raises(IdempotencyKeyReused) as refused:
-        same_body_or_refuse(KeyTaken(payment(), prints()), prints(**fields))
+        same_body_or_refuse(KeyTaken(payment(), prints()), prints(**fields), CALLER)
     assert refused.value.field == named
+    assert (
+        refused.value.detail_zh
+        == f"字段 {named} 与该幂等键的首次请求不同，另一请求请使用新的幂等键"
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,23 +96,44 @@ def test_other_body_names_the_first_field_that_differs(fields, named):
         (CashGiven(1000), MethodOnly(), "cash"),
         (MethodOnly(), CashGiven(1000), "cash"),
         (ShownQr(60), ShownQr(61), "expires_in"),
-        (ShownQr(), ShownQr(300), "expires_in"),
+        (ShownQr(), ShownQr(301), "expires_in"),
         (MethodOnly(), PaymentCode(Secret("280000000000000000")), "auth_code"),
         (ShownQr(), MethodOnly(), "flow"),
     ],
 )
 def test_how_the_customer_pays_is_compared(first: Given, again: Given, named: str) -> None:
     with pytest.raises(IdempotencyKeyReused) as refused:
-        same_body_or_refuse(KeyTaken(payment(), prints(given=first)), prints(given=again))
+        same_body_or_refuse(KeyTaken(payment(), prints(given=first)), prints(given=again), CALLER)
     assert refused.value.field == named
 
 
 def test_the_store_for_which_it_came_is_compared():
     with pytest.raises(IdempotencyKeyReused) as refused:
         same_body_or_refuse(
-            KeyTaken(payment(), prints()), fingerprint(PayCommand(**BODY), "s2", digest)
+            KeyTaken(payment(), prints()), fingerprint(PayCommand(**BODY), "s2", digest), CALLER
         )
     assert refused.value.field == "store_id"
+
+
+def test_a_pin_is_compared_and_kept_as_a_digest_only():
+    first = prints(override=overriding("482913"))
+    same_body_or_refuse(KeyTaken(payment(), first), prints(override=overriding("482913")), CALLER)
+    other = prints(override=overriding("482914"))
+    with pytest.raises(IdempotencyKeyReused) as refused:
+        same_body_or_refuse(KeyTaken(payment(), first), other, CALLER)
+    assert refused.value.field == "override"
+    assert b"482913" not in first
+
+
+def test_a_default_written_out_is_the_same_body():
+    same_body_or_refuse(
+        KeyTaken(payment(), prints(given=ShownQr())), prints(given=ShownQr(300)), CALLER
+    )
+
+
+def test_a_code_asked_for_before_defaults_were_filled_in_is_the_same_body():
+    before = prints(given=ShownQr()).replace(b'"expires_in":300', b'"expires_in":null')
+    same_body_or_refuse(KeyTaken(payment(), before), prints(given=ShownQr(300)), CALLER)
 
 
 def test_a_fingerprint_from_before_is_read_as_it_was_written():
@@ -114,6 +145,24 @@ def test_a_fingerprint_from_before_is_read_as_it_was_written():
         b'"metadata":{"a":"1","b":"2"},"notify_url":null,"order_amount":null,"override":null}'
     )
     assert prints() == written
+
+
+def test_the_refusal_carries_the_payment_that_the_key_is_bound_to():
+    """The till that reused a key after a proven no hears that it may charge, with a new key."""
+    bound = payment("failed")
+    with pytest.raises(IdempotencyKeyReused) as refused:
+        same_body_or_refuse(KeyTaken(bound, prints()), prints(amount=1001), CALLER)
+    assert refused.value.payment is bound
+
+
+@pytest.mark.parametrize("fields", [{}, {"order_no": "A2"}, {"amount": 1001}])
+def test_another_stores_key_tells_nothing_of_what_it_is_bound_to(fields):
+    elsewhere = payment(store_id="s2")
+    with pytest.raises(IdempotencyKeyReused) as refused:
+        same_body_or_refuse(KeyTaken(elsewhere, prints()), prints(**fields), CALLER)
+    problem = refused.value
+    assert (problem.field, problem.payment) == (None, None)
+    assert (problem.detail, problem.detail_zh) == (problem.title, problem.zh)
 
 
 def test_a_payment_code_is_kept_as_a_digest_only():

@@ -21,7 +21,7 @@ ATTEMPT_FIELDS = (
 )
 REFUND_FIELDS = """
 id object version refund_no payment_id attempt_id out_refund_no channel_refund_no amount currency
-status verdict failure origin reason operator_id created_at refunded_at
+status verdict next_action failure origin reason terminal_id operator_id created_at refunded_at
 """
 
 
@@ -44,8 +44,6 @@ def test_a_paid_payment_whole():
     settled = attempt(
         "succeeded",
         received_amount=950,
-        returned_amount=300,
-        reserved_amount=100,
         channel_trade_no="C1",
     )
     subject = payment(
@@ -68,7 +66,7 @@ def test_a_paid_payment_whole():
         "currency": "CNY",
         "amount_captured": 1000,
         "amount_received": 950,
-        "amount_refunded": 300,
+        "amount_refunded": 0,
         "discounts": [{"name": "coupon", "amount": 50, "funded_by": "merchant"}],
         "fee": None,
         "method": "wallet",
@@ -97,7 +95,7 @@ def test_a_paid_payment_whole():
                 "out_trade_no": "TT1",
                 "sent_at": "2026-11-21T04:00:00Z",
                 "captured_amount": 1000,
-                "returned_amount": 300,
+                "returned_amount": 0,
                 "why": "only",
             }
         ],

@@ -4,7 +4,7 @@ the channels' own advice.
 Seconds after the pay was sent, standard profile; the short profile is a tenth of everything.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
@@ -12,11 +12,20 @@ from msgspec.structs import replace
 from adapters.alipay.manifest import MANIFEST as ALIPAY
 from adapters.channel import Flow
 from adapters.wechat.manifest import MANIFEST as WECHAT
-from gateway.flow.learn.schedule import cancel_at, due_after, proof_at, refund_due_after
+from gateway.flow.learn.schedule import (
+    cancel_at,
+    decides_by,
+    due_after,
+    proof_at,
+    refund_decides_by,
+    refund_due_after,
+)
 from gateway.limits import (
     CANCELS_QUICK_MAX,
+    DECISION_MS,
     RETRY_JITTER_PERCENT,
     RETRY_STEPS_MS,
+    SILENCES_BEFORE_CASE,
     SILENCES_QUICK_MAX,
 )
 from tests.unit.paying import NOW, attempt, later, payment, refund
@@ -260,3 +269,111 @@ def test_nothing_is_due_without_a_live_attempt():
         )
         is None
     )
+
+
+# channel, payment status, attempt (status, fields), fields of the payment -> the last question is
+# asked at (s). Visits are due at 10 s. None: a person was called.
+DECIDED = [
+    ("alipay", "processing", ("sent", {}), {}, 75),
+    ("alipay", "in_doubt", ("in_doubt", {"silences": 1}), {}, 75),
+    ("alipay", "in_doubt", ("in_doubt", {"not_founds": 2}), {}, 75),
+    ("alipay", "awaiting_payer", ("pending", {}), {}, 60),
+    ("alipay", "processing", ("pending", {}), {}, 60),
+    ("alipay", "awaiting_payer", ("pending", {}), {"cancel_requested_at": NOW}, 10),
+    ("alipay", "in_doubt", ("cancelling", {}), {}, 75),
+    ("alipay", "in_doubt", ("cancelling", {"payer_asked_at": NOW}), {}, 10),
+    ("alipay", "in_doubt", ("cancelling", {"last_cancel": "NothingThere"}), {}, 75),
+    ("alipay", "in_doubt", ("cancelling", {"last_cancel": "Unknown", "cancels": 1}), {}, 75),
+    ("alipay", "in_doubt", ("cancelling", {"last_cancel": "UseRefund"}), {}, 10),
+    # Sixty-four of these in a row call a person.
+    ("alipay", "in_doubt", ("cancelling", {"last_cancel": "CallAgain", "cancels": 60}), {}, 22),
+    ("alipay", "in_doubt", ("cancelling", {"last_cancel": "CallAgain", "cancels": 64}), {}, None),
+    ("wechat", "processing", ("sent", {}), {}, 305),
+    ("wechat", "in_doubt", ("in_doubt", {"silences": 1}), {}, 305),
+    ("wechat", "in_doubt", ("in_doubt", {"not_founds": 9}), {}, 305),
+    ("wechat", "awaiting_payer", ("pending", {}), {}, 45),
+    ("wechat", "awaiting_payer", ("pending", {}), {"cancel_requested_at": NOW}, 15),
+    ("wechat", "in_doubt", ("cancelling", {}), {}, 305),
+    ("wechat", "in_doubt", ("cancelling", {"payer_asked_at": NOW}), {}, 10),
+    ("wechat", "in_doubt", ("cancelling", {"last_cancel": "NothingThere", "cancels": 9}), {}, 305),
+    ("wechat", "in_doubt", ("in_doubt", {}), {"overridden_at": NOW}, 305),
+    ("wechat", "in_doubt", ("in_doubt", {}), {"frozen_at": NOW}, None),
+    ("wechat", "in_doubt", ("in_doubt", {"silences": SILENCES_BEFORE_CASE}), {}, None),
+    ("wechat", "succeeded", ("succeeded", {}), {}, None),
+]
+
+
+@pytest.mark.parametrize("profile", TIMES)
+@pytest.mark.parametrize("case", DECIDED)
+def test_a_till_hears_by_when_its_payment_is_decided(case, profile):
+    channel, status, (tried, fields), more, at = case
+    schedule, times = MANIFESTS[channel].schedule(Flow.CODE, profile), TIMES[profile]
+    acts_until = {"alipay": 70, "wechat": 300}[channel] / times
+    now = payment(
+        status,
+        attempt(tried, not_after=later(acts_until), due_at=later(10 / times), **fields),
+        **more,
+    )
+    found = decides_by(now, now.current, schedule)
+    assert (found and seconds(found)) == (at and round(at / times + DECISION_MS / 1000, 3))
+
+
+@pytest.mark.parametrize("profile", TIMES)
+@pytest.mark.parametrize("channel", MANIFESTS)
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_code_on_display_is_decided_after_its_death(channel, asked, profile):
+    """Until a customer scans it the channel may know of no order, and "not found" proves nothing
+    before."""
+    schedule = MANIFESTS[channel].schedule(Flow.QR, profile)
+    shown = payment(
+        "awaiting_payer",
+        attempt("pending", not_after=later(300), due_at=later(5)),
+        flow="qr",
+        qr_code="https://qr",
+        expires_at=later(300),
+        cancel_requested_at=NOW if asked else None,
+    )
+    found = decides_by(shown, shown.current, schedule)
+    assert found is not None
+    assert seconds(found) == 300 + 30 / TIMES[profile] + DECISION_MS / 1000
+
+
+@pytest.mark.parametrize("profile", TIMES)
+@pytest.mark.parametrize("silences", range(2, SILENCES_BEFORE_CASE))
+def test_a_channel_that_is_silent_calls_a_person_by_then(silences, profile):
+    """The visits themselves, all of them silent, come to the case in time, and not much earlier."""
+    schedule = ALIPAY.schedule(Flow.CODE, profile)
+    silent = attempt("in_doubt", not_after=later(70 / TIMES[profile]), silences=silences)
+    silent = replace(silent, due_at=due_after(payment("in_doubt", silent), silent, schedule, NOW))
+    promised = decides_by(payment("in_doubt", silent), silent, schedule)
+    assert promised is not None
+    at = silent.due_at or NOW
+    for count in range(silences + 1, SILENCES_BEFORE_CASE):
+        silent = replace(silent, silences=count)
+        at = due_after(payment("in_doubt", silent), silent, schedule, at) or at
+    assert at <= promised - timedelta(milliseconds=DECISION_MS)
+    proof = 75 / TIMES[profile]
+    spread = (seconds(promised) - DECISION_MS / 1000) * RETRY_JITTER_PERCENT / 100
+    assert seconds(promised) - DECISION_MS / 1000 <= max(proof, seconds(at) + spread)
+
+
+REFUND_DECIDED = [
+    # status, silences, heard -> the last question is asked at (s); the visit is due at 10 s
+    ("requested", 0, 0, 10),
+    ("in_doubt", 1, 1, 10),
+    ("in_doubt", 6, 6, 10 + 3600),
+    ("in_doubt", 7, 7, 10),
+    ("in_doubt", 8, 8, None),
+    ("processing", 0, 1, None),
+    ("needs_action", 0, 1, None),
+    ("succeeded", 0, 1, None),
+    ("failed", 0, 1, None),
+]
+
+
+@pytest.mark.parametrize("profile", TIMES)
+@pytest.mark.parametrize(("status", "silences", "heard", "at"), REFUND_DECIDED)
+def test_a_till_hears_by_when_its_refund_is_decided(status, silences, heard, at, profile):
+    asked = refund(status, silences=silences, heard=heard, due_at=later(10 / TIMES[profile]))
+    found = refund_decides_by(asked, profile)
+    assert (found and seconds(found)) == (at and at / TIMES[profile] + DECISION_MS / 1000)

@@ -4,17 +4,21 @@ happened is a customer who pays twice. A change of one changes its line here, on
 
 import pytest
 
+from gateway.domain import verdicts
 from gateway.domain.errors import GatewayError
 from gateway.domain.outcomes import FailureCode
-from gateway.domain.verdicts import FAILURES, VERDICTS
+from gateway.domain.verdicts import FAILURES, VERDICTS, Verdict, VerdictCode
 
 VERDICT_SENTENCES = """
 paid
     收款成功
     Paid
+already_paid
+    此单号此前已收款
+    This number was paid before
 wait
-    等待顾客付款，请稍候
-    Waiting for the customer to pay
+    正在收款，请稍候
+    The payment is being made: please wait
 do_not_charge_again
     结果确认中，请勿重复收款
     Result being checked: do not charge again
@@ -22,8 +26,8 @@ safe_to_charge_again
     未收款，可以重新收款
     Not charged: you may charge again
 refund_under_way
-    款项到账过晚，正在自动退款
-    The money came too late and is being given back
+    退款处理中，款项将原路退回
+    The refund is on its way to the customer
 refunded
     已退款
     Refunded
@@ -36,6 +40,31 @@ refund_failed
 try_again
     请求未受理，请重试
     Nothing was sent: please try again
+fix_and_try
+    请求未受理，请按提示修改后再试
+    Nothing was sent: change the request as it says, then try
+wait
+    等待顾客在手机上确认付款，请稍候
+    Waiting for the customer to confirm on the phone
+wait
+    等待顾客扫码付款，请稍候
+    Waiting for the customer to scan and pay
+do_not_charge_again
+    正在撤销，结果确认中，请勿重复收款
+    Being cancelled, result being checked: do not charge again
+do_not_charge_again
+    结果需人工核实，请勿重复收款
+    A person has to check the result: do not charge again
+do_not_charge_again
+    主管已允许另一笔收款；本笔如到账将自动退款，请勿重复收款
+    A supervisor let another payment in; should this one turn out paid, it is given back: \
+do not charge it again
+refund_under_way
+    款项到账过晚，正在自动退款
+    The money came too late and is being given back
+refund_under_way
+    顾客重复付款，多付的一笔正在自动退款
+    The customer paid twice: the second payment is being given back
 """
 
 FAILURE_SENTENCES = """
@@ -95,52 +124,58 @@ unsupported
     Not supported
 """
 
-# class, HTTP status, whether the very same request may be sent again, the verdict
+# class, HTTP status, whether the very same request may be sent again, whose verdict is shown, where
+# there is no payment to tell of: which
 REFUSALS = """
-GatewayError             500 not   try_again
-BadRequest               400 not   try_again
-Malformed                400 not   try_again
-IdempotencyKeyMissing    400 not   try_again
-Unauthenticated          401 not   try_again
-SignatureInvalid         401 not   try_again
-SignatureExpired         401 not   try_again
-KeyUnknown               401 not   try_again
-KeyRevoked               401 not   try_again
-Conflict                 409 not   do_not_charge_again
-OrderTenderTaken         409 not   do_not_charge_again
-AlreadyPaid              409 not   paid
-PaymentNotPaid           409 not   do_not_charge_again
-RefundExceedsCaptured    409 not   do_not_charge_again
-RefundNoTaken            409 not   do_not_charge_again
-PaymentFrozen            409 not   do_not_charge_again
-OrderInDoubt             409 not   do_not_charge_again
-OrderOverpaid            409 not   try_again
-OverrideRefused          409 not   do_not_charge_again
-WebhookEndpointsFull     409 not   try_again
-WebhookEndpointDisabled  409 not   try_again
-CursorAhead              409 not   do_not_charge_again
-SignatureUsed            409 not   try_again
-Refused                  422 not   try_again
-FieldUnknown             422 not   try_again
-FieldMissing             422 not   try_again
-FieldInvalid             422 not   try_again
-AmountInvalid            422 not   try_again
-LooksLikeACard           422 not   try_again
-AuthCodeUnrecognized     422 not   try_again
-IdempotencyKeyReused     422 not   do_not_charge_again
-MethodUnavailable        422 not   try_again
-Unavailable              503 again try_again
-StoreUnavailable         503 again try_again
-DirectoryStale           503 again try_again
-OutcomePending           503 again do_not_charge_again
-Overloaded               503 again try_again
-ChannelsResting          503 again try_again
-RestoredUnsure           503 again do_not_charge_again
-NotPermitted             403 not   try_again
-NotFound                 404 not   try_again
-MethodNotAllowed         405 not   try_again
-RateLimited              429 again try_again
-TooLarge                 413 not   try_again
+GatewayError             500 not   own     do_not_charge_again
+BadRequest               400 not   own     fix_and_try
+Malformed                400 not   own     fix_and_try
+IdempotencyKeyMissing    400 not   own     fix_and_try
+Unauthenticated          401 not   own     fix_and_try
+SignatureInvalid         401 not   own     fix_and_try
+SignatureExpired         401 not   own     fix_and_try
+KeyUnknown               401 not   own     fix_and_try
+KeyRevoked               401 not   own     fix_and_try
+Conflict                 409 not   own     do_not_charge_again
+OrderTenderTaken         409 not   payment do_not_charge_again
+OrderUsed                409 not   payment fix_and_try
+AlreadyPaid              409 not   payment already_paid
+PaymentNotPaid           409 not   payment do_not_charge_again
+RefundExceedsCaptured    409 not   own     fix_and_try
+RefundNoTaken            409 not   own     fix_and_try
+PaymentFrozen            409 not   payment do_not_charge_again
+OrderInDoubt             409 not   payment do_not_charge_again
+OrderOverpaid            409 not   own     fix_and_try
+OverrideRefused          409 not   payment do_not_charge_again
+WebhookEndpointsFull     409 not   own     fix_and_try
+WebhookEndpointDisabled  409 not   own     fix_and_try
+CursorAhead              409 not   own     fix_and_try
+SignatureUsed            409 not   own     fix_and_try
+Refused                  422 not   own     fix_and_try
+FieldUnknown             422 not   own     fix_and_try
+FieldMissing             422 not   own     fix_and_try
+FieldInvalid             422 not   own     fix_and_try
+AmountInvalid            422 not   own     fix_and_try
+LooksLikeACard           422 not   own     fix_and_try
+AuthCodeUnrecognized     422 not   own     fix_and_try
+IdempotencyKeyReused     422 not   payment fix_and_try
+MethodUnavailable        422 not   own     fix_and_try
+Unavailable              503 again own     try_again
+StoreUnavailable         503 again own     try_again
+DirectoryStale           503 again own     try_again
+OutcomePending           503 again own     do_not_charge_again
+Overloaded               503 again own     try_again
+ChannelsResting          503 again own     try_again
+RestoredUnsure           503 again own     do_not_charge_again
+NotPermitted             403 not   own     fix_and_try
+RefundLimitReached       403 not   own     fix_and_try
+SupervisorRefused        403 not   own     fix_and_try
+SupervisorLocked         403 not   own     fix_and_try
+SupervisorWaits          429 again own     try_again
+RateLimited              429 again own     try_again
+NotFound                 404 not   own     fix_and_try
+MethodNotAllowed         405 not   own     fix_and_try
+TooLarge                 413 not   own     fix_and_try
 """
 
 
@@ -156,9 +191,11 @@ def errors(root: type[GatewayError] = GatewayError) -> list[type[GatewayError]]:
     return [root, *below]
 
 
-@pytest.mark.parametrize(("code", "zh", "en"), sentences(VERDICT_SENTENCES))
-def test_the_verdicts_say_so(code: str, zh: str, en: str) -> None:
-    assert (VERDICTS[code].code, VERDICTS[code].zh, VERDICTS[code].en) == (code, zh, en)
+def test_the_verdicts_say_so() -> None:
+    """Each code's plain sentence first, then the closer ones."""
+    closer = [each for each in vars(verdicts).values() if isinstance(each, Verdict)]
+    found = [(each.code, each.zh, each.en) for each in [*VERDICTS.values(), *closer]]
+    assert found == sentences(VERDICT_SENTENCES)
 
 
 @pytest.mark.parametrize(("code", "zh", "en"), sentences(FAILURE_SENTENCES))
@@ -167,7 +204,7 @@ def test_the_reasons_say_so(code: str, zh: str, en: str) -> None:
 
 
 def test_no_sentence_is_missing_here() -> None:
-    assert [code for code, *_ in sentences(VERDICT_SENTENCES)] == list(VERDICTS)
+    assert list(VERDICTS) == list(VerdictCode)
     assert (
         [code for code, *_ in sentences(FAILURE_SENTENCES)] == list(FailureCode) == list(FAILURES)
     )
@@ -179,6 +216,7 @@ def test_what_each_refusal_lets_the_cashier_do() -> None:
         error.__name__: [
             str(error.http_status),
             "again" if error.sendable_again else "not",
+            "payment" if error.tells_of_payment else "own",
             error.verdict,
         ]
         for error in errors()

@@ -8,8 +8,9 @@ from structlog.testing import capture_logs
 
 from gateway.clock import SystemClock
 from gateway.domain.errors import StoreUnavailable
+from gateway.flow.due import DueAttempt, DueRefund
 from gateway.flow.in_doubt import InDoubt
-from gateway.flow.ports import DueAttempt, DueRefund, Store
+from gateway.flow.ports import Store
 from gateway.limits import SWEEP_LEASE_MS
 from gateway.workers.sweeper import Sweeper
 from tests.fakes.outbox import HandClock

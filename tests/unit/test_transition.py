@@ -73,7 +73,7 @@ class Rig:
     def __init__(self, store: MemoryStore | None = None, at: datetime = NOW) -> None:
         self.store, self.clock = store or MemoryStore(), HandClock(at)
         account = remote_account(ACCOUNT, MANIFEST, merchant_id=MERCHANT, profile="standard")
-        directory = Shelf(MERCHANT, ("s1",), [account], {"wallet": MANIFEST})
+        directory = self.shelf = Shelf(MERCHANT, ("s1",), [account], {"wallet": MANIFEST})
         calls = ChannelCalls(self.clock, ChannelHealth(self.clock, worker_id="wrk_1"))
         ports = Ports(
             store=self.store,

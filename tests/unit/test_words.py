@@ -38,8 +38,8 @@ STORED = {
     CaseKind: (
         "mismatch captured_late captured_surplus override closed_after_success"
         " callback_unknown_number refund_unknown late_answer_unclear long_in_doubt"
-        " refund_needs_action refund_long_in_doubt webhook_given_up illegal_transition"
-        " store_refused"
+        " refund_needs_action refund_long_in_doubt refund_after_all webhook_given_up"
+        " illegal_transition store_refused"
     ),
     o.Proof: "P0 P1 P2 P3 P4",
 }

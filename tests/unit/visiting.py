@@ -16,22 +16,16 @@ from gateway.domain.identifiers import Numbers
 from gateway.domain.payment import Payment, Refund
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.callback import CallbackDesk
+from gateway.flow.cancellation import Cancellation
 from gateway.flow.choose.health import ChannelHealth
+from gateway.flow.due import DueAttempt, DueRefund
 from gateway.flow.in_doubt import InDoubt
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.lost_attempts import LostAttempts
 from gateway.flow.learn.on_read import OnRead
 from gateway.flow.learn.transition import Transitions
 from gateway.flow.lookup import Lookup
-from gateway.flow.ports import (
-    Applied,
-    DueAttempt,
-    DueRefund,
-    Opened,
-    Ports,
-    RefundTaken,
-    Stale,
-)
+from gateway.flow.ports import Applied, Opened, Ports, RefundTaken, Stale
 from gateway.flow.refund import Refunds
 from gateway.flow.send.failover import Failover
 from gateway.flow.send.sending import Sender
@@ -142,9 +136,9 @@ class Road:
             "transitions": self.transitions,
             "calls": calls,
         }
-        self.refunds = Refunds(
-            **asking, in_flight=in_flight, lookup=Lookup(self.store, in_flight, on_read)
-        )
+        lookup = Lookup(self.store, in_flight, on_read)
+        self.refunds = Refunds(**asking, in_flight=in_flight, lookup=lookup)
+        self.cancellation = Cancellation(lookup, self.transitions, in_flight)
         failover = Failover(ports=ports, health=health, worker_id="wrk_1")
         self.sender = Sender(
             transitions=self.transitions, calls=calls, health=health, failover=failover

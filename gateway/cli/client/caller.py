@@ -82,7 +82,10 @@ def summary(document: Any) -> str:
     """
     if "detail" in document:
         return _joined(
-            document.get("code"), document.get("zh"), document.get("field"), document["detail"]
+            document.get("code"),
+            document.get("detail_zh"),
+            document.get("field"),
+            document["detail"],
         )
     if "data" in document:
         return "nothing found" if not document["data"] else f"{len(document['data'])} found"

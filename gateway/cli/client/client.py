@@ -84,7 +84,7 @@ class Client:
         )
 
     async def payment(self, payment_id: str, *, wait_s: int | None = None) -> Answer:
-        """`GET /v1/payments/{id}`; with `wait_s` it long-polls until the version changes."""
+        """`GET /v1/payments/{id}`; with `wait_s` it long-polls until a reader sees a change."""
         return await self.call(
             "GET", f"/v1/payments/{payment_id}" + (f"?wait={wait_s}" if wait_s else "")
         )
@@ -105,9 +105,11 @@ class Client:
             "POST", f"/v1/payments/{payment_id}/refunds", refund, key=key, wait_s=wait_s
         )
 
-    async def refund_state(self, refund_id: str) -> Answer:
-        """`GET /v1/refunds/{id}`."""
-        return await self.call("GET", f"/v1/refunds/{refund_id}")
+    async def refund_state(self, refund_id: str, *, wait_s: int | None = None) -> Answer:
+        """`GET /v1/refunds/{id}`; `wait_s` as for a payment."""
+        return await self.call(
+            "GET", f"/v1/refunds/{refund_id}" + (f"?wait={wait_s}" if wait_s else "")
+        )
 
     async def call(
         self,

@@ -3,6 +3,7 @@
 import argparse
 import secrets
 import sys
+from getpass import getpass
 from typing import Any
 
 from gateway.cli.client.caller import add_caller_arguments, send
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("PAYMENT_ID", "SUPERVISOR", "REASON"),
         help=(
             "take this tender although that payment of the bill is in doubt; "
-            "a later yes of it is refunded by itself"
+            "a later yes of it is refunded by itself; asks for the supervisor's PIN"
         ),
     )
     parser.add_argument("--store", metavar="ID", help="the store; needed with a merchant key")
@@ -73,11 +74,15 @@ def _payment(options: argparse.Namespace) -> dict[str, Any]:
         payment |= {"method": options.qr, "flow": "qr"}
     else:
         payment |= {"method": "cash", "cash": {"tendered": options.cash}}
-    override = (
-        dict(zip(("payment_id", "supervisor_id", "reason"), options.override, strict=True))
-        if options.override
-        else None
-    )
+    override = None
+    if options.override:
+        payment_id, supervisor, reason = options.override
+        pin = getpass(f"PIN of {supervisor}: ")
+        override = {
+            "payment_id": payment_id,
+            "supervisor": {"id": supervisor, "pin": pin},
+            "reason": reason,
+        }
     optional = {
         "order_amount": options.order_amount,
         "override": override,

@@ -5,9 +5,10 @@ Each leaf has a stable `code`, an HTTP status, and says whether the same request
     GatewayError
     ├── BadRequest 400        Malformed · IdempotencyKeyMissing
     ├── Unauthenticated 401   SignatureInvalid · SignatureExpired · KeyUnknown · KeyRevoked
-    ├── NotPermitted 403      RefundLimitReached 403
+    ├── NotPermitted 403      RefundLimitReached · SupervisorRefused · SupervisorLocked
+    ├── SupervisorWaits 429
     ├── NotFound 404          (also for another tenant's ids) · MethodNotAllowed 405
-    ├── Conflict 409          OrderTenderTaken · AlreadyPaid · PaymentNotPaid ·
+    ├── Conflict 409          OrderTenderTaken · OrderUsed · AlreadyPaid · PaymentNotPaid ·
     │                         RefundExceedsCaptured · RefundNoTaken · PaymentFrozen ·
     │                         OrderInDoubt · OrderOverpaid · OverrideRefused ·
     │                         WebhookEndpointsFull · WebhookEndpointDisabled · CursorAhead ·
@@ -21,8 +22,8 @@ Each leaf has a stable `code`, an HTTP status, and says whether the same request
                               DirectoryStale · OutcomePending · RestoredUnsure
 
 `sendable_again` is about the very same request with the very same Idempotency-Key: True wherever
-nothing was bound to the key. `verdict` is what the cashier may do; the pay route shows it with
-every problem.
+nothing was bound to the key. `verdict` is what the cashier may do, in every problem; a refusal that
+`tells_of_payment` shows what became of the payment it carries.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from gateway.domain.errors.conflicts import (
     OrderInDoubt,
     OrderOverpaid,
     OrderTenderTaken,
+    OrderUsed,
     OverrideRefused,
     PaymentFrozen,
     PaymentNotPaid,
@@ -71,6 +73,9 @@ from gateway.domain.errors.requests import (
     RefundLimitReached,
     SignatureExpired,
     SignatureInvalid,
+    SupervisorLocked,
+    SupervisorRefused,
+    SupervisorWaits,
     TooLarge,
 )
 from gateway.domain.errors.unavailable import (
@@ -108,6 +113,7 @@ __all__ = [
     "OrderInDoubt",
     "OrderOverpaid",
     "OrderTenderTaken",
+    "OrderUsed",
     "OutcomePending",
     "Overloaded",
     "OverrideRefused",
@@ -123,6 +129,9 @@ __all__ = [
     "SignatureInvalid",
     "SignatureUsed",
     "StoreUnavailable",
+    "SupervisorLocked",
+    "SupervisorRefused",
+    "SupervisorWaits",
     "TooLarge",
     "Unauthenticated",
     "Unavailable",

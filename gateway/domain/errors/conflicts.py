@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 from gateway.domain.errors.families import Conflict
+from gateway.domain.verdicts import VerdictCode, Words
+
+_SAME_BILL_OR_ANOTHER = Words(
+    "同一账单：只收剩余金额，作为下一笔收款。另一账单：请换新单号",
+    ("Same bill: charge only the rest, as the next tender. Another bill: take a new number"),
+)
 
 
 class OrderTenderTaken(Conflict):
-    """The order tender is live or paid under another key."""
+    """The order tender is under way under another key."""
 
     code, title, zh = (
         "order_tender_taken",
-        "This tender of the order is already being paid or paid",
-        "该订单已在收款或已收款",
+        "This tender of the order is being paid by another request: wait for its result",
+        "该单号正在收款，请等待结果",
     )
+    tells_of_payment = True
+
+
+class OrderUsed(Conflict):
+    """The order tender was paid under another key. Without a payment: in another store."""
+
+    code, title, zh = (
+        "order_used",
+        (
+            "This number was used before. Same bill: charge only the rest, as the next tender. "
+            "Another bill: take a new number"
+        ),
+        "此单号已使用。同一账单：只收剩余金额，作为下一笔收款。另一账单：请换新单号",
+    )
+    verdict = VerdictCode.FIX_AND_TRY
+    tells_of_payment = True
+    advice = _SAME_BILL_OR_ANOTHER
 
 
 class AlreadyPaid(Conflict):
@@ -21,7 +44,9 @@ class AlreadyPaid(Conflict):
         "The payment is paid: give the money back with a refund",
         "订单已支付，请使用退款",
     )
-    verdict = "paid"
+    verdict = VerdictCode.ALREADY_PAID
+    tells_of_payment = True
+    advice = Words("未撤销，退回款项请使用退款", "Not cancelled: to give the money back, refund it")
 
 
 class PaymentNotPaid(Conflict):
@@ -30,6 +55,7 @@ class PaymentNotPaid(Conflict):
         "The payment has captured nothing to refund",
         "订单未支付，无法退款",
     )
+    tells_of_payment = True
 
 
 class RefundExceedsCaptured(Conflict):
@@ -38,6 +64,7 @@ class RefundExceedsCaptured(Conflict):
         "The refund is more than what is left of the captured amount",
         "退款金额超出可退金额",
     )
+    verdict = VerdictCode.FIX_AND_TRY
 
 
 class RefundNoTaken(Conflict):
@@ -46,6 +73,7 @@ class RefundNoTaken(Conflict):
         "This refund number was used for another refund",
         "退款单号已被使用",
     )
+    verdict = VerdictCode.FIX_AND_TRY
 
 
 class PaymentFrozen(Conflict):
@@ -56,6 +84,7 @@ class PaymentFrozen(Conflict):
         "The payment is frozen until a person has looked at it",
         "订单已冻结，需人工处理",
     )
+    tells_of_payment = True
 
 
 class OrderInDoubt(Conflict):
@@ -69,6 +98,7 @@ class OrderInDoubt(Conflict):
         ),
     )
     zh = "该订单另一笔收款结果确认中，请等待，或由主管确认后继续"
+    tells_of_payment = True
 
 
 class OrderOverpaid(Conflict):
@@ -79,7 +109,7 @@ class OrderOverpaid(Conflict):
         "The tenders of this order would exceed its amount: charge no more than what is left",
     )
     zh = "收款合计超出订单总额，未发起收款，请核对剩余应收金额"
-    verdict = "try_again"
+    verdict = VerdictCode.FIX_AND_TRY
 
 
 class OverrideRefused(Conflict):
@@ -92,12 +122,14 @@ class OverrideRefused(Conflict):
         "The payment to be overridden is not in doubt any more: see how it ended",
     )
     zh = "原收款已有结果，无需覆盖，请查看其结果"
+    tells_of_payment = True
+    advice = _SAME_BILL_OR_ANOTHER
 
 
 class WebhookEndpointsFull(Conflict):
     code, zh = "webhook_endpoints_full", "启用的回调地址已达上限"
     title = "There are as many enabled webhook endpoints as there may be: disable one"
-    verdict = "try_again"
+    verdict = VerdictCode.FIX_AND_TRY
 
 
 class WebhookEndpointDisabled(Conflict):
@@ -106,7 +138,7 @@ class WebhookEndpointDisabled(Conflict):
         "The webhook endpoint is disabled: enable it first",
         "回调地址已停用，请先启用",
     )
-    verdict = "try_again"
+    verdict = VerdictCode.FIX_AND_TRY
 
 
 class CursorAhead(Conflict):
@@ -120,6 +152,7 @@ class CursorAhead(Conflict):
         ),
     )
     zh = "账本已从备份恢复，该游标不再有效，请不带 after 重新读取；已处理过的事件可按 id 去重"
+    verdict = VerdictCode.FIX_AND_TRY
 
 
 class SignatureUsed(Conflict):
@@ -130,4 +163,4 @@ class SignatureUsed(Conflict):
         "This signed request was taken already and acts once: look at the object, then sign anew",
         "该签名请求已受理，不会重复执行，请先查询结果，再重新签名",
     )
-    verdict = "try_again"
+    verdict = VerdictCode.FIX_AND_TRY

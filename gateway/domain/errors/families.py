@@ -5,15 +5,23 @@ from __future__ import annotations
 from typing import ClassVar
 
 from gateway.domain.payment import Payment
+from gateway.domain.verdicts import VerdictCode, Words
 
 
 class GatewayError(Exception):
-    """A refusal with a sentence for people: what is wrong and what to do."""
+    """A refusal with a sentence for people: what is wrong and what to do.
+
+    `zh`: the sentence in Chinese; without it the class's own, with the field it is about.
+    """
 
     code: ClassVar[str] = "internal"
     http_status: ClassVar[int] = 500
     sendable_again: ClassVar[bool] = False
-    verdict: ClassVar[str] = "try_again"
+    # How far the request got is not known.
+    verdict: ClassVar[VerdictCode] = VerdictCode.DO_NOT_CHARGE_AGAIN
+    # Where a payment is carried, what became of it is the verdict in place of `verdict`.
+    tells_of_payment: ClassVar[bool] = False
+    advice: ClassVar[Words] = Words("本次未收款", "Nothing was charged now")
     title: ClassVar[str] = "Something went wrong on our side"
     zh: ClassVar[str] = "系统异常"
     retry_after_s: ClassVar[int | None] = None
@@ -22,11 +30,13 @@ class GatewayError(Exception):
         self,
         detail: str | None = None,
         *,
+        zh: str | None = None,
         field: str | None = None,
         payment: Payment | None = None,
         server_time: int | None = None,
     ) -> None:
         self.detail = detail or self.title
+        self.detail_zh = zh or (f"{self.zh}：{field}" if field else self.zh)
         super().__init__(self.detail)
         self.field = field
         self.payment = payment
@@ -35,23 +45,25 @@ class GatewayError(Exception):
 
 class BadRequest(GatewayError):
     http_status = 400
+    verdict = VerdictCode.FIX_AND_TRY
 
 
 class Unauthenticated(GatewayError):
     http_status = 401
+    verdict = VerdictCode.FIX_AND_TRY
 
 
 class Conflict(GatewayError):
-    """Carries the payment it collided with, whose verdict the till shows."""
+    """Carries the payment it collided with, where the caller may see it."""
 
     http_status = 409
-    verdict = "do_not_charge_again"
 
 
 class Refused(GatewayError):
     """Carries `field`."""
 
     http_status = 422
+    verdict = VerdictCode.FIX_AND_TRY
 
 
 class Unavailable(GatewayError):
@@ -59,6 +71,7 @@ class Unavailable(GatewayError):
 
     http_status = 503
     sendable_again = True
+    verdict = VerdictCode.TRY_AGAIN
     retry_after_s = 1
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from gateway.domain.errors.families import BadRequest, GatewayError, Refused, Unauthenticated
+from gateway.domain.verdicts import VerdictCode, Words
+from gateway.limits import SUPERVISOR_WAIT_S_MIN
 
 
 class Malformed(BadRequest):
@@ -55,10 +57,45 @@ class KeyRevoked(Unauthenticated):
 
 class NotPermitted(GatewayError):
     code, http_status, title, zh = "not_permitted", 403, "This key may not do that", "无权限"
+    verdict = VerdictCode.FIX_AND_TRY
+
+
+class SupervisorRefused(NotPermitted):
+    """No such supervisor here, or another PIN; which of both is not told."""
+
+    code, title, zh = (
+        "supervisor_refused",
+        "This supervisor and PIN do not allow it here",
+        "主管或口令不正确，未放行",
+    )
+
+
+class SupervisorLocked(NotPermitted):
+    """Too many wrong PINs at all tills together."""
+
+    code, title, zh = (
+        "supervisor_locked",
+        "Too many wrong PINs: an administrator has to set a new one",
+        "口令错误次数过多，已锁定，请联系管理员重设",
+    )
+
+
+class SupervisorWaits(GatewayError):
+    """A wrong PIN came a moment ago from this till, or another try is being looked at."""
+
+    code, http_status, title, zh = (
+        "supervisor_waits",
+        429,
+        "A wrong PIN was tried here: wait before the next try, each time longer",
+        "口令刚输错，请稍候再试，每次等待更久",
+    )
+    verdict = VerdictCode.TRY_AGAIN
+    sendable_again = True
+    retry_after_s = SUPERVISOR_WAIT_S_MIN
 
 
 class RefundLimitReached(GatewayError):
-    """Nothing was written."""
+    """Nothing was written; the same request can work only for another key."""
 
     code, http_status, title, zh = (
         "refund_limit",
@@ -66,12 +103,14 @@ class RefundLimitReached(GatewayError):
         "This key may not give back so much alone: a second person with a merchant key may",
         "超出本终端的退款限额，请由有更高权限的人退款",
     )
+    verdict = VerdictCode.FIX_AND_TRY
 
 
 class NotFound(GatewayError):
     """Also for the ids of another tenant."""
 
     code, http_status, title, zh = "not_found", 404, "There is no such object", "对象不存在"
+    verdict = VerdictCode.FIX_AND_TRY
 
 
 class MethodNotAllowed(GatewayError):
@@ -81,6 +120,7 @@ class MethodNotAllowed(GatewayError):
         "This path does not take that HTTP method",
         "不支持的请求方法",
     )
+    verdict = VerdictCode.FIX_AND_TRY
 
 
 class RateLimited(GatewayError):
@@ -92,6 +132,7 @@ class RateLimited(GatewayError):
         "Too many requests: send the same request again after Retry-After seconds",
         "请求过于频繁，请稍后重试",
     )
+    verdict = VerdictCode.TRY_AGAIN
     sendable_again = True
     retry_after_s = 1
 
@@ -103,6 +144,7 @@ class TooLarge(GatewayError):
         "The body is larger than this call takes",
         "请求过大",
     )
+    verdict = VerdictCode.FIX_AND_TRY
 
 
 class FieldUnknown(Refused):
@@ -144,14 +186,20 @@ class AuthCodeUnrecognized(Refused):
 
 
 class IdempotencyKeyReused(Refused):
-    """Same key, other body; `field` is the first that differs."""
+    """Same key, other body: with the payment that the key is bound to, and `field`, the first that
+    differs. Another store's payment is not carried, and no field is named.
+    """
 
     code, title, zh = (
         "idempotency_key_reused",
-        "This Idempotency-Key was used with another body",
-        "幂等键已用于其他请求",
+        "This Idempotency-Key was used with another body: take a new key for another request",
+        "幂等键已用于其他请求，另一请求请使用新的幂等键",
     )
-    verdict = "do_not_charge_again"
+    tells_of_payment = True
+    advice = Words(
+        "另一笔收款请使用新的幂等键和新单号",
+        "For another payment take a new Idempotency-Key and a new number",
+    )
 
 
 class MethodUnavailable(Refused):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.domain.errors.families import Unavailable
+from gateway.domain.verdicts import VerdictCode
 
 
 class StoreUnavailable(Unavailable):
@@ -45,7 +46,7 @@ class OutcomePending(StoreUnavailable):
         "The payment may have been accepted: send the same request with the same key again",
         "结果确认中，请用同一请求查询",
     )
-    verdict = "do_not_charge_again"
+    verdict = VerdictCode.DO_NOT_CHARGE_AGAIN
 
 
 class RestoredUnsure(Unavailable):
@@ -59,5 +60,5 @@ class RestoredUnsure(Unavailable):
         "the same request again shortly"
     )
     zh = "系统刚恢复，暂时无法确认此前是否已收款，请勿重复收款，稍后用同一请求重试"
-    verdict = "do_not_charge_again"
+    verdict = VerdictCode.DO_NOT_CHARGE_AGAIN
     retry_after_s = 5

@@ -1,4 +1,5 @@
-"""When an undecided attempt or refund is visited next, and when a cancel is lawful.
+"""When an undecided attempt or refund is visited next, when a cancel is lawful, and until when the
+till waits.
 
 Pure; the numbers are the channel's manifest's.
 """
@@ -16,10 +17,12 @@ from gateway.domain.words import Flow, LastCancel
 from gateway.flow.accounts import RemoteAccount
 from gateway.limits import (
     CANCELS_QUICK_MAX,
+    DECISION_MS,
     REFUND_AGAIN_MS,
     REFUND_STEPS_MS,
     RETRY_JITTER_PERCENT,
     RETRY_STEPS_MS,
+    SILENCES_BEFORE_CASE,
     SILENCES_QUICK_MAX,
 )
 
@@ -109,8 +112,78 @@ def refund_due_after(refund: Refund, profile: Profile, now: datetime) -> datetim
         return None
     if refund.status == RefundStatus.NEEDS_ACTION:
         return now + _ms(REFUND_AGAIN_MS)
-    step = _step(REFUND_STEPS_MS, max(0, refund.heard - 1))
-    return now + (step / 10 if profile == "short" else step)
+    return now + _refund_step(refund.heard, profile)
+
+
+def decides_by(payment: Payment, attempt: Attempt, schedule: Schedule) -> datetime | None:
+    """The moment by which an undecided attempt is decided, if the channel answers; if it has
+    stopped answering, by which a person is called.
+
+    None: a person was called already, and no time can be promised.
+    """
+    if (
+        not attempt.live
+        or payment.frozen_at is not None
+        or attempt.silences >= SILENCES_BEFORE_CASE
+        or (attempt.last_cancel in _ENDS_NOTHING and attempt.cancels >= CANCELS_QUICK_MAX)
+    ):
+        return None
+    ends = _answered_by(payment, attempt, schedule)
+    if attempt.silences > 1:  # the first one may be the answer to the pay call, which was lost
+        ends = max(ends, _person_called_at(attempt, schedule))
+    return ends + _ms(DECISION_MS)
+
+
+def refund_decides_by(refund: Refund, profile: Profile) -> datetime | None:
+    """As `decides_by`. None also for a refund that the channel has accepted and carries out in its
+    own time.
+    """
+    if (
+        refund.status not in (RefundStatus.REQUESTED, RefundStatus.IN_DOUBT)
+        or refund.silences >= SILENCES_BEFORE_CASE
+    ):
+        return None
+    at = refund.due_at or refund.created_at
+    if refund.silences > 1:
+        for visit in range(1, SILENCES_BEFORE_CASE - refund.silences):
+            at += _refund_step(refund.heard + visit, profile)
+    return at + _ms(DECISION_MS)
+
+
+def _answered_by(payment: Payment, attempt: Attempt, schedule: Schedule) -> datetime:
+    """When the last question is asked whose answer decides."""
+    visit = attempt.due_at or attempt.send_by
+    # The channel has the order, and not only as a code that no customer has scanned yet: whatever
+    # it answers to a cancel decides.
+    is_known = not payment.flow.facts.is_shown and (
+        attempt.status == AttemptStatus.PENDING or attempt.payer_asked_at is not None
+    )
+    proof = proof_at(attempt, schedule)
+    if attempt.status != AttemptStatus.CANCELLING:
+        cancel = max(visit, cancel_at(payment, attempt, schedule))
+        return cancel if is_known else max(cancel, proof)
+    match attempt.last_cancel:
+        case LastCancel.USE_REFUND:
+            return visit
+        case LastCancel.CALL_AGAIN | LastCancel.NOT_SENT:
+            left = CANCELS_QUICK_MAX - attempt.cancels
+            return visit + left * _ms(schedule.query_every_ms)
+        case None if is_known:
+            return visit
+        case LastCancel.NOTHING_THERE | LastCancel.UNKNOWN | None:
+            return max(visit, proof)
+
+
+def _person_called_at(attempt: Attempt, schedule: Schedule) -> datetime:
+    """When the silence has lasted so long that a person is called, if it goes on from here."""
+    at = attempt.due_at or attempt.send_by
+    for silences in range(attempt.silences + 1, SILENCES_BEFORE_CASE):
+        if silences <= SILENCES_QUICK_MAX:
+            at += _ms(schedule.query_every_ms_max)
+        else:
+            step = _step(RETRY_STEPS_MS, silences - SILENCES_QUICK_MAX - 1)
+            at += step * (100 + RETRY_JITTER_PERCENT) / 100
+    return at
 
 
 def _grown(schedule: Schedule, count: int) -> timedelta:
@@ -118,6 +191,11 @@ def _grown(schedule: Schedule, count: int) -> timedelta:
     return _ms(
         min(schedule.query_every_ms * 2 ** min(max(count - 1, 0), 16), schedule.query_every_ms_max)
     )
+
+
+def _refund_step(heard: int, profile: Profile) -> timedelta:
+    step = _step(REFUND_STEPS_MS, max(0, heard - 1))
+    return step / 10 if profile == "short" else step
 
 
 def _step(steps: tuple[int, ...], place: int) -> timedelta:

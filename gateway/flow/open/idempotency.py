@@ -15,11 +15,12 @@ import msgspec
 
 from gateway.clock import Ids
 from gateway.domain.errors import FieldInvalid, IdempotencyKeyReused
-from gateway.domain.presenting import Digest
+from gateway.domain.presenting import Digest, Flow
 from gateway.domain.tender import Tender
-from gateway.flow.commands import PayCommand
+from gateway.flow.commands import Caller, OverrideCommand, PayCommand
 from gateway.flow.ports import Claims, Directory, KeyTaken, Store
-from gateway.limits import HELD_LOOKS_MAX, HELD_PAUSE_MS
+from gateway.flow.visible import visible
+from gateway.limits import HELD_LOOKS_MAX, HELD_PAUSE_MS, QR_EXPIRES_S_DEFAULT
 
 _encode = msgspec.json.encode
 
@@ -44,23 +45,45 @@ def fingerprint(command: PayCommand, store_id: str, digest: Digest) -> bytes:
             "metadata": command.metadata,
             "notify_url": command.notify_url,
             "order_amount": command.order_amount,
-            "override": command.override,
+            "override": _override(command.override, digest),
         }
     )
 
 
-def same_body_or_refuse(bound: KeyTaken, ours: bytes) -> None:
-    """Raises `IdempotencyKeyReused` naming the first field that differs."""
+def _override(asked: OverrideCommand | None, digest: Digest) -> dict[str, str] | None:
+    if asked is None:
+        return None
+    return {
+        "payment_id": asked.payment_id,
+        "supervisor_id": asked.supervisor_id,
+        "reason": asked.reason,
+        "pin": digest("supervisor_pin", asked.pin.reveal()),
+    }
+
+
+def same_body_or_refuse(bound: KeyTaken, ours: bytes, caller: Caller) -> None:
+    """Raises `IdempotencyKeyReused` with the bound payment, naming the first field that differs.
+
+    Who may not see the payment learns nothing of it: not even which field is the same.
+    """
+    if not visible(caller, bound.payment):
+        raise IdempotencyKeyReused
     if bound.fingerprint == ours:
         return
     theirs: dict[str, Any] = msgspec.json.decode(bound.fingerprint)
+    if theirs.get("flow") == Flow.QR and theirs.get("expires_in") is None:
+        theirs["expires_in"] = QR_EXPIRES_S_DEFAULT  # written before defaults were filled in
     mine: dict[str, Any] = msgspec.json.decode(ours)
     names = {**mine, **theirs}  # in the order of ours
     field = next((name for name in names if mine.get(name) != theirs.get(name)), None)
     if field is None:
         return  # the same values in another order of metadata keys
     raise IdempotencyKeyReused(
-        f"the field {field} differs from the first request with this key", field=field
+        f"the field {field} differs from the first request with this key: "
+        f"take a new key for another request",
+        zh=f"字段 {field} 与该幂等键的首次请求不同，另一请求请使用新的幂等键",
+        field=field,
+        payment=bound.payment,
     )
 
 
@@ -72,7 +95,7 @@ async def refuse_foreign_notify_url(
     No I/O for a good one.
 
     A bound key is let through: its payment stands, whatever was disabled since, and must not be
-    answered with `try_again`.
+    refused.
     """
     url = command.notify_url
     if url is None or any(
@@ -82,6 +105,7 @@ async def refuse_foreign_notify_url(
     if await store.payment_by_key(tender.merchant_id, tender.store_id, key) is None:
         raise FieldInvalid(
             "no enabled webhook endpoint of yours has this scheme, host and port: create one first",
+            zh="没有已启用的回调地址与其协议、主机和端口相同，请先创建",
             field="notify_url",
         )
 

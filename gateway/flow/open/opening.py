@@ -117,8 +117,8 @@ class Draft(Struct, frozen=True, kw_only=True):
         if not self.tender.flow.facts.is_shown:
             return None
         step = account.manifest.qr_expiry_step_s
-        asked = given.expires_in_s if isinstance(given, ShownQr) else None
-        return self.now + timedelta(seconds=-(-(asked or QR_EXPIRES_S_DEFAULT) // step) * step)
+        lives = given.lives_s if isinstance(given, ShownQr) else QR_EXPIRES_S_DEFAULT
+        return self.now + timedelta(seconds=-(-lives // step) * step)
 
     def _attempt(self, ids: Ids, choice: Choice[Candidate], n: int, **fields: object) -> Attempt:
         return Attempt(

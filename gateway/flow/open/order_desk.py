@@ -9,6 +9,7 @@ of an order that has once been split.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from gateway import cases
 from gateway.domain import order as o
@@ -17,21 +18,46 @@ from gateway.domain.change import Opening
 from gateway.domain.errors import (
     FieldInvalid,
     GatewayError,
+    NotPermitted,
     OrderInDoubt,
     OrderOverpaid,
     Overloaded,
     OverrideRefused,
 )
+from gateway.domain.money import yuan
 from gateway.domain.payment import Payment
 from gateway.domain.statuses import PaymentStatus
 from gateway.domain.tender import Tender
 from gateway.domain.words import Numbering, Source
+from gateway.flow.commands import Caller
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.transition import Transitions
 from gateway.flow.open.opening import Draft
-from gateway.flow.ports import KeyTaken, NumberTaken, Opened, OrderSplit, Stale, Store, TenderTaken
+from gateway.flow.ports import (
+    Directory,
+    KeyTaken,
+    NumberTaken,
+    Opened,
+    OrderSplit,
+    Stale,
+    Store,
+    TenderTaken,
+)
 from gateway.flow.visible import seen
 from gateway.limits import STALE_RETRIES_MAX
+from security.secret import Secret
+
+
+class Supervisors(Protocol):
+    """People who may let another payment in while one is in doubt."""
+
+    async def prove(self, caller: Caller, store_id: str, supervisor_id: str, pin: Secret) -> None:
+        """Returns where the person may act in this store and the PIN is right.
+
+        Tries are bounded for the person at the caller's till, and for the person in all. Raises
+        `SupervisorRefused`, `SupervisorWaits`, `SupervisorLocked`.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +65,8 @@ class OrderDesk:
     """Opens payments."""
 
     store: Store
+    directory: Directory
+    supervisors: Supervisors
     transitions: Transitions
     in_flight: InFlight
 
@@ -68,7 +96,10 @@ class OrderDesk:
                 case Opened(case_opened=case_opened) if override is not None:
                     self._note(override, case_opened=case_opened)
             return answer
-        raise Overloaded("the payment in doubt changes all the time: try again")
+        raise Overloaded(
+            "the payment in doubt changes all the time: try again",
+            zh="原收款状态变化频繁，请重试",
+        )
 
     async def _override(self, opening: Opening, draft: Draft) -> o.Override | KeyTaken | None:
         """What is to be written about the payment it names; or what the key is bound to, when a
@@ -78,12 +109,14 @@ class OrderDesk:
         if asked is None:
             return None
         merchant_id = draft.caller.merchant_id
-        named = _named(await self.store.payment(merchant_id, asked.payment_id), draft)
-        if isinstance(named, GatewayError):
-            bound = await self.store.payment_by_key(merchant_id, draft.tender.store_id, draft.key)
-            if bound is None:
-                raise named
+        # A repeat needs no second proof, and does not use up a try.
+        bound = await self.store.payment_by_key(merchant_id, draft.tender.store_id, draft.key)
+        if bound is not None:
             return bound
+        named = self._named(await self.store.payment(merchant_id, asked.payment_id), draft)
+        if isinstance(named, GatewayError):
+            raise named
+        await self.supervisors.prove(draft.caller, named.store_id, asked.supervisor_id, asked.pin)
         change = overridden(
             named,
             by=opening.payment.id,
@@ -92,19 +125,27 @@ class OrderDesk:
         )
         return o.Override(change=change, supervisor_id=asked.supervisor_id, reason=asked.reason)
 
+    def _named(self, found: Payment | None, draft: Draft) -> Payment | GatewayError:
+        """The payment in doubt that an override is about; or why there is none for this caller."""
+        named = seen(draft.caller, found)
+        if named is None or not _same_order(named, draft.tender):
+            return FieldInvalid(
+                "this order has no such payment",
+                zh="该订单没有这笔收款",
+                field="override.payment_id",
+            )
+        if not self.directory.overrides_allowed(named.merchant_id, named.store_id):
+            return NotPermitted(
+                "this store allows no overrides: wait for the result of the payment",
+                zh="本门店不允许主管放行，请等待原收款的结果",
+            )
+        return named if named.status == PaymentStatus.IN_DOUBT else OverrideRefused(payment=named)
+
     def _note(self, override: o.Override, *, case_opened: bool) -> None:
         named, case = override.change.payment, override.change.case
         if case is not None and case_opened:
             cases.announce(named.id, case)
         self.in_flight.wake(named)
-
-
-def _named(found: Payment | None, draft: Draft) -> Payment | GatewayError:
-    """The payment in doubt that an override is about; or why there is none for this caller."""
-    named = seen(draft.caller, found)
-    if named is None or not _same_order(named, draft.tender):
-        return FieldInvalid("this order has no such payment", field="override.payment_id")
-    return named if named.status == PaymentStatus.IN_DOUBT else OverrideRefused(payment=named)
 
 
 def _same_order(payment: Payment, tender: Tender) -> bool:
@@ -119,15 +160,28 @@ def _refused(answer: o.OrderRefusal, draft: Draft) -> GatewayError:
         case o.OrderInDoubt(payment=other):
             return OrderInDoubt(payment=seen(draft.caller, other))
         case o.OrderAmountFixed() if not is_told:
-            return FieldInvalid("an earlier tender fixed another amount", field="order_amount")
+            return FieldInvalid(
+                "an earlier tender fixed another amount",
+                zh="此前的收款已确定另一订单总额",
+                field="order_amount",
+            )
         case o.OrderOverpaid() if not is_told:
-            return OrderOverpaid("other tenders leave less of the order than this one asks for")
+            return OrderOverpaid(
+                "other tenders leave less of the order than this one asks for",
+                zh="其他收款后的剩余金额不足，未发起收款",
+            )
         case o.OrderAmountFixed(amount=amount):
             return FieldInvalid(
-                f"an earlier tender fixed the order's amount at {amount} fen", field="order_amount"
+                f"an earlier tender fixed the order's amount at {yuan(amount)}",
+                zh=f"此前的收款已将订单总额定为 {yuan(amount)} 元",
+                field="order_amount",
             )
         case o.OrderOverpaid(amount=amount, counted=counted):
+            left = yuan(max(0, amount - counted))
             return OrderOverpaid(
-                f"other tenders take {counted} of the order's {amount} fen: "
-                f"{max(0, amount - counted)} are left"
+                f"other tenders take {yuan(counted)} of the order's {yuan(amount)}: {left} is left",
+                zh=(
+                    f"订单总额 {yuan(amount)} 元，其他收款已占 {yuan(counted)} 元，"
+                    f"还可收 {left} 元，未发起收款"
+                ),
             )

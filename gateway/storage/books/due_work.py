@@ -17,7 +17,7 @@ from typing import Any
 
 import asyncpg
 
-from gateway.flow.ports import DueAttempt, DueRefund, Places
+from gateway.flow.due import DueAttempt, DueRefund, Places
 from gateway.limits import CALL_TIMEOUT_MS
 from gateway.storage.reader import Reader
 

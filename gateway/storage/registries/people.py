@@ -47,12 +47,13 @@ class Merchant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShopStore:
-    """One shop of a merchant."""
+    """One shop of a merchant. `overrides_allowed`: a supervisor may let another payment in."""
 
     merchant_id: str
     id: str
     name: str
     created_at: datetime
+    overrides_allowed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,17 +175,31 @@ class Registry(RegistryWriter):
         async with self._writing(f"store {chosen} of merchant {merchant_id}") as connection:
             row = await connection.fetchrow(
                 "INSERT INTO store (merchant_id, id, name) VALUES ($1, $2, $3) "
-                "RETURNING merchant_id, id, name, created_at",
+                "RETURNING merchant_id, id, name, created_at, overrides_allowed",
                 merchant_id,
                 chosen,
                 _name(name),
             )
         return ShopStore(**dict(row or {}))
 
+    async def allow_overrides(self, merchant_id: str, store_id: str, *, allowed: bool) -> None:
+        """Whether a supervisor may let another payment in while one of this store is in doubt."""
+        about = f"store {store_id} of merchant {merchant_id}"
+        async with self._writing(about) as connection:
+            done = await connection.execute(
+                "UPDATE store SET overrides_allowed = $3 WHERE merchant_id = $1 AND id = $2",
+                merchant_id,
+                store_id,
+                allowed,
+            )
+        if done == "UPDATE 0":
+            raise RegistryError(f"there is no {about}")
+
     async def stores(self, merchant_id: str) -> list[ShopStore]:
         """A merchant's shops, oldest first."""
         sql = (
-            "SELECT merchant_id, id, name, created_at FROM store WHERE merchant_id = $1 "
+            "SELECT merchant_id, id, name, created_at, overrides_allowed "
+            "FROM store WHERE merchant_id = $1 "
             "ORDER BY created_at, id"
         )
         return [ShopStore(**dict(row)) for row in await self._fetch(sql, merchant_id)]

@@ -94,9 +94,9 @@ def test_tour_codes_are_recognised_by_their_channel_alone(channel: str) -> None:
         (
             {
                 "code": "refund_exceeds_captured",
-                "zh": "退款金额超出可退金额",
+                "detail_zh": "退款金额超出可退金额",
                 "detail": "more than is left",
-                "verdict": {"code": "paid"},
+                "verdict": {"code": "fix_and_try"},
             },
             "refund_exceeds_captured · 退款金额超出可退金额 · more than is left",
         ),

@@ -35,7 +35,7 @@ CASH = {"method": "cash", "cash": {"tendered": 1000}}
                 "amount": 900,
                 "override": {
                     "payment_id": "pay_1",
-                    "supervisor_id": "ann",
+                    "supervisor": {"id": "ann", "pin": "482913"},
                     "reason": "the queue is long",
                 },
                 **CASH,
@@ -43,7 +43,10 @@ CASH = {"method": "cash", "cash": {"tendered": 1000}}
         ),
     ],
 )
-def test_the_body_it_sends(words: list[str], expected: dict[str, object]):
+def test_the_body_it_sends(
+    words: list[str], expected: dict[str, object], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(pay, "getpass", lambda prompt: "482913")
     parser = argparse.ArgumentParser()
     pay.add_arguments(parser)
     sent = pay._payment(parser.parse_args([*words, "--order", "B1"]))

@@ -84,22 +84,26 @@ BAD_PAYMENTS: list[tuple[str | bytes, str, str | None]] = [
     (plus('"order_amount":10000000001'), "amount_invalid", "order_amount"),
     (plus('"override":{}'), "field_missing", "override.payment_id"),
     (
-        plus('"override":{"payment_id":"pay_1","supervisor_id":"ann"}'),
+        plus('"override":{"payment_id":"pay_1","supervisor":{"id":"ann","pin":"1"}}'),
         "field_missing",
         "override.reason",
     ),
     (
-        plus('"override":{"payment_id":"pay_1","supervisor_id":"ann","reason":""}'),
+        plus('"override":{"payment_id":"pay_1","supervisor":{"id":"ann","pin":"1"},"reason":""}'),
         "field_invalid",
         "override.reason",
     ),
     (
-        plus('"override":{"payment_id":"pay_1","supervisor_id":"ann b","reason":"x"}'),
+        plus(
+            '"override":{"payment_id":"pay_1","supervisor":{"id":"ann b","pin":"1"},"reason":"x"}'
+        ),
         "field_invalid",
-        "override.supervisor_id",
+        "override.supervisor.id",
     ),
     (
-        plus('"override":{"payment_id":"pay_1","supervisor_id":"ann","reason":"x","zz":1}'),
+        plus(
+            '"override":{"payment_id":"pay_1","supervisor":{"id":"ann","pin":"1"},"reason":"x","zz":1}'
+        ),
         "field_unknown",
         "override.zz",
     ),

@@ -49,7 +49,7 @@ async def test_a_key_has_its_rate_and_is_told_when_to_come_back(till: Till, worl
     refused = await till.send("GET", LISTS)
     assert (refused.status, refused.json()["code"]) == (429, "rate_limited")
     assert refused.headers["Retry-After"] == "1"
-    assert refused.json()["zh"] == "请求过于频繁，请稍后重试"
+    assert refused.json()["detail_zh"] == "请求过于频繁，请稍后重试"
     assert (await till.send("GET", LISTS, key_id="mk_1")).status == 200
     assert (await till.send("GET", f"{LISTS}/pay_1")).status == 404, "another kind"
     world.clock.move(1 / RATE_LIST.per_s)

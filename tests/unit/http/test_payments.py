@@ -19,7 +19,6 @@ from gateway.domain.errors import (
 )
 from gateway.domain.presenting import PaymentCode
 from gateway.domain.statuses import PaymentStatus
-from gateway.domain.verdicts import verdict_of
 from gateway.flow.lists import PaymentFilter
 from gateway.limits import REQUEST_BODY_BYTES_MAX
 from security.secret import Secret
@@ -112,7 +111,7 @@ async def test_the_idempotency_key_is_printable_and_bounded(
     if status == 400:
         assert (reply.json()["code"], reply.json()["verdict"]["code"]) == (
             "idempotency_key_missing",
-            "try_again",
+            "fix_and_try",
         )
 
 
@@ -141,17 +140,17 @@ async def test_a_conflict_carries_the_payment_and_its_verdict(till: Till, world:
     assert problem["verdict"]["code"] == "do_not_charge_again"
 
 
-async def test_a_problem_that_carries_a_payment_shows_that_payments_verdict(
+async def test_a_problem_that_carries_a_payment_shows_what_became_of_it(
     till: Till, world: World
 ) -> None:
-    """Not the word that the error would say by itself."""
+    """Not the word that the error would say by itself, and never `paid`."""
     await pay(till)
     paid = world.flow.payments_by_key["idem-0001"]
     world.flow.refuse_with = OverrideRefused(payment=paid)
-    assert verdict_of(paid).code != OverrideRefused.verdict, "or this shows nothing"
+    assert OverrideRefused.verdict != "already_paid", "or this shows nothing"
     for reply in (await pay(till, key="other"), await till.send("GET", "/v1/payments/pay_1")):
         problem = reply.json()
-        assert (reply.status, problem["verdict"]["code"]) == (409, verdict_of(paid).code)
+        assert (reply.status, problem["verdict"]["code"]) == (409, "already_paid")
         assert problem["verdict"] == problem["payment"]["verdict"]
 
 
@@ -165,6 +164,7 @@ async def test_every_problem_of_the_pay_route_says_what_the_cashier_may_do(
     assert reply.status == problem["status"] == error.http_status
     assert problem["verdict"]["code"] == error.verdict
     assert problem["verdict"]["zh"]
+    assert problem["detail_zh"] == error.zh
     assert problem["code"] == error.code
     assert problem["request_id"] == reply.headers["X-Request-Id"]
     assert reply.headers.get("Retry-After") == (
@@ -175,8 +175,8 @@ async def test_every_problem_of_the_pay_route_says_what_the_cashier_may_do(
 REFUSALS = [
     (OutcomePending(), (503, "store_unavailable", "do_not_charge_again")),
     (Overloaded(), (503, "overloaded", "try_again")),
-    (AuthCodeUnrecognized(field="auth_code"), (422, "auth_code_unrecognized", "try_again")),
-    (IdempotencyKeyReused(field="amount"), (422, "idempotency_key_reused", "do_not_charge_again")),
+    (AuthCodeUnrecognized(field="auth_code"), (422, "auth_code_unrecognized", "fix_and_try")),
+    (IdempotencyKeyReused(field="amount"), (422, "idempotency_key_reused", "fix_and_try")),
     (
         RuntimeError("select * from payments -- 280000000000000000"),
         (500, "internal", "do_not_charge_again"),
@@ -216,7 +216,7 @@ async def test_a_wrong_body_names_the_field_and_shows_the_verdict(till: Till, wo
         422,
         "amount_invalid",
         "amount",
-        "try_again",
+        "fix_and_try",
     )
     assert problem["type"] == "/docs#amount_invalid"
     assert world.flow.asked == []
@@ -237,7 +237,7 @@ async def test_a_body_over_the_limit_is_refused_however_it_is_sent(
     assert (declared.status, declared.json()["code"], declared.json()["verdict"]["code"]) == (
         413,
         "too_large",
-        "try_again",
+        "fix_and_try",
     )
     assert chunked.startswith(b"HTTP/1.1 413 ")
     assert world.flow.asked == []
@@ -294,8 +294,10 @@ async def test_cancelling_a_paid_payment_shows_it(till: Till, world: World) -> N
     assert (problem["status"], problem["payment"]["id"], problem["verdict"]["code"]) == (
         409,
         "pay_1",
-        "paid",
+        "already_paid",
     )
+    assert problem["payment"]["verdict"] == problem["verdict"]
+    assert problem["verdict"]["zh"].endswith("。未撤销，退回款项请使用退款")
 
 
 NOT_THERE = ["pay_2", "x" * 65, "pay%2F1", "pay_%31%00", "%E5%8D%95", "..%2F..%2Fetc"]
@@ -305,7 +307,7 @@ NOT_THERE = ["pay_2", "x" * 65, "pay%2F1", "pay_%31%00", "%E5%8D%95", "..%2F..%2
 async def test_an_id_that_is_none_is_not_found(till: Till, payment_id: str) -> None:
     reply = await till.send("GET", f"/v1/payments/{payment_id}")
     assert (reply.status, reply.json()["code"]) == (404, "not_found")
-    assert "verdict" not in reply.json()
+    assert reply.json()["verdict"]["code"] == "fix_and_try"
 
 
 async def test_a_read_takes_no_body(till: Till) -> None:

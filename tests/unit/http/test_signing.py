@@ -47,7 +47,7 @@ async def test_a_signature_of_other_parts_is_refused(
     assert reply.status == (201 if code is None else 401)
     if code is not None:
         problem = reply.json()
-        assert (problem["code"], problem["verdict"]["code"]) == (code, "try_again")
+        assert (problem["code"], problem["verdict"]["code"]) == (code, "fix_and_try")
         assert problem.get("server_time") == (
             1_795_219_200 if code == "signature_expired" else None
         )
