@@ -15,6 +15,7 @@ from tests.unit.test_fields import COMMAND
 
 MANIFESTS = discover()
 CARD = "4111111111111111"
+OVERRIDE = OverrideCommand(payment_id="p", supervisor_id="s", pin=Secret("482913"), reason="")
 
 
 @pytest.mark.parametrize(
@@ -73,11 +74,7 @@ def test_groups_are_one_run() -> None:
         ("metadata", {"metadata": {CARD: "a"}}),
         (
             "override.reason",
-            {
-                "override": OverrideCommand(
-                    payment_id="p", supervisor_id="s", pin=Secret("482913"), reason=CARD
-                )
-            },
+            {"override": replace(OVERRIDE, reason=CARD)},
         ),
     ],
 )
