@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from gateway.domain.statuses import PaymentStatus, RefundStatus
+from gateway.domain.words import Origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,8 +16,15 @@ class PaymentFilter:
     order_no: str | None = None
     status: PaymentStatus | None = None
     store_id: str | None = None
+    method: str | None = None
+    channel_account: str | None = None
+    out_trade_no: str | None = None
+    channel_trade_no: str | None = None
+    business_date: date | None = None
     since: datetime | None = None
     until: datetime | None = None
+    paid_from: datetime | None = None
+    paid_to: datetime | None = None
     limit: int
     starting_after: str | None = None
 
@@ -27,6 +35,8 @@ class RefundFilter:
 
     refund_no: str | None = None
     status: RefundStatus | None = None
+    origin: Origin | None = None
+    payment: str | None = None  # its id
     store_id: str | None = None
     since: datetime | None = None
     until: datetime | None = None

@@ -15,7 +15,8 @@ from gateway.domain.case import Case
 from gateway.domain.change import Change, Opening
 from gateway.domain.errors import OutcomePending, RefundLimitReached, StoreUnavailable
 from gateway.domain.order import OrderRefusal, OrderTerms
-from gateway.domain.payment import Payment
+from gateway.domain.payment import Payment, Refund
+from gateway.flow.lists import PaymentFilter, RefundFilter
 from gateway.flow.ports import (
     Applied,
     KeyTaken,
@@ -33,11 +34,12 @@ from gateway.storage.books.event_feed import EventFeed
 from gateway.storage.books.group_writer import GroupWriter, Kind
 from gateway.storage.books.heart import Heart
 from gateway.storage.books.inbox import Inbox
+from gateway.storage.books.lists import Lists
 from gateway.storage.books.payment_reader import NEWER, PaymentReader, beside
 from gateway.storage.books.rows import apply_arguments, open_arguments, read_payments
 from gateway.storage.books.split_orders import Lost, OrderOpenings
 from gateway.storage.books.statements import APPLY, OPEN
-from gateway.storage.connections import REFUSED_CLASSES, read_pool, transaction_pool
+from gateway.storage.connections import REFUSED_CLASSES, list_pool, read_pool, transaction_pool
 from gateway.storage.own_connection import OwnConnection
 
 WRITTEN = """SELECT data::text AS data, at, EXISTS (
@@ -71,9 +73,11 @@ CHANGES: Kind[Change] = Kind(
 class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
     """`gateway.flow.ports.Store` on PostgreSQL 14 or newer."""
 
-    def __init__(self, dsn: str, pool: asyncpg.Pool[Any], orders: OrderOpenings) -> None:
+    def __init__(
+        self, dsn: str, pool: asyncpg.Pool[Any], orders: OrderOpenings, lists: Lists
+    ) -> None:
         super().__init__(pool)
-        self._orders = orders
+        self._orders, self._lists = orders, lists
         self._heart = Heart(dsn)
         self._watch = OwnConnection(dsn, timeout_ms=STORE_ANSWER_TIMEOUT_MS)
         self._openings = GroupWriter(dsn, OPENINGS)
@@ -82,7 +86,8 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
     @classmethod
     async def connected(cls, dsn: str) -> Self:
         """On the running loop; works before Postgres does."""
-        store = cls(dsn, await read_pool(dsn), OrderOpenings(await transaction_pool(dsn)))
+        orders = OrderOpenings(await transaction_pool(dsn))
+        store = cls(dsn, await read_pool(dsn), orders, Lists(await list_pool(dsn)))
         store._openings.start()
         store._changes.start()
         return store
@@ -97,6 +102,7 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
         await self._openings.close()
         await self._changes.close()
         await self._orders.close()
+        await self._lists.close()
         await self._heart.close()
         await self._watch.close()
         await self._pool.close()
@@ -127,6 +133,14 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
         except StoreUnavailable as error:
             raise OutcomePending from error
         return NumberTaken(opening.claim.first_n - 1) if isinstance(lost, OrderSplit) else lost
+
+    async def payments(self, merchant_id: str, wanted: PaymentFilter) -> Sequence[Payment]:
+        """Newest first; one more than the limit tells whether there are more."""
+        return await self._lists.payments(merchant_id, wanted)
+
+    async def refunds(self, merchant_id: str, wanted: RefundFilter) -> Sequence[Refund]:
+        """As `payments`."""
+        return await self._lists.refunds(merchant_id, wanted)
 
     async def apply(self, change: Change) -> Applied | Stale | RefundTaken:
         """Write 2, and every later one."""

@@ -6,6 +6,7 @@ A program is drawn from a seed, which a failure prints; TILLGATE_CONTRACT_SEEDS 
 import asyncio
 import os
 import random
+from datetime import date
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from gateway.domain.payment import Payment
 from gateway.domain.returning import refund_learned
 from gateway.domain.states import IllegalTransition
 from gateway.domain.statuses import PaymentStatus, RefundStatus
-from gateway.domain.words import Numbering
+from gateway.domain.words import Numbering, Origin
 from gateway.flow.due import Places
 from gateway.flow.lists import PaymentFilter, RefundFilter
 from gateway.flow.ports import StoredCallback
@@ -291,19 +292,38 @@ class Program:
             "since": pick((None, later(3))),
             "until": pick((None, later(9))),
             "store_id": pick((None, "s1")),
+            "limit": limit,
         }
         status = pick((None, PaymentStatus.SUCCEEDED, PaymentStatus.IN_DOUBT))
         rows = await self.both(
             "payments",
             merchant,
-            PaymentFilter(order_no=pick((None, "O1")), status=status, limit=limit, **span),
+            PaymentFilter(
+                order_no=pick((None, "O1")),
+                status=status,
+                method=pick((None, None, "wallet")),
+                channel_account=pick((None, None, "acct_1", "acct_2")),
+                channel_trade_no=pick((None, None, "C")),
+                business_date=pick((None, None, date(2026, 11, 21), date(2026, 11, 22))),
+                paid_from=pick((None, None, later(3))),
+                **span,
+            ),
         )
         last = rows[-1].id if isinstance(rows, list) and rows else "nobody"
         await self.both("payments", merchant, PaymentFilter(limit=limit, starting_after=last))
+        refunds = await self.both("refunds", merchant, RefundFilter(limit=1))
+        if isinstance(refunds, list) and refunds:
+            await self.both(
+                "refunds", merchant, RefundFilter(limit=limit, starting_after=refunds[0].id)
+            )
         await self.both(
             "refunds",
             merchant,
-            RefundFilter(status=pick((None, RefundStatus.REQUESTED)), limit=limit, **span),
+            RefundFilter(
+                status=pick((None, RefundStatus.REQUESTED)),
+                origin=pick((None, None, Origin.MERCHANT, Origin.LATE)),
+                **span,
+            ),
         )
         known = [(*key, pick((0, 1, 2, 3))) for key in self.left.payment_rows]
         await self.both("newer", [*known, (merchant, "nobody", 0)])

@@ -4,6 +4,7 @@ callbacks and cases.
 
 import asyncio
 import json
+from datetime import date
 from typing import Any
 
 import pytest
@@ -16,11 +17,13 @@ from gateway.storage.postgres import PostgresStore
 from tests.contract.drawn import (
     ACCOUNT,
     MERCHANT,
+    NOW,
     SILENT,
     STORE,
     YES,
     Books,
     after,
+    asked_for,
     case,
     later,
     opened,
@@ -341,3 +344,48 @@ async def test_a_case_the_gateway_answered_itself(books):
         kind = CaseKind.OVERRIDE
         await books.store.settle_case(merchant, about, kind, reason="answered", now=later(1))
     assert await books.cases() == [("mismatch_amount", "x", None), ("override", "x", "tillgate")]
+
+
+async def test_refunds_of_one_moment_are_listed_once_each(books):
+    paid = await settled(books)
+    made = set()
+    for number in range(5):
+        change = refund_change(paid, f"r{number}", 100)
+        assert await books.store.apply(change) == Applied()
+        paid = change.payment
+        made.add(asked_for(change).id)
+    seen: list[str] = []
+    while page := await books.store.refunds(
+        MERCHANT, RefundFilter(limit=1, starting_after=seen[-1] if seen else None)
+    ):
+        seen += [refund.id for refund in page[:1]]
+    assert len(seen) == len(made)
+    assert set(seen) == made
+
+
+async def test_a_payment_is_found_by_what_a_customer_or_the_bank_shows(books):
+    paid = await opened(books)
+    await opened(books, order_no="B2", created_at=later(1))
+    change = after(paid, YES)
+    assert await books.store.apply(change) == Applied()
+    attempt = change.payment.attempts[0]
+    asked: dict[str, Any]
+    for asked in (
+        {"out_trade_no": attempt.out_trade_no},
+        {"channel_trade_no": "C1"},
+        {"paid_from": NOW, "paid_to": later(60), "status": "succeeded"},
+        {"order_no": "A1", "method": "wallet", "business_date": date(2026, 11, 21)},
+        {"channel_account": ACCOUNT, "order_no": "A1"},
+    ):
+        found = await books.store.payments(MERCHANT, PaymentFilter(limit=9, **asked))
+        assert [payment.id for payment in found] == [paid.id], asked
+    for asked in (
+        {"out_trade_no": "none"},
+        {"channel_trade_no": "none"},
+        {"paid_from": later(60)},
+        {"paid_to": NOW},
+        {"method": "cash"},
+        {"business_date": date(2026, 11, 22)},
+        {"channel_account": "acct_9"},
+    ):
+        assert await books.store.payments(MERCHANT, PaymentFilter(limit=9, **asked)) == []

@@ -62,12 +62,20 @@ class MemoryReading(MemoryTables):
             ("order_no", wanted.order_no),
             ("status", wanted.status),
             ("store_id", wanted.store_id),
+            ("channel", wanted.method),
+            ("business_date", wanted.business_date and wanted.business_date.isoformat()),
         )
         rows = [
             p
             for p in rows
             if all(value is None or getattr(p, name) == value for name, value in asked)
+            and _paid_between(p, wanted.paid_from, wanted.paid_to)
         ]
+        for name in ("channel_account", "out_trade_no", "channel_trade_no"):
+            value = getattr(wanted, name)
+            rows = [
+                p for p in rows if value is None or value in {getattr(a, name) for a in p.attempts}
+            ]
         return _paged(
             rows, self.payment_rows.get((merchant_id, wanted.starting_after or "")), wanted
         )
@@ -114,7 +122,12 @@ class MemoryReading(MemoryTables):
 
     async def refunds(self, merchant_id: str, wanted: RefundFilter) -> Sequence[Refund]:
         """Newest first; one more than the limit."""
-        asked = (("refund_no", wanted.refund_no), ("status", wanted.status))
+        asked = (
+            ("refund_no", wanted.refund_no),
+            ("status", wanted.status),
+            ("origin", wanted.origin),
+            ("payment_id", wanted.payment),
+        )
         rows = [
             r
             for r in self._refunds(merchant_id)
@@ -150,6 +163,13 @@ class MemoryReading(MemoryTables):
 
     def _refunds(self, merchant_id: str) -> Iterator[Refund]:
         return (r for (merchant, _), r in self.refund_rows.items() if merchant == merchant_id)
+
+
+def _paid_between(payment: Payment, since: datetime | None, until: datetime | None) -> bool:
+    paid = payment.paid_at
+    if paid is None:
+        return since is None and until is None
+    return (since is None or paid >= since) and (until is None or paid < until)
 
 
 def _paged(rows: list[R], last: R | None, wanted: PaymentFilter | RefundFilter) -> list[R]:

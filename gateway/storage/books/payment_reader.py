@@ -10,45 +10,44 @@ import asyncpg
 
 from gateway.domain.payment import Payment, Refund
 from gateway.domain.words import Numbering
-from gateway.flow.lists import PaymentFilter, RefundFilter
 from gateway.flow.ports import KeyTaken
 from gateway.storage.books import columns as c
-from gateway.storage.books.rows import read_payment, read_payments, read_refund
+from gateway.storage.books.rows import read_payment, read_refund
 from gateway.storage.reader import Reader
 
 _ATTEMPTS = ", ".join(f"a.{name} AS a_{name}" for name in c.ATTEMPT.names)
-_WHOLE = f"SELECT {c.PAYMENT.listed('p.')}, {_ATTEMPTS}"
-_JOIN = "JOIN attempt a ON a.merchant_id = p.merchant_id AND a.payment_id = p.id"
+WHOLE = f"SELECT {c.PAYMENT.listed('p.')}, {_ATTEMPTS}"
+JOIN = "JOIN attempt a ON a.merchant_id = p.merchant_id AND a.payment_id = p.id"
 
-BY_ID = f"{_WHOLE} FROM payment p {_JOIN} WHERE p.merchant_id = $1 AND p.id = $2 ORDER BY a.number"
+BY_ID = f"{WHOLE} FROM payment p {JOIN} WHERE p.merchant_id = $1 AND p.id = $2 ORDER BY a.number"
 
 # The rivals of a claim ($1 merchant, $2 store, $3 numbering): the claims of its store and, where it
 # is one by merchant, those by merchant of every store. Its own store's is told first.
 BESIDE = "k.merchant_id = $1 AND (k.store_id = $2 OR k.numbering = 1 AND $3 = 1)"
 _FIRST = "ORDER BY k.store_id <> $2 LIMIT 1"
-BY_KEY = f"""{_WHOLE}, k.fingerprint
+BY_KEY = f"""{WHOLE}, k.fingerprint
 FROM (SELECT k.* FROM claim k WHERE {BESIDE} AND k.idempotency_key = $4 {_FIRST}) k
 JOIN payment p ON p.merchant_id = k.merchant_id AND p.id = k.payment_id
-{_JOIN}
+{JOIN}
 ORDER BY a.number"""
-BY_TRADE = f"""{_WHOLE}
+BY_TRADE = f"""{WHOLE}
 FROM attempt named
 JOIN payment p ON p.merchant_id = named.merchant_id AND p.id = named.payment_id
-{_JOIN}
+{JOIN}
 WHERE named.out_trade_no = $2 AND named.channel_account = $1
 ORDER BY a.number"""
-HOLDER = f"""{_WHOLE}
+HOLDER = f"""{WHOLE}
 FROM (
   SELECT k.* FROM claim k
   WHERE {BESIDE} AND k.order_no = $4 AND k.tender_no = $5 AND k.holds {_FIRST}
 ) k
 JOIN payment p ON p.merchant_id = k.merchant_id AND p.id = k.payment_id
-{_JOIN}
+{JOIN}
 ORDER BY a.number"""
-HOLDERS = f"""{_WHOLE}
+HOLDERS = f"""{WHOLE}
 FROM claim k
 JOIN payment p ON p.merchant_id = k.merchant_id AND p.id = k.payment_id
-{_JOIN}
+{JOIN}
 WHERE {BESIDE} AND k.order_no = $4 AND k.holds
 ORDER BY p.id, a.number"""
 HIGHEST_N = f"""SELECT max(a.trade_number) AS n
@@ -56,47 +55,21 @@ FROM claim k
 JOIN attempt a ON a.merchant_id = k.merchant_id AND a.payment_id = k.payment_id
 WHERE {BESIDE} AND k.order_no = $4 AND k.tender_no = $5"""
 
-# The row comparison walks the index (merchant_id, created_at) backwards from the last seen payment.
-LIST = f"""{_WHOLE} FROM (
-  SELECT p.* FROM payment p WHERE p.merchant_id = $1 AND p.amount > 0
-    AND ($2::text IS NULL OR p.order_no = $2)
-    AND ($3::text IS NULL OR p.status = $3)
-    AND ($4::text IS NULL OR p.store_id = $4)
-    AND ($5::timestamptz IS NULL OR p.created_at >= $5)
-    AND ($6::timestamptz IS NULL OR p.created_at < $6)
-    AND ($7::text IS NULL OR (p.created_at, p.id) < (
-      SELECT l.created_at, l.id FROM payment l WHERE l.merchant_id = $1 AND l.id = $7
-    ))
-  ORDER BY p.created_at DESC, p.id DESC LIMIT $8
-) p {_JOIN} ORDER BY p.created_at DESC, p.id DESC, a.number"""
-
-NEWER = f"""{_WHOLE}
+NEWER = f"""{WHOLE}
 FROM unnest($1::text[], $2::text[], $3::int[]) AS w(merchant_id, id, version)
 JOIN payment p ON p.merchant_id = w.merchant_id AND p.id = w.id AND p.version > w.version
-{_JOIN}
+{JOIN}
 ORDER BY p.id, a.number"""
 
-_REFUND = f"SELECT {c.REFUND.listed('f.')} FROM refund f"
-REFUND_BY_ID = f"{_REFUND} WHERE f.merchant_id = $1 AND f.id = $2"
-REFUND_BY_NO = f"{_REFUND} WHERE f.merchant_id = $1 AND f.refund_no = $2"
+REFUND = f"SELECT {c.REFUND.listed('f.')} FROM refund f"
+REFUND_BY_ID = f"{REFUND} WHERE f.merchant_id = $1 AND f.id = $2"
+REFUND_BY_NO = f"{REFUND} WHERE f.merchant_id = $1 AND f.refund_no = $2"
 # As the trigger on `refund` that decides.
 GIVEN_BACK = """SELECT coalesce(sum(f.amount), 0) AS fen FROM refund f
 WHERE coalesce(f.terminal_id, f.asked_by) = $2 AND f.merchant_id = $1 AND f.created_at >= $3
   AND f.origin = 'merchant' AND f.status <> 'failed'"""
-REFUND_BY_KEY = f"{_REFUND} WHERE f.merchant_id = $1 AND f.store_id = $2 AND f.idempotency_key = $3"
-REFUNDS_OF = f"{_REFUND} WHERE f.merchant_id = $1 AND f.payment_id = $2 ORDER BY f.created_at, f.id"
-REFUND_LIST = f"""{_REFUND}
-  JOIN payment p ON p.merchant_id = f.merchant_id AND p.id = f.payment_id
-  WHERE f.merchant_id = $1 AND f.amount > 0
-    AND ($2::text IS NULL OR f.refund_no = $2)
-    AND ($3::text IS NULL OR f.status = $3)
-    AND ($4::text IS NULL OR p.store_id = $4)
-    AND ($5::timestamptz IS NULL OR f.created_at >= $5)
-    AND ($6::timestamptz IS NULL OR f.created_at < $6)
-    AND ($7::text IS NULL OR (f.created_at, f.id) < (
-      SELECT l.created_at, l.id FROM refund l WHERE l.merchant_id = $1 AND l.id = $7
-    ))
-  ORDER BY f.created_at DESC, f.id DESC LIMIT $8"""
+REFUND_BY_KEY = f"{REFUND} WHERE f.merchant_id = $1 AND f.store_id = $2 AND f.idempotency_key = $3"
+REFUNDS_OF = f"{REFUND} WHERE f.merchant_id = $1 AND f.payment_id = $2 ORDER BY f.created_at, f.id"
 
 
 Beside: TypeAlias = tuple[str, str, Numbering]
@@ -118,14 +91,6 @@ class PaymentReader(Reader):
         """By the channel's order number, on this account only."""
         return _one(await self._fetch(BY_TRADE, account_id, out_trade_no))
 
-    async def payments(self, merchant_id: str, wanted: PaymentFilter) -> Sequence[Payment]:
-        """Newest first; one more than the limit tells whether there are more."""
-        span = (wanted.since, wanted.until, wanted.starting_after, wanted.limit + 1)
-        rows = await self._fetch(
-            LIST, merchant_id, wanted.order_no, wanted.status, wanted.store_id, *span
-        )
-        return read_payments(rows)
-
     async def refund(self, merchant_id: str, refund_id: str) -> Refund | None:
         return _refund(await self._row(REFUND_BY_ID, merchant_id, refund_id))
 
@@ -145,14 +110,6 @@ class PaymentReader(Reader):
     async def refunds_of(self, merchant_id: str, payment_id: str) -> Sequence[Refund]:
         """Oldest first."""
         return [read_refund(row) for row in await self._fetch(REFUNDS_OF, merchant_id, payment_id)]
-
-    async def refunds(self, merchant_id: str, wanted: RefundFilter) -> Sequence[Refund]:
-        """Newest first."""
-        span = (wanted.since, wanted.until, wanted.starting_after, wanted.limit + 1)
-        rows = await self._fetch(
-            REFUND_LIST, merchant_id, wanted.refund_no, wanted.status, wanted.store_id, *span
-        )
-        return [read_refund(row) for row in rows]
 
     async def _bound(self, beside: Beside, idempotency_key: str) -> KeyTaken | None:
         rows = await self._fetch(BY_KEY, *beside, idempotency_key)
