@@ -88,7 +88,8 @@ lock: ## resolve the pinned packages anew, with uv in a throwaway environment
 	$(COMPILE) -c requirements/all.lock pyproject.toml -o requirements/runtime.lock
 
 .PHONY: clean
-clean: ## data of `make run` and caches; stop it first. The virtual environment stays
+clean: ## data of `make run` and caches; refused while it runs. The virtual environment stays
+	@[ ! -x $(VENV)/bin/tillgate ] || $(VENV)/bin/tillgate stop >/dev/null
 	@if [ -f .tillgate-where ]; then \
 	  folder=$$(cat .tillgate-where); \
 	  case "$$folder" in /*/tillgate-*) rm -rf -- "$$folder" ;; esac; \

@@ -147,6 +147,8 @@ class RemoteManifest(Capabilities):
     transport: Callable[[Any, Means], Transport]
     build: Callable[[Any, Any, Clock], Channel]
     qr_expiry_step_s: int = 1  # an expiry is rounded up to this (Alipay: whole minutes)
+    # For people who set an account up: a word of the channel's refusal -> what to do about it.
+    advice: tuple[tuple[str, str], ...] = ()
 
     @property
     def some_flow(self) -> Flow:

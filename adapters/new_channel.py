@@ -31,7 +31,8 @@ Next:
 written from its documents and not from the adapter.
   3. adapters/{name}/: wire.py, signing.py, then the tables of translate.py. \
 A word in no table stays unknown.
-  4. make test ARGS="adapters/{name} tests/conformance -k {name}"
+  4. make format
+  5. make test ARGS="adapters/{name} tests/conformance -k {name}"
 """
 
 

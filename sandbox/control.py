@@ -1,8 +1,8 @@
 """The control API (`/_control/…`, loopback only):
 accounts, faults, ledger, the customer's acts, callbacks, settings.
 
-Errors are JSON `{"error": "…"}`: 400 not JSON, 404 no such thing, 409 not now, 422 a field is wrong
-(it says which).
+Errors are JSON `{"error": "…"}`: 400 not JSON, 403 and 415 not for you (door.py), 404 no such
+thing, 409 not now, 422 a field is wrong (it says which).
 """
 
 from typing import Annotated, Any, TypeVar
@@ -14,6 +14,7 @@ from sandbox import faults, limits
 from sandbox.book import Trade
 from sandbox.callbacks import FORGERIES
 from sandbox.channel import Channel, Notice
+from sandbox.door import local_programs_only
 from sandbox.service import AccountTakenError, OpenAccount, Service
 
 SERVICE = web.AppKey("SERVICE", Service)
@@ -85,7 +86,9 @@ class ControlError(Exception):
 
 def control_app(service: Service) -> web.Application:
     """The application; the caller binds it to loopback."""
-    app = web.Application(middlewares=[_errors_as_json], client_max_size=limits.BODY_BYTES_MAX)
+    app = web.Application(
+        middlewares=[local_programs_only, _errors_as_json], client_max_size=limits.BODY_BYTES_MAX
+    )
     app[SERVICE] = service
     app.add_routes(
         [

@@ -42,6 +42,18 @@ QR = Schedule(
     proof_margin_ms=30_000,
 )
 
+# "公共错误码" of the open platform, and what its gateway says of requests it cannot place.
+ADVICE = {
+    "isv.invalid-signature": (
+        "app_private_key does not belong to this app_id: "
+        "give the key whose public half stands at the application"
+    ),
+    "isv.missing-signature-key": "the application has no public key yet: set it at Alipay",
+    "isv.invalid-app-id": "there is no such app_id at this gateway_url",
+    "isv.insufficient-isv-permissions": "the application has not signed for this product",
+    "isv.app-call-limited": "the application is not online, or calls too often",
+}
+
 MANIFEST = RemoteManifest(
     channel="alipay",
     flows=frozenset({Flow.CODE, Flow.QR}),
@@ -57,4 +69,5 @@ MANIFEST = RemoteManifest(
     title_zh="支付宝",
     title_en="Alipay",
     qr_expiry_step_s=60,
+    advice=tuple(ADVICE.items()),
 )

@@ -8,6 +8,7 @@ from adapters.wechat.signing import API_V3_KEY_BYTES, PUBLIC_KEY_ID_PREFIX
 from security.secret import Secret
 
 Word = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
+Serial = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Fa-f]{40}$")]
 Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s?#]+$", max_length=512)]
 
 
@@ -36,7 +37,7 @@ class Credentials(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     second_base_url: Url | None = None
     mode: Literal["public_key", "platform_certificate"]
     profile: Literal["standard", "short"] = "standard"
-    merchant_serial: Word
+    merchant_serial: Serial
     merchant_private_key: Secret
     api_v3_key: Secret
     platform_keys: dict[str, str] = {}

@@ -37,6 +37,21 @@ QR = Schedule(
 )
 
 
+# API v3, "错误码": what is said of a request before its order is looked at.
+ADVICE = {
+    "SIGN_ERROR": (
+        "merchant_private_key or merchant_serial does not belong to this mchid, "
+        "or this host's clock is wrong"
+    ),
+    "HTTP 401": (
+        "merchant_private_key or merchant_serial does not belong to this mchid, "
+        "or this host's clock is wrong"
+    ),
+    "MCH_NOT_EXISTS": "there is no such mchid",
+    "APPID_MCHID_NOT_MATCH": "appid and mchid are not bound to each other",
+    "NO_AUTH": "the merchant has not signed for this product",
+}
+
 MANIFEST = RemoteManifest(
     channel="wechat",
     flows=frozenset({Flow.CODE, Flow.QR}),
@@ -48,4 +63,5 @@ MANIFEST = RemoteManifest(
     build=build,
     title_zh="微信支付",
     title_en="WeChat Pay",
+    advice=tuple(ADVICE.items()),
 )

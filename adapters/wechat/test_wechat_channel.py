@@ -45,7 +45,7 @@ CREDENTIALS: dict[str, Any] = {
     "base_url": "https://api.mch.weixin.qq.com",
     "mode": "public_key",
     "profile": "standard",
-    "merchant_serial": "5A7C0F",
+    "merchant_serial": "5A7C0F" + "0" * 34,
     "merchant_private_key": pem(MERCHANT_KEY),
     "api_v3_key": API_V3_KEY,
     "platform_keys": {PUB: public_pem(PLATFORM)},
@@ -139,7 +139,7 @@ async def test_codepay_is_signed_over_what_leaves() -> None:
     fields = {name: value.strip('"') for name, value in fields.items()}
     assert (fields["mchid"], fields["serial_no"], fields["timestamp"]) == (
         US.mchid,
-        "5A7C0F",
+        "5A7C0F" + "0" * 34,
         str(int(SENT_AT.timestamp())),
     )
     head = f"POST\n/v3/pay/transactions/codepay\n{fields['timestamp']}"

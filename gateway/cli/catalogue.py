@@ -27,6 +27,10 @@ COMMANDS: Final = (
     Command("pay", "sign and send one payment", "pay"),
     Command("refund", "sign and send one refund", "refund"),
     Command("query", "ask for a payment, by id or by order number", "query"),
+    Command("cancel", "do not let a payment succeed", "cancel"),
+    Command("events", "what happened, in commit order; --follow: as it happens", "events"),
+    Command("listen", "events to a program on this machine, signed as webhooks are", "listen"),
+    Command("trigger", "make an event of a kind happen in the demo shop", "trigger"),
     Command("merchant", "create and list merchants", "merchant"),
     Command("store", "create and list the stores of a merchant", "store"),
     Command("terminal", "create and list the tills of a merchant", "terminal"),
@@ -62,6 +66,7 @@ COMMANDS: Final = (
         "doctor",
     ),
     Command("stop", "stop embedded servers that a killed `tillgate dev` left behind", "stop"),
+    Command("completion", "the script that completes words in bash, zsh or fish", "completion"),
     Command("master-key", "create or rotate the file with the master keys", "master_key"),
     Command("rekey", "seal every stored secret under the current master key", "rekey"),
 )

@@ -1,39 +1,15 @@
-"""Failures that are not bugs, in words for the person at the keyboard."""
+"""What a command cannot do, in words. No driver is imported here: every command needs this file."""
 
-from adapters.discovery import DiscoveryError
-from gateway.domain.case import FindingRefused
-from gateway.domain.errors import StoreUnavailable
-from gateway.embedded.data_folder import DataFolderError
-from gateway.embedded.errors import EmbeddedServerError
-from gateway.settings import SettingsError
-from gateway.storage.registries.people import RegistryError
-from gateway.storage.schema.migrate import MigrationError
-from security.errors import SecurityError
+from typing import ClassVar
 
 
 class CommandError(Exception):
     """The command cannot do it; the text says why and what to do."""
 
+    exit_code: ClassVar[int] = 2
 
-def in_words(error: Exception) -> str | None:
-    """What to print, or None for a bug, whose traceback is needed."""
-    match error:
-        case StoreUnavailable():
-            return (
-                f"PostgreSQL is not reachable ({error.__cause__!r}): "
-                f"check that it runs and that TILLGATE_DATABASE_URL is right"
-            )
-        case (
-            CommandError()
-            | SettingsError()
-            | RegistryError()
-            | MigrationError()
-            | DiscoveryError()
-            | EmbeddedServerError()
-            | DataFolderError()
-            | SecurityError()
-            | FindingRefused()
-        ):
-            return str(error)
-        case _:
-            return None
+
+class NoAnswer(CommandError):
+    """A request went out and no answer came: whether it was done is not known."""
+
+    exit_code = 4  # as the verdicts "wait" and "do not charge again": see client/exit_codes.py

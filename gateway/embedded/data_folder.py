@@ -95,7 +95,7 @@ def _made(folder: Path) -> Path:
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in reversed(missing):
         path.mkdir()
-        path.chmod(0o755 if server_user() else 0o700)
+        path.chmod(0o711 if server_user() else 0o700)
     return folder
 
 
@@ -118,7 +118,7 @@ def _new_temporary() -> Path:
     for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108  only as the parent of a folder made by mkdtemp
         if not unsuitable(Path(parent) / f"{TEMPORARY_PREFIX}12345678"):
             path = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=parent)).resolve()
-            path.chmod(0o755 if server_user() else 0o700)
+            path.chmod(0o711 if server_user() else 0o700)
             return path
     raise DataFolderError(
         "neither the working folder nor the temporary directory can hold the servers; "

@@ -10,6 +10,7 @@ PostgreSQL always does.
 import contextlib
 import logging
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -20,7 +21,12 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-from gateway.embedded.binaries import identity, postgres_programs, server_user
+from gateway.embedded.binaries import (
+    identity,
+    postgres_programs,
+    server_environment,
+    server_user,
+)
 from gateway.embedded.errors import EmbeddedServerError
 from gateway.embedded.ownership import Ownership
 from gateway.embedded.tail import tail
@@ -90,6 +96,7 @@ class EmbeddedPostgres:
                 self._process.poll()
             if self._state() is None:
                 self._initialise()
+                self._admit_only_us()
                 self._launch()
             try:
                 self._wait_until_ready(wait_s)
@@ -147,7 +154,7 @@ class EmbeddedPostgres:
         if not self.root.exists():
             self.root.mkdir(parents=True, exist_ok=True)
             if self._run_as:
-                self.root.chmod(0o755)  # the servers' user must get through to data/, which is 0700
+                self.root.chmod(0o711)  # the servers' user must get through to data/, which is 0700
 
     def _programs(self) -> Path:
         return postgres_programs(self._run_as, self.root / "programs")
@@ -171,7 +178,8 @@ class EmbeddedPostgres:
             "-E",
             "UTF8",
             "--locale=C.UTF-8",
-            "--auth=trust",
+            "--auth-local=peer",
+            "--auth-host=reject",
             "--no-instructions",
         ]
         if not self.durable:
@@ -182,8 +190,9 @@ class EmbeddedPostgres:
             check=False,
             capture_output=True,
             text=True,
+            start_new_session=True,  # Ctrl-C lets it finish, and ends its owner after it
             cwd="/",
-            env=_environment(),
+            env=server_environment(),
             **identity(self._run_as),
         )
         if done.returncode != 0:
@@ -191,6 +200,25 @@ class EmbeddedPostgres:
                 f"initdb failed in {self.root}: {done.stderr.strip() or done.stdout.strip()}"
             )
         half.rename(self.data)
+
+    def _admit_only_us(self) -> None:
+        """The system's user who starts the server is its superuser, by the kernel's word about the
+        socket's other end; no other user of the machine comes in through the socket.
+
+        Written before every launch: a folder of an older release is closed, too. The files are made
+        outside data/ and moved in, because its owner could have put links there.
+        """
+        us = pwd.getpwuid(os.geteuid()).pw_name
+        for name, line in (
+            ("pg_hba.conf", f"local all {USER} peer map=owner\n"),
+            ("pg_ident.conf", f'owner "{us}" {USER}\n'),
+        ):
+            new = self.root / name
+            new.write_text(line)
+            new.chmod(0o600)
+            if self._run_as:
+                shutil.chown(new, self._run_as)
+            new.replace(self.data / name)
 
     def _launch(self) -> None:
         settings = {
@@ -213,7 +241,7 @@ class EmbeddedPostgres:
                 stderr=log_file,
                 start_new_session=True,  # Ctrl-C reaches its owner, who stops it last
                 cwd="/",
-                env=_environment(),
+                env=server_environment(),
                 **identity(self._run_as),
             )
 
@@ -321,8 +349,3 @@ class EmbeddedPostgres:
                 return False
             time.sleep(EMBEDDED_POLL_MS / 1000)
         return True
-
-
-def _environment() -> dict[str, str]:
-    """Ours without PG*: a developer's PGDATA or PGPORT must not move the server."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}

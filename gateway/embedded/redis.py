@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-from gateway.embedded.binaries import redis_program
+from gateway.embedded.binaries import redis_program, server_environment
 from gateway.embedded.errors import EmbeddedServerError
 from gateway.embedded.ownership import Ownership
 from gateway.embedded.tail import tail
@@ -58,7 +58,7 @@ class EmbeddedRedis:
 
         Blocks until it answers a PING.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._ownership.starting():
             if not self._ask("PING"):
                 self._launch()
@@ -124,6 +124,7 @@ class EmbeddedRedis:
                 stdout=log_file,
                 stderr=log_file,
                 start_new_session=True,  # Ctrl-C reaches its owner, who stops it last
+                env=server_environment(),
             )
 
     def _wait_until_ready(self, deadline: float) -> None:

@@ -4,7 +4,6 @@ answers: it cannot drift from them.
 
 import re
 from collections.abc import Iterable, Sequence
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -24,15 +23,26 @@ from gateway.domain.errors import (
     TooLarge,
 )
 from gateway.http.exchange import JSON, Described, OpenRoute, Route
-from gateway.http.problems import PROBLEM_JSON, Internal, Problem
+from gateway.http.openapi_answers import (
+    ANY,
+    BYTES,
+    answer_of,
+    content_of,
+    examples,
+    merged,
+    problems_of,
+)
+from gateway.http.openapi_examples import VECTOR
+from gateway.http.openapi_schemas import schemas_of, told
+from gateway.http.pages import EventResource
+from gateway.http.problems import Internal, Problem
 from gateway.limits import (
-    AUTH_CODE_CHARS_MAX,
     IDEMPOTENCY_KEY_CHARS_MAX,
     SIGNATURE_WINDOW_S,
     WAIT_S_DEFAULT,
     WAIT_S_MAX,
 )
-from security.secret import Secret
+from security.webhook_signature import ID, SIGNATURE, TIMESTAMP
 
 Json = dict[str, Any]
 
@@ -59,43 +69,14 @@ Five lines, each ended by one \\n. The HMAC key is the secret's UTF-8 text exact
 ts may differ from the server's
 clock by {SIGNATURE_WINDOW_S} s; 401 signature_expired carries server_time."""
 
-VECTOR = {
-    "secret": "sk_test_0123456789abcdef",
-    "method": "POST",
-    "path": "/v1/payments",
-    "ts": "1795219200",
-    "idempotency_key": "idem-0001",
-    "body": (
-        '{"order_no":"T08-0042","amount":12850,"currency":"CNY","auth_code":"280000000000000000"}'
-    ),
-    "sig": "a7YbEyFokKOFQ0JLY6LaLqH8CSecy8vUr64qrS+snFI=",
-}
-
-EXAMPLES: dict[str, Any] = {
-    "PayBody": msgspec.json.decode(VECTOR["body"]),
-    "RefundBody": {
-        "refund_no": "R-0042-1",
-        "amount": 500,
-        "reason": "dish sold out",
-        "operator_id": "c07",
-    },
-    "CancelBody": {},
-    "NothingBody": {},
-    "WebhookEndpointBody": {
-        "url": "https://shop.example/tillgate",
-        "event_types": ["payment.succeeded", "refund.succeeded"],
-    },
-    "ResendBody": {"dead_since": "2026-11-21T00:00:00Z"},
-}
-
 
 def document(routes: Sequence[Route], open_routes: Sequence[OpenRoute]) -> Json:
     """The whole document, as JSON values."""
-    refs, components = _schemas(routes, open_routes)
+    refs, schemas = schemas_of(_shapes(routes, open_routes))
     paths: dict[str, Json] = {}
     for signed_route in routes:
         paths.setdefault(signed_route.path, {})[signed_route.method.lower()] = _signed_operation(
-            signed_route, refs, components
+            signed_route, refs, schemas
         )
     for open_route in open_routes:
         paths.setdefault(open_route.path, {})[open_route.method.lower()] = _open_operation(
@@ -103,26 +84,18 @@ def document(routes: Sequence[Route], open_routes: Sequence[OpenRoute]) -> Json:
         )
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": "Tillgate",
-            "version": "1",
-            "description": (
-                "One pay endpoint for Alipay, WeChat Pay and cash. Amounts are integers of fen. "
-                "Treat an unknown `status`, `verdict.code` or `next_action.type` as "
-                "`do_not_charge_again`, and poll."
-            ),
-        },
-        "servers": [{"url": "/"}],
+        "info": INFO,
+        "servers": [{"url": "/", "description": "This gateway"}],
         "security": [{"till_signature": []}],
-        "tags": [
-            {"name": "signed", "description": "Called by tills and merchant servers"},
-            {"name": "open", "description": "Operations"},
-        ],
+        "tags": [{"name": name} for name in _tags(paths)]
+        + [{"name": "received", "description": "Called by the gateway, at your address"}],
         "paths": paths,
+        "webhooks": {"event": {"post": _webhook(refs)}},
         "components": {
             "schemas": {
-                name: schema for name, schema in components.items() if not name.endswith("Query")
+                name: schema for name, schema in schemas.items() if not name.endswith("Query")
             },
+            "examples": examples(),
             "securitySchemes": {
                 "till_signature": {
                     "type": "apiKey",
@@ -136,82 +109,82 @@ def document(routes: Sequence[Route], open_routes: Sequence[OpenRoute]) -> Json:
     }
 
 
+INFO = {
+    "title": "Tillgate",
+    "version": "1",
+    "summary": "One pay endpoint for Alipay, WeChat Pay and cash",
+    "license": {"name": "MIT", "identifier": "MIT"},
+    "description": (
+        "One pay endpoint for Alipay, WeChat Pay and cash. Amounts are integers of fen. Branch on "
+        "`verdict.code`. Ignore fields that you do not know; treat an unknown `status`, "
+        "`verdict.code` or `next_action.type` as `do_not_charge_again`, and poll: switch on what "
+        "your generator has for enum values that are not listed yet."
+    ),
+    "x-description-zh": (
+        "支付宝、微信支付、现金，统一走一个收款接口。金额一律为整数分。请按 `verdict.code` "
+        "判断结果。忽略不认识的字段；遇到不认识的 `status`、`verdict.code` 或 "
+        "`next_action.type`，按 `do_not_charge_again` 处理并继续查询。"
+    ),
+}
+
+
 def encoded(openapi: Json) -> bytes:
     """The bytes `/openapi.json` answers."""
     return msgspec.json.encode(openapi)
 
 
-def _schemas(
-    routes: Sequence[Route], open_routes: Sequence[OpenRoute]
-) -> tuple[dict[type, Json], dict[str, Json]]:
-    """References by struct, and the schemas they point to."""
-    shapes: dict[type, None] = {Problem: None}
+def _shapes(routes: Sequence[Route], open_routes: Sequence[OpenRoute]) -> list[type]:
+    """Every struct that goes in or out, once, in the order of the routes."""
+    shapes: dict[type, None] = {Problem: None, EventResource: None}
     for route in routes:
         shapes.update({shape: None for shape in (route.body, route.query) if shape})
     for described in (*routes, *open_routes):
         shapes.update(
             {shape: None for shape in described.answers.values() if isinstance(shape, type)}
         )
-    refs, components = msgspec.json.schema_components(
-        shapes, schema_hook=_schema_hook, ref_template="#/components/schemas/{name}"
-    )
-    for name, example in EXAMPLES.items():
-        components[name]["examples"] = [example]
-    return dict(zip(shapes, refs, strict=True)), {
-        name: _portable(schema) for name, schema in components.items()
-    }
+    return list(shapes)
 
 
-def _schema_hook(shape: type) -> Json:
-    if shape is Secret:
-        return {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": AUTH_CODE_CHARS_MAX,
-            "writeOnly": True,
-        }
-    raise NotImplementedError(shape)
-
-
-def _portable(value: Any) -> Any:
-    """Patterns as JSON Schema writes them:
-    its `$` has no second meaning, so the guard against Python's goes.
-    """
-    if isinstance(value, dict):
-        return {
-            name: each.replace(r"$(?!\n)", "$")
-            if name == "pattern" and isinstance(each, str)
-            else _portable(each)
-            for name, each in value.items()
-        }
-    return [_portable(each) for each in value] if isinstance(value, list) else value
-
-
-def _signed_operation(route: Route, refs: dict[type, Json], components: dict[str, Json]) -> Json:
+def _signed_operation(route: Route, refs: dict[type, Json], schemas: dict[str, Json]) -> Json:
     operation = _operation(
         route, refs, (*SIGNED_ERRORS, *route.errors, *(() if route.query else (FieldUnknown,)))
     )
-    operation["tags"] = ["signed"]
-    operation["description"] = f"{route.title_zh}\n\nPermission: `{route.permission.value}`."
-    operation["parameters"] += _header_parameters(route) + _query_parameters(route, components)
+    operation["tags"] = [_subject(route)]
+    operation["description"] = f"Permission: `{route.permission.value}`."
+    operation["parameters"] += _header_parameters(route) + _query_parameters(route, schemas)
     if route.body:
-        required = bool(components[route.body.__name__].get("required"))
         operation["requestBody"] = {
-            "required": required,
-            "content": {JSON: {"schema": refs[route.body]}},
+            "required": bool(schemas[route.body.__name__]["required"]),
+            "content": {JSON: content_of(route.body, refs)},
         }
     return operation
+
+
+def _subject(route: Route) -> str:
+    """`payment_create` is about payments."""
+    return f"{route.permission.value.partition('_')[0]}s"
+
+
+def _tags(paths: dict[str, Json]) -> list[str]:
+    """As the operations name them, in their order."""
+    return list(
+        dict.fromkeys(
+            tag
+            for methods in paths.values()
+            for operation in methods.values()
+            for tag in operation["tags"]
+        )
+    )
 
 
 def _open_operation(route: OpenRoute, refs: dict[type, Json]) -> Json:
     operation = _operation(
         route, refs, (*((Malformed, TooLarge) if route.takes_body else ()), *route.errors, Internal)
     )
-    operation["tags"] = ["open"]
-    operation["description"] = route.title_zh
+    operation["tags"] = ["operations"]
     operation["security"] = []
     if route.takes_body:
-        operation["requestBody"] = {"required": True, "content": {"*/*": {"schema": {}}}}
+        operation["requestBody"] = {"required": True, "content": {ANY: {"schema": BYTES}}}
     return operation
 
 
@@ -222,6 +195,7 @@ def _operation(
     return {
         "operationId": name,
         "summary": route.title_en,
+        "x-summary-zh": route.title_zh,
         "parameters": [
             {
                 "name": each,
@@ -231,7 +205,10 @@ def _operation(
             }
             for each in re.findall(r"\{(\w+)\}", route.path)
         ],
-        "responses": _merged(_answers(route, refs), _problems(errors, refs)),
+        "responses": merged(
+            {str(status): answer_of(route, status, refs) for status in route.answers},
+            problems_of(errors, refs),
+        ),
     }
 
 
@@ -273,72 +250,68 @@ def _header_parameters(route: Route) -> list[Json]:
     return parameters
 
 
-def _query_parameters(route: Route, components: dict[str, Json]) -> list[Json]:
-    schema = components[route.query.__name__] if route.query else {"properties": {}}
-    required = schema.get("required", [])
+def _query_parameters(route: Route, schemas: dict[str, Json]) -> list[Json]:
+    """A query has no null: an optional parameter is left out."""
+    if route.query is None:
+        return []
+    struct = route.query.__name__
     return [
-        {"name": name, "in": "query", "required": name in required, "schema": _without_null(each)}
-        for name, each in schema["properties"].items()
+        {
+            "name": name,
+            "in": "query",
+            "required": name in schemas[struct]["required"],
+            **told(struct, name),
+            "schema": schema,
+        }
+        for name, schema in _bare(schemas[struct]["properties"]).items()
     ]
 
 
-def _without_null(schema: Json) -> Json:
-    """A query has no null: an optional parameter is left away."""
-    choices = [each for each in schema.get("anyOf", []) if each.get("type") != "null"]
-    rest = {
-        name: each
-        for name, each in schema.items()
-        if name != "anyOf" and not (name == "default" and each is None)
-    }
-    if "enum" in rest:
-        rest["enum"] = [each for each in rest["enum"] if each is not None]
-    return {**rest, **choices[0]} if len(choices) == 1 else {**schema, **rest}
-
-
-def _answers(route: Described, refs: dict[type, Json]) -> Json:
-    return {str(status): _answer(status, shape, refs) for status, shape in route.answers.items()}
-
-
-def _merged(answers: Json, problems: Json) -> Json:
-    """By status; one may stand for an answer and for problems:
-    channels are refused in their own words.
-    """
-    both = {
-        status: {
-            **answers[status],
-            **problems[status],
-            "content": {**answers[status]["content"], **problems[status]["content"]},
-        }
-        for status in answers.keys() & problems.keys()
-    }
-    return {**answers, **problems, **both}
-
-
-def _answer(status: int, shape: Any, refs: dict[type, Json]) -> Json:
-    answer: Json = {
-        "description": HTTPStatus(status).phrase,
-        "headers": {"X-Request-Id": {"schema": {"type": "string"}}},
-    }
-    if isinstance(shape, str):
-        answer["content"] = {shape: {"schema": {}}}
-    else:
-        answer["content"] = {JSON: {"schema": refs[shape]}}
-    return answer
-
-
-def _problems(errors: Iterable[type[GatewayError]], refs: dict[type, Json]) -> Json:
-    by_status: dict[int, dict[str, type[GatewayError]]] = {}
-    for error in errors:
-        by_status.setdefault(error.http_status, {})[error.code] = error
-    return {str(status): _problem(found, refs) for status, found in sorted(by_status.items())}
-
-
-def _problem(found: dict[str, type[GatewayError]], refs: dict[type, Json]) -> Json:
-    headers: Json = {"X-Request-Id": {"schema": {"type": "string"}}}
-    if any(error.retry_after_s is not None for error in found.values()):
-        headers["Retry-After"] = {"description": "Seconds.", "schema": {"type": "integer"}}
+def _bare(fields: dict[str, Json]) -> dict[str, Json]:
+    """Schemas without their texts, which stand at the parameter."""
     return {
-        "description": " · ".join(f"`{code}` {error.title}" for code, error in found.items()),
-        "headers": headers,
-        "content": {PROBLEM_JSON: {"schema": refs[Problem]}},
+        name: {
+            word: each
+            for word, each in schema.items()
+            if word not in {"description", "x-description-zh"}
+        }
+        for name, schema in fields.items()
+    }
+
+
+def _webhook(refs: dict[type, Json]) -> Json:
+    """What the receiver of events has to take."""
+    headers = (
+        (ID, "The event's id: the same in every resend.", "evt_3f0d9a6c51e27b84f3d6a0c95b1e7284"),
+        (TIMESTAMP, "Unix seconds of this try; refuse one that is old.", "1795219200"),
+        (
+            SIGNATURE,
+            "Standard Webhooks: `v1,` and a base64 HMAC; several while a secret rotates.",
+            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+        ),
+    )
+    return {
+        "operationId": "receive_event",
+        "tags": ["received"],
+        "summary": "Take an event",
+        "x-summary-zh": "接收事件通知",
+        "description": "Verify the signature over the raw body before you read it. "
+        "Events may come twice and out of order: compare `version` of the object.",
+        "security": [],
+        "parameters": [
+            {
+                "name": name,
+                "in": "header",
+                "required": True,
+                "description": about,
+                "schema": {"type": "string"},
+                "example": example,
+            }
+            for name, about, example in headers
+        ],
+        "requestBody": {"required": True, "content": {JSON: content_of(EventResource, refs)}},
+        "responses": {
+            "2XX": {"description": "Taken; it is not sent again"},
+            "410": {"description": "Not wanted any more: the endpoint is disabled"},
+        },
     }

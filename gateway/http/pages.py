@@ -2,12 +2,11 @@
 nothing is encoded through them.
 """
 
-from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
-from gateway.domain.resources import PaymentResource, RefundResource
+from gateway.domain.resources import Instant, PaymentResource, RefundResource
 from gateway.webhooks.endpoints import DeliveryState
 
 
@@ -25,6 +24,13 @@ class RefundPage(Struct, frozen=True, kw_only=True):
     has_more: bool
 
 
+class EventData(Struct, frozen=True, kw_only=True):
+    """One of both."""
+
+    payment: PaymentResource | UnsetType = UNSET
+    refund: RefundResource | UnsetType = UNSET
+
+
 class EventResource(Struct, frozen=True, kw_only=True):
     """One change, as it was stored: webhooks carry the same bytes.
 
@@ -33,8 +39,8 @@ class EventResource(Struct, frozen=True, kw_only=True):
 
     type: str
     id: str
-    created_at: datetime
-    data: dict[str, Any]
+    created_at: Instant
+    data: EventData
 
 
 class EventsPage(Struct, frozen=True, kw_only=True):
@@ -60,9 +66,9 @@ class WebhookEndpointResource(Struct, frozen=True, kw_only=True):
     concurrency: int
     status: Literal["enabled", "disabled"]
     disabled_reason: str | None
-    rotating_until: datetime | None
+    rotating_until: Instant | None
     secret: str | None
-    created_at: datetime
+    created_at: Instant
 
 
 class WebhookEndpointList(Struct, frozen=True, kw_only=True):
@@ -79,7 +85,7 @@ class DeliveryAnswer(Struct, frozen=True, kw_only=True):
     """
 
     number: int
-    at: datetime
+    at: Instant
     status: int | None
     words: str
     took_ms: int
@@ -97,8 +103,8 @@ class DeliveryResource(Struct, frozen=True, kw_only=True):
     url: str | None
     state: DeliveryState
     tries: int
-    created_at: datetime
-    due_at: datetime | None
+    created_at: Instant
+    due_at: Instant | None
     answers: tuple[DeliveryAnswer, ...]
 
 

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Protocol
 
 import structlog
 
 from gateway.domain.outcomes import NotSent, Unknown
-from gateway.domain.tender import Tender
-from gateway.domain.words import Numbering
 from gateway.flow.accounts import RemoteAccount
 from gateway.flow.call.channel_call import ChannelCalls
+from gateway.flow.call.probe import SENT_AGO, unused_tender
 from gateway.flow.choose.health import ChannelHealth
 from gateway.flow.choose.standing import Posted
 from gateway.flow.ports import Ports
@@ -29,8 +27,6 @@ from gateway.loops import pause
 from gateway.telemetry.metrics import PROBES
 
 log = structlog.get_logger("tillgate.health")
-
-PROBE_ORDER = "~probe"  # no order number of a merchant has this sign
 
 
 class Board(Protocol):
@@ -103,29 +99,14 @@ class Prober:
         ):
             self._health.postpone(account)
             return
-        tender, sent_at = _probe_of(account), self._clock.now() - timedelta(minutes=1)
+        tender = unused_tender(account.merchant_id, account.manifest)
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_MS / 1000):
                 outcome = await self._calls.query_number(
-                    account, tender, self._numbers.trade(tender, 0), sent_at
+                    account, tender, self._numbers.trade(tender, 0), self._clock.now() - SENT_AGO
                 )
             is_alive = not isinstance(outcome, NotSent | Unknown)
         except TimeoutError:
             is_alive = False
         PROBES.labels(account.manifest.channel, "answered" if is_alive else "failed").inc()
         self._health.probed(account, is_alive=is_alive)
-
-
-def _probe_of(account: RemoteAccount) -> Tender:
-    """A tender that is never paid: its number is unknown to the channel, now and later."""
-    return Tender(
-        merchant_id=account.merchant_id,
-        store_id="",
-        order_no=PROBE_ORDER,
-        tender_no=0,
-        amount=1,
-        currency="CNY",
-        channel=account.manifest.channel,
-        flow=account.manifest.some_flow,
-        numbering=Numbering.BY_STORE,
-    )

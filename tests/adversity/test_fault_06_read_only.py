@@ -14,7 +14,8 @@ import aiohttp
 import asyncpg
 import pytest
 
-from gateway.cli.commands.checks import Level, examine
+from gateway.cli.commands.checks import examine
+from gateway.cli.commands.finding import Level
 from gateway.embedded.postgres import EmbeddedPostgres
 from tests.adversity.house import House, accepted, house, until
 from tests.adversity.test_faults_postgres import mortal, refused_for_now

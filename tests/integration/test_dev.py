@@ -152,7 +152,7 @@ def test_a_second_run_goes_on_with_the_same_shop_and_serves_until_ctrl_c(folder:
             assert "operations=127.0.0.1:" in first
         pasted = re.search(r"gateway (pay \d+ --code \d+ --data \S+)$", output, re.MULTILINE)
         assert pasted is not None, output
-        paid = command(*pasted[1].split())
+        paid = command(*pasted[1].split(), "--json")
         assert json.loads(paid.stdout)["verdict"]["code"] == "paid", paid.stderr
         assert command("doctor", "--data", str(folder)).returncode == 0
         assert "still running" in command("stop", "--data", str(folder)).stderr

@@ -51,6 +51,14 @@ sys.stdin.read()
 server.stop()
 """
 
+# A process of the user `uid` that asks to be let in.
+GUEST = """
+import asyncio, os, sys, asyncpg
+dsn, uid = sys.argv[1], int(sys.argv[2])
+os.setgroups([]); os.setuid(uid)
+asyncio.run(asyncpg.connect(dsn))
+"""
+
 SESSION = """
 import time
 from tests.servers import postgres_server, redis_server
@@ -251,6 +259,33 @@ async def test_as_root_it_runs_as_nobody_from_a_wheel_in_a_private_folder(
         status = Path(f"/proc/{_postmaster(root)}/status").read_text()
         assert f"Gid:\t{pwd.getpwnam('nobody').pw_gid}\t" in status
     assert private.stat().st_mode & 0o777 == 0o700, "a private folder stays private"
+
+
+def test_a_server_is_not_handed_our_secrets(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen at PostgreSQL only: Redis writes its title over what it was handed."""
+    monkeypatch.setenv("TILLGATE_MASTER_KEY", "kept-to-ourselves")
+    assert "TILLGATE_MASTER_KEY" not in binaries.server_environment()
+    with EmbeddedPostgres(root, durable=False):
+        handed = Path(f"/proc/{_postmaster(root)}/environ").read_bytes()
+    assert b"PATH=" in handed
+    assert b"TILLGATE_" not in handed
+
+
+@needs_root
+def test_no_other_user_of_the_machine_comes_into_the_database(root: Path) -> None:
+    """Not even one who can reach the socket: the servers' own user."""
+    with EmbeddedPostgres(root, durable=False) as server:
+        guests = [
+            subprocess.run(
+                [sys.executable, "-c", GUEST, server.dsn, str(uid)],
+                check=False,
+                capture_output=True,
+                text=True,
+            )
+            for uid in (pwd.getpwnam("nobody").pw_uid, os.getuid())
+        ]
+    assert "Peer authentication failed" in guests[0].stderr
+    assert guests[1].returncode == 0, guests[1].stderr
 
 
 def test_redis_starts_keeps_data_and_leaves_nothing(root: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.sandbox.conftest import MERCHANTS
@@ -182,3 +183,31 @@ async def test_health_names_the_channels(sandbox: SandboxProcess) -> None:
     health = await sandbox._call("GET", "health")
     assert health["status"] == "ok"
     assert set(health["channels"]) >= set(MERCHANTS)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        ({}, b"", 200),
+        ({"Content-Type": "application/json"}, b"{}", 422),
+        ({"Content-Type": "text/plain"}, b"{}", 415),
+        ({"Origin": "https://evil.example"}, b"", 403),
+        ({"Origin": "null"}, b"", 403),
+        ({"Host": "evil.example"}, b"", 403),
+        ({"Host": "localhost:1"}, b"", 200),
+        ({"Host": "[::1"}, b"", 403),
+        ({"Host": "127.0.0.1.evil.example"}, b"", 403),
+    ],
+)
+async def test_only_programs_on_this_machine_may_ask(
+    sandbox: SandboxProcess, headers: dict[str, str], body: bytes, status: int
+) -> None:
+    """No page that is open in a browser arms a fault or pays."""
+    method, path = ("POST", "pay") if body else ("GET", "health")
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(
+            method, f"{sandbox.control_url}/_control/{path}", data=body or None, headers=headers
+        ) as answer,
+    ):
+        assert answer.status == status

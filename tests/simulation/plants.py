@@ -5,6 +5,7 @@ The judge has to find every one of them.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -150,8 +151,9 @@ def drops_late_money(payment: Payment, attempt: Any, outcome: o.Succeeded, occas
 
 
 async def acknowledges_first(self: CallbackDesk, account: RemoteAccount, callback: Any) -> bool:
-    """The callback is acknowledged, and applied when there is time."""
+    """The callback is acknowledged, and applied when there is time: its worker may die before."""
     await self.ports.store.callback_applied(account.id, callback.event_key)
+    await asyncio.sleep(60)
     return await _apply(self, account, callback)
 
 

@@ -18,11 +18,14 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from gateway.__main__ import _parser
 from gateway.cli.catalogue import COMMANDS
+from gateway.cli.client.exit_codes import BY_VERDICT
 from gateway.domain.case import CaseKind
 from gateway.domain.errors import leaves
 from gateway.domain.resources import PaymentResource, RefundResource
 from gateway.domain.states import ATTEMPT_STATES, PAYMENT_STATES, REFUND_STATES
 from gateway.domain.verdicts import VERDICTS
+from gateway.http.docs_guide import SAMPLES, sample
+from gateway.http.openapi import document
 from gateway.http.routes import OPEN_ROUTES, ROUTES
 from gateway.settings import VARIABLES
 from gateway.telemetry import metrics
@@ -31,6 +34,7 @@ from security.secret import Secret
 from security.till_signature import sign
 from tests.tidy import markdown
 from tests.tidy.errors_page import errors_page
+from tests.tidy.fields_page import fields_page, table
 from tests.tidy.tree import ROOT
 
 PAGES = markdown.pages()
@@ -138,6 +142,34 @@ def test_pages_name_metrics_that_exist() -> None:
 def test_errors_are_the_error_trees() -> None:
     assert page("docs/errors.md") == errors_page()
     assert {leaf.code for leaf in leaves()} <= set(markdown.spans(page("docs/errors.md")))
+
+
+def test_fields_are_those_of_the_document() -> None:
+    assert page("docs/fields.md") == fields_page(), (
+        "run: .venv/bin/python -m tests.tidy.fields_page > docs/fields.md"
+    )
+    body = document(ROUTES, OPEN_ROUTES)["components"]["schemas"]["PayBody"]
+    shown = page("docs/api.md").partition("<!-- pay fields -->\n")[2]
+    assert shown.partition("\n<!-- /pay fields -->")[0] == table(body, is_request=True)
+
+
+def test_exit_codes_are_those_of_the_command_line() -> None:
+    rows = re.findall(r"^\| (\d) \| ([^|]+) \|", page("docs/command-line.md"), re.MULTILINE)
+    described = {word: int(code) for code, words in rows for word in re.findall(r"`(\w+)`", words)}
+    assert described == BY_VERDICT
+
+
+def test_every_command_is_in_its_page() -> None:
+    mentioned = set(markdown.spans(page("docs/command-line.md")))
+    assert [each.name for each in COMMANDS if f"tillgate {each.name}" not in mentioned] == [
+        "completion"  # shown as it is typed
+    ]
+
+
+@pytest.mark.parametrize("name", [name for pair in SAMPLES.values() for name in pair if name])
+def test_pages_show_the_samples_as_they_run(name: str) -> None:
+    where = "docs/first-payment.md" if name.startswith("pay") else "docs/webhooks.md"
+    assert f"\n{sample(name)}```\n" in page(where)
 
 
 def test_every_state_has_its_meaning_and_no_other() -> None:

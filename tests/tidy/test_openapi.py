@@ -21,6 +21,7 @@ Json = dict[str, Any]
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 OPERATION_ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 REFERENCE = re.compile(r"#/components/schemas/(\w+)")
+EXAMPLES = "#/components/examples/"
 DOCUMENT: Json = json.loads(encoded(document(ROUTES, OPEN_ROUTES)))
 
 
@@ -128,10 +129,20 @@ def _examples(openapi: Json) -> Iterator[str]:
         bodies = [operation.get("requestBody", {}), *operation.get("responses", {}).values()]
         for body in bodies:
             for kind, media in body.get("content", {}).items():
-                given = [each["value"] for each in media.get("examples", {}).values()]
+                given = [
+                    _example(openapi, each)["value"] for each in media.get("examples", {}).values()
+                ]
                 for example in [*given, *([media["example"]] if "example" in media else ())]:
                     if not _fits(example, media["schema"], components):
                         yield f"{method} {path}: an example of {kind} does not fit"
+
+
+def _example(openapi: Json, given: Json) -> Json:
+    """The example itself, or the one of the components that it points to."""
+    if "$ref" not in given:
+        return given
+    found: Json = openapi["components"]["examples"][given["$ref"].removeprefix(EXAMPLES)]
+    return found
 
 
 def _fits(value: Any, schema: Json, components: Json) -> bool:

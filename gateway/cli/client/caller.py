@@ -1,6 +1,7 @@
-"""How `pay`, `refund` and `query` get their address and key: from dev.json, or from flags.
+"""How the commands of a till get their address and key (from dev.json, or from flags), send one
+request, and say how it went.
 
-And how they show an answer.
+The HTTP client is imported once a request is sent: `--help` is quick.
 """
 
 from __future__ import annotations
@@ -9,16 +10,20 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import aiohttp
-
-from gateway.cli.client.client import Answer, Client
-from gateway.cli.failures import CommandError
+from gateway.cli.client.exit_codes import exit_code
+from gateway.cli.client.shown import lines, summary
+from gateway.cli.failures import CommandError, NoAnswer
 from gateway.cli.surroundings import DEV_JSON, add_data_argument, data_folder, read_private
 from security.secret import Secret
+
+if TYPE_CHECKING:
+    from gateway.cli.client.client import Answer, Client
+
+T = TypeVar("T")
 
 
 def add_caller_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,17 +45,30 @@ def add_caller_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def send(options: argparse.Namespace, ask: Callable[[Client], Awaitable[Answer]]) -> int:
-    """Run `ask` with a client, print the answer; 0 for 2xx, 1 for a refusal.
+    """Run `ask` with a client and print the answer; the exit code tells the verdict.
 
-    Raises CommandError when nobody answers.
+    Raises CommandError when the gateway cannot be reached.
     """
-    answer = asyncio.run(_asked(client_of(options), ask))
-    show(answer)
-    return 0 if answer.ok else 1
+    client = client_of(options)
+
+    async def asked() -> Answer:
+        async with client:
+            return await ask(client)
+
+    answer = asyncio.run(reached(client.base_url, asked()))
+    if options.json:
+        print(json.dumps(answer.document, ensure_ascii=False, indent=2))
+    else:
+        print("\n".join(lines(answer.document)) or summary(answer.document))
+    if not answer.ok:
+        print(f"{answer.status} {summary(answer.document)}", file=sys.stderr)
+    return exit_code(answer.document, ok=answer.ok)
 
 
 def client_of(options: argparse.Namespace) -> Client:
     """The client the flags ask for. Raises CommandError."""
+    from gateway.cli.client.client import Client  # noqa: PLC0415  the HTTP library takes most of a second
+
     flags = (options.url, options.key, options.secret_file)
     if all(flags):
         return Client(options.url, options.key, read_secret(options.secret_file))
@@ -59,58 +77,36 @@ def client_of(options: argparse.Namespace) -> Client:
             "--url, --key and --secret-file belong together: "
             "give all three, or none to use dev.json"
         )
+    dev = dev_json(options)
+    key = dev["merchant_key" if options.as_merchant else "terminal_key"]
+    return Client(dev["base_url"], key["id"], Secret(key["secret"]))
+
+
+def dev_json(options: argparse.Namespace) -> dict[str, Any]:
+    """What the `tillgate dev` of this folder wrote for clients. Raises CommandError."""
     folder = data_folder(options.data)
     if folder is None:
         raise CommandError(
             "no dev.json found: run `tillgate dev` here first, name its folder with --data, "
             "or give --url, --key, --secret-file"
         )
-    dev = read_private(folder / DEV_JSON)
-    key = dev["merchant_key" if options.as_merchant else "terminal_key"]
-    return Client(dev["base_url"], key["id"], Secret(key["secret"]))
+    return read_private(folder / DEV_JSON)
 
 
-def show(answer: Answer) -> None:
-    """One line for people on stderr, the whole document on stdout for programs."""
-    print(f"{answer.status} {summary(answer.document)}", file=sys.stderr)
-    print(json.dumps(answer.document, ensure_ascii=False, indent=2))
+async def reached(base_url: str, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` gives, with failures of the network in words."""
+    import aiohttp  # noqa: PLC0415  as above
 
-
-def summary(document: Any) -> str:
-    """What a cashier would read; of a refusal, why: the verdict of the payment it carries is not
-    what was asked for.
-    """
-    if "detail" in document:
-        return _joined(
-            document.get("code"),
-            document.get("detail_zh"),
-            document.get("field"),
-            document["detail"],
-        )
-    if "data" in document:
-        return "nothing found" if not document["data"] else f"{len(document['data'])} found"
-    verdict = document.get("verdict") or {}
-    return _joined(
-        document.get("status"), verdict.get("code"), verdict.get("zh"), verdict.get("en")
-    )
-
-
-def _joined(*words: str | None) -> str:
-    return " · ".join(word for word in words if word)
-
-
-async def _asked(client: Client, ask: Callable[[Client], Awaitable[Answer]]) -> Answer:
     try:
-        async with client:
-            return await ask(client)
+        return await work
     except aiohttp.ClientConnectorError as error:
         raise CommandError(
-            f"{client.base_url} cannot be reached, nothing was sent: "
+            f"{base_url} cannot be reached, nothing was sent: "
             f"is `tillgate dev` (or the service) running?"
         ) from error
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise CommandError(
-            f"{client.base_url} gave no answer ({type(error).__name__}). "
+        raise NoAnswer(
+            f"{base_url} gave no answer ({type(error).__name__}). "
             f"Whether it was done is not known: send the same again "
             f"with the same --idempotency-key (or --refund-no), that never moves money twice"
         ) from error

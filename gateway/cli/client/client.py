@@ -25,11 +25,12 @@ ANSWER_TIMEOUT_S = 40.0  # longer than the longest long poll
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer. `document` is the decoded body, of a problem too."""
+    """One answer. `document` is the decoded body, of a problem too; `text` the body as it came."""
 
     status: int
     headers: Mapping[str, str]
     document: Any
+    text: str
 
     @property
     def ok(self) -> bool:
@@ -139,7 +140,7 @@ class Client:
             method, url, data=raw or None, headers=headers, allow_redirects=False
         ) as response:
             text = await response.text()
-            return Answer(response.status, response.headers, _decoded(text))
+            return Answer(response.status, response.headers, _decoded(text), text)
 
     def _signature(self, method: str, path_qs: str, key: str | None, body: bytes) -> str:
         return authorization_header(

@@ -12,3 +12,9 @@ def fen_argument(text: str) -> int:
             f"{text!r} is not a whole number of fen: write 12850 for 128.50 yuan"
         )
     return int(text)
+
+
+def yuan(fen: int) -> str:
+    """12850 -> "128.50"."""
+    sign = "-" if fen < 0 else ""
+    return f"{sign}{abs(fen) // 100}.{abs(fen) % 100:02d}"

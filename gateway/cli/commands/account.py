@@ -8,11 +8,20 @@ import json
 import sys
 from pathlib import Path
 
+from adapters.channel import LocalManifest
+from adapters.discovery import discover
+from gateway.cli.account_trial import refuse_untried
 from gateway.cli.commands.account_health import show_health
 from gateway.cli.failures import CommandError
 from gateway.cli.registries import Registries, act
-from gateway.cli.surroundings import add_data_argument, person
+from gateway.cli.surroundings import (
+    add_data_argument,
+    add_json_argument,
+    environment,
+    person,
+)
 from gateway.cli.table import show_table
+from gateway.settings import read_settings
 from gateway.storage.registries.accounts import NO_CREDENTIALS
 
 
@@ -41,9 +50,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             required=is_needed,
             help="JSON file, - for standard input; local channels have none",
         )
+        each.add_argument(
+            "--untried",
+            action="store_true",
+            help="store them without asking the channel whether it believes them",
+        )
     place = acts.add_parser("place", help="move it in the order of trying")
     listing = acts.add_parser("list", help="the accounts of a merchant, or of all")
     listing.add_argument("merchant", metavar="MERCHANT_ID", nargs="?")
+    add_json_argument(listing)
     single = [acts.add_parser(name, help=text) for name, text in SINGLE]
     drain = acts.add_parser(
         "drain", help="no new payments for a while, and say why; backups take them"
@@ -83,6 +98,7 @@ def run(options: argparse.Namespace) -> int:
                 credentials = (
                     _credentials(options.credentials) if options.credentials else NO_CREDENTIALS
                 )
+                await _tried(opened, options, options.channel, credentials)
                 made = await opened.accounts.create(
                     options.merchant,
                     options.channel,
@@ -93,16 +109,19 @@ def run(options: argparse.Namespace) -> int:
                 )
                 print(made)
             case "rotate":
-                await opened.accounts.rotate_credentials(
-                    options.account, _credentials(options.credentials)
-                )
+                credentials = _credentials(options.credentials)
+                account = await opened.accounts.account(options.account)
+                await _tried(opened, options, account.channel, credentials)
+                await opened.accounts.rotate_credentials(options.account, credentials)
                 print(
                     f"{options.account} has new credentials; workers take them over within seconds"
                 )
             case "place":
                 await opened.accounts.place(options.account, priority=options.priority)
+                print(f"{options.account} has priority {options.priority}")
             case "enable" | "disable":
                 await opened.accounts.place(options.account, enabled=options.act == "enable")
+                print(f"{options.account} is {options.act}d; workers know within seconds")
             case "drain" | "undrain":
                 await _drain(opened, options)
             case "health":
@@ -110,9 +129,27 @@ def run(options: argparse.Namespace) -> int:
             case "show":
                 await _show(opened, options.account)
             case _:
-                await _list(opened, options.merchant)
+                await _list(opened, options)
 
     return act(options, work)
+
+
+async def _tried(
+    opened: Registries, options: argparse.Namespace, channel: str, credentials: bytes
+) -> None:
+    """Before they are stored: what the channel says of them."""
+    struct = opened.accounts.usable(channel, credentials)
+    manifest = discover()[channel]
+    if isinstance(manifest, LocalManifest) or options.untried:
+        return
+    settings = read_settings(environment(options.data))
+    said = await refuse_untried(
+        manifest,
+        struct,
+        environment=settings.environment,
+        allow_loopback=settings.allow_loopback_channels,
+    )
+    print(f"tried: {said}", file=sys.stderr)
 
 
 async def _drain(opened: Registries, options: argparse.Namespace) -> None:
@@ -139,7 +176,7 @@ async def _show(opened: Registries, account_id: str) -> None:
         "priority": account.priority,
         "enabled": account.enabled,
         "drained": account.drained_reason,
-        "master_key": f"v{account.key_version}",
+        "master_key": f"v{account.key_version}" if account.key_version is not None else None,
     }
     problem = {"problem": account.problem} if account.problem else {}
     print(
@@ -149,8 +186,8 @@ async def _show(opened: Registries, account_id: str) -> None:
     )
 
 
-async def _list(opened: Registries, merchant_id: str | None) -> None:
-    accounts = await opened.accounts.accounts(merchant_id)
+async def _list(opened: Registries, options: argparse.Namespace) -> None:
+    accounts = await opened.accounts.accounts(options.merchant)
     rows = [
         (
             each.id,
@@ -168,6 +205,7 @@ async def _list(opened: Registries, merchant_id: str | None) -> None:
         head,
         rows,
         nothing="no accounts yet: `tillgate account create MERCHANT_ID CHANNEL --credentials FILE`",
+        as_json=options.json,
     )
 
 

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from gateway.cli.client.caller import read_secret
 from gateway.cli.failures import CommandError
 from gateway.cli.registries import Registries, act, registries
-from gateway.cli.surroundings import add_data_argument, environment, person
+from gateway.cli.surroundings import add_data_argument, add_json_argument, environment, person
 from gateway.cli.table import show_table
 from gateway.domain.case import Finding
 from gateway.domain.errors import NotFound
@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing = acts.add_parser("list", help="open cases, newest first")
     listing.add_argument("--merchant", metavar="ID", help="of this merchant only")
     listing.add_argument("--all", action="store_true", help="closed ones too")
+    add_json_argument(listing)
     show = acts.add_parser("show", help="one case with its evidence")
     close = acts.add_parser("close", help="close a case; with --as, propose what decides its money")
     close.add_argument(
@@ -84,7 +85,12 @@ async def _list(opened: Registries, options: argparse.Namespace) -> None:
         for case in cases
     ]
     head = ("id", "kind", "about", "merchant", "opened (UTC)", "proposed", "closed by")
-    show_table(head, rows, nothing="no open cases" if not options.all else "no cases")
+    show_table(
+        head,
+        rows,
+        nothing="no open cases" if not options.all else "no cases",
+        as_json=options.json,
+    )
 
 
 async def _show(opened: Registries, options: argparse.Namespace) -> None:

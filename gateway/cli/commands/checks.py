@@ -5,36 +5,24 @@ A check changes nothing, is bounded in time, and says what to do when it finds s
 
 from __future__ import annotations
 
-import asyncio
-import ssl
 from datetime import UTC, datetime, timedelta
-from enum import Enum
-from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
+from typing import Final
 
 import asyncpg
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from adapters.channel import Means
-from adapters.discovery import discover
-from adapters.transport import InlineExecutor
 from gateway.cli.binding import descriptors_allowed
-from gateway.cli.registries import registries
-from gateway.clock import SystemClock
+from gateway.cli.commands.account_checks import examine_accounts
+from gateway.cli.commands.finding import Finding, Level
 from gateway.domain.errors import StoreUnavailable
 from gateway.edge_limits import CONNECTIONS_MAX, DESCRIPTORS_MAX
 from gateway.http.connections import connections_within
 from gateway.limits import HEARTBEAT_LEASE_MS
 from gateway.settings import Settings
-from gateway.storage.built_accounts import BuiltAccounts
 from gateway.storage.connections import REPLY_LOST, UNREACHABLE, connect
-from gateway.storage.directory import SnapshotDirectory
-from gateway.storage.registries.accounts import AccountListing
 from gateway.storage.schema.migrate import MigrationError, pending
-from security.vault import Vault
 
-CONNECT_S: Final = 3.0  # a channel that needs longer is as good as gone
 REDIS_S: Final = 2.0
 # Signatures allow 300 s; NTP keeps milliseconds, so a second is already a sign.
 SKEW_MAX: Final = timedelta(seconds=1)
@@ -50,22 +38,6 @@ STATE = """SELECT clock_timestamp() AS now, current_setting('server_version') AS
   WHERE backend_xid IS NOT NULL) AS oldest_write"""
 
 
-class Level(Enum):
-    """How bad it is; the value is what is printed."""
-
-    GOOD = "ok"
-    WARNING = "warn"
-    WRONG = "WRONG"
-
-
-class Finding(NamedTuple):
-    """One line."""
-
-    level: Level
-    name: str
-    text: str
-
-
 async def examine(settings: Settings) -> list[Finding]:
     """Everything behind the settings. Without a migrated database the rest cannot be looked at."""
     found = [
@@ -79,7 +51,7 @@ async def examine(settings: Settings) -> list[Finding]:
     if schema.level is Level.WRONG:
         return found
     try:
-        return found + await _database(settings) + await _accounts(settings)
+        return found + await _database(settings) + await examine_accounts(settings)
     except asyncpg.TargetServerAttributeNotMatched:
         text = (
             "only reads (a standby, or default_transaction_read_only is on): every payment is "
@@ -229,95 +201,3 @@ def _activity(state: asyncpg.Record) -> list[Finding]:
             )
         )
     return found
-
-
-async def _accounts(settings: Settings) -> list[Finding]:
-    """What the directory would serve, and whether each channel host can be reached."""
-    problems = await _directory_problems(settings)
-    async with registries(settings) as opened:
-        accounts = await opened.accounts.accounts()
-    found = [
-        Finding(Level.WRONG, row_id, f"{problem}; see `tillgate account show` and `rotate`")
-        for row_id, problem in problems.items()
-    ]
-    enabled = [account for account in accounts if account.enabled and account.id not in problems]
-    if not enabled:
-        found.append(
-            Finding(
-                Level.WARNING,
-                "accounts",
-                "no channel account can take payments: `tillgate account create` makes one",
-            )
-        )
-    stale = sum(
-        account.key_version != settings.needed_master_keys().current_version for account in accounts
-    )
-    if stale:
-        found.append(
-            Finding(
-                Level.WARNING,
-                "accounts",
-                f"{stale} are sealed under an older master key: run `tillgate rekey`",
-            )
-        )
-    return found + list(await asyncio.gather(*(_reachable(account) for account in enabled)))
-
-
-async def _directory_problems(settings: Settings) -> dict[str, str]:
-    clock, vault = SystemClock(), Vault(settings.needed_master_keys())
-    accounts = BuiltAccounts(
-        vault=vault,
-        means=Means(clock=clock, signing_executor=InlineExecutor()),
-        manifests=discover(),
-        public_url=settings.public_url,
-        allow_loopback_channels=settings.allow_loopback_channels,
-    )
-    directory = SnapshotDirectory(
-        settings.needed_database_url().reveal(), vault=vault, clock=clock, accounts=accounts
-    )
-    try:
-        await directory.refresh()
-        return dict(directory.problems)
-    finally:
-        await directory.close()
-
-
-async def _reachable(account: AccountListing) -> Finding:
-    """A connection (and for https the handshake) to each address
-    in the credentials; nothing is sent.
-
-    A second host that cannot be reached is a warning: payments go on over the main one, and have
-    nowhere to go when that fails too.
-    """
-    for name, address in _addresses(account.credentials).items():
-        parts = urlsplit(address)
-        is_tls = parts.scheme == "https"
-        port = parts.port or (443 if is_tls else 80)
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                context = ssl.create_default_context() if is_tls else None
-                _, writer = await asyncio.open_connection(parts.hostname, port, ssl=context)
-        except (OSError, TimeoutError) as error:
-            where = f"{account.channel} at {parts.hostname}:{port}"
-            level = Level.WARNING if name.startswith("second_") else Level.WRONG
-            return Finding(
-                level,
-                account.id,
-                f"{where} ({name}) cannot be reached ({type(error).__name__}): "
-                f"check network, firewall, proxy",
-            )
-        writer.close()
-    return Finding(Level.GOOD, account.id, f"{account.channel}, priority {account.priority}, ready")
-
-
-def _addresses(credentials: dict[str, Any]) -> dict[str, str]:
-    """Where the channel is, by field, the main host first; `notify_url` is where *we* are."""
-    texts = {
-        name: value
-        for name, value in credentials.items()
-        if isinstance(value, str) and name != "notify_url"
-    }
-    urls = [
-        (name, value) for name, value in texts.items() if value.startswith(("https://", "http://"))
-    ]
-    return dict(sorted(urls, key=lambda pair: pair[0].startswith("second_")))

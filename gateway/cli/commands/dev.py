@@ -69,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
     """0: ended as asked. 1: a step of the tour failed, or a part crashed."""
     if not 1 <= options.workers <= WORKERS_MAX:
         raise CommandError(f"--workers {options.workers} is not within 1 … {WORKERS_MAX}")
+    os.umask(0o077)  # logs and samples hold order numbers and keys: they are the owner's alone
     try:
         return asyncio.run(_dev(options))
     except (KeyboardInterrupt, asyncio.CancelledError):

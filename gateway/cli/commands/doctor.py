@@ -5,7 +5,8 @@ those that are wrong.
 import argparse
 import asyncio
 
-from gateway.cli.commands.checks import Finding, Level, examine
+from gateway.cli.commands.checks import examine
+from gateway.cli.commands.finding import Finding, Level
 from gateway.cli.surroundings import add_data_argument, environment
 from gateway.cli.table import padded, width
 from gateway.settings import SERVING, SettingsError, read_settings
@@ -24,7 +25,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"{finding.level.value:5}  {padded(finding.name, columns)}  {finding.text}")
     wrong = sum(finding.level is Level.WRONG for finding in findings)
     warned = sum(finding.level is Level.WARNING for finding in findings)
-    print(f"\n{wrong} wrong, {warned} warnings" if wrong or warned else "\nall well")
+    told = f"{wrong} wrong, {warned} warning{'' if warned == 1 else 's'}"
+    print(f"\n{told}" if wrong or warned else "\nall well")
     return 1 if wrong else 0
 
 

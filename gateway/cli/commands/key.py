@@ -7,7 +7,7 @@ import argparse
 import sys
 
 from gateway.cli.registries import Registries, act
-from gateway.cli.surroundings import add_data_argument
+from gateway.cli.surroundings import add_data_argument, add_json_argument
 from gateway.cli.table import show_table
 from gateway.domain.refund_limits import refund_limits
 from gateway.limits import AMOUNT_FEN_MAX
@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing = acts.add_parser("list", help="the keys of a merchant")
     listing.add_argument("merchant", metavar="MERCHANT_ID")
     listing.add_argument("--terminal", metavar="ID", help="of this till only")
+    add_json_argument(listing)
     for each in (rotate, revoke, limits):
         each.add_argument("key", metavar="KEY_ID")
     for each in (issue, rotate):
@@ -119,4 +120,9 @@ async def _list(opened: Registries, options: argparse.Namespace) -> None:
         for key in keys
     ]
     head = ("id", "role", "store", "terminal", "gives back", "created (UTC)", "revoked (UTC)")
-    show_table(head, rows, nothing="no keys yet: `tillgate key issue MERCHANT_ID --terminal ID`")
+    show_table(
+        head,
+        rows,
+        nothing="no keys yet: `tillgate key issue MERCHANT_ID --terminal ID`",
+        as_json=options.json,
+    )

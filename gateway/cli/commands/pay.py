@@ -1,13 +1,19 @@
 """`tillgate pay`: one payment, as a till would send it."""
 
+from __future__ import annotations
+
 import argparse
 import secrets
 import sys
 from getpass import getpass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.cli.client.caller import add_caller_arguments, send
 from gateway.cli.client.money import fen_argument
+from gateway.cli.surroundings import add_json_argument
+
+if TYPE_CHECKING:
+    from gateway.cli.client.client import Answer, Client
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,14 +58,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait", metavar="SECONDS", type=int, help="how long to wait for the channel, 0 to 30"
     )
+    add_json_argument(parser)
     add_caller_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Send it; 0 when the gateway took the request."""
+    """Send it, and draw the QR code that is to be shown; the exit code tells the verdict."""
     key = options.idempotency_key or f"cli-{secrets.token_hex(8)}"
     print(f"Idempotency-Key: {key}", file=sys.stderr)
-    return send(options, lambda client: client.pay(_payment(options), key, wait_s=options.wait))
+
+    async def pay(client: Client) -> Answer:
+        answer = await client.pay(_payment(options), key, wait_s=options.wait)
+        _draw((answer.document.get("next_action") or {}).get("qr_code"))
+        return answer
+
+    return send(options, pay)
+
+
+def _draw(text: str | None) -> None:
+    """On standard error, where a terminal is: standard output is the answer's."""
+    if text is not None and sys.stderr.isatty():
+        import segno  # noqa: PLC0415  only where something is drawn
+
+        segno.make(text, error="m").terminal(out=sys.stderr, compact=True)
 
 
 def _payment(options: argparse.Namespace) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import argparse
 
 from gateway.cli.client.caller import add_caller_arguments, send
+from gateway.cli.surroundings import add_json_argument
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,11 +14,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait", metavar="SECONDS", type=int, help="wait for the next change, up to 30"
     )
+    add_json_argument(parser)
     add_caller_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask."""
+    """The exit code tells the verdict."""
     if options.order is not None:
         return send(options, lambda client: client.payments(order_no=options.order))
     return send(options, lambda client: client.payment(options.payment, wait_s=options.wait))

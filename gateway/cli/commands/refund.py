@@ -6,6 +6,7 @@ import sys
 
 from gateway.cli.client.caller import add_caller_arguments, send
 from gateway.cli.client.money import fen_argument
+from gateway.cli.surroundings import add_json_argument
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait", metavar="SECONDS", type=int, help="how long to wait for the channel, 0 to 30"
     )
+    add_json_argument(parser)
     add_caller_arguments(parser)
 
 

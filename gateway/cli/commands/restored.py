@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from gateway.cli.failures import CommandError
 from gateway.cli.registries import Registries, act
-from gateway.cli.surroundings import add_data_argument, person
+from gateway.cli.surroundings import add_data_argument, add_json_argument, person
 from gateway.cli.table import show_table
 from gateway.limits import DIRECTORY_AGE_MS_MAX
 
@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show = acts.add_parser("show", help="whether it stands, and what is left to do")
     for each in (begin, end):
         each.add_argument("--by", help="who says so (default: you)")
+    add_json_argument(show)
     for each in (begin, end, show):
         add_data_argument(each)
 
@@ -55,20 +56,20 @@ def run(options: argparse.Namespace) -> int:
                 raise CommandError("restored mode does not stand: nothing to end")
             print("restored mode has ended")
         else:
-            await _show(opened)
+            await _show(opened, as_json=options.json)
 
     return act(options, work)
 
 
-async def _show(opened: Registries) -> None:
+async def _show(opened: Registries, *, as_json: bool) -> None:
     head = ("lost from (UTC)", "begun by", "begun", "ended by", "ended")
     times = await opened.restored.times()
     rows = [
         (each.lost_from, each.begun_by, each.begun_at, each.ended_by, each.ended_at)
         for each in times
     ]
-    show_table(head, rows, nothing="restored mode never stood")
-    if times and times[0].ended_at is None:
+    show_table(head, rows, nothing="restored mode never stood", as_json=as_json)
+    if not as_json and times and times[0].ended_at is None:
         undecided, unknown = await opened.restored.left()
         print(
             f"it stands: {undecided} attempts are undecided, "

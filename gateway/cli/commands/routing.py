@@ -10,7 +10,7 @@ from pathlib import Path
 from adapters.discovery import discover
 from gateway.cli.failures import CommandError
 from gateway.cli.registries import Registries, act
-from gateway.cli.surroundings import add_data_argument, person
+from gateway.cli.surroundings import add_data_argument, add_json_argument, person
 from gateway.cli.table import show_table
 from gateway.domain.routing_rules import WALL, RuleSet
 from gateway.flow.accounts import Candidate
@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for each in (put, trial):
         each.add_argument("file", metavar="FILE", help="rules as JSON, - for standard input")
     put.add_argument("--by", help="who writes it (default: you)")
+    add_json_argument(history)
     trial.add_argument(
         "--from",
         dest="since",
@@ -79,7 +80,10 @@ def run(options: argparse.Namespace) -> int:
                     for each in await _versions(opened, options)
                 ]
                 show_table(
-                    ("version", "written (UTC)", "by", "rules"), rows, nothing=_nothing(options)
+                    ("version", "written (UTC)", "by", "rules"),
+                    rows,
+                    nothing=_nothing(options),
+                    as_json=options.json,
                 )
             case _:
                 await _try(opened, options)

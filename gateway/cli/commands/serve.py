@@ -49,6 +49,7 @@ def run(options: argparse.Namespace) -> int:
 def _serve(settings: Settings) -> int:
     from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415  see METRICS_FOLDER
 
+    from gateway.cli.start import refuse_unmigrated  # noqa: PLC0415
     from gateway.composition import start_logs  # noqa: PLC0415
     from gateway.service import serve_worker  # noqa: PLC0415
     from gateway.workers.supervisor import supervise  # noqa: PLC0415
@@ -69,6 +70,7 @@ def _serve(settings: Settings) -> int:
             workers=settings.workers,
             descriptors=raise_descriptors(),
         )
+        refuse_unmigrated(settings)
         return supervise(
             settings.workers,
             listening,

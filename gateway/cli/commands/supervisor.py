@@ -3,7 +3,7 @@
 import argparse
 
 from gateway.cli.registries import Registries, act
-from gateway.cli.surroundings import add_data_argument
+from gateway.cli.surroundings import add_data_argument, add_json_argument
 from gateway.cli.table import show_table
 
 
@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for each in (create, reset, disable, listing):
         each.add_argument("merchant", metavar="MERCHANT_ID")
         add_data_argument(each)
+    add_json_argument(listing)
     create.add_argument("name")
     create.add_argument("--id", help="the id (default: a new one)")
     create.add_argument("--store", metavar="STORE_ID", help="only this store (default: all)")
@@ -50,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
                     ("id", "store", "name", "state", "created (UTC)"),
                     rows,
                     nothing="none yet: `tillgate supervisor create MERCHANT_ID NAME`",
+                    as_json=options.json,
                 )
 
     return act(options, work)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from gateway.cli.failures import CommandError
 from gateway.cli.registries import Registries, act
-from gateway.cli.surroundings import add_data_argument
+from gateway.cli.surroundings import add_data_argument, add_json_argument
 from gateway.cli.table import show_table
 from gateway.domain.errors import GatewayError, StoreUnavailable
 from gateway.limits import (
@@ -20,7 +20,7 @@ from gateway.limits import (
     WEBHOOK_CONCURRENCY_MAX,
     WEBHOOK_RESEND_MAX,
 )
-from gateway.webhooks.endpoints import Delivery, DeliveryFilter, Endpoint, Issued
+from gateway.webhooks.endpoints import BY_HAND, GONE, Delivery, DeliveryFilter, Endpoint, Issued
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     listing = acts.add_parser("list", help="the endpoints of a merchant, or of all")
     listing.add_argument("merchant", metavar="MERCHANT_ID", nargs="?")
+    add_json_argument(listing)
     single = {name: acts.add_parser(name, help=text) for name, text in SINGLE}
     for each in single.values():
         each.add_argument("endpoint", metavar="ENDPOINT_ID")
@@ -57,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_moment,
         help="the dead letters of events from then on (RFC 3339; UTC unless said)",
     )
+    add_json_argument(single["deliveries"])
     single["deliveries"].add_argument("--event", metavar="ID", help="of this event only")
     single["deliveries"].add_argument(
         "--state", choices=["waiting", "delivered", "dead"], help="in this state only"
@@ -72,6 +74,9 @@ SINGLE = (
     ("resend", "send an event again, or the dead letters since a time"),
     ("deliveries", "what became of each event, and what was answered"),
 )
+
+
+DISABLED = {BY_HAND: "disabled by a person", GONE: "disabled: it answered 410"}
 
 
 def run(options: argparse.Namespace) -> int:
@@ -98,7 +103,7 @@ async def _work(options: argparse.Namespace, opened: Registries) -> None:
                 )
             )
         case "list":
-            _list(await opened.endpoints.endpoints(options.merchant))
+            _list(await opened.endpoints.endpoints(options.merchant), as_json=options.json)
         case _:
             named = (await opened.endpoints.owner(options.endpoint), options.endpoint)
             await _about_one(options, opened, named)
@@ -113,8 +118,10 @@ async def _about_one(
             _show_once(await desk.rotate(*named))
         case "disable":
             await desk.disable(*named)
+            print(f"{options.endpoint} is disabled; what waited for it are dead letters")
         case "enable":
             await desk.enable(*named)
+            print(f"{options.endpoint} is enabled, for what happens from now on")
         case "resend":
             resent = await desk.resend(*named, options.event, options.dead_since)
             print(
@@ -147,7 +154,9 @@ async def _about_one(
                 "next try (UTC)",
                 "last answer",
             )
-            show_table(head, rows, nothing="nothing was sent to this endpoint yet")
+            show_table(
+                head, rows, nothing="nothing was sent to this endpoint yet", as_json=options.json
+            )
             if has_more:
                 print(
                     f"older ones are not shown (newest {LIST_LIMIT_MAX}): "
@@ -170,21 +179,24 @@ def _show_once(issued: Issued) -> None:
     print("Keep the secret now: it is stored sealed and never shown again.", file=sys.stderr)
 
 
-def _list(endpoints: Sequence[Endpoint]) -> None:
+def _list(endpoints: Sequence[Endpoint], *, as_json: bool) -> None:
     rows = [
         (
             each.id,
             each.merchant_id,
             each.url,
             ", ".join(each.event_types or ("all",)),
-            each.disabled_reason or "enabled",
+            "enabled" if each.enabled else DISABLED.get(each.disabled_reason or "", "disabled"),
             each.created_at,
         )
         for each in endpoints
     ]
     head = ("id", "merchant", "url", "events", "state", "created (UTC)")
     show_table(
-        head, rows, nothing="no webhook endpoints yet: `tillgate webhook create MERCHANT_ID URL`"
+        head,
+        rows,
+        nothing="no webhook endpoints yet: `tillgate webhook create MERCHANT_ID URL`",
+        as_json=as_json,
     )
 
 

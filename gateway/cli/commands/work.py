@@ -24,6 +24,7 @@ def run(options: argparse.Namespace) -> int:
     """Work until SIGTERM or SIGINT."""
     end_with_parent(options)
     settings = read_settings()
+    from gateway.cli.start import refuse_unmigrated  # noqa: PLC0415
     from gateway.composition import start_logs  # noqa: PLC0415
     from gateway.service import run_work  # noqa: PLC0415  uvloop and the drivers, only once the settings are right
 
@@ -42,4 +43,5 @@ def run(options: argparse.Namespace) -> int:
             operations=shown(operations) if operations else "none",
             descriptors=raise_descriptors(),
         )
+        refuse_unmigrated(settings)
         return run_work(settings, operations)

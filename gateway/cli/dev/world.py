@@ -30,6 +30,8 @@ from gateway.cli.surroundings import (
     without_settings,
     write_private,
 )
+from gateway.cli.table import padded
+from gateway.embedded.errors import ServerMissingError
 from gateway.embedded.postgres import EmbeddedPostgres
 from gateway.embedded.redis import EmbeddedRedis
 from gateway.settings import DATABASE_URL, PREFIX, SERVING, Address, Settings, read_settings
@@ -112,15 +114,25 @@ class World:
             },
         }
         asked = {"TILLGATE_LISTEN": address, "TILLGATE_WORKERS": str(self._workers)}
+        if not given.keys() & {FILE_VARIABLE, TEXT_VARIABLE}:
+            made[FILE_VARIABLE] = str(_master_key_file(self.folder))
         if DATABASE_URL not in given:
             made[DATABASE_URL] = self._embedded(
                 "postgres", EmbeddedPostgres(self.folder / "postgres")
             )
         if REDIS_URL not in given:
-            made[REDIS_URL] = self._embedded("redis", EmbeddedRedis(self.folder / "redis"))
-        if not given.keys() & {FILE_VARIABLE, TEXT_VARIABLE}:
-            made[FILE_VARIABLE] = str(_master_key_file(self.folder))
+            made |= self._redis()
         return made | given | asked
+
+    def _redis(self) -> dict[str, str]:
+        """Its address; nothing where the machine has no program for it, since no promise needs
+        one.
+        """
+        try:
+            return {REDIS_URL: self._embedded("redis", EmbeddedRedis(self.folder / "redis"))}
+        except ServerMissingError as error:
+            self._voice.line(f"  {padded('redis', 12)} none: {error}; all works without it")
+            return {}
 
     def _embedded(self, name: str, server: EmbeddedPostgres | EmbeddedRedis) -> str:
         started = time.monotonic()
@@ -228,7 +240,13 @@ def _url(address: Address | None) -> str | None:
 
 
 def _master_key_file(folder: Path) -> Path:
+    """Made once. Raises CommandError when it is gone and what it opens is still there."""
     path = folder / "master.key"
     if not path.exists():
+        if (folder / DEV_JSON).exists():
+            raise CommandError(
+                f"{path} is gone, and the secrets kept in {folder} do not open without it: "
+                f"put it back, or begin anew with `make clean`"
+            )
         MasterKeys.generate(path)
     return path

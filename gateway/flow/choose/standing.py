@@ -169,7 +169,7 @@ class Records:
         direction = "down" if int(moved.to) < int(moved.was) else "up"
         HEALTH_CHANGES.labels(record.channel, "score", direction).inc()
         self._tell(record, standing, "score", moved)
-        log.info("score_moved", **_told(record, standing, moved))
+        log.debug("score_moved", **_told(record, standing, moved))
 
     def _tell(self, record: Record, standing: Standing, what: str, moved: Moved) -> None:
         key = (record.account.id, standing.operation)

@@ -96,7 +96,7 @@ class AccountListing:
     enabled: bool
     drained_reason: str | None
     created_at: datetime
-    key_version: int
+    key_version: int | None  # None: nothing that was sealed
     credentials: dict[str, Any]
     problem: str
 
@@ -122,6 +122,26 @@ class AccountRegistry(RegistryWriter):
         self._means = Means(clock=clock, signing_executor=InlineExecutor())
         self._manifests = manifests
 
+    def usable(self, channel: str, credentials: bytes) -> Any:
+        """The credentials as the channel's own struct decodes them, None for a local channel; its
+        builder must be able to read the keys. Raises RegistryError.
+        """
+        manifest = self._manifests.get(channel)
+        if manifest is None:
+            raise RegistryError(
+                f"channel {channel!r} is not installed; "
+                f"there are {', '.join(sorted(self._manifests))}"
+            )
+        if len(credentials) > SEALED_PLAINTEXT_BYTES_MAX:
+            raise RegistryError(f"credentials have at most {SEALED_PLAINTEXT_BYTES_MAX} bytes")
+        try:
+            struct = decoded(manifest, credentials)
+            if isinstance(manifest, RemoteManifest):
+                manifest.build(struct, manifest.transport(struct, self._means), self._means.clock)
+        except (CredentialsInvalid, SecurityError, ValueError) as error:
+            raise RegistryError(f"the credentials cannot be used: {error}") from None
+        return struct
+
     async def create(
         self,
         merchant_id: str,
@@ -136,7 +156,7 @@ class AccountRegistry(RegistryWriter):
 
         Returns its id. Raises RegistryError.
         """
-        self._refuse_unusable(channel, credentials)
+        self.usable(channel, credentials)
         chosen = chosen_id(account_id) or self._ids.new("acct")
         sealed = self._vault.seal(credentials, about=account_about(chosen))
         async with self._writing(f"account {chosen}") as connection:
@@ -146,7 +166,7 @@ class AccountRegistry(RegistryWriter):
     async def rotate_credentials(self, account_id: str, credentials: bytes) -> None:
         """Put other credentials in place of the present ones."""
         row = await self._account(account_id)
-        self._refuse_unusable(row["channel"], credentials)
+        self.usable(row["channel"], credentials)
         await self._row(
             RESEAL, account_id, self._vault.seal(credentials, about=account_about(account_id))
         )
@@ -223,25 +243,6 @@ class AccountRegistry(RegistryWriter):
         assert row is not None
         return int(row["workers"])
 
-    def _refuse_unusable(self, channel: str, credentials: bytes) -> None:
-        """The channel itself must be able to work with them: its struct decodes them, its builder
-        reads the keys.
-        """
-        manifest = self._manifests.get(channel)
-        if manifest is None:
-            raise RegistryError(
-                f"channel {channel!r} is not installed; "
-                f"there are {', '.join(sorted(self._manifests))}"
-            )
-        if len(credentials) > SEALED_PLAINTEXT_BYTES_MAX:
-            raise RegistryError(f"credentials have at most {SEALED_PLAINTEXT_BYTES_MAX} bytes")
-        try:
-            struct = decoded(manifest, credentials)
-            if isinstance(manifest, RemoteManifest):
-                manifest.build(struct, manifest.transport(struct, self._means), self._means.clock)
-        except (CredentialsInvalid, SecurityError, ValueError) as error:
-            raise RegistryError(f"the credentials cannot be used: {error}") from None
-
     async def _account(self, account_id: str) -> asyncpg.Record:
         row = await self._row(ONE, account_id)
         if row is None:
@@ -263,7 +264,10 @@ class AccountRegistry(RegistryWriter):
                 "created_at",
             )
         }
-        version = sealed_version(row["sealed"], about=account_about(row["id"]))
+        try:
+            version = sealed_version(row["sealed"], about=account_about(row["id"]))
+        except SecurityError:  # `problem` tells it
+            version = None
         return AccountListing(
             **fields, key_version=version, credentials=credentials, problem=problem
         )

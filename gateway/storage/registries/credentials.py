@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from adapters.channel import LocalManifest, Manifest, Profile
+from adapters.channel import LocalManifest, Manifest, Profile, RemoteManifest
 from security.secret import HIDDEN, Secret, decode_hook
 
 PEM_BEGIN: Final = "-----BEGIN "
@@ -38,18 +38,36 @@ def webhook_about(endpoint_id: str, number: int) -> str:
 
 
 def decoded(manifest: Manifest, text: bytes) -> Any:
-    """The channel's credentials struct, None for a local channel. Raises CredentialsInvalid."""
+    """The channel's credentials struct, None for a local channel. Raises CredentialsInvalid: every
+    field that is missing or not known is named at once.
+    """
     try:
+        given = msgspec.json.decode(text)
         if isinstance(manifest, LocalManifest):
-            if msgspec.json.decode(text) != {}:
+            if given != {}:
                 raise CredentialsInvalid(
                     f"channel {manifest.channel} settles here and takes no credentials: "
                     f"leave them out"
                 )
             return None
+        _refuse_other_fields(manifest, given)
         return msgspec.json.decode(text, type=manifest.credentials, dec_hook=decode_hook)
     except msgspec.DecodeError as error:
         raise CredentialsInvalid(f"credentials of channel {manifest.channel}: {error}") from None
+
+
+def _refuse_other_fields(manifest: RemoteManifest, given: Any) -> None:
+    if not isinstance(given, dict):
+        return
+    fields = msgspec.structs.fields(manifest.credentials)
+    missing = [
+        each.encode_name for each in fields if each.required and each.encode_name not in given
+    ]
+    unknown = sorted(given.keys() - {each.encode_name for each in fields})
+    told = [f"missing: {', '.join(missing)}"] if missing else []
+    told += [f"not known here: {', '.join(unknown)}"] if unknown else []
+    if told:
+        raise CredentialsInvalid(f"credentials of channel {manifest.channel}: {'; '.join(told)}")
 
 
 def profile_of(credentials: Any) -> Profile:

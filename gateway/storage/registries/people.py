@@ -137,9 +137,7 @@ class RegistryWriter(Reader):
                 f"{thing} exists already: choose another id, or leave it out to get a new one"
             ) from None
         except asyncpg.ForeignKeyViolationError as error:
-            raise RegistryError(
-                f"{thing} belongs to something that does not exist: {error.detail}"
-            ) from None
+            raise RegistryError(_absent(error)) from None
         except (*UNREACHABLE, *REPLY_LOST) as error:
             raise StoreUnavailable from error
 
@@ -337,6 +335,16 @@ class Registry(RegistryWriter):
             NEW_KEY, key_id, merchant_id, store_id, terminal_id, role.value, sealed
         )
         return IssuedKey(id=key_id, secret=secret, role=role.value)
+
+
+def _absent(error: asyncpg.ForeignKeyViolationError) -> str:
+    """PostgreSQL names the columns, the values and the table: the last value is the thing's id."""
+    found = re.search(r"=\((.*)\) is not present in table \"(\w+)\"", error.detail or "")
+    if found is None:
+        return "it belongs to something that does not exist"
+    values, table = found.groups()
+    thing = values.rpartition(", ")[2]
+    return f"there is no {table} {thing}: `tillgate {table} list` shows what there is"
 
 
 _ID = re.compile(rf"[A-Za-z0-9_-]{{1,{REFERENCE_CHARS_MAX}}}")

@@ -11,8 +11,8 @@ import pytest
 
 from adapters.discovery import discover
 from gateway.cli.catalogue import COMMANDS
-from gateway.cli.client.caller import summary
 from gateway.cli.client.money import fen_argument
+from gateway.cli.client.shown import summary
 from gateway.cli.dev.tour.stage import CODES, payment_code
 from gateway.cli.failures import CommandError
 from gateway.cli.surroundings import ENVIRONMENT_JSON, data_folder, environment, write_private
