@@ -74,6 +74,9 @@ WRITER_QUEUE_WAIT_MS_MAX = 2_000
 WRITER_FLUSH_MS_MAX = 10_000
 PAYMENTS_IN_FLIGHT_MAX = 1_024  # admission per worker
 READ_CONNECTIONS_MAX = 8  # per worker; reads are short
+LIST_CONNECTIONS_MAX = 4  # per worker, apart: the road of a payment never waits behind a list
+LIST_TIMEOUT_MS = 500  # a page from an index takes a millisecond; a longer walk is refused
+LIST_LOOK_BACK_DAYS = 31  # how far a list goes back that does not say from when
 # Per worker; only tenders of split orders need transactions of several statements.
 TRANSACTION_CONNECTIONS_MAX = 4
 STATEMENT_TIMEOUT_MS = 5_000  # no statement of ours takes 100 ms in health
@@ -182,6 +185,7 @@ HEARTBEAT_INTERVAL_MS = 250  # one tiny update a worker
 # A beat that hangs gives its connection up for a new one, well before the lease ends.
 HEARTBEAT_TIMEOUT_MS = 750
 HEARTBEAT_LEASE_MS = 1_500  # silence after which a worker counts as gone
+OLDER_WORKER_GONE_MS = 60_000  # for what it must never meet: one that stood still may go on
 CLOCK_ASKING_MS_MAX = 500  # an answer longer under way says too little about the database's clock
 CLOCK_SLEWED_MS_MAX = 2_000  # a larger difference is no drift: somebody set a clock
 SWEEP_INTERVAL_MS = 200  # how often due work is looked for

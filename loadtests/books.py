@@ -17,8 +17,8 @@ import asyncpg
 Row = dict[str, Any]
 LEDGER_PAGE_ROWS = 5_000  # the sandbox's own maximum
 
-PAYMENTS = """SELECT merchant_id, id, version, status, order_no, tender_no, amount, channel,
-  frozen_at IS NOT NULL AS frozen
+PAYMENTS = """SELECT merchant_id, store_id, id, version, status, order_no, tender_no, amount,
+  channel, frozen_at IS NOT NULL AS frozen
 FROM payment ORDER BY merchant_id, id"""
 ATTEMPTS = """SELECT merchant_id, id, payment_id, trade_number, channel, channel_account,
   out_trade_no, status, sent_at, captured_amount, reserved_amount, returned_amount,
@@ -27,8 +27,8 @@ FROM attempt ORDER BY merchant_id, payment_id, number"""
 REFUNDS = """SELECT merchant_id, id, payment_id, attempt_id, version, status, out_refund_no, amount
 FROM refund ORDER BY merchant_id, id"""
 CLAIMS = (
-    "SELECT merchant_id, idempotency_key, payment_id, order_no, tender_no, holds FROM claim "
-    "ORDER BY merchant_id, payment_id"
+    "SELECT merchant_id, store_id, idempotency_key, payment_id, order_no, tender_no, holds "
+    "FROM claim ORDER BY merchant_id, payment_id"
 )
 EVENTS = """SELECT merchant_id, object_id, version, type, public,
   data->>'object' AS object, data->>'status' AS status, (data->>'version')::int AS data_version,

@@ -49,16 +49,19 @@ class BothBooks:
         self.attempts_of: dict[str, list[Row]] = defaultdict(list)
         for attempt in books.attempts:
             self.attempts_of[attempt["payment_id"]].append(attempt)
-        self.tenders: dict[tuple[str, str, int], list[Row]] = defaultdict(list)
+        self.tenders: dict[tuple[str, str, str, int], list[Row]] = defaultdict(list)
         for attempt in sorted(books.attempts, key=lambda row: row["trade_number"]):
             payment = self.payment[attempt["payment_id"]]
-            self.tenders[payment["merchant_id"], payment["order_no"], payment["tender_no"]].append(
-                attempt
-            )
+            self.tenders[_tender_of(payment)].append(attempt)
 
     def is_remote(self, attempt: Row) -> bool:
         """Its channel keeps a ledger of its own."""
         return attempt["channel"] not in self.local
+
+
+def _tender_of(row: Row) -> tuple[str, str, str, int]:
+    """Of a payment or a claim."""
+    return row["merchant_id"], row["store_id"], row["order_no"], row["tender_no"]
 
 
 def _captured(trade: Row | None) -> int:
@@ -72,8 +75,8 @@ def _net(trade: Row | None) -> int:
 
 def charged_twice(both: BothBooks) -> Iterator[Violation]:
     """INV1."""
-    for (_, order_no, tender_no), attempts in both.tenders.items():
-        subject = f"order {order_no} tender {tender_no}"
+    for (_, store_id, order_no, tender_no), attempts in both.tenders.items():
+        subject = f"store {store_id} order {order_no} tender {tender_no}"
         trades = [
             both.trade[a["out_trade_no"]] for a in attempts if a["out_trade_no"] in both.trade
         ]
@@ -201,25 +204,24 @@ def loose_claims(both: BothBooks, answered: Mapping[str, str]) -> Iterator[Viola
                 f"{claimed[payment_id]} keys are bound to it; payment: "
                 f"{payment_id in both.payment}",
             )
-    holders = Counter(
-        (c["merchant_id"], c["order_no"], c["tender_no"]) for c in both.books.claims if c["holds"]
-    )
-    for (_, order_no, tender_no), count in holders.items():
+    holders = Counter(_tender_of(claim) for claim in both.books.claims if claim["holds"])
+    for (_, store_id, order_no, tender_no), count in holders.items():
         if count > 1:
-            yield Violation(
-                "INV7", f"order {order_no} tender {tender_no}", f"{count} payments hold it"
-            )
+            subject = f"store {store_id} order {order_no} tender {tender_no}"
+            yield Violation("INV7", subject, f"{count} payments hold it")
     for claim in both.books.claims:
         payment = both.payment.get(claim["payment_id"])
         if payment is not None and claim["holds"] != (payment["status"] in PAYMENT_HOLDING):
             yield Violation(
                 "INV7", payment["id"], f"{payment['status']}, and its claim holds: {claim['holds']}"
             )
-    bound = {claim["idempotency_key"]: claim["payment_id"] for claim in both.books.claims}
+    bound: dict[str, set[str]] = defaultdict(set)  # each store may bind the same key
+    for claim in both.books.claims:
+        bound[claim["idempotency_key"]].add(claim["payment_id"])
     for key, payment_id in answered.items():
-        if bound.get(key) != payment_id:
+        if payment_id not in bound[key]:
             yield Violation(
-                "INV7", key, f"a till was answered {payment_id}, the books say {bound.get(key)}"
+                "INV7", key, f"a till was answered {payment_id}, the books say {sorted(bound[key])}"
             )
 
 
@@ -245,7 +247,7 @@ def undecided(both: BothBooks) -> Iterator[Violation]:
 
 def sent_without_proof(both: BothBooks) -> Iterator[Violation]:
     """INV9."""
-    for (_, order_no, tender_no), attempts in both.tenders.items():
+    for (_, _, order_no, tender_no), attempts in both.tenders.items():
         remote = [attempt for attempt in attempts if both.is_remote(attempt)]
         for before, after in pairwise(remote):
             subject = f"order {order_no} tender {tender_no} attempt {after['trade_number']}"

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from adapters.channel import Manifest
 from gateway.domain.routing_rules import RuleSet
+from gateway.domain.words import Numbering
 from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
 from gateway.flow.ports import ApiKey
 
@@ -54,6 +55,9 @@ class Shelf:
 
     def _of(self, merchant_id: str) -> Sequence[Account]:
         return self._accounts if merchant_id == self._merchant_id else ()
+
+    def numbering(self) -> Numbering:
+        return Numbering.BY_STORE
 
     def rules(self, merchant_id: str, store_id: str) -> RuleSet | None:
         return (

@@ -11,6 +11,7 @@ import hashlib
 from dataclasses import dataclass
 
 from gateway.domain.tender import Tender
+from gateway.domain.words import Numbering
 
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # RFC 4648
 # The library's encoder takes five times as long.
@@ -30,14 +31,15 @@ def _sha256(parts: tuple[str | int, ...]) -> hashlib._Hash:
     return hashlib.sha256("".join([f"{part}\0" for part in parts]).encode())
 
 
-def out_trade_no(
-    environment: str, merchant_id: str, order_no: str, tender_no: int, number: int
-) -> str:
+def out_trade_no(environment: str, tender: Tender, number: int) -> str:
     """Our order number at the channel: the environment's two characters and 26 of `[A-Z2-7]`.
 
     `number` counts attempts over all payments of the tender.
     """
-    return environment + _digest26(merchant_id, order_no, tender_no, number)
+    bill = (tender.order_no, tender.tender_no, number)
+    if tender.numbering == Numbering.BY_MERCHANT:
+        return environment + _digest26(tender.merchant_id, *bill)
+    return environment + _digest26(tender.merchant_id, tender.store_id, *bill)
 
 
 def out_refund_no(environment: str, trade_no: str, refund_no: str) -> str:
@@ -53,9 +55,7 @@ class Numbers:
 
     def trade(self, tender: Tender, n: int) -> str:
         """The order number of the tender's attempt `n`, counted over all its payments."""
-        return out_trade_no(
-            self.environment, tender.merchant_id, tender.order_no, tender.tender_no, n
-        )
+        return out_trade_no(self.environment, tender, n)
 
     def refund(self, trade_no: str, refund_no: str) -> str:
         """The number of the refund `refund_no` of the attempt `trade_no`."""

@@ -15,7 +15,7 @@ from msgspec import Struct
 from gateway.domain.outcomes import FailureCode, Proof, RefundFailureCode, Retry
 from gateway.domain.states import ATTEMPT_LATE, ATTEMPT_LIVE, ATTEMPT_SETTLED
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
-from gateway.domain.words import EvidenceWord, Flow, LastCancel, Origin, Source
+from gateway.domain.words import EvidenceWord, Flow, LastCancel, Numbering, Origin, Source
 
 
 class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -137,6 +137,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     status: PaymentStatus
     business_date: str  # YYYY-MM-DD in Asia/Shanghai
     created_at: datetime
+    numbering: Numbering
     version: int = 1
     asked_by: str | None = None  # the key that signed
     operator_id: str | None = None

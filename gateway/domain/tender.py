@@ -7,7 +7,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from gateway.domain.payment import Payment
-from gateway.domain.words import Flow
+from gateway.domain.words import Flow, Numbering
 
 
 class Tender(Struct, frozen=True, kw_only=True):
@@ -21,6 +21,7 @@ class Tender(Struct, frozen=True, kw_only=True):
     currency: str
     channel: str
     flow: Flow
+    numbering: Numbering
 
 
 def tender_of(payment: Payment) -> Tender:
@@ -34,4 +35,5 @@ def tender_of(payment: Payment) -> Tender:
         currency=payment.currency,
         channel=payment.channel,
         flow=payment.flow,
+        numbering=payment.numbering,
     )

@@ -4,7 +4,7 @@ value of a word never changes.
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Self
 
 from gateway.domain.presenting import Flow as Flow  # noqa: PLC0414 - it stands in rows, too
@@ -16,6 +16,15 @@ class Origin(StrEnum):
     MERCHANT = "merchant"  # the merchant asked for it
     LATE = "late"  # the payment's own money came after we had said no
     SURPLUS = "surplus"  # the money of an ended attempt came beside that of another one
+
+
+class Numbering(IntEnum):
+    """Whose an order number is. It says what must be unique, and what the channel order numbers of
+    a payment are made from; a row keeps the rule it was made by.
+    """
+
+    BY_MERCHANT = 1  # one bill of the merchant: the store is in no channel order number
+    BY_STORE = 2  # one bill of a store
 
 
 class LastCancel(StrEnum):

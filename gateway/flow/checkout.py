@@ -76,10 +76,10 @@ class Checkout:
 
     async def _take(self, command: PayCommand, caller: Caller, key: str, waiter: Waiter) -> Paid:
         """Opened and on its way, or found under this key. `waiter` hears of it from then on."""
-        await refuse_foreign_notify_url(
-            command, caller, key, self.ports.directory, self.ports.store
-        )
         wished = wish(command, caller, self.ports.directory)
+        await refuse_foreign_notify_url(
+            command, wished.tender, key, self.ports.directory, self.ports.store
+        )
         draft, found = await self.restored.relearn(self._draft(command, caller, key, wished))
         if found is not None:
             return found
@@ -118,7 +118,7 @@ class Checkout:
         return await self._opened(draft, lambda n: draft.local(ids, choices[0], n, decision))
 
     async def _claim_and_send(self, draft: Draft, presented: Presented, waiter: Waiter) -> Paid:
-        token, bound = await self.keys.take(draft.caller, draft.key)
+        token, bound = await self.keys.take(draft.tender, draft.key)
         if bound is not None:
             return _lost(bound, draft)
         try:
@@ -129,14 +129,17 @@ class Checkout:
                 return await self._known_or(refusal, draft)
             return await self._open_and_send(draft, place, presented, waiter)
         finally:
-            self.keys.release(draft.caller, draft.key, token)
+            self.keys.release(draft.tender, draft.key, token)
 
     async def _known_or(self, refusal: GatewayError, draft: Draft) -> Paid:
         """No account can take a payment now.
 
         A till's retry is also its query: what was opened under this key is still answered.
         """
-        bound = await self.ports.store.payment_by_key(draft.caller.merchant_id, draft.key)
+        tender = draft.tender
+        bound = await self.ports.store.payment_by_key(
+            tender.merchant_id, tender.store_id, draft.key
+        )
         if bound is None:
             raise refusal
         return _lost(bound, draft)

@@ -9,14 +9,15 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from gateway.domain.errors import NotFound, NotPermitted
+from gateway.domain.errors import FieldInvalid, NotFound, NotPermitted
 from gateway.domain.payment import Payment, Refund
 from gateway.domain.resources import is_ended, payment_seen, refund_seen
 from gateway.domain.states import REFUND_OPEN
 from gateway.flow.commands import Caller
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.on_read import OnRead
-from gateway.flow.ports import EventPage, PaymentFilter, RefundFilter, Store
+from gateway.flow.lists import PaymentFilter, RefundFilter
+from gateway.flow.ports import EventPage, Store
 from gateway.flow.visible import visible, visible_store
 
 
@@ -53,6 +54,10 @@ class Lookup:
         store_id = wanted.store_id or caller.store_id
         if store_id is not None and not visible_store(caller, store_id):
             return [], False
+        if wanted.starting_after is not None:
+            last = await self.store.payment(caller.merchant_id, wanted.starting_after)
+            if last is None or not visible(caller, last):
+                raise _unknown_start()
         found = await self.store.payments(caller.merchant_id, replace(wanted, store_id=store_id))
         return list(found[: wanted.limit]), len(found) > wanted.limit
 
@@ -93,6 +98,10 @@ class Lookup:
         store_id = wanted.store_id or caller.store_id
         if store_id is not None and not visible_store(caller, store_id):
             return [], False
+        if wanted.starting_after is not None:
+            last = await self.store.refund(caller.merchant_id, wanted.starting_after)
+            if last is None or not visible_store(caller, last.store_id):
+                raise _unknown_start()
         found = await self.store.refunds(caller.merchant_id, replace(wanted, store_id=store_id))
         return list(found[: wanted.limit]), len(found) > wanted.limit
 
@@ -105,3 +114,11 @@ class Lookup:
 
 def _newer_than(version: int) -> Callable[[Payment], bool]:
     return lambda payment: payment.version > version
+
+
+def _unknown_start() -> FieldInvalid:
+    return FieldInvalid(
+        "there is no such object here: begin again without it",
+        zh="没有此对象，请不带该参数重新读取",
+        field="starting_after",
+    )

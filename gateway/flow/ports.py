@@ -22,9 +22,10 @@ from gateway.domain.order import OrderRefusal, OrderTerms
 from gateway.domain.payment import Payment, Refund
 from gateway.domain.refund_limits import NO_LIMITS, RefundLimits
 from gateway.domain.routing_rules import RuleSet
-from gateway.domain.statuses import PaymentStatus, RefundStatus
+from gateway.domain.words import Numbering
 from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
 from gateway.flow.due import DueAttempt, DueRefund, Places
+from gateway.flow.lists import PaymentFilter, RefundFilter
 from security.secret import Secret
 
 # --- who asks, and over which accounts
@@ -73,6 +74,12 @@ class Directory(Protocol):
 
     def store_exists(self, merchant_id: str, store_id: str) -> bool:
         """Whether the merchant has this store."""
+        ...
+
+    def numbering(self) -> Numbering:
+        """Whose a new payment's order number is: its store's, once every living worker knows that
+        rule.
+        """
         ...
 
     def overrides_allowed(self, merchant_id: str, store_id: str) -> bool:
@@ -175,32 +182,6 @@ class StoreRefused(Exception):
         self.sqlstate, self.constraint_name, self.words = sqlstate, constraint_name, words
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentFilter:
-    """`GET /v1/payments`. Times are aware; `starting_after` is a payment id."""
-
-    order_no: str | None = None
-    status: PaymentStatus | None = None
-    store_id: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    limit: int
-    starting_after: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefundFilter:
-    """`GET /v1/refunds`."""
-
-    refund_no: str | None = None
-    status: RefundStatus | None = None
-    store_id: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    limit: int
-    starting_after: str | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class EventPage:
     """Events in commit order, as stored: `rows` are complete JSON objects."""
@@ -255,8 +236,10 @@ class Store(Protocol):
         """With its attempts."""
         ...
 
-    async def payment_by_key(self, merchant_id: str, idempotency_key: str) -> KeyTaken | None:
-        """What an idempotency key is bound to."""
+    async def payment_by_key(
+        self, merchant_id: str, store_id: str, idempotency_key: str
+    ) -> KeyTaken | None:
+        """What an idempotency key is bound to in this store."""
         ...
 
     async def payment_by_trade(self, account_id: str, out_trade_no: str) -> Payment | None:

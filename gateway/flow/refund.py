@@ -30,6 +30,7 @@ from gateway.domain.words import Origin, Source
 from gateway.flow.accounts import LocalAccount, RemoteAccount
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.commands import Caller, RefundCommand, Refunded
+from gateway.flow.free_texts import refuse_card_numbers, texts_of_refund
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.schedule import refund_due_after
 from gateway.flow.learn.transition import RefundRace, Transitions
@@ -61,6 +62,7 @@ class Refunds:
             known = await self._known(payment, command, key)
             if known is not None:
                 return Refunded(known, replayed=True)
+            refuse_card_numbers(texts_of_refund(command), self.ports.directory.manifests())
             limits = await self._limits(payment, command, caller)
             # Before the write is queued, as for a payment.
             send_by = self.ports.clock.monotonic() + SEND_DEADLINE_MS / 1000

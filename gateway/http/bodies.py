@@ -7,13 +7,13 @@ idempotency key and reached no store. Source: the payment, refund and list table
 contract.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
 from gateway.domain.statuses import PaymentStatus, RefundStatus
-from gateway.domain.words import Flow
+from gateway.domain.words import Flow, Origin
 from gateway.limits import (
     AMOUNT_FEN_MAX,
     AMOUNT_FEN_MIN,
@@ -124,7 +124,15 @@ class OverrideBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class PayBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST /v1/payments`."""
 
-    order_no: Annotated[Reference, Meta(description="The bill's number in your system.")]
+    order_no: Annotated[
+        Reference,
+        Meta(
+            description=(
+                "The bill's number, unique in its store for ever: a till that numbers from 1 every "
+                "day puts the date in front."
+            )
+        ),
+    ]
     tender_no: Annotated[
         int, Meta(ge=1, le=TENDER_NO_MAX, description="Several tenders may pay one order.")
     ] = 1
@@ -274,6 +282,13 @@ class PaymentsQuery(
     order_no: Reference | None = None
     status: PaymentStatus | None = None
     store_id: Reference | None = None
+    method: Annotated[str, Meta(pattern=_METHOD)] | None = None
+    channel_account: Reference | None = None
+    out_trade_no: Reference | None = None
+    channel_trade_no: Reference | None = None
+    business_date: date | None = None
+    paid_from: Instant | None = None
+    paid_to: Instant | None = None
     since: Instant | None = None
     until: Instant | None = None
     limit: Limit = LIST_LIMIT_DEFAULT
@@ -293,6 +308,8 @@ class RefundsQuery(
 
     refund_no: Annotated[str, Meta(pattern=_REFUND_NO)] | None = None
     status: RefundStatus | None = None
+    origin: Origin | None = None
+    payment: Reference | None = None
     store_id: Reference | None = None
     since: Instant | None = None
     until: Instant | None = None

@@ -91,9 +91,9 @@ _PAY: Final = {
     ),
     "OverrideBody.reason": Text("Why; kept as a risk record.", "原因，作为风险记录保存。"),
     "PayBody.order_no": Text(
-        "The bill's number in your system. It is used once and for ever: a till that counts from 1 "
+        "The bill's number in your system, once for ever in its store: a till that counts from 1 "
         "every day puts the date in front.",
-        "你方系统的账单号，永久唯一；每天从 1 编号的收银端请在前面加上日期。",
+        "你方系统的账单号，在门店内永久唯一；每天从 1 编号的收银端请在前面加上日期。",
     ),
     "PayBody.order_amount": Text(
         "The bill's total in fen, fixed by the first tender that sends it: its tenders never take "
@@ -155,6 +155,23 @@ _QUERIES: Final = {
     "ReadQuery.wait": Text(
         "Seconds to wait for the next change that a reader can see.", "等待下一次可见变化的秒数。"
     ),
+    "PaymentsQuery.method": Text("Only payments of this method.", "只看此付款方式的收款。"),
+    "PaymentsQuery.channel_account": Text(
+        "Only payments that were tried at this channel account.", "只看使用过此渠道账户的收款。"
+    ),
+    "PaymentsQuery.out_trade_no": Text(
+        "The payment with this number of ours at the channel.", "我方在渠道的订单号为此值的收款。"
+    ),
+    "PaymentsQuery.channel_trade_no": Text(
+        "The payment with this number of the channel.", "渠道交易号为此值的收款。"
+    ),
+    "PaymentsQuery.business_date": Text(
+        "Only payments of this business day.", "只看此营业日的收款。"
+    ),
+    "PaymentsQuery.paid_from": Text("Paid at or after this time.", "付款时间不早于此。"),
+    "PaymentsQuery.paid_to": Text("Paid before this time.", "付款时间早于此。"),
+    "RefundsQuery.origin": Text("Only refunds of this origin.", "只看此来源的退款。"),
+    "RefundsQuery.payment": Text("Only refunds of this payment.", "只看此笔收款的退款。"),
     "PaymentsQuery.starting_after": Text(
         "The last payment id of the page before.", "上一页最后一笔收款的编号。"
     ),

@@ -4,6 +4,7 @@ Decodes, asks the flow, encodes; every decision is the flow's.
 """
 
 from contextlib import nullcontext
+from datetime import datetime, timedelta
 
 from gateway.domain.errors import FieldInvalid
 from gateway.domain.payment import Payment
@@ -18,7 +19,7 @@ from gateway.domain.presenting import (
 from gateway.domain.resources import payment_json
 from gateway.domain.web_address import web_address
 from gateway.flow.commands import OverrideCommand, PayCommand
-from gateway.flow.ports import PaymentFilter
+from gateway.flow.lists import PaymentFilter
 from gateway.http.bodies import (
     CancelBody,
     NoQuery,
@@ -29,6 +30,7 @@ from gateway.http.bodies import (
 )
 from gateway.http.decoding import decode_body, decode_query, decoder_of
 from gateway.http.exchange import REPLAYED, Answer, Call, EdgeDeps
+from gateway.limits import LIST_LOOK_BACK_DAYS
 
 
 async def create_payment(call: Call, deps: EdgeDeps) -> Answer:
@@ -57,13 +59,25 @@ async def list_payments(call: Call, deps: EdgeDeps) -> Answer:
         order_no=query.order_no,
         status=query.status,
         store_id=query.store_id,
-        since=query.since,
+        method=query.method,
+        channel_account=query.channel_account,
+        out_trade_no=query.out_trade_no,
+        channel_trade_no=query.channel_trade_no,
+        business_date=query.business_date,
+        paid_from=query.paid_from,
+        paid_to=query.paid_to,
+        since=query.since or look_back(deps),
         until=query.until,
         limit=query.limit,
         starting_after=query.starting_after,
     )
     payments, has_more = await deps.lookup.payments(wanted, call.caller)
     return page([_shown(payment, deps) for payment in payments], has_more=has_more)
+
+
+def look_back(deps: EdgeDeps) -> datetime:
+    """From when a list is that does not say it."""
+    return deps.clock.now() - timedelta(days=LIST_LOOK_BACK_DAYS)
 
 
 async def cancel_payment(call: Call, deps: EdgeDeps) -> Answer:

@@ -5,11 +5,11 @@ from contextlib import nullcontext
 from gateway.domain.payment import Refund
 from gateway.domain.resources import refund_json
 from gateway.flow.commands import RefundCommand
-from gateway.flow.ports import RefundFilter
+from gateway.flow.lists import RefundFilter
 from gateway.http.bodies import NoQuery, ReadQuery, RefundBody, RefundsQuery
 from gateway.http.decoding import decode_body, decode_query, decoder_of
 from gateway.http.exchange import REPLAYED, Answer, Call, EdgeDeps
-from gateway.http.payments import page
+from gateway.http.payments import look_back, page
 
 
 async def create_refund(call: Call, deps: EdgeDeps) -> Answer:
@@ -57,8 +57,10 @@ async def list_refunds(call: Call, deps: EdgeDeps) -> Answer:
     wanted = RefundFilter(
         refund_no=query.refund_no,
         status=query.status,
+        origin=query.origin,
+        payment=query.payment,
         store_id=query.store_id,
-        since=query.since,
+        since=query.since or look_back(deps),
         until=query.until,
         limit=query.limit,
         starting_after=query.starting_after,

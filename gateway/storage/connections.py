@@ -10,6 +10,8 @@ from typing import Any
 import asyncpg
 
 from gateway.limits import (
+    LIST_CONNECTIONS_MAX,
+    LIST_TIMEOUT_MS,
     READ_CONNECTIONS_MAX,
     STATEMENT_TIMEOUT_MS,
     STORE_ANSWER_TIMEOUT_MS,
@@ -126,6 +128,12 @@ async def _pool(dsn: str, size: int, settings: dict[str, str]) -> asyncpg.Pool[A
 async def read_pool(dsn: str) -> asyncpg.Pool[Any]:
     """The pool of the readers."""
     return await _pool(dsn, READ_CONNECTIONS_MAX, _SETTINGS)
+
+
+async def list_pool(dsn: str) -> asyncpg.Pool[Any]:
+    """The pool of lists, apart from the readers': what may be slow is bounded here."""
+    bound = {"statement_timeout": str(LIST_TIMEOUT_MS)}
+    return await _pool(dsn, LIST_CONNECTIONS_MAX, _SETTINGS | bound)
 
 
 async def transaction_pool(dsn: str) -> asyncpg.Pool[Any]:

@@ -4,7 +4,7 @@ What is read, and why a delta misses nothing, is `storage.directory_rows`'s. A r
 only once it was taken: one that was not comes again, and until then the snapshot is not fresh.
 
 It reads over a connection of its own: busy readers must not age the directory. Opening secrets and
-building channels happens in a thread (`storage.built_accounts`); the event loop only swaps finished
+building channels happens in a thread (`storage.ready_rows`); the event loop only swaps finished
 entries in.
 """
 
@@ -13,19 +13,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
 import asyncpg
-import msgspec
 
 from adapters.channel import Manifest
 from gateway.clock import Clock
 from gateway.domain.errors import StoreUnavailable
-from gateway.domain.refund_limits import refund_limits
-from gateway.domain.routing_rules import RuleFile, RuleSet
+from gateway.domain.routing_rules import RuleSet
+from gateway.domain.words import Numbering
 from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
 from gateway.flow.ports import ApiKey
 from gateway.limits import DIRECTORY_AGE_MS_MAX, DIRECTORY_REFRESH_MS
@@ -41,32 +39,16 @@ from gateway.storage.directory_rows import (
     StoreRow,
     WebhookRow,
     changed_since,
+    every_worker_numbers_by_store,
 )
-from gateway.storage.registries.credentials import key_about
+from gateway.storage.ready_rows import Ready, ReadyRows
 from gateway.telemetry.metrics import ACCOUNTS_LEFT_OUT, KEYS_LEFT_OUT, SNAPSHOT_AGE
-from security.errors import NotOpenedHere
-from security.key_material import KeyEnvironment
-from security.redaction import Redaction
-from security.secret import Secret
 from security.vault import Vault
 
 log = logging.getLogger("tillgate.directory")
-REDACTION = Redaction(())  # what keys and accounts are made from holds no payment code
 
 A = TypeVar("A", RemoteAccount, LocalAccount)
-
-
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """A row that was made usable, where that takes more than to read it; or the `problem`.
-
-    `lacks`: this process is not equipped to open it, another one may be.
-    """
-
-    row: Row
-    made: ApiKey | Built | RuleSet | None = None
-    problem: str = ""
-    lacks: bool = False
+T = TypeVar("T")
 
 
 class SnapshotDirectory:
@@ -82,14 +64,15 @@ class SnapshotDirectory:
         takes_test_keys: bool = True,
     ) -> None:
         self._dsn = dsn
-        self._vault = vault
         self._clock = clock
-        self._takes_test_keys = takes_test_keys
         self._built = accounts
+        self._ready = ReadyRows(vault, accounts, takes_test_keys=takes_test_keys)
         self._connection: asyncpg.Connection[Any] | None = None
         self._refreshing: asyncio.Task[None] | None = None
+        self._one_at_a_time = asyncio.Lock()
         self._xmin = EVERYTHING
         self._read_at: float | None = None
+        self._numbering = Numbering.BY_MERCHANT
         self._rows: dict[tuple[str, ...], Row] = {}
         self._stores: dict[tuple[str, str], StoreRow] = {}
         self._keys: dict[str, ApiKey] = {}
@@ -101,7 +84,7 @@ class SnapshotDirectory:
         self._restored: dict[int, RestoredRow] = {}  # those that stand
         # By merchant: enabled webhook endpoint -> origin.
         self._endpoints: dict[str, dict[str, str]] = {}
-        self._problems: dict[str, _Ready] = {}
+        self._problems: dict[str, Ready] = {}
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -148,6 +131,10 @@ class SnapshotDirectory:
     def store_exists(self, merchant_id: str, store_id: str) -> bool:
         """See `Directory`."""
         return (merchant_id, store_id) in self._stores
+
+    def numbering(self) -> Numbering:
+        """See `Directory`."""
+        return self._numbering
 
     def overrides_allowed(self, merchant_id: str, store_id: str) -> bool:
         """See `Directory`."""
@@ -215,94 +202,63 @@ class SnapshotDirectory:
 
     async def refresh(self) -> None:
         """Read the delta and take it over. Raises StoreUnavailable."""
+        async with self._one_at_a_time:  # there is one connection
+            await self._refresh()
+
+    async def _refresh(self) -> None:
         asked_at = self._clock.monotonic()
         rows, xmin = await self._delta(self._xmin)
+        numbering = await self._agreed_numbering()
         if int(xmin) < int(self._xmin):
             # A restored or other server: its history is not the one we followed.
             rows, xmin = await self._delta(EVERYTHING)
             self._forget_all_but(rows)
         changed = [row for row in rows if self._rows.get(row.identity) != row]
         before = [self._rows.get(row.identity) for row in changed]
-        ready = await asyncio.to_thread(self._made_ready, changed) if changed else []
+        ready = await asyncio.to_thread(self._ready.made, changed) if changed else []
         for each in ready:
             self._take(each)
         self._rank({row.merchant_id for row in (*before, *changed) if isinstance(row, AccountRow)})
-        self._xmin, self._read_at = xmin, asked_at
+        self._xmin, self._read_at, self._numbering = xmin, asked_at, numbering
 
     async def _delta(self, xmin: str) -> tuple[list[Row], str]:
+        return await self._asked(lambda connection: changed_since(connection, xmin))
+
+    async def _agreed_numbering(self) -> Numbering:
+        is_known = await self._asked(every_worker_numbers_by_store)
+        return Numbering.BY_STORE if is_known else Numbering.BY_MERCHANT
+
+    async def _asked(self, ask: Callable[[asyncpg.Connection[Any]], Awaitable[T]]) -> T:
         try:
             if self._connection is None or self._connection.is_closed():
                 self._connection = await connect(self._dsn)
-            return await changed_since(self._connection, xmin)
+            return await ask(self._connection)
         except (*UNREACHABLE, *REPLY_LOST, asyncpg.PostgresError) as error:
             await discard(self._connection)
             self._connection = None
             raise StoreUnavailable from error
 
-    # -- making rows usable (in a thread) ----------------------------------------------------------
-
-    def _made_ready(self, rows: Iterable[Row]) -> list[_Ready]:
-        return [self._made_ready_one(row) for row in rows]
-
-    def _made_ready_one(self, row: Row) -> _Ready:
-        """One broken row is left out and reported; the others are used."""
-        try:
-            match row:
-                case KeyRow():
-                    return _Ready(row, self._key(row))
-                case AccountRow():
-                    return _Ready(row, self._built.build(row))
-                case RulesRow():
-                    rules = msgspec.json.decode(row.rules, type=RuleFile).rules
-                    return _Ready(row, RuleSet(version=row.version, rules=rules))
-                case StoreRow() | RestoredRow() | WebhookRow():
-                    return _Ready(row)
-        except Exception as error:  # noqa: BLE001  a channel's builder may raise anything
-            problem = REDACTION.text(f"{type(error).__name__}: {error}")
-            return _Ready(row, problem=problem, lacks=isinstance(error, NotOpenedHere))
-
-    def _key(self, row: KeyRow) -> ApiKey:
-        about = key_about(
-            row.id,
-            merchant_id=row.merchant_id,
-            store_id=row.store_id,
-            terminal_id=row.terminal_id,
-            role=row.role,
-            environment=row.environment,
-        )
-        return ApiKey(
-            id=row.id,
-            merchant_id=row.merchant_id,
-            store_id=row.store_id,
-            terminal_id=row.terminal_id,
-            role=row.role,
-            secret=Secret(self._vault.open(row.sealed, about=about).decode()),
-            revoked=row.revoked,
-            misplaced=row.environment == KeyEnvironment.TEST and not self._takes_test_keys,
-            refund_limits=refund_limits(row.role, row.refund_max, row.refund_day_max),
-        )
-
     # -- taking over (on the loop) -----------------------------------------------------------------
 
-    def _take(self, ready: _Ready) -> None:
+    def _take(self, ready: Ready) -> None:
         match ready:
-            case _Ready(row=StoreRow() as row):
+            case Ready(row=StoreRow() as row):
                 self._stores[row.merchant_id, row.id] = row
-            case _Ready(row=KeyRow() as row, made=ApiKey() as key):
+            case Ready(row=KeyRow() as row, made=ApiKey() as key):
                 self._keys[row.id] = key
-            case _Ready(row=KeyRow() as row):
+            case Ready(row=KeyRow() as row):
                 self._keys.pop(row.id, None)
-            case _Ready(row=AccountRow() as row, made=made):
+            case Ready(row=AccountRow() as row, made=made):
                 self._take_account(row, made if isinstance(made, Built) else None)
-            case _Ready(row=RestoredRow() as row):
+            case Ready(row=RestoredRow() as row):
                 self._take_restored(row)
-            case _Ready(row=WebhookRow() as row) if row.enabled:
+            case Ready(row=WebhookRow() as row) if row.enabled:
                 self._endpoints.setdefault(row.merchant_id, {})[row.id] = row.origin
-            case _Ready(row=WebhookRow() as row):
+            case Ready(row=WebhookRow() as row):
                 self._endpoints.get(row.merchant_id, {}).pop(row.id, None)
-            case _Ready(row=RulesRow() as row, made=RuleSet() as rules):
+            case Ready(row=RulesRow() as row, made=RuleSet() as rules):
                 self._rules[row.merchant_id, row.store_id] = rules
-            case _Ready(row=RulesRow()):
+            case Ready(row=RulesRow()):
                 pass  # unreadable: the rules that stood before go on
         self._note(ready)
         self._rows[ready.row.identity] = ready.row  # last: it was taken
@@ -355,7 +311,7 @@ class SnapshotDirectory:
                     continue
             del self._rows[identity]
 
-    def _note(self, ready: _Ready) -> None:
+    def _note(self, ready: Ready) -> None:
         """Keep what is wrong for `doctor`, and tell the log once per change."""
         kind, *names = ready.row.identity
         name = "/".join(names)

@@ -7,10 +7,13 @@ Every query gives the rows that transaction `$1` or a later one has changed. Row
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final, TypeAlias
 
 import asyncpg
+
+from gateway.limits import OLDER_WORKER_GONE_MS
+from gateway.storage.books.heart import NUMBERING_BY_STORE
 
 EVERYTHING: Final = "0"  # transaction 0 does not exist: every row changed after it
 
@@ -142,6 +145,13 @@ FROM rule_set r WHERE changed_xid >= $1::text::xid8 AND NOT EXISTS (
         return "rules", self.merchant_id, self.store_id or ""
 
 
+# An older release reports nothing (NULL). A worker that has shown no sign of life for `$1` is gone.
+EVERY_WORKER_KNOWS = """SELECT NOT EXISTS (
+    SELECT FROM worker
+    WHERE beat_at > clock_timestamp() - $1::interval
+      AND NOT coalesce(knows, '{}') @> ARRAY[$2::text]
+)"""
+
 Row: TypeAlias = StoreRow | KeyRow | AccountRow | RestoredRow | WebhookRow | RulesRow
 KINDS: Final[tuple[type[Row], ...]] = (
     StoreRow,
@@ -151,6 +161,12 @@ KINDS: Final[tuple[type[Row], ...]] = (
     WebhookRow,
     RulesRow,
 )
+
+
+async def every_worker_numbers_by_store(connection: asyncpg.Connection[Any]) -> bool:
+    """Whether no worker of an older release can be under way, one that stands still included."""
+    gone_after = timedelta(milliseconds=OLDER_WORKER_GONE_MS)
+    return bool(await connection.fetchval(EVERY_WORKER_KNOWS, gone_after, NUMBERING_BY_STORE))
 
 
 async def changed_since(connection: asyncpg.Connection[Any], xmin: str) -> tuple[list[Row], str]:

@@ -15,7 +15,8 @@ from gateway.domain.case import Case
 from gateway.domain.change import Change, Opening
 from gateway.domain.errors import OutcomePending, RefundLimitReached, StoreUnavailable
 from gateway.domain.order import OrderRefusal, OrderTerms
-from gateway.domain.payment import Payment
+from gateway.domain.payment import Payment, Refund
+from gateway.flow.lists import PaymentFilter, RefundFilter
 from gateway.flow.ports import (
     Applied,
     KeyTaken,
@@ -33,11 +34,12 @@ from gateway.storage.books.event_feed import EventFeed
 from gateway.storage.books.group_writer import GroupWriter, Kind
 from gateway.storage.books.heart import Heart
 from gateway.storage.books.inbox import Inbox
-from gateway.storage.books.payment_reader import NEWER, PaymentReader
+from gateway.storage.books.lists import Lists
+from gateway.storage.books.payment_reader import NEWER, PaymentReader, beside
 from gateway.storage.books.rows import apply_arguments, open_arguments, read_payments
 from gateway.storage.books.split_orders import Lost, OrderOpenings
 from gateway.storage.books.statements import APPLY, OPEN
-from gateway.storage.connections import REFUSED_CLASSES, read_pool, transaction_pool
+from gateway.storage.connections import REFUSED_CLASSES, list_pool, read_pool, transaction_pool
 from gateway.storage.own_connection import OwnConnection
 
 WRITTEN = """SELECT data::text AS data, at, EXISTS (
@@ -72,10 +74,15 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
     """`gateway.flow.ports.Store` on PostgreSQL 14 or newer."""
 
     def __init__(
-        self, dsn: str, pool: asyncpg.Pool[Any], orders: OrderOpenings, knows: Collection[str]
+        self,
+        dsn: str,
+        pool: asyncpg.Pool[Any],
+        orders: OrderOpenings,
+        lists: Lists,
+        knows: Collection[str],
     ) -> None:
         super().__init__(pool)
-        self._orders = orders
+        self._orders, self._lists = orders, lists
         self._heart = Heart(dsn, knows)
         self._watch = OwnConnection(dsn, timeout_ms=STORE_ANSWER_TIMEOUT_MS)
         self._openings = GroupWriter(dsn, OPENINGS)
@@ -84,7 +91,8 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
     @classmethod
     async def connected(cls, dsn: str, knows: Collection[str] = ()) -> Self:
         """On the running loop; works before Postgres does. `knows`: see `Heart`."""
-        store = cls(dsn, await read_pool(dsn), OrderOpenings(await transaction_pool(dsn)), knows)
+        orders = OrderOpenings(await transaction_pool(dsn))
+        store = cls(dsn, await read_pool(dsn), orders, Lists(await list_pool(dsn)), knows)
         store._openings.start()
         store._changes.start()
         return store
@@ -99,6 +107,7 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
         await self._openings.close()
         await self._changes.close()
         await self._orders.close()
+        await self._lists.close()
         await self._heart.close()
         await self._watch.close()
         await self._pool.close()
@@ -129,6 +138,14 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
         except StoreUnavailable as error:
             raise OutcomePending from error
         return NumberTaken(opening.claim.first_n - 1) if isinstance(lost, OrderSplit) else lost
+
+    async def payments(self, merchant_id: str, wanted: PaymentFilter) -> Sequence[Payment]:
+        """Newest first; one more than the limit tells whether there are more."""
+        return await self._lists.payments(merchant_id, wanted)
+
+    async def refunds(self, merchant_id: str, wanted: RefundFilter) -> Sequence[Refund]:
+        """As `payments`."""
+        return await self._lists.refunds(merchant_id, wanted)
 
     async def apply(self, change: Change) -> Applied | Stale | RefundTaken:
         """Write 2, and every later one."""
@@ -175,14 +192,14 @@ class PostgresStore(PaymentReader, EventFeed, DueWork, Inbox):
         of these, the order is split.
         """
         p = opening.payment
-        bound = await self.payment_by_key(p.merchant_id, opening.claim.idempotency_key)
+        bound = await self._bound(beside(p), opening.claim.idempotency_key)
         if bound is not None:
             # A lost reply: we collided with our own first sending.
             return Opened() if bound.payment.id == p.id else bound
-        holder: Payment | None = await self._holder(p.merchant_id, p.order_no, p.tender_no)
+        holder: Payment | None = await self._holder(beside(p), p.order_no, p.tender_no)
         if holder is not None:
             return TenderTaken(holder)
-        highest_n = await self._highest_n(p.merchant_id, p.order_no, p.tender_no)
+        highest_n = await self._highest_n(beside(p), p.order_no, p.tender_no)
         return NumberTaken(highest_n) if highest_n >= opening.claim.first_n else OrderSplit()
 
     async def _stands(self, case: Case | None) -> bool:

@@ -19,8 +19,8 @@ MOMENTS = {
     "begin": "BEGIN",
     "lock": "pg_advisory_xact_lock(hashtext('tillgate.order')",
     "known": "AS bound",
-    "tenders": "k.order_no = $2 AND k.holds\nORDER BY p.id",
-    "split": 'INSERT INTO "order"',
+    "tenders": "k.order_no = $4 AND k.holds\nORDER BY p.id",
+    "split": "INSERT INTO split_order",
     "mark": "UPDATE payment p SET",
     "risk": "INSERT INTO override",
     "open": "INSERT INTO claim",
@@ -28,7 +28,7 @@ MOMENTS = {
 }
 COUNTS = """SELECT
   (SELECT count(*) FROM payment) AS payments, (SELECT count(*) FROM override) AS risks,
-  (SELECT count(*) FROM "order") AS orders, (SELECT count(*) FROM "case") AS cases,
+  (SELECT count(*) FROM split_order) AS orders, (SELECT count(*) FROM "case") AS cases,
   (SELECT count(*) FROM payment WHERE overridden_at IS NOT NULL) AS marked"""
 
 

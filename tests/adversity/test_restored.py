@@ -121,6 +121,27 @@ async def test_fault_36_paid_and_forgotten_is_relearned(
         assert len(await after.captured(channel)) == 1
 
 
+async def test_fault_36_restored_to_before_orders_were_the_stores(
+    own_database: str, sandbox: SandboxProcess
+):
+    """The lost payment's number has no store in it; the repeat's own has one. Both are asked."""
+    order, scanned = order_no(), code("alipay")
+    async with emptied(own_database, sandbox) as before:
+        await before.rows("INSERT INTO worker (id, beat_at) VALUES ('older', clock_timestamp())")
+        await before.world.directory.refresh()
+        paid = await before.pay(900, order_no=order, auth_code=scanned, wait_s=10)
+        assert paid.document["status"] == "succeeded"
+    async with restored(before.books, sandbox) as after:
+        repeated = await after.pay(900, order_no=order, auth_code=scanned, wait_s=10)
+        assert (repeated.status, repeated.document["status"]) == (201, "succeeded")
+        assert repeated.document["out_trade_no"] == paid.document["out_trade_no"]
+        other = await after.pay(900, order_no=order_no(), auth_code=code("alipay"), wait_s=10)
+        assert other.document["status"] == "succeeded"
+        made_by = await after.rows("SELECT numbering FROM payment ORDER BY created_at")
+        assert [row["numbering"] for row in made_by] == [1, 2]
+        assert len(await after.captured("alipay")) == 2
+
+
 @asynccontextmanager
 async def emptied(dsn: str, sandbox: SandboxProcess, **terms: Any) -> AsyncIterator[Shop]:
     """A shop whose backup was made when it had just been set up."""

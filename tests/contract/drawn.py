@@ -20,7 +20,8 @@ from gateway.domain.occasion import Occasion, Outcome
 from gateway.domain.payment import Attempt, Evidence, Payment, Refund
 from gateway.domain.returning import reserved
 from gateway.domain.statuses import RefundStatus
-from gateway.domain.words import EvidenceWord, Flow, Origin, Source
+from gateway.domain.tender import Tender
+from gateway.domain.words import EvidenceWord, Flow, Numbering, Origin, Source
 from gateway.flow.ports import Opened
 from gateway.storage.postgres import PostgresStore
 from tests.fakes.store import MemoryStore
@@ -66,13 +67,24 @@ def drawn_payment(
     **fields: Any,
 ) -> Payment:
     at = fields.get("created_at", NOW)
+    tender = Tender(
+        merchant_id=merchant,
+        store_id=fields.get("store_id", STORE),
+        order_no=order_no,
+        tender_no=fields.get("tender_no", 1),
+        amount=1000,
+        currency="CNY",
+        channel="wallet",
+        flow=Flow.CODE,
+        numbering=fields.get("numbering", Numbering.BY_STORE),
+    )
     own: dict[str, Any] = {
         "id": new_id("att"),
         "number": 1,
         "trade_number": n,
         "channel": "wallet",
         "channel_account": ACCOUNT,
-        "out_trade_no": out_trade_no("TT", merchant, order_no, fields.get("tender_no", 1), n),
+        "out_trade_no": out_trade_no("TT", tender, n),
         "status": "sent",
         "why": "only",
         "worker_id": WORKER,
@@ -95,6 +107,7 @@ def drawn_payment(
         "status": "processing",
         "business_date": "2026-11-21",
         "created_at": at,
+        "numbering": Numbering.BY_STORE,
         "attempts": (Attempt(**(own | (attempt or {}))),),
     }
     return Payment(**(given | fields))

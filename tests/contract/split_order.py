@@ -57,14 +57,14 @@ async def traces(books: Books) -> tuple[Any, ...]:
     """What a refusal must not leave."""
     if isinstance(books.store, MemoryStore):
         orders = sorted(
-            (merchant, order_no, amount)
-            for (merchant, order_no), amount in books.store.orders.items()
+            (merchant, store, order_no, amount)
+            for (merchant, store, order_no), amount in books.store.orders.items()
         )
     else:
         orders = [
             tuple(r)
             for r in await books.store._fetch(
-                'SELECT merchant_id, order_no, amount FROM "order" ORDER BY 1, 2'
+                "SELECT merchant_id, store_id, order_no, amount FROM split_order ORDER BY 1, 2, 3"
             )
         ]
     return orders, await books.log(), await books.cases(), await books.journal(), await risks(books)

@@ -9,12 +9,15 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.domain import order as o
+from gateway.domain.words import Numbering
 from gateway.flow.ports import Applied, Opened, Stale, TenderTaken
+from gateway.storage.postgres import PostgresStore
 from tests.contract.drawn import (
     MERCHANT,
     NOW,
     SILENT,
     YES,
+    Books,
     after,
     bent,
     drawn_payment,
@@ -173,3 +176,24 @@ async def test_an_override_and_the_yes_it_races_have_one_outcome(books):
         assert (kept.status, kept.overridden_by) == (
             ("succeeded", None) if opened == Stale() else ("in_doubt", cash.id)
         )
+
+
+async def test_neither_the_risk_record_nor_a_total_is_changed_in_the_database(database):
+    store = await PostgresStore.connected(database)
+    books = Books(store)
+    first = await doubtful(books)
+    cash = paid_payment(tender_no=2)
+    terms = o.OrderTerms(amount=1000, override=named(first, cash))
+    assert await store.open_in_order(opening_of(cash), terms) == Opened()
+    merchants = opening_of(drawn_payment("M1", numbering=Numbering.BY_MERCHANT))
+    assert await store.open_in_order(merchants, o.OrderTerms(amount=1000)) == Opened()
+    for statement, sqlstate in (
+        ("UPDATE override SET reason = 'other'", "TG001"),
+        ("DELETE FROM override", "TG001"),
+        ("TRUNCATE override", "TG001"),
+        ("UPDATE split_order SET amount = 900", "TG006"),
+        ("UPDATE split_order SET amount = NULL", "TG006"),
+        ('UPDATE "order" SET amount = 900', "TG006"),
+    ):
+        assert await refused(store._fetch(statement)) == sqlstate, statement
+    await store.close()

@@ -19,6 +19,7 @@ from tests.contract.drawn import (
     NO,
     NOW,
     SILENT,
+    STORE,
     YES,
     after,
     bent,
@@ -43,7 +44,7 @@ async def test_open_is_read_back_whole(books):
     opening = opening_of(payment, "key-1", b'{"amount":1000}')
     assert await books.store.open(opening) == Opened()
     assert await books.store.payment(MERCHANT, payment.id) == payment
-    assert await books.store.payment_by_key(MERCHANT, "key-1") == KeyTaken(
+    assert await books.store.payment_by_key(MERCHANT, STORE, "key-1") == KeyTaken(
         payment, b'{"amount":1000}'
     )
     assert await books.log() == [
@@ -153,7 +154,7 @@ async def test_nonsense_is_not_opened(books, fields, refusal):
     )
     assert (found, beside) == (refusal, Opened())
     assert await books.store.payment(MERCHANT, payment.id) is None
-    assert await books.store.payment_by_key(MERCHANT, f"k-{payment.id}") is None
+    assert await books.store.payment_by_key(MERCHANT, STORE, f"k-{payment.id}") is None
 
 
 async def test_channel_order_number_is_taken_once(books):

@@ -12,6 +12,7 @@ from gateway.domain.identifiers import out_trade_no
 from gateway.domain.learning import learned
 from gateway.domain.occasion import Outcome
 from gateway.domain.payment import Attempt, Payment
+from gateway.domain.tender import tender_of
 from gateway.flow.ports import Applied, NumberTaken, Opened, Stale, StoreRefused
 from tests.contract.drawn import (
     MERCHANT,
@@ -40,9 +41,7 @@ def following(payment: Payment, **fields: Any) -> Attempt:
         id=new_id("att"),
         number=last.number + 1,
         trade_number=n,
-        out_trade_no=out_trade_no(
-            "TT", payment.merchant_id, payment.order_no, payment.tender_no, n
-        ),
+        out_trade_no=out_trade_no("TT", tender_of(payment), n),
         channel_account="acct_2",
         why="the next",
         sent_at=later(1),

@@ -6,6 +6,7 @@ A program is drawn from a seed, which a failure prints; TILLGATE_CONTRACT_SEEDS 
 import asyncio
 import os
 import random
+from datetime import date
 from typing import Any
 
 import pytest
@@ -21,8 +22,10 @@ from gateway.domain.payment import Payment
 from gateway.domain.returning import refund_learned
 from gateway.domain.states import IllegalTransition
 from gateway.domain.statuses import PaymentStatus, RefundStatus
+from gateway.domain.words import Numbering, Origin
 from gateway.flow.due import Places
-from gateway.flow.ports import PaymentFilter, RefundFilter, StoredCallback
+from gateway.flow.lists import PaymentFilter, RefundFilter
+from gateway.flow.ports import StoredCallback
 from gateway.storage.postgres import PostgresStore
 from tests.contract.drawn import (
     Books,
@@ -135,6 +138,7 @@ class Program:
             "store_id": pick(("s1", "s2")),
             "created_at": later(self.made // 2),
             "tender_no": pick((1, 2)),
+            "numbering": pick((Numbering.BY_STORE, Numbering.BY_STORE, Numbering.BY_MERCHANT)),
         }
         payment = build(f"O{pick(range(4))}", n=n, **fields)
         line = pick((1000, 1000, 999, 0))
@@ -288,23 +292,42 @@ class Program:
             "since": pick((None, later(3))),
             "until": pick((None, later(9))),
             "store_id": pick((None, "s1")),
+            "limit": limit,
         }
         status = pick((None, PaymentStatus.SUCCEEDED, PaymentStatus.IN_DOUBT))
         rows = await self.both(
             "payments",
             merchant,
-            PaymentFilter(order_no=pick((None, "O1")), status=status, limit=limit, **span),
+            PaymentFilter(
+                order_no=pick((None, "O1")),
+                status=status,
+                method=pick((None, None, "wallet")),
+                channel_account=pick((None, None, "acct_1", "acct_2")),
+                channel_trade_no=pick((None, None, "C")),
+                business_date=pick((None, None, date(2026, 11, 21), date(2026, 11, 22))),
+                paid_from=pick((None, None, later(3))),
+                **span,
+            ),
         )
         last = rows[-1].id if isinstance(rows, list) and rows else "nobody"
         await self.both("payments", merchant, PaymentFilter(limit=limit, starting_after=last))
+        refunds = await self.both("refunds", merchant, RefundFilter(limit=1))
+        if isinstance(refunds, list) and refunds:
+            await self.both(
+                "refunds", merchant, RefundFilter(limit=limit, starting_after=refunds[0].id)
+            )
         await self.both(
             "refunds",
             merchant,
-            RefundFilter(status=pick((None, RefundStatus.REQUESTED)), limit=limit, **span),
+            RefundFilter(
+                status=pick((None, RefundStatus.REQUESTED)),
+                origin=pick((None, None, Origin.MERCHANT, Origin.LATE)),
+                **span,
+            ),
         )
         known = [(*key, pick((0, 1, 2, 3))) for key in self.left.payment_rows]
         await self.both("newer", [*known, (merchant, "nobody", 0)])
-        await self.both("payment_by_key", merchant, f"key{pick(range(12))}")
+        await self.both("payment_by_key", merchant, pick(("s1", "s2")), f"key{pick(range(12))}")
         await self.both("refund_by_number", merchant, f"r{pick(range(10))}")
         await self.both("refund_by_key", merchant, "s1", f"rk{pick(range(10))}")
 

@@ -4,21 +4,26 @@ callbacks and cases.
 
 import asyncio
 import json
+from datetime import date
 from typing import Any
 
 import pytest
 
 from gateway.domain.case import CaseKind
 from gateway.domain.errors import FieldInvalid, NotFound
-from gateway.flow.ports import Applied, PaymentFilter, RefundFilter, StoredCallback
+from gateway.flow.lists import PaymentFilter, RefundFilter
+from gateway.flow.ports import Applied, StoredCallback
 from gateway.storage.postgres import PostgresStore
 from tests.contract.drawn import (
     ACCOUNT,
     MERCHANT,
+    NOW,
     SILENT,
+    STORE,
     YES,
     Books,
     after,
+    asked_for,
     case,
     later,
     opened,
@@ -44,7 +49,7 @@ async def test_another_merchant_sees_nothing(books):
     await books.store.apply(refund_change(payment, "r1", 10))
     refund = (await books.store.refunds_of(MERCHANT, payment.id))[0]
     assert await books.store.payment("m2", payment.id) is None
-    assert await books.store.payment_by_key("m2", f"k-{payment.id}") is None
+    assert await books.store.payment_by_key("m2", STORE, f"k-{payment.id}") is None
     assert await books.store.refund("m2", refund.id) is None
     assert await books.store.refund_by_number("m2", "r1") is None
     assert await books.store.refund_by_key("m2", "s1", "rk-r1") is None
@@ -340,3 +345,48 @@ async def test_a_case_the_gateway_answered_itself(books):
         kind = CaseKind.OVERRIDE
         await books.store.settle_case(merchant, about, kind, reason="answered", now=later(1))
     assert await books.cases() == [("mismatch_amount", "x", None), ("override", "x", "tillgate")]
+
+
+async def test_refunds_of_one_moment_are_listed_once_each(books):
+    paid = await settled(books)
+    made = set()
+    for number in range(5):
+        change = refund_change(paid, f"r{number}", 100)
+        assert await books.store.apply(change) == Applied()
+        paid = change.payment
+        made.add(asked_for(change).id)
+    seen: list[str] = []
+    while page := await books.store.refunds(
+        MERCHANT, RefundFilter(limit=1, starting_after=seen[-1] if seen else None)
+    ):
+        seen += [refund.id for refund in page[:1]]
+    assert len(seen) == len(made)
+    assert set(seen) == made
+
+
+async def test_a_payment_is_found_by_what_a_customer_or_the_bank_shows(books):
+    paid = await opened(books)
+    await opened(books, order_no="B2", created_at=later(1))
+    change = after(paid, YES)
+    assert await books.store.apply(change) == Applied()
+    attempt = change.payment.attempts[0]
+    asked: dict[str, Any]
+    for asked in (
+        {"out_trade_no": attempt.out_trade_no},
+        {"channel_trade_no": "C1"},
+        {"paid_from": NOW, "paid_to": later(60), "status": "succeeded"},
+        {"order_no": "A1", "method": "wallet", "business_date": date(2026, 11, 21)},
+        {"channel_account": ACCOUNT, "order_no": "A1"},
+    ):
+        found = await books.store.payments(MERCHANT, PaymentFilter(limit=9, **asked))
+        assert [payment.id for payment in found] == [paid.id], asked
+    for asked in (
+        {"out_trade_no": "none"},
+        {"channel_trade_no": "none"},
+        {"paid_from": later(60)},
+        {"paid_to": NOW},
+        {"method": "cash"},
+        {"business_date": date(2026, 11, 22)},
+        {"channel_account": "acct_9"},
+    ):
+        assert await books.store.payments(MERCHANT, PaymentFilter(limit=9, **asked)) == []

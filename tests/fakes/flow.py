@@ -16,10 +16,11 @@ from gateway.domain.errors import NotFound, OrderTenderTaken
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.resources import ENDED, Prospect
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
-from gateway.domain.words import Origin
+from gateway.domain.words import Numbering, Origin
 from gateway.flow.callback import Heard
 from gateway.flow.commands import Caller, Paid, PayCommand, RefundCommand, Refunded
-from gateway.flow.ports import ApiKey, EventPage, PaymentFilter, RefundFilter
+from gateway.flow.lists import PaymentFilter, RefundFilter
+from gateway.flow.ports import ApiKey, EventPage
 from gateway.http.door import Door
 from gateway.http.exchange import EdgeDeps, Readiness
 from gateway.http.peers import DIRECT, Peers
@@ -133,6 +134,7 @@ def payment_of(
         status=PaymentStatus(status),
         business_date="2026-11-21",
         created_at=NOW,
+        numbering=Numbering.BY_STORE,
         operator_id=command.operator_id,
         description=command.description,
         metadata=command.metadata,

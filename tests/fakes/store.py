@@ -23,6 +23,7 @@ from gateway.domain.order import OrderRefusal, OrderTerms
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.refund_limits import day_begins
 from gateway.domain.states import PAYMENT_HOLDING
+from gateway.domain.words import Numbering
 from gateway.flow.ports import (
     Applied,
     KeyTaken,
@@ -66,7 +67,11 @@ class MemoryStore(MemoryReading, MemoryDueWork, MemoryCases):
         self, opening: Opening
     ) -> Opened | KeyTaken | TenderTaken | NumberTaken | OrderSplit:
         """Write 1."""
-        if (opening.payment.merchant_id, opening.payment.order_no) in self.orders:
+        p = opening.payment
+        by_merchant = p.numbering == Numbering.BY_MERCHANT
+        if (p.merchant_id, p.store_id, p.order_no) in self.orders or (
+            by_merchant and (p.merchant_id, p.order_no) in self.merchant_orders
+        ):
             return self.why_lost(opening)
         return self.opened_alone(opening)
 
@@ -81,11 +86,19 @@ class MemoryStore(MemoryReading, MemoryDueWork, MemoryCases):
     ) -> Opened | KeyTaken | TenderTaken | NumberTaken | OrderSplit:
         """Write 1 of an order that is not split, or whose rules were looked at."""
         p, claim = opening.payment, opening.claim
-        tender = (p.merchant_id, p.order_no, p.tender_no)
         wanted = KeptClaim(
-            p.id, tender, claim.first_n, p.status in PAYMENT_HOLDING, claim.fingerprint
+            payment_id=p.id,
+            merchant_id=p.merchant_id,
+            store_id=p.store_id,
+            order_no=p.order_no,
+            tender_no=p.tender_no,
+            numbering=p.numbering,
+            idempotency_key=claim.idempotency_key,
+            first_n=claim.first_n,
+            holds=p.status in PAYMENT_HOLDING,
+            fingerprint=claim.fingerprint,
         )
-        if self._collides(wanted, p.merchant_id, claim.idempotency_key):
+        if self._collides(wanted):
             return self.why_lost(opening)
         if claim.first_n < 1:
             raise StoreRefused("23514", "claim_first_n_check")
@@ -94,7 +107,7 @@ class MemoryStore(MemoryReading, MemoryDueWork, MemoryCases):
         check_payment(first)
         check_postings(opening.postings)
         self._check_new(first, opening.events)
-        self.claims[p.merchant_id, claim.idempotency_key] = wanted
+        self.claims[p.merchant_id, p.id] = wanted
         self.payment_rows[p.merchant_id, p.id] = first
         self.trades[first.attempts[0].out_trade_no] = (p.merchant_id, p.id)
         self._record(p.merchant_id, opening.events, opening.postings)
@@ -145,14 +158,16 @@ class MemoryStore(MemoryReading, MemoryDueWork, MemoryCases):
 
     # --- parts
 
-    def _collides(self, wanted: KeptClaim, merchant_id: str, key: str) -> bool:
-        return (merchant_id, key) in self.claims or any(
-            (merchant == merchant_id and kept.payment_id == wanted.payment_id)
+    def _collides(self, wanted: KeptClaim) -> bool:
+        where = (wanted.merchant_id, wanted.store_id, wanted.numbering)
+        tender = (wanted.order_no, wanted.tender_no)
+        return (wanted.merchant_id, wanted.payment_id) in self.claims or any(
+            kept.idempotency_key == wanted.idempotency_key
             or (
-                kept.tender == wanted.tender
+                (kept.order_no, kept.tender_no) == tender
                 and (kept.first_n == wanted.first_n or (kept.holds and wanted.holds))
             )
-            for (merchant, _), kept in self.claims.items()
+            for kept in self.beside(where)
         )
 
     def why_lost(
@@ -160,15 +175,12 @@ class MemoryStore(MemoryReading, MemoryDueWork, MemoryCases):
     ) -> Opened | KeyTaken | TenderTaken | NumberTaken | OrderSplit:
         """Read by a second look, as after the statement."""
         p = opening.payment
-        tender = (p.merchant_id, p.order_no, p.tender_no)
-        bound = self.claims.get((p.merchant_id, opening.claim.idempotency_key))
+        where = (p.merchant_id, p.store_id, p.numbering)
+        bound = self.bound(where, opening.claim.idempotency_key)
         if bound is not None:
-            return (
-                Opened()
-                if bound.payment_id == p.id
-                else KeyTaken(self.payment_rows[p.merchant_id, bound.payment_id], bound.fingerprint)
-            )
-        rivals = [kept for kept in self.claims.values() if kept.tender == tender]
+            return Opened() if bound.payment.id == p.id else bound
+        tender = (p.order_no, p.tender_no)
+        rivals = [k for k in self.beside(where) if (k.order_no, k.tender_no) == tender]
         holder = next((kept for kept in rivals if kept.holds), None)
         if holder is not None:
             return TenderTaken(self.payment_rows[p.merchant_id, holder.payment_id])
@@ -259,9 +271,7 @@ class MemoryStore(MemoryReading, MemoryDueWork, MemoryCases):
         )
 
     def _release(self, key: Key) -> None:
-        for name, kept in self.claims.items():
-            if name[0] == key[0] and kept.payment_id == key[1] and kept.holds:
-                self.claims[name] = replace(kept, holds=False)
+        self.claims[key] = replace(self.claims[key], holds=False)
 
     def _record(
         self, merchant_id: str, events: Sequence[Event], postings: Sequence[Posting]

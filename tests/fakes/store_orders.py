@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.domain.change import Opening
 from gateway.domain.order import OrderRefusal, OrderTerms, refusal
+from gateway.domain.words import Numbering
 from gateway.flow.ports import (
     Applied,
     KeyTaken,
@@ -30,24 +31,23 @@ async def opened_in_order(
 ) -> Opened | KeyTaken | TenderTaken | NumberTaken | OrderRefusal | Stale:
     """All of it or nothing."""
     p = opening.payment
-    order = (p.merchant_id, p.order_no)
+    order, in_merchant = (p.merchant_id, p.store_id, p.order_no), (p.merchant_id, p.order_no)
+    by_merchant = p.numbering == Numbering.BY_MERCHANT
     lost = store.why_lost(opening)
     if isinstance(lost, Opened) and terms.override is not None:
         case = terms.override.change.case
         return Opened(case is not None and case.id in {kept.case.id for kept in store.cases})
     if not isinstance(lost, OrderSplit | NumberTaken):
         return lost
-    kept = [
-        claim
-        for (merchant, _), claim in store.claims.items()
-        if merchant == order[0] and claim.holds
-    ]
     holding = [
-        store.payment_rows[order[0], claim.payment_id]
-        for claim in kept
-        if claim.tender[:2] == order
+        store.payment_rows[claim.merchant_id, claim.payment_id]
+        for claim in store.beside((p.merchant_id, p.store_id, p.numbering))
+        if claim.holds and claim.order_no == p.order_no
     ]
-    refused = refusal(p, terms, store.orders.get(order), holding)
+    fixed = store.orders.get(order)
+    if fixed is None and by_merchant:
+        fixed = store.merchant_orders.get(in_merchant)
+    refused = refusal(p, terms, fixed, sorted(holding, key=lambda payment: payment.id))
     if refused is not None:
         return refused
     before = (
@@ -58,6 +58,9 @@ async def opened_in_order(
     result = await _overridden_and_opened(store, opening, terms, before)
     if isinstance(result, Opened):
         store.orders[order] = store.orders.get(order) or terms.amount
+        if by_merchant:
+            known = store.merchant_orders.get(in_merchant)
+            store.merchant_orders[in_merchant] = known or terms.amount
     else:
         vars(store).update(before)
     return NumberTaken(opening.claim.first_n - 1) if isinstance(result, OrderSplit) else result

@@ -10,10 +10,11 @@ from gateway.domain.errors import CursorAhead
 from gateway.domain.payment import Payment, Refund
 from gateway.domain.resources import event_json
 from gateway.domain.statuses import RefundStatus
-from gateway.domain.words import Origin
-from gateway.flow.ports import EventPage, KeyTaken, PaymentFilter, RefundFilter
+from gateway.domain.words import Numbering, Origin
+from gateway.flow.lists import PaymentFilter, RefundFilter
+from gateway.flow.ports import EventPage, KeyTaken
 from gateway.storage.books.event_feed import position
-from tests.fakes.store_tables import MemoryTables
+from tests.fakes.store_tables import Beside, KeptClaim, MemoryTables
 
 R = TypeVar("R", Payment, Refund)
 
@@ -25,14 +26,24 @@ class MemoryReading(MemoryTables):
         """With its attempts."""
         return self.payment_rows.get((merchant_id, payment_id))
 
-    async def payment_by_key(self, merchant_id: str, idempotency_key: str) -> KeyTaken | None:
-        """What the key is bound to."""
-        claim = self.claims.get((merchant_id, idempotency_key))
-        return (
-            KeyTaken(self.payment_rows[merchant_id, claim.payment_id], claim.fingerprint)
-            if claim
-            else None
-        )
+    async def payment_by_key(
+        self, merchant_id: str, store_id: str, idempotency_key: str
+    ) -> KeyTaken | None:
+        """What the key is bound to in this store."""
+        return self.bound((merchant_id, store_id, Numbering.BY_STORE), idempotency_key)
+
+    def beside(self, where: Beside) -> list[KeptClaim]:
+        """The claims that an equal one there may not stand beside; its own store's first."""
+        found = [kept for kept in self.claims.values() if kept.beside(*where)]
+        return sorted(found, key=lambda kept: kept.store_id != where[1])
+
+    def bound(self, where: Beside, idempotency_key: str) -> KeyTaken | None:
+        """As `payment_by_key`, for a claim of that numbering."""
+        for kept in self.beside(where):
+            if kept.idempotency_key == idempotency_key:
+                payment = self.payment_rows[kept.merchant_id, kept.payment_id]
+                return KeyTaken(payment, kept.fingerprint)
+        return None
 
     async def payment_by_trade(self, account_id: str, out_trade_no: str) -> Payment | None:
         """By the channel's order number, on this account only."""
@@ -51,12 +62,20 @@ class MemoryReading(MemoryTables):
             ("order_no", wanted.order_no),
             ("status", wanted.status),
             ("store_id", wanted.store_id),
+            ("channel", wanted.method),
+            ("business_date", wanted.business_date and wanted.business_date.isoformat()),
         )
         rows = [
             p
             for p in rows
             if all(value is None or getattr(p, name) == value for name, value in asked)
+            and _paid_between(p, wanted.paid_from, wanted.paid_to)
         ]
+        for name in ("channel_account", "out_trade_no", "channel_trade_no"):
+            value = getattr(wanted, name)
+            rows = [
+                p for p in rows if value is None or value in {getattr(a, name) for a in p.attempts}
+            ]
         return _paged(
             rows, self.payment_rows.get((merchant_id, wanted.starting_after or "")), wanted
         )
@@ -103,7 +122,12 @@ class MemoryReading(MemoryTables):
 
     async def refunds(self, merchant_id: str, wanted: RefundFilter) -> Sequence[Refund]:
         """Newest first; one more than the limit."""
-        asked = (("refund_no", wanted.refund_no), ("status", wanted.status))
+        asked = (
+            ("refund_no", wanted.refund_no),
+            ("status", wanted.status),
+            ("origin", wanted.origin),
+            ("payment_id", wanted.payment),
+        )
         rows = [
             r
             for r in self._refunds(merchant_id)
@@ -139,6 +163,13 @@ class MemoryReading(MemoryTables):
 
     def _refunds(self, merchant_id: str) -> Iterator[Refund]:
         return (r for (merchant, _), r in self.refund_rows.items() if merchant == merchant_id)
+
+
+def _paid_between(payment: Payment, since: datetime | None, until: datetime | None) -> bool:
+    paid = payment.paid_at
+    if paid is None:
+        return since is None and until is None
+    return (since is None or paid >= since) and (until is None or paid < until)
 
 
 def _paged(rows: list[R], last: R | None, wanted: PaymentFilter | RefundFilter) -> list[R]:

@@ -10,9 +10,11 @@ from gateway.domain.case import Case, Finding
 from gateway.domain.change import Event, Posting
 from gateway.domain.order import Override
 from gateway.domain.payment import Payment, Refund
+from gateway.domain.words import Numbering
 from gateway.flow.ports import StoredCallback
 
 Key = tuple[str, str]
+Beside = tuple[str, str, Numbering]  # merchant, store and numbering of a claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +22,20 @@ class KeptClaim:
     """The uniqueness rules of one payment."""
 
     payment_id: str
-    tender: tuple[str, str, int]
+    merchant_id: str
+    store_id: str
+    order_no: str
+    tender_no: int
+    numbering: Numbering
+    idempotency_key: str
     first_n: int
     holds: bool
     fingerprint: bytes
+
+    def beside(self, merchant_id: str, store_id: str, numbering: Numbering) -> bool:
+        """Whether it may not stand beside an equal claim of that store, made by that numbering."""
+        by_merchant = numbering == self.numbering == Numbering.BY_MERCHANT
+        return merchant_id == self.merchant_id and (by_merchant or store_id == self.store_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +64,7 @@ class MemoryTables:
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
-        self.claims: dict[Key, KeptClaim] = {}
+        self.claims: dict[Key, KeptClaim] = {}  # by merchant and payment
         self.payment_rows: dict[Key, Payment] = {}
         self.refund_rows: dict[Key, Refund] = {}
         self.transaction = 0  # the last one that wrote
@@ -60,8 +72,10 @@ class MemoryTables:
         self.journal: list[tuple[str, Posting]] = []
         self.callbacks: dict[Key, tuple[StoredCallback, bool]] = {}
         self.cases: list[KeptCase] = []
-        # (merchant, order) -> its amount, once a tender said it.
-        self.orders: dict[Key, int | None] = {}
+        # (merchant, store, order) -> its amount, once a tender said it.
+        self.orders: dict[tuple[str, str, str], int | None] = {}
+        # As `orders`, of claims by merchant.
+        self.merchant_orders: dict[Key, int | None] = {}
         # Merchant, the payment let in, the risk record.
         self.overrides: list[tuple[str, str, Override]] = []
         self.trades: dict[str, Key] = {}  # every out_trade_no -> its payment

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.clock import SystemClock, SystemIds
 from gateway.domain.tender import Tender
-from gateway.domain.words import Flow
+from gateway.domain.words import Flow, Numbering
 from gateway.flow.accounts import RemoteAccount
 from gateway.flow.choose import standing
 from gateway.flow.choose.routing import Choice, remote_choices
@@ -94,6 +94,7 @@ def two_choices(two: Shop) -> tuple[Choice[RemoteAccount], ...]:
         currency="CNY",
         channel="alipay",
         flow=Flow.CODE,
+        numbering=Numbering.BY_STORE,
     )
     return remote_choices(tender, two.world.directory, two.world.clock.now())
 

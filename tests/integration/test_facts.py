@@ -1,10 +1,12 @@
 """Migration 0009: rows that were made before it, and rows that an older worker goes on making
 beside it, have the facts that decisions need.
+
+`statements_without_facts` holds the statements of the release before, word for word.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import json
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -20,7 +22,7 @@ from gateway.domain.change import Change
 from gateway.domain.learning import learned
 from gateway.domain.payment import Payment
 from gateway.domain.returning import refund_learned
-from gateway.storage.books import columns, statements
+from gateway.domain.words import Numbering
 from gateway.storage.books.case_list import CaseList
 from gateway.storage.books.rows import apply_arguments, open_arguments
 from gateway.storage.postgres import PostgresStore
@@ -40,62 +42,43 @@ from tests.contract.drawn import (
 )
 from tests.contract.test_store_failover import moved_on
 
-FACTS = frozenset({"payer_asked_at", "surplus", "heard", "frozen_by"})
+OLDER = {
+    path.stem: path.read_text(encoding="utf-8")
+    for path in (Path(__file__).parent / "statements_without_facts").glob("*.sql")
+}
 ASKED = o.PayerActionNeeded(channel_code="USERPAYING")
 MISMATCH = o.Mismatch(field="amount", expected="1000", got="1")
-
-
-@pytest.fixture
-def older() -> Any:
-    """The statements of a worker that does not know the columns."""
-    groups = {
-        name: value for name, value in vars(columns).items() if isinstance(value, columns.Columns)
-    }
-    with pytest.MonkeyPatch.context() as patched:
-        for name, group in groups.items():
-            facts = {"attempt_id"} if name == "CASE" else FACTS
-            pairs = zip(group.names, group.types, strict=True)
-            names, types = zip(*(pair for pair in pairs if pair[0] not in facts), strict=True)
-            patched.setattr(columns, name, columns.Columns(names, types))
-        spec = importlib.util.find_spec(statements.__name__)
-        assert spec is not None
-        assert spec.loader is not None
-        module: Any = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    module.APPLY = module.APPLY.replace("object_id, attempt_id, evidence", "object_id, evidence")
-    module.APPLY = module.APPLY.replace("k.payment_id, k.attempt_id, k.", "k.payment_id, k.")
-    assert not any(fact in module.OPEN + module.APPLY for fact in FACTS)
-    return module
 
 
 class OldBooks:
     """What an older worker writes, as its statements wrote it."""
 
-    def __init__(self, connection: Any, older: Any) -> None:
-        self._connection, self._older = connection, older
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
 
     async def opened(self, payment: Payment) -> Payment:
-        arguments = open_arguments([opening_of(payment)])
-        assert await self._connection.fetch(self._older.OPEN, *arguments)
+        told = json.dumps({"store_id": payment.store_id}).encode()
+        arguments = open_arguments([opening_of(payment, fingerprint=told)])
+        assert await self._connection.fetch(OLDER["open"], *arguments)
         return payment
 
     async def applied(self, change: Change) -> Change:
-        [row] = await self._connection.fetch(self._older.APPLY, *apply_arguments([change]))
+        [row] = await self._connection.fetch(OLDER["apply"], *apply_arguments([change]))
         assert row["moved"]
         return change
 
     async def waiting_for_the_payer(self) -> Payment:
-        payment = await self.opened(drawn_payment("A1"))
+        payment = await self.opened(drawn_payment("A1", numbering=Numbering.BY_MERCHANT))
         return (await self.applied(after(payment, ASKED, "pay", later(1)))).payment
 
     async def no_longer_waiting(self) -> Payment:
-        payment = await self.opened(drawn_payment("A2"))
+        payment = await self.opened(drawn_payment("A2", numbering=Numbering.BY_MERCHANT))
         asked = await self.applied(after(payment, ASKED, "pay", later(1)))
         silent = after(asked.payment, o.Unknown(reason="timeout"), "query", later(2))
         return (await self.applied(silent)).payment
 
     async def with_a_surplus(self) -> Payment:
-        payment = await self.opened(drawn_payment("A3"))
+        payment = await self.opened(drawn_payment("A3", numbering=Numbering.BY_MERCHANT))
         moved = await self.applied(watched(moved_on(payment)))
         surplus = learned(
             moved.payment, moved.payment.attempts[0], YES, occasion("query", later(3))
@@ -104,7 +87,7 @@ class OldBooks:
         return (await self.applied(watched(surplus))).payment
 
     async def with_a_refund_in_doubt(self) -> tuple[Payment, str]:
-        payment = await self.opened(paid_payment("A4"))
+        payment = await self.opened(paid_payment("A4", numbering=Numbering.BY_MERCHANT))
         asked = await self.applied(refund_change(payment, "r1", 400))
         silence = refund_learned(
             asked.payment, asked_for(asked), o.Unknown(reason="timeout"), occasion("refund")
@@ -116,7 +99,7 @@ class OldBooks:
         return silence.payment, asked_for(asked).id
 
     async def frozen_by_its_first_attempt(self) -> tuple[Payment, str]:
-        payment = await self.opened(drawn_payment("A5"))
+        payment = await self.opened(drawn_payment("A5", numbering=Numbering.BY_MERCHANT))
         moved = await self.applied(watched(moved_on(payment)))
         frozen = learned(
             moved.payment, moved.payment.attempts[0], MISMATCH, occasion("callback", later(5))
@@ -155,10 +138,8 @@ async def connection(empty_database: str, tmp_path: Path) -> AsyncIterator[Any]:
     await opened.close()
 
 
-async def test_rows_from_before_have_their_facts(
-    connection: Any, empty_database: str, older: Any
-) -> None:
-    payments, refund_id, case_id = await rows_of_all_kinds(OldBooks(connection, older))
+async def test_rows_from_before_have_their_facts(connection: Any, empty_database: str) -> None:
+    payments, refund_id, case_id = await rows_of_all_kinds(OldBooks(connection))
     await migrate(empty_database)
     store = await PostgresStore.connected(empty_database)
     try:
@@ -176,10 +157,10 @@ async def test_rows_from_before_have_their_facts(
 
 
 async def test_an_older_worker_beside_the_new_schema_leaves_facts(
-    connection: Any, empty_database: str, older: Any
+    connection: Any, empty_database: str
 ) -> None:
     await migrate(empty_database)
-    payments, refund_id, case_id = await rows_of_all_kinds(OldBooks(connection, older))
+    payments, refund_id, case_id = await rows_of_all_kinds(OldBooks(connection))
     waiting, was_waiting, surplus, refunded, frozen = payments
     store = await PostgresStore.connected(empty_database)
     try:
@@ -199,13 +180,13 @@ async def test_an_older_worker_beside_the_new_schema_leaves_facts(
 
 
 async def test_what_a_new_worker_wrote_outlives_an_older_ones_word(
-    connection: Any, empty_database: str, older: Any
+    connection: Any, empty_database: str
 ) -> None:
     await migrate(empty_database)
-    books = OldBooks(connection, older)
+    books = OldBooks(connection)
     store = await PostgresStore.connected(empty_database)
     try:
-        payment = await books.opened(drawn_payment("B1"))
+        payment = await books.opened(drawn_payment("B1", numbering=Numbering.BY_MERCHANT))
         moved = watched(moved_on(payment))
         await store.apply(moved)
         frozen = learned(

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from gateway.domain.change import Change, payment_event
 from gateway.domain.statuses import PaymentStatus
 from gateway.flow.due import Places
-from gateway.storage.books import due_work, event_feed, outbox
+from gateway.flow.lists import PaymentFilter, RefundFilter
+from gateway.storage.books import due_work, event_feed, lists, outbox
 from gateway.storage.books import payment_reader as reading
 from gateway.storage.books.due_work import taking
 from gateway.storage.books.rows import apply_arguments
@@ -25,6 +26,7 @@ from tests.integration.outbox_world import LOGGED_TRY
 from tests.world import Shop, shop
 
 OTHERS = 240
+YEAR = timedelta(days=365)
 TOUCHED = 6
 
 
@@ -86,21 +88,53 @@ async def test_a_batch_of_changes_touches_its_rows_only(busy: Shop):
 
 
 @pytest.mark.parametrize(
-    "sql", ["BY_ID", "BY_KEY", "BY_TRADE", "HOLDER", "HOLDERS", "NEWER", "REFUNDS_OF"]
+    "sql", ["BY_ID", "BY_KEY", "BY_TRADE", "HOLDER", "HIGHEST_N", "HOLDERS", "NEWER", "REFUNDS_OF"]
 )
 async def test_a_read_touches_its_rows_only(busy: Shop, sql: str):
     payment = (await some(busy))[0]
     merchant = payment.merchant_id
     arguments: dict[str, tuple[object, ...]] = {
         "BY_ID": (merchant, payment.id),
-        "BY_KEY": (merchant, f"key-{payment.order_no}"),
+        "BY_KEY": (*reading.beside(payment), f"key-{payment.order_no}"),
         "BY_TRADE": (payment.current.channel_account, payment.current.out_trade_no),
-        "HOLDER": (merchant, payment.order_no, payment.tender_no),
-        "HOLDERS": (merchant, payment.order_no),
+        "HOLDER": (*reading.beside(payment), payment.order_no, payment.tender_no),
+        "HIGHEST_N": (*reading.beside(payment), payment.order_no, payment.tender_no),
+        "HOLDERS": (*reading.beside(payment), payment.order_no),
         "NEWER": ([merchant], [payment.id], [0]),
         "REFUNDS_OF": (merchant, payment.id),
     }
     assert await looked_at(busy, getattr(reading, sql), *arguments[sql]) <= 1
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"store_id": "quiet"},
+        {"order_no": "own"},
+        {"out_trade_no": "own"},
+        {"channel_trade_no": "own"},
+        {"limit": TOUCHED},
+        {"limit": TOUCHED, "store_id": "store_1", "method": "cash"},
+    ],
+    ids=str,
+)
+async def test_a_list_touches_its_rows_only(busy: Shop, asked: dict[str, Any]):
+    """Till of a quiet store or a customer's number: the merchant's other rows are not walked."""
+    payment = (await some(busy))[0]
+    own = {"order_no": payment.order_no, "out_trade_no": payment.current.out_trade_no}
+    given = {
+        name: own.get(name, "9" * 28) if said == "own" else said for name, said in asked.items()
+    }
+    wanted = PaymentFilter(**({"limit": 100, "since": payment.created_at - YEAR} | given))
+    sql, *arguments = lists.payments_sql(payment.merchant_id, wanted)
+    # One more tells whether there are more, and one more of the same moment would be sorted by id.
+    assert await looked_at(busy, sql, *arguments) <= TOUCHED + 2
+
+
+async def test_a_list_of_refunds_of_a_quiet_store_touches_nothing(busy: Shop):
+    wanted = RefundFilter(limit=100, store_id="quiet")
+    sql, *arguments = lists.refunds_sql(busy.books.merchant_id, wanted)
+    assert await looked_at(busy, sql, *arguments) == 0
 
 
 @pytest.mark.parametrize("after", ["0", "9"])

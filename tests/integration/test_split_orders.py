@@ -136,10 +136,10 @@ async def test_an_opening_older_than_the_split_does_not_overlook_it(postgres: Da
         await gate.execute("SELECT pg_advisory_lock(77)")
         held = (
             "WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock(77)) "
-            "SELECT s.order_no FROM gate, LATERAL split_orders($1) s"
+            "SELECT s.order_no FROM gate, LATERAL split_in_store($1) s"
         )
         claims = json.dumps(
-            [{"merchant_id": "m1", "order_no": "A1"}, {"merchant_id": "m1", "order_no": "B2"}]
+            [{"merchant_id": "m1", "store_id": "s1", "order_no": order} for order in ("A1", "B2")]
         )
         asking = asyncio.create_task(reader.fetch(held, claims))
         while not await gate.fetchval(  # noqa: ASYNC110

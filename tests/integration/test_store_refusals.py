@@ -48,7 +48,7 @@ async def test_a_server_that_cannot_write_is_unavailable(dsn: str, trouble: str)
 class Unreadable(PostgresStore):
     """Its pool breaks exactly after the write."""
 
-    async def payment_by_key(self, merchant_id: str, idempotency_key: str) -> KeyTaken | None:
+    async def _bound(self, beside: object, idempotency_key: str) -> KeyTaken | None:
         raise StoreUnavailable
 
     async def _written(self, change: object) -> Applied | None:

@@ -95,11 +95,11 @@ def _never_more_than_the_bill(store: MemoryStore, ledger: Mapping[str, Trade]) -
     """Of an order whose amount a till said, no more is kept than that,
     whoever paid and whatever was overridden.
     """
-    for (merchant, order_no), amount in store.orders.items():
+    for order, amount in store.orders.items():
         payments = [
             p
             for p in store.payment_rows.values()
-            if (p.merchant_id, p.order_no) == (merchant, order_no)
+            if (p.merchant_id, p.store_id, p.order_no) == order
         ]
         held = sum(
             ledger[a.out_trade_no].held
@@ -108,7 +108,7 @@ def _never_more_than_the_bill(store: MemoryStore, ledger: Mapping[str, Trade]) -
             if a.out_trade_no in ledger
         )
         if amount is not None and held > amount:
-            yield f"BILL {order_no} is {amount} and {held} are kept of it"
+            yield f"BILL {order[-1]} is {amount} and {held} are kept of it"
     for _, payment_id, override in store.overrides:
         named = store.payment_rows[MERCHANT, override.change.payment.id]
         if (

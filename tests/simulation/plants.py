@@ -107,11 +107,8 @@ class LostUpdates(MemoryStore):
 class TenderNotHeld(MemoryStore):
     """The order tender is not unique."""
 
-    def _collides(self, wanted: KeptClaim, merchant_id: str, key: str) -> bool:
-        return (merchant_id, key) in self.claims or any(
-            kept.tender == wanted.tender and kept.first_n == wanted.first_n
-            for kept in self.claims.values()
-        )
+    def _collides(self, wanted: KeptClaim) -> bool:
+        return super()._collides(replace(wanted, holds=False))
 
     def why_lost(self, opening: Opening) -> Any:
         held = dict(self.claims)

@@ -13,7 +13,7 @@ from gateway.domain.outcomes import FailureCode, Retry
 from gateway.domain.payment import Attempt, Evidence, Failure, Payment, Refund
 from gateway.domain.states import ATTEMPT_UNCHARGED, PAYMENT_UNCHARGED
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
-from gateway.domain.words import EvidenceWord, Flow, Source
+from gateway.domain.words import EvidenceWord, Flow, Numbering, Source
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 _ids = itertools.count(1)
@@ -84,6 +84,7 @@ def payment(status: str = "processing", *attempts: Attempt, **fields: Any) -> Pa
         "flow": "code",
         "business_date": "2026-11-21",
         "created_at": NOW,
+        "numbering": Numbering.BY_STORE,
         "version": 3,
         "failure": Failure(code=FailureCode.NOT_CHARGED, retry=Retry.RESCAN)
         if status in PAYMENT_UNCHARGED

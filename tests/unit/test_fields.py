@@ -18,11 +18,12 @@ from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.presenting import CashGiven, Given, PaymentCode, ShownQr
 from gateway.domain.resources import AttemptResource, PaymentResource, RefundResource
 from gateway.domain.tender import Tender
+from gateway.domain.words import Numbering
 from gateway.flow.choose.routing import Choice
 from gateway.flow.commands import Caller, OverrideCommand, PayCommand, RefundCommand
+from gateway.flow.lists import PaymentFilter, RefundFilter
 from gateway.flow.open.idempotency import fingerprint
 from gateway.flow.open.opening import Draft
-from gateway.flow.ports import PaymentFilter, RefundFilter
 from gateway.http.bodies import (
     CashBody,
     OverrideBody,
@@ -224,6 +225,7 @@ def drafted(given: Given, channel: str) -> Draft:
             currency="CNY",
             channel=channel,
             flow=given.flow,
+            numbering=Numbering.BY_STORE,
         ),
         fingerprint=b"{}",
         now=NOW,
@@ -263,7 +265,7 @@ def test_what_the_command_says_stands_in_a_local_payment(name):
             Payment,
             PaymentResource,
             {"channel": "method", "payer_masked": "payer", "qr_code": "next_action"},
-            {"merchant_id", "frozen_at", "frozen_by", "late_refund", "notify_url"}
+            {"merchant_id", "numbering", "frozen_at", "frozen_by", "late_refund", "notify_url"}
             | {"overridden_at", "overridden_by", "tendered", "asked_by", "cancel_requested_by"},
         ),
         (

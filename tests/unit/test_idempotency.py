@@ -10,6 +10,7 @@ import pytest
 
 from gateway.domain.errors import IdempotencyKeyReused
 from gateway.domain.presenting import CashGiven, Given, MethodOnly, PaymentCode, ShownQr
+from gateway.domain.tender import tender_of
 from gateway.flow.commands import Caller, OverrideCommand, PayCommand
 from gateway.flow.open.idempotency import KeyDesk, fingerprint, same_body_or_refuse
 from gateway.flow.ports import KeyTaken
@@ -33,6 +34,7 @@ BODY: dict[str, Any] = {
     "metadata": {"a": "1", "b": "2"},
 }
 CALLER = Caller(key_id="k", merchant_id="m1", store_id="s1", terminal_id="t1", role="terminal")
+TENDER = tender_of(drawn_payment())
 
 
 def digest(purpose: str, text: str) -> str:
@@ -198,28 +200,30 @@ class CountingStore(MemoryStore):
         super().__init__()
         self.looks, self.appears_at = 0, appears_at
 
-    async def payment_by_key(self, merchant_id: str, idempotency_key: str) -> KeyTaken | None:
+    async def payment_by_key(
+        self, merchant_id: str, store_id: str, idempotency_key: str
+    ) -> KeyTaken | None:
         self.looks += 1
         if self.looks == self.appears_at:
             await self.open(opening_of(drawn_payment(), idempotency_key))
-        return await super().payment_by_key(merchant_id, idempotency_key)
+        return await super().payment_by_key(merchant_id, store_id, idempotency_key)
 
 
 async def test_a_free_key_is_taken_and_let_go():
     store, claims = CountingStore(None), MemoryClaims(StillClock())
     desk = KeyDesk(store, claims, Tokens())
-    token, bound = await desk.take(CALLER, "k1")
+    token, bound = await desk.take(TENDER, "k1")
     assert (token, bound, store.looks) == ("token1", None, 0)
-    desk.release(CALLER, "k1", token)
-    assert await desk.take(CALLER, "k1") == ("token2", None)
+    desk.release(TENDER, "k1", token)
+    assert await desk.take(TENDER, "k1") == ("token2", None)
 
 
 @pytest.mark.parametrize("appears_at", range(1, HELD_LOOKS_MAX + 1))
 async def test_a_held_key_waits_for_the_row_of_the_other(appears_at):
     store = CountingStore(appears_at)
     desk = KeyDesk(store, MemoryClaims(StillClock()), Tokens())
-    await desk.take(CALLER, "k1")
-    token, bound = await desk.take(CALLER, "k1")
+    await desk.take(TENDER, "k1")
+    token, bound = await desk.take(TENDER, "k1")
     assert token is None
     assert bound is not None
     assert store.looks == appears_at
@@ -229,17 +233,17 @@ async def test_a_held_key_without_a_row_goes_on_after_a_while():
     """Whoever held it may be dead: Postgres decides."""
     store, claims = CountingStore(None), MemoryClaims(StillClock())
     desk = KeyDesk(store, claims, Tokens())
-    first, _ = await desk.take(CALLER, "k1")
-    assert await desk.take(CALLER, "k1") == (None, None)
+    first, _ = await desk.take(TENDER, "k1")
+    assert await desk.take(TENDER, "k1") == (None, None)
     assert store.looks == HELD_LOOKS_MAX
-    desk.release(CALLER, "k1", None)  # whoever has no token lets nothing go
-    assert await claims.take("{m1}:pay:k1", "x") is False
-    desk.release(CALLER, "k1", first)
-    assert await claims.take("{m1}:pay:k1", "x") is True
+    desk.release(TENDER, "k1", None)  # whoever has no token lets nothing go
+    assert await claims.take("{m1}:pay:s1:k1", "x") is False
+    desk.release(TENDER, "k1", first)
+    assert await claims.take("{m1}:pay:s1:k1", "x") is True
 
 
 async def test_without_redis_postgres_decides():
     store, claims = CountingStore(None), MemoryClaims(StillClock())
     claims.reachable = False
-    assert await KeyDesk(store, claims, Tokens()).take(CALLER, "k1") == (None, None)
+    assert await KeyDesk(store, claims, Tokens()).take(TENDER, "k1") == (None, None)
     assert store.looks == 0

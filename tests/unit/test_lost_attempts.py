@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from adapters.channel import Flow, TradeRef
 from adapters.discovery import discover
@@ -13,6 +14,7 @@ from gateway.domain import outcomes as o
 from gateway.domain.errors import RestoredUnsure
 from gateway.domain.identifiers import Numbers
 from gateway.domain.tender import Tender
+from gateway.domain.words import Numbering
 from gateway.flow.accounts import Account
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.choose.health import ChannelHealth
@@ -35,6 +37,7 @@ TENDER = Tender(
     currency="CNY",
     channel="alipay",
     flow=Flow.QR,
+    numbering=Numbering.BY_STORE,
 )
 YES = o.Succeeded(amount=1000, channel_trade_no="C1")
 SPENT = o.Closed(was_charged=False)
@@ -139,5 +142,7 @@ async def test_every_account_is_asked_in_the_words_of_its_own_channel() -> None:
     assert {trade.flow for trade in wechat.asked} == {Flow.CODE}
     for ledger in (alipay, wechat):
         assert {trade.out_trade_no for trade in ledger.asked} == {
-            NUMBERS.trade(TENDER, n) for n in range(1, ATTEMPTS_MAX + 1)
+            NUMBERS.trade(replace(TENDER, numbering=numbering), n)
+            for n in range(1, ATTEMPTS_MAX + 1)
+            for numbering in Numbering
         }

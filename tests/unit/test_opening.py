@@ -1,14 +1,16 @@
 """Write 1 of a tender of our own books: whichever way it is decided, the schema takes it."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from adapters.channel import Entry, Flow, LocalSucceeded
 from gateway.domain.identifiers import Numbers
 from gateway.domain.outcomes import Declined, FailureCode, Retry
 from gateway.domain.presenting import MethodOnly
 from gateway.domain.tender import Tender
+from gateway.domain.words import Numbering
 from gateway.flow.choose.routing import Choice
 from gateway.flow.commands import Caller, PayCommand
 from gateway.flow.open.opening import Draft
@@ -47,6 +49,7 @@ def draft() -> Draft:
             currency="CNY",
             channel="cash",
             flow=Flow.CODE,
+            numbering=Numbering.BY_STORE,
         ),
         fingerprint=b"{}",
         now=NOW,
@@ -67,3 +70,17 @@ async def test_a_tender_of_our_own_books_is_decided_in_its_one_write(decision, s
         [item.proof for item in opening.payment.attempts[0].evidence],
     ) == (status, proofs)
     assert opening.payment.business_date == date(2026, 11, 21).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("now", "day"),
+    [
+        (datetime(2026, 11, 21, 15, 59, 59, tzinfo=UTC), "2026-11-21"),
+        (datetime(2026, 11, 21, 16, 0, tzinfo=UTC), "2026-11-22"),  # midnight in Shanghai
+        (datetime(2026, 11, 21, 17, 0, tzinfo=UTC), "2026-11-22"),
+        (datetime(2026, 12, 31, 17, 0, tzinfo=UTC), "2027-01-01"),
+    ],
+)
+def test_the_business_day_is_shanghais(now: datetime, day: str) -> None:
+    opening = replace(draft(), now=now).local(SimIds(), Choice(account=DRAWER, why="only"), 1, YES)
+    assert opening.payment.business_date == day

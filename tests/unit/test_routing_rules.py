@@ -13,6 +13,7 @@ from adapters.channel import Flow
 from adapters.discovery import discover
 from gateway.domain.routing_rules import Rule, RuleSet, minute_of_week
 from gateway.domain.tender import Tender
+from gateway.domain.words import Numbering
 from gateway.flow.accounts import Candidate
 from gateway.flow.choose.routing import ranked
 from gateway.flow.choose.rule_check import Known, check
@@ -111,6 +112,7 @@ def tender(order_no: str = "T1", **fields: Any) -> Tender:
         "currency": "CNY",
         "channel": "alipay",
         "flow": Flow.CODE,
+        "numbering": Numbering.BY_STORE,
     }
     return Tender(**given | fields, order_no=order_no)
 

@@ -156,6 +156,7 @@ FieldUnknown             422 not   own     fix_and_try
 FieldMissing             422 not   own     fix_and_try
 FieldInvalid             422 not   own     fix_and_try
 AmountInvalid            422 not   own     fix_and_try
+LooksLikeACard           422 not   own     fix_and_try
 AuthCodeUnrecognized     422 not   own     fix_and_try
 IdempotencyKeyReused     422 not   payment fix_and_try
 MethodUnavailable        422 not   own     fix_and_try

@@ -15,7 +15,8 @@ Each leaf has a stable `code`, an HTTP status, and says whether the same request
     │                         SignatureUsed
     ├── TooLarge 413
     ├── Refused 422           FieldUnknown · FieldMissing · FieldInvalid · AmountInvalid ·
-    │                         AuthCodeUnrecognized · IdempotencyKeyReused · MethodUnavailable
+    │                         AuthCodeUnrecognized · IdempotencyKeyReused · MethodUnavailable ·
+    │                         LooksLikeACard
     ├── RateLimited 429
     └── Unavailable 503       StoreUnavailable · Overloaded · ChannelsResting ·
                               DirectoryStale · OutcomePending · RestoredUnsure
@@ -62,6 +63,7 @@ from gateway.domain.errors.requests import (
     IdempotencyKeyReused,
     KeyRevoked,
     KeyUnknown,
+    LooksLikeACard,
     Malformed,
     MethodNotAllowed,
     MethodUnavailable,
@@ -102,6 +104,7 @@ __all__ = [
     "IdempotencyKeyReused",
     "KeyRevoked",
     "KeyUnknown",
+    "LooksLikeACard",
     "Malformed",
     "MethodNotAllowed",
     "MethodUnavailable",

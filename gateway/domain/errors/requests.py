@@ -159,6 +159,16 @@ class FieldInvalid(Refused):
     code, title, zh = "field_invalid", "A field's value is not valid", "字段无效"
 
 
+class LooksLikeACard(Refused):
+    """A text holds what may be a card number or a payment code. Never quoted."""
+
+    code, title, zh = (
+        "looks_like_a_card",
+        "This text holds what looks like a card number or a payment code: leave it out",
+        "该字段疑似包含银行卡号或付款码，请去掉",
+    )
+
+
 class AmountInvalid(Refused):
     code, title, zh = (
         "amount_invalid",

@@ -13,6 +13,7 @@ from adapters.channel import RemoteManifest, TradeRef
 from gateway.clock import Clock
 from gateway.domain.identifiers import Numbers
 from gateway.domain.tender import Tender
+from gateway.domain.words import Numbering
 from gateway.limits import PROBE_TIMEOUT_MS
 
 UNUSED_ORDER: Final = "~probe"  # no order number of a merchant has this sign
@@ -30,6 +31,7 @@ def unused_tender(merchant_id: str, manifest: RemoteManifest) -> Tender:
         currency="CNY",
         channel=manifest.channel,
         flow=manifest.some_flow,
+        numbering=Numbering.BY_STORE,
     )
 
 

@@ -17,6 +17,7 @@ from gateway.domain.money import yuan
 from gateway.domain.presenting import CashGiven, MethodOnly, PaymentCode, Presented
 from gateway.domain.tender import Tender
 from gateway.flow.commands import Caller, PayCommand
+from gateway.flow.free_texts import refuse_card_numbers, texts_of_payment
 from gateway.flow.ports import Directory
 
 AUTO = "auto"
@@ -41,6 +42,7 @@ Wish: TypeAlias = RemoteWish | LocalWish
 
 def wish(command: PayCommand, caller: Caller, directory: Directory) -> Wish:
     """What `caller` asks for."""
+    refuse_card_numbers(texts_of_payment(command), directory.manifests())
     store_id = _store(command, caller, directory)
     manifest = _manifest(command, directory.manifests())
     if command.given.flow not in manifest.flows:
@@ -64,6 +66,7 @@ def wish(command: PayCommand, caller: Caller, directory: Directory) -> Wish:
         currency=command.currency,
         channel=manifest.channel,
         flow=command.given.flow,
+        numbering=directory.numbering(),
     )
     match manifest:
         case RemoteManifest():

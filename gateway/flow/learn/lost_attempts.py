@@ -1,7 +1,8 @@
 """After a restore: which attempt of a tender do the channels know, that the books have lost?
 
-The order numbers follow from (merchant, order, tender, n) alone, so a lost attempt had the number
-that we would give the next one. An attempt that was never sent leaves a gap in the numbers that its
+The order numbers follow from (merchant, store, order, tender, n) alone, so a lost attempt had the
+number that we would give the next one; by which numbering, its row knew, so both are asked about.
+An attempt that was never sent leaves a gap in the numbers that its
 channel knows, so the search ends only after as many unknown numbers in a row as one payment may
 have attempts. An account that cannot be asked may hold a charge: then nothing is found, and nothing
 is ruled out.
@@ -32,6 +33,7 @@ from gateway.domain.relearned import gone_on
 from gateway.domain.states import PAYMENT_UNCHARGED
 from gateway.domain.statuses import AttemptStatus, PaymentStatus
 from gateway.domain.tender import Tender, tender_of
+from gateway.domain.words import Numbering
 from gateway.flow.accounts import RemoteAccount
 from gateway.flow.call.channel_call import ChannelCalls
 from gateway.flow.learn.schedule import not_after
@@ -49,6 +51,7 @@ class Word(NamedTuple):
     """What one account says about one number."""
 
     n: int
+    numbering: Numbering
     account: RemoteAccount
     outcome: o.QueryOutcome
 
@@ -136,7 +139,7 @@ class LostAttempts:
 
     def _relearned(self, payment: Payment, ended: Attempt, word: Word, now: datetime) -> Attempt:
         """Times count from now: what can still act at the channel was sent before."""
-        tender = tender_at(word.account, tender_of(payment))
+        tender = replace(tender_at(word.account, tender_of(payment)), numbering=word.numbering)
         return Attempt(
             id=self.ports.ids.new("att"),
             number=ended.number + 1,
@@ -156,23 +159,32 @@ class LostAttempts:
     async def _ask_all(
         self, tender: Tender, sent_at: datetime, numbers: Sequence[int]
     ) -> list[Word]:
-        """All accounts about all numbers, side by side."""
+        """All accounts about all numbers of either numbering, side by side."""
         accounts = [
             each
             for each in self.ports.directory.remote_accounts(tender.merchant_id)
             if _could_have_seen(each, tender)
         ]
         return await asyncio.gather(
-            *(self._ask(account, tender, sent_at, n) for n in numbers for account in accounts)
+            *(
+                self._ask(account, replace(tender, numbering=numbering), sent_at, n)
+                for n in numbers
+                for numbering in Numbering
+                for account in accounts
+            )
         )
 
     async def _ask(self, account: RemoteAccount, tender: Tender, sent_at: datetime, n: int) -> Word:
-        """What the books know of a number is not asked again: it is spent or holds."""
-        number = self.ports.numbers.trade(tender, n)
-        if await self.ports.store.payment_by_trade(account.id, number) is not None:
-            return Word(n, account, o.Closed(was_charged=None))
+        """What the books know of a number is not asked again: it is spent or holds. One of another
+        store's payment, made by merchant, says nothing about this tender.
+        """
+        number, about = self.ports.numbers.trade(tender, n), (n, tender.numbering, account)
+        known = await self.ports.store.payment_by_trade(account.id, number)
+        if known is not None:
+            is_ours = known.store_id == tender.store_id
+            return Word(*about, o.Closed(was_charged=None) if is_ours else o.NotFound())
         asked = tender_at(account, tender)
-        return Word(n, account, await self.calls.query_number(account, asked, number, sent_at))
+        return Word(*about, await self.calls.query_number(account, asked, number, sent_at))
 
 
 def tender_at(account: RemoteAccount, tender: Tender) -> Tender:

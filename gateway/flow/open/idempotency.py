@@ -16,6 +16,7 @@ import msgspec
 from gateway.clock import Ids
 from gateway.domain.errors import FieldInvalid, IdempotencyKeyReused
 from gateway.domain.presenting import Digest, Flow
+from gateway.domain.tender import Tender
 from gateway.flow.commands import Caller, OverrideCommand, PayCommand
 from gateway.flow.ports import Claims, Directory, KeyTaken, Store
 from gateway.flow.visible import visible
@@ -87,7 +88,7 @@ def same_body_or_refuse(bound: KeyTaken, ours: bytes, caller: Caller) -> None:
 
 
 async def refuse_foreign_notify_url(
-    command: PayCommand, caller: Caller, key: str, directory: Directory, store: Store
+    command: PayCommand, tender: Tender, key: str, directory: Directory, store: Store
 ) -> None:
     """Raises `FieldInvalid` unless an enabled webhook endpoint has the origin.
 
@@ -98,10 +99,10 @@ async def refuse_foreign_notify_url(
     """
     url = command.notify_url
     if url is None or any(
-        url.startswith(f"{origin}/") for origin in directory.webhook_origins(caller.merchant_id)
+        url.startswith(f"{origin}/") for origin in directory.webhook_origins(tender.merchant_id)
     ):
         return
-    if await store.payment_by_key(caller.merchant_id, key) is None:
+    if await store.payment_by_key(tender.merchant_id, tender.store_id, key) is None:
         raise FieldInvalid(
             "no enabled webhook endpoint of yours has this scheme, host and port: create one first",
             zh="没有已启用的回调地址与其协议、主机和端口相同，请先创建",
@@ -115,28 +116,29 @@ class KeyDesk:
     def __init__(self, store: Store, claims: Claims, ids: Ids) -> None:
         self._store, self._claims, self._ids = store, claims, ids
 
-    async def take(self, caller: Caller, key: str) -> tuple[str | None, KeyTaken | None]:
+    async def take(self, tender: Tender, key: str) -> tuple[str | None, KeyTaken | None]:
         """(token to release, what the key is bound to).
 
         Both None: go on without a claim, Postgres decides.
         """
         token = self._ids.token()
-        taken = await self._claims.take(self._name(caller, key), token)
+        taken = await self._claims.take(_name(tender, key), token)
         if taken is not False:
             return (token if taken else None), None
         # Another worker carries this very request: its row is about to appear.
         for _ in range(HELD_LOOKS_MAX):
-            bound = await self._store.payment_by_key(caller.merchant_id, key)
+            bound = await self._store.payment_by_key(tender.merchant_id, tender.store_id, key)
             if bound is not None:
                 return None, bound
             await asyncio.sleep(HELD_PAUSE_MS / 1000)
         return None, None
 
-    def release(self, caller: Caller, key: str, token: str | None) -> None:
+    def release(self, tender: Tender, key: str, token: str | None) -> None:
         """After the row is durable, or after nothing was written. The payment does not wait."""
         if token is not None:
-            self._claims.release(self._name(caller, key), token)
+            self._claims.release(_name(tender, key), token)
 
-    @staticmethod
-    def _name(caller: Caller, key: str) -> str:
-        return f"{{{caller.merchant_id}}}:pay:{key}"
+
+def _name(tender: Tender, key: str) -> str:
+    """No store's id holds a colon, so no two names are equal."""
+    return f"{{{tender.merchant_id}}}:pay:{tender.store_id}:{key}"

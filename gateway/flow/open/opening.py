@@ -150,6 +150,7 @@ class Draft(Struct, frozen=True, kw_only=True):
             flow=tender.flow,
             business_date=(self.now + CHINA).date().isoformat(),
             created_at=self.now,
+            numbering=tender.numbering,
             operator_id=command.operator_id,
             description=command.description,
             metadata=command.metadata,

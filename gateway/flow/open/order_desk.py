@@ -27,7 +27,8 @@ from gateway.domain.errors import (
 from gateway.domain.money import yuan
 from gateway.domain.payment import Payment
 from gateway.domain.statuses import PaymentStatus
-from gateway.domain.words import Source
+from gateway.domain.tender import Tender
+from gateway.domain.words import Numbering, Source
 from gateway.flow.commands import Caller
 from gateway.flow.learn.in_flight import InFlight
 from gateway.flow.learn.transition import Transitions
@@ -91,7 +92,7 @@ class OrderDesk:
                 case Stale():  # the named payment moved: see what became of it
                     continue
                 case o.OrderInDoubt() | o.OrderAmountFixed() | o.OrderOverpaid():
-                    raise _refused(answer, draft.caller)
+                    raise _refused(answer, draft)
                 case Opened(case_opened=case_opened) if override is not None:
                     self._note(override, case_opened=case_opened)
             return answer
@@ -109,7 +110,7 @@ class OrderDesk:
             return None
         merchant_id = draft.caller.merchant_id
         # A repeat needs no second proof, and does not use up a try.
-        bound = await self.store.payment_by_key(merchant_id, draft.key)
+        bound = await self.store.payment_by_key(merchant_id, draft.tender.store_id, draft.key)
         if bound is not None:
             return bound
         named = self._named(await self.store.payment(merchant_id, asked.payment_id), draft)
@@ -127,7 +128,7 @@ class OrderDesk:
     def _named(self, found: Payment | None, draft: Draft) -> Payment | GatewayError:
         """The payment in doubt that an override is about; or why there is none for this caller."""
         named = seen(draft.caller, found)
-        if named is None or named.order_no != draft.command.order_no:
+        if named is None or not _same_order(named, draft.tender):
             return FieldInvalid(
                 "this order has no such payment",
                 zh="该订单没有这笔收款",
@@ -147,10 +148,28 @@ class OrderDesk:
         self.in_flight.wake(named)
 
 
-def _refused(answer: o.OrderRefusal, caller: Caller) -> GatewayError:
+def _same_order(payment: Payment, tender: Tender) -> bool:
+    return (payment.store_id, payment.order_no) == (tender.store_id, tender.order_no)
+
+
+def _refused(answer: o.OrderRefusal, draft: Draft) -> GatewayError:
+    # An order by merchant may have tenders of stores that the till may not see.
+    by_merchant = draft.tender.numbering == Numbering.BY_MERCHANT
+    is_told = draft.caller.store_id is None or not by_merchant
     match answer:
         case o.OrderInDoubt(payment=other):
-            return OrderInDoubt(payment=seen(caller, other))
+            return OrderInDoubt(payment=seen(draft.caller, other))
+        case o.OrderAmountFixed() if not is_told:
+            return FieldInvalid(
+                "an earlier tender fixed another amount",
+                zh="此前的收款已确定另一订单总额",
+                field="order_amount",
+            )
+        case o.OrderOverpaid() if not is_told:
+            return OrderOverpaid(
+                "other tenders leave less of the order than this one asks for",
+                zh="其他收款后的剩余金额不足，未发起收款",
+            )
         case o.OrderAmountFixed(amount=amount):
             return FieldInvalid(
                 f"an earlier tender fixed the order's amount at {yuan(amount)}",

@@ -2,12 +2,12 @@
 the books are minutes old, and the channels are not.
 
 While the mode stands, nothing is opened for a tender before every channel account that could have
-seen it was asked about the order numbers the tender would use. They follow from (merchant, order,
-tender, n) alone, so the lost payment had the same ones. What a channel knows is relearned: paid is
-booked as paid and the till hears so; another amount freezes; undecided is opened in doubt, for the
-sweeper; closed is a spent number. An account that cannot be asked may hold a charge: then the
-tender is not charged until it answers. How they are asked, and when the search may end, is
-`flow.learn.lost_attempts`'s.
+seen it was asked about the order numbers the tender would use, made by either numbering. They
+follow from (merchant, store, order, tender, n) alone, so the lost payment had the same ones. What a
+channel knows is relearned: paid is booked as paid and the till hears so; another amount freezes;
+undecided is opened in doubt, for the sweeper; closed is a spent number. An account that cannot be
+asked may hold a charge: then the tender is not charged until it answers. How they are asked, and
+when the search may end, is `flow.learn.lost_attempts`'s.
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ class Restored:
 
     async def _in_the_books(self, draft: Draft) -> bool:
         """The key is bound: the books know this very request, and answer it."""
-        bound = await self.ports.store.payment_by_key(draft.caller.merchant_id, draft.key)
+        tender = draft.tender
+        bound = await self.ports.store.payment_by_key(
+            tender.merchant_id, tender.store_id, draft.key
+        )
         return bound is not None
 
     async def _opened(self, draft: Draft, word: Word) -> Paid | None:
@@ -64,9 +67,8 @@ class Restored:
 
         None when another request was faster: the books answer.
         """
-        draft = replace(
-            draft, tender=tender_at(word.account, draft.tender), now=self.ports.clock.now()
-        )
+        tender = tender_at(word.account, replace(draft.tender, numbering=word.numbering))
+        draft = replace(draft, tender=tender, now=self.ports.clock.now())
         choice = Choice(account=word.account, why=WHY)
         opening = draft.remote(self.ports.ids, choice, word.n)
         if not isinstance(await self.orders.open(opening, draft), Opened):

@@ -47,6 +47,7 @@ def joined(*groups: Columns) -> Columns:
 
 CLAIM = columns("""
 merchant_id     text
+store_id        text
 payment_id      text
 idempotency_key text
 order_no        text
@@ -55,6 +56,7 @@ first_n         int
 holds           boolean
 fingerprint     text
 created_at      timestamptz
+numbering       int
 """)
 
 PAYMENT_FIXED = columns("""
@@ -76,6 +78,7 @@ tendered      bigint
 change        bigint
 business_date date
 created_at    timestamptz
+numbering     int
 expires_at    timestamptz
 notify_url    text
 """)

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
+from gateway.domain.words import Numbering
 from gateway.limits import HEARTBEAT_TIMEOUT_MS
 from gateway.storage.own_connection import OwnConnection
 
 BEAT = """INSERT INTO worker (id, beat_at, knows) VALUES ($1, clock_timestamp(), $2::text[])
 ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at RETURNING clock_timestamp() AS now"""
+NUMBERING_BY_STORE = f"numbering/{Numbering.BY_STORE:d}"
 
 
 class Heart:
@@ -24,7 +26,7 @@ class Heart:
     """
 
     def __init__(self, dsn: str, knows: Collection[str] = ()) -> None:
-        self._knows = sorted(knows)
+        self._knows = sorted((*knows, NUMBERING_BY_STORE))
         self._connection = OwnConnection(
             dsn, timeout_ms=HEARTBEAT_TIMEOUT_MS, settings="SET synchronous_commit = off"
         )

@@ -4,90 +4,76 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TypeAlias
 
 import asyncpg
 
 from gateway.domain.payment import Payment, Refund
-from gateway.flow.ports import KeyTaken, PaymentFilter, RefundFilter
+from gateway.domain.words import Numbering
+from gateway.flow.ports import KeyTaken
 from gateway.storage.books import columns as c
-from gateway.storage.books.rows import read_payment, read_payments, read_refund
+from gateway.storage.books.rows import read_payment, read_refund
 from gateway.storage.reader import Reader
 
 _ATTEMPTS = ", ".join(f"a.{name} AS a_{name}" for name in c.ATTEMPT.names)
-_WHOLE = f"SELECT {c.PAYMENT.listed('p.')}, {_ATTEMPTS}"
-_JOIN = "JOIN attempt a ON a.merchant_id = p.merchant_id AND a.payment_id = p.id"
+WHOLE = f"SELECT {c.PAYMENT.listed('p.')}, {_ATTEMPTS}"
+JOIN = "JOIN attempt a ON a.merchant_id = p.merchant_id AND a.payment_id = p.id"
 
-BY_ID = f"{_WHOLE} FROM payment p {_JOIN} WHERE p.merchant_id = $1 AND p.id = $2 ORDER BY a.number"
-BY_KEY = f"""{_WHOLE}, k.fingerprint
-FROM claim k
+BY_ID = f"{WHOLE} FROM payment p {JOIN} WHERE p.merchant_id = $1 AND p.id = $2 ORDER BY a.number"
+
+# The rivals of a claim ($1 merchant, $2 store, $3 numbering): the claims of its store and, where it
+# is one by merchant, those by merchant of every store. Its own store's is told first.
+BESIDE = "k.merchant_id = $1 AND (k.store_id = $2 OR k.numbering = 1 AND $3 = 1)"
+_FIRST = "ORDER BY k.store_id <> $2 LIMIT 1"
+BY_KEY = f"""{WHOLE}, k.fingerprint
+FROM (SELECT k.* FROM claim k WHERE {BESIDE} AND k.idempotency_key = $4 {_FIRST}) k
 JOIN payment p ON p.merchant_id = k.merchant_id AND p.id = k.payment_id
-{_JOIN}
-WHERE k.merchant_id = $1 AND k.idempotency_key = $2
+{JOIN}
 ORDER BY a.number"""
-BY_TRADE = f"""{_WHOLE}
+BY_TRADE = f"""{WHOLE}
 FROM attempt named
 JOIN payment p ON p.merchant_id = named.merchant_id AND p.id = named.payment_id
-{_JOIN}
+{JOIN}
 WHERE named.out_trade_no = $2 AND named.channel_account = $1
 ORDER BY a.number"""
-HOLDER = f"""{_WHOLE}
-FROM claim k
+HOLDER = f"""{WHOLE}
+FROM (
+  SELECT k.* FROM claim k
+  WHERE {BESIDE} AND k.order_no = $4 AND k.tender_no = $5 AND k.holds {_FIRST}
+) k
 JOIN payment p ON p.merchant_id = k.merchant_id AND p.id = k.payment_id
-{_JOIN}
-WHERE k.merchant_id = $1 AND k.order_no = $2 AND k.tender_no = $3 AND k.holds
+{JOIN}
 ORDER BY a.number"""
-HOLDERS = f"""{_WHOLE}
+HOLDERS = f"""{WHOLE}
 FROM claim k
 JOIN payment p ON p.merchant_id = k.merchant_id AND p.id = k.payment_id
-{_JOIN}
-WHERE k.merchant_id = $1 AND k.order_no = $2 AND k.holds
+{JOIN}
+WHERE {BESIDE} AND k.order_no = $4 AND k.holds
 ORDER BY p.id, a.number"""
-HIGHEST_N = """SELECT max(a.trade_number) AS n
+HIGHEST_N = f"""SELECT max(a.trade_number) AS n
 FROM claim k
 JOIN attempt a ON a.merchant_id = k.merchant_id AND a.payment_id = k.payment_id
-WHERE k.merchant_id = $1 AND k.order_no = $2 AND k.tender_no = $3"""
+WHERE {BESIDE} AND k.order_no = $4 AND k.tender_no = $5"""
 
-# The row comparison walks the index (merchant_id, created_at) backwards from the last seen payment.
-LIST = f"""{_WHOLE} FROM (
-  SELECT p.* FROM payment p WHERE p.merchant_id = $1 AND p.amount > 0
-    AND ($2::text IS NULL OR p.order_no = $2)
-    AND ($3::text IS NULL OR p.status = $3)
-    AND ($4::text IS NULL OR p.store_id = $4)
-    AND ($5::timestamptz IS NULL OR p.created_at >= $5)
-    AND ($6::timestamptz IS NULL OR p.created_at < $6)
-    AND ($7::text IS NULL OR (p.created_at, p.id) < (
-      SELECT l.created_at, l.id FROM payment l WHERE l.merchant_id = $1 AND l.id = $7
-    ))
-  ORDER BY p.created_at DESC, p.id DESC LIMIT $8
-) p {_JOIN} ORDER BY p.created_at DESC, p.id DESC, a.number"""
-
-NEWER = f"""{_WHOLE}
+NEWER = f"""{WHOLE}
 FROM unnest($1::text[], $2::text[], $3::int[]) AS w(merchant_id, id, version)
 JOIN payment p ON p.merchant_id = w.merchant_id AND p.id = w.id AND p.version > w.version
-{_JOIN}
+{JOIN}
 ORDER BY p.id, a.number"""
 
-_REFUND = f"SELECT {c.REFUND.listed('f.')} FROM refund f"
-REFUND_BY_ID = f"{_REFUND} WHERE f.merchant_id = $1 AND f.id = $2"
-REFUND_BY_NO = f"{_REFUND} WHERE f.merchant_id = $1 AND f.refund_no = $2"
+REFUND = f"SELECT {c.REFUND.listed('f.')} FROM refund f"
+REFUND_BY_ID = f"{REFUND} WHERE f.merchant_id = $1 AND f.id = $2"
+REFUND_BY_NO = f"{REFUND} WHERE f.merchant_id = $1 AND f.refund_no = $2"
 # As the trigger on `refund` that decides.
 GIVEN_BACK = """SELECT coalesce(sum(f.amount), 0) AS fen FROM refund f
 WHERE coalesce(f.terminal_id, f.asked_by) = $2 AND f.merchant_id = $1 AND f.created_at >= $3
   AND f.origin = 'merchant' AND f.status <> 'failed'"""
-REFUND_BY_KEY = f"{_REFUND} WHERE f.merchant_id = $1 AND f.store_id = $2 AND f.idempotency_key = $3"
-REFUNDS_OF = f"{_REFUND} WHERE f.merchant_id = $1 AND f.payment_id = $2 ORDER BY f.created_at, f.id"
-REFUND_LIST = f"""{_REFUND}
-  JOIN payment p ON p.merchant_id = f.merchant_id AND p.id = f.payment_id
-  WHERE f.merchant_id = $1 AND f.amount > 0
-    AND ($2::text IS NULL OR f.refund_no = $2)
-    AND ($3::text IS NULL OR f.status = $3)
-    AND ($4::text IS NULL OR p.store_id = $4)
-    AND ($5::timestamptz IS NULL OR f.created_at >= $5)
-    AND ($6::timestamptz IS NULL OR f.created_at < $6)
-    AND ($7::text IS NULL OR (f.created_at, f.id) < (
-      SELECT l.created_at, l.id FROM refund l WHERE l.merchant_id = $1 AND l.id = $7
-    ))
-  ORDER BY f.created_at DESC, f.id DESC LIMIT $8"""
+REFUND_BY_KEY = f"{REFUND} WHERE f.merchant_id = $1 AND f.store_id = $2 AND f.idempotency_key = $3"
+REFUNDS_OF = f"{REFUND} WHERE f.merchant_id = $1 AND f.payment_id = $2 ORDER BY f.created_at, f.id"
+
+
+Beside: TypeAlias = tuple[str, str, Numbering]
+"""Merchant, store and numbering of a claim, as `BESIDE` takes them."""
 
 
 class PaymentReader(Reader):
@@ -96,23 +82,14 @@ class PaymentReader(Reader):
     async def payment(self, merchant_id: str, payment_id: str) -> Payment | None:
         return _one(await self._fetch(BY_ID, merchant_id, payment_id))
 
-    async def payment_by_key(self, merchant_id: str, idempotency_key: str) -> KeyTaken | None:
-        rows = await self._fetch(BY_KEY, merchant_id, idempotency_key)
-        return (
-            KeyTaken(read_payment(rows[0], rows), rows[0]["fingerprint"].encode()) if rows else None
-        )
+    async def payment_by_key(
+        self, merchant_id: str, store_id: str, idempotency_key: str
+    ) -> KeyTaken | None:
+        return await self._bound((merchant_id, store_id, Numbering.BY_STORE), idempotency_key)
 
     async def payment_by_trade(self, account_id: str, out_trade_no: str) -> Payment | None:
         """By the channel's order number, on this account only."""
         return _one(await self._fetch(BY_TRADE, account_id, out_trade_no))
-
-    async def payments(self, merchant_id: str, wanted: PaymentFilter) -> Sequence[Payment]:
-        """Newest first; one more than the limit tells whether there are more."""
-        span = (wanted.since, wanted.until, wanted.starting_after, wanted.limit + 1)
-        rows = await self._fetch(
-            LIST, merchant_id, wanted.order_no, wanted.status, wanted.store_id, *span
-        )
-        return read_payments(rows)
 
     async def refund(self, merchant_id: str, refund_id: str) -> Refund | None:
         return _refund(await self._row(REFUND_BY_ID, merchant_id, refund_id))
@@ -134,20 +111,23 @@ class PaymentReader(Reader):
         """Oldest first."""
         return [read_refund(row) for row in await self._fetch(REFUNDS_OF, merchant_id, payment_id)]
 
-    async def refunds(self, merchant_id: str, wanted: RefundFilter) -> Sequence[Refund]:
-        """Newest first."""
-        span = (wanted.since, wanted.until, wanted.starting_after, wanted.limit + 1)
-        rows = await self._fetch(
-            REFUND_LIST, merchant_id, wanted.refund_no, wanted.status, wanted.store_id, *span
+    async def _bound(self, beside: Beside, idempotency_key: str) -> KeyTaken | None:
+        rows = await self._fetch(BY_KEY, *beside, idempotency_key)
+        return (
+            KeyTaken(read_payment(rows[0], rows), rows[0]["fingerprint"].encode()) if rows else None
         )
-        return [read_refund(row) for row in rows]
 
-    async def _holder(self, merchant_id: str, order_no: str, tender_no: int) -> Payment | None:
-        return _one(await self._fetch(HOLDER, merchant_id, order_no, tender_no))
+    async def _holder(self, beside: Beside, order_no: str, tender_no: int) -> Payment | None:
+        return _one(await self._fetch(HOLDER, *beside, order_no, tender_no))
 
-    async def _highest_n(self, merchant_id: str, order_no: str, tender_no: int) -> int:
-        row = await self._row(HIGHEST_N, merchant_id, order_no, tender_no)
+    async def _highest_n(self, beside: Beside, order_no: str, tender_no: int) -> int:
+        row = await self._row(HIGHEST_N, *beside, order_no, tender_no)
         return (row["n"] if row else None) or 0
+
+
+def beside(payment: Payment) -> Beside:
+    """Where the rivals of `payment` are looked for."""
+    return payment.merchant_id, payment.store_id, payment.numbering
 
 
 def _one(rows: list[asyncpg.Record]) -> Payment | None:

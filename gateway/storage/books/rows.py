@@ -16,7 +16,7 @@ from gateway.domain.change import Change, Opening
 from gateway.domain.payment import Attempt, Evidence, Failure, Payment, Refund
 from gateway.domain.states import PAYMENT_HOLDING
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
-from gateway.domain.words import Flow, LastCancel, Origin
+from gateway.domain.words import Flow, LastCancel, Numbering, Origin
 from gateway.storage.books import columns as c
 
 _encode = msgspec.json.Encoder().encode
@@ -37,6 +37,7 @@ _LAST_CANCEL: dict[str | None, LastCancel | None] = {
     None: None,
     **{word.value: word for word in LastCancel},
 }
+_NUMBERING = {rule.value: rule for rule in Numbering}
 _FLOW = {word.value: word for word in Flow}
 _ORIGIN = {word.value: word for word in Origin}
 
@@ -45,6 +46,7 @@ class _Claim(Struct):
     """`CLAIM`."""
 
     merchant_id: str
+    store_id: str
     payment_id: str
     idempotency_key: str
     order_no: str
@@ -53,6 +55,7 @@ class _Claim(Struct):
     holds: bool
     fingerprint: str
     created_at: datetime
+    numbering: Numbering
 
 
 class _Event(Struct):
@@ -153,6 +156,7 @@ def _claim(opening: Opening) -> _Claim:
     words = claim.fingerprint.decode()
     return _Claim(
         p.merchant_id,
+        p.store_id,
         p.id,
         claim.idempotency_key,
         p.order_no,
@@ -161,6 +165,7 @@ def _claim(opening: Opening) -> _Claim:
         holds,
         words,
         p.created_at,
+        p.numbering,
     )
 
 
@@ -208,6 +213,7 @@ def read_payment(row: Record, attempts: Iterable[Record]) -> Payment:
     fields["business_date"] = fields["business_date"].isoformat()
     fields["status"] = _PAYMENT_STATUS[fields["status"]]
     fields["flow"] = _FLOW[fields["flow"]]
+    fields["numbering"] = _NUMBERING[fields["numbering"]]
     fields["late_refund"] = _REFUND_STATUS[fields["late_refund"]]
     fields["metadata"] = _metadata.decode(fields["metadata"])
     fields["discounts"] = _discounts.decode(fields["discounts"])

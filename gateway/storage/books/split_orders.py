@@ -2,7 +2,7 @@
 order can overlook each other.
 
 The lock is an advisory one, held alone until the commit; the batches of the group writer hold it
-shared for the orders they open (`split_orders` in migrations/0005). So a plain first tender under
+shared for the orders they open (`split_in_store` in migrations/0030). So a plain first tender under
 way is waited for and then seen, and one that comes later finds the order's row, or finds the lock
 taken, and comes here too.
 
@@ -24,19 +24,29 @@ from gateway.domain.change import Opening
 from gateway.domain.errors import OutcomePending, StoreUnavailable
 from gateway.domain.order import OrderRefusal, OrderTerms, Override, refusal
 from gateway.domain.payment import Payment
+from gateway.domain.words import Numbering
 from gateway.flow.ports import Opened, Stale, TenderTaken
 from gateway.limits import WRITER_FLUSH_MS_MAX
-from gateway.storage.books.payment_reader import HOLDERS
+from gateway.storage.books.payment_reader import BESIDE, HOLDERS, beside
 from gateway.storage.books.rows import apply_arguments, open_arguments, read_payments
 from gateway.storage.books.statements import APPLY, OPEN_IN_ORDER
 from gateway.storage.connections import ANSWER_TIMEOUT_S, COLLIDED, GAVE_UP, REPLY_LOST, UNREACHABLE
 from gateway.telemetry.metrics import STORE_RETRIES
 
 LOCK = "SELECT pg_advisory_xact_lock(hashtext('tillgate.order'), order_lock($1, $2))"
-KNOWN = """SELECT
-  (SELECT o.amount FROM "order" o WHERE o.merchant_id = $1 AND o.order_no = $2) AS amount,
-  EXISTS (SELECT FROM claim k WHERE k.merchant_id = $1 AND k.idempotency_key = $3) AS bound"""
-SPLIT = """INSERT INTO "order" (merchant_id, order_no, amount, created_at)
+KNOWN = f"""SELECT
+  coalesce(
+    (SELECT o.amount FROM split_order o
+      WHERE o.merchant_id = $1 AND o.store_id = $2 AND o.order_no = $4),
+    (SELECT o.amount FROM "order" o WHERE $3 = 1 AND o.merchant_id = $1 AND o.order_no = $4)
+  ) AS amount,
+  EXISTS (SELECT FROM claim k WHERE {BESIDE} AND k.idempotency_key = $5) AS bound"""
+SPLIT = """INSERT INTO split_order (merchant_id, store_id, order_no, amount, created_at)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (order_no, store_id, merchant_id) DO UPDATE SET amount = excluded.amount
+WHERE split_order.amount IS NULL AND excluded.amount IS NOT NULL"""
+# Where the order number is still the merchant's, the same for all its stores.
+SPLIT_BY_MERCHANT = """INSERT INTO "order" (merchant_id, order_no, amount, created_at)
 VALUES ($1, $2, $3, $4)
 ON CONFLICT (order_no, merchant_id) DO UPDATE SET amount = excluded.amount
 WHERE "order".amount IS NULL AND excluded.amount IS NOT NULL"""
@@ -113,9 +123,7 @@ class OrderOpenings:
 async def _written(connection: Connection, opening: Opening, terms: OrderTerms) -> Result:
     p, override = opening.payment, terms.override
     await connection.execute(LOCK, p.merchant_id, p.order_no)
-    known = await connection.fetchrow(
-        KNOWN, p.merchant_id, p.order_no, opening.claim.idempotency_key
-    )
+    known = await connection.fetchrow(KNOWN, *beside(p), p.order_no, opening.claim.idempotency_key)
     if known["bound"]:
         return LOST
     holding = await _holding(connection, p)
@@ -125,7 +133,10 @@ async def _written(connection: Connection, opening: Opening, terms: OrderTerms) 
     refused = refusal(p, terms, known["amount"], holding)
     if refused is not None:
         return refused
-    await connection.execute(SPLIT, p.merchant_id, p.order_no, terms.amount, p.created_at)
+    marked_as = (p.order_no, terms.amount, p.created_at)
+    await connection.execute(SPLIT, p.merchant_id, p.store_id, *marked_as)
+    if p.numbering == Numbering.BY_MERCHANT:
+        await connection.execute(SPLIT_BY_MERCHANT, p.merchant_id, *marked_as)
     case_opened = False
     if override is not None:
         marked = await _override(connection, p, override)
@@ -138,7 +149,7 @@ async def _written(connection: Connection, opening: Opening, terms: OrderTerms) 
 
 
 async def _holding(connection: Connection, payment: Payment) -> list[Payment]:
-    rows = await connection.fetch(HOLDERS, payment.merchant_id, payment.order_no)
+    rows = await connection.fetch(HOLDERS, *beside(payment), payment.order_no)
     return read_payments(rows)
 
 

@@ -49,11 +49,13 @@ QUEUED = """queued AS (
     WHERE t.public AND (w.event_types IS NULL OR t.type = ANY (w.event_types))
 )"""
 
-_SPLIT = """split AS MATERIALIZED (SELECT merchant_id, order_no FROM split_orders($1::json)),
+_SPLIT = """split AS MATERIALIZED (
+    SELECT merchant_id, store_id, order_no FROM split_in_store($1::json)
+),
 """
 _NOT_SPLIT = (
-    "WHERE NOT EXISTS (SELECT FROM split s "
-    "WHERE s.merchant_id = k.merchant_id AND s.order_no = k.order_no)\n    "
+    "WHERE NOT EXISTS (SELECT FROM split s WHERE s.merchant_id = k.merchant_id "
+    "AND s.store_id = k.store_id AND s.order_no = k.order_no)\n    "
 )
 OPEN = f"""
 WITH {_SPLIT}input AS MATERIALIZED (SELECT * FROM {c.PAYMENT.recordset(2, "r", "attempts json")}),

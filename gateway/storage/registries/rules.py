@@ -17,6 +17,7 @@ from adapters.channel import Flow, Manifest
 from gateway.domain.audit import Act, AskedBy
 from gateway.domain.routing_rules import RuleFile
 from gateway.domain.tender import Tender
+from gateway.domain.words import Numbering
 from gateway.flow.choose.rule_check import Findings, Known, check
 from gateway.flow.choose.rule_trial import Made
 from gateway.limits import ROUTING_RULES_BYTES_MAX
@@ -42,7 +43,7 @@ PLACES = (
 # Newest first, by the index of the list; each page goes on where the last one ended, so nothing is
 # locked or held.
 PAYMENTS = """SELECT p.id, p.merchant_id, p.store_id, p.order_no, p.tender_no, p.amount, p.currency,
-  p.channel, p.flow, p.created_at, a.channel_account
+  p.channel, p.flow, p.numbering, p.created_at, a.channel_account
 FROM payment p
 JOIN attempt a ON a.payment_id = p.id AND a.number = 1 AND a.merchant_id = p.merchant_id
 WHERE p.merchant_id = $1 AND p.amount > 0 AND p.created_at >= $2 AND (p.created_at, p.id) < ($3, $4)
@@ -151,8 +152,13 @@ def _made(row: asyncpg.Record) -> Made:
     return Made(
         id=row["id"],
         tender=Tender(
-            **{name: row[name] for name in Tender.__struct_fields__ if name != "flow"},
+            **{
+                name: row[name]
+                for name in Tender.__struct_fields__
+                if name not in ("flow", "numbering")
+            },
             flow=Flow(row["flow"]),
+            numbering=Numbering(row["numbering"]),
         ),
         created_at=row["created_at"],
         channel_account=row["channel_account"],

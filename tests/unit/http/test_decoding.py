@@ -328,7 +328,7 @@ WITH_INSTANTS = {
     for shape in (route.body, route.query)
     if shape
     for field in msgspec.structs.fields(shape)
-    if "datetime" in str(field.type)
+    if "datetime.datetime" in str(field.type)
 }
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -19,8 +20,8 @@ from gateway.domain.errors import (
 )
 from gateway.domain.presenting import PaymentCode
 from gateway.domain.statuses import PaymentStatus
-from gateway.flow.ports import PaymentFilter
-from gateway.limits import REQUEST_BODY_BYTES_MAX
+from gateway.flow.lists import PaymentFilter
+from gateway.limits import LIST_LOOK_BACK_DAYS, REQUEST_BODY_BYTES_MAX
 from security.secret import Secret
 from tests.fakes.flow import World, in_doubt
 from tests.unit.http.conftest import Reply, Till
@@ -279,6 +280,7 @@ async def test_reading_listing_and_cancelling(till: Till, world: World) -> None:
             PaymentFilter(
                 order_no="T08-0042",
                 status=PaymentStatus.SUCCEEDED,
+                since=world.clock.now() - timedelta(days=LIST_LOOK_BACK_DAYS),
                 limit=1,
                 starting_after="pay_9",
             ),
