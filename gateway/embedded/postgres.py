@@ -43,6 +43,7 @@ from gateway.limits import (
 log = logging.getLogger("tillgate.embedded.postgres")
 
 USER = "gateway"
+USERS = (USER, "tillgate_owner", "tillgate_app")  # all of them us: see storage/schema/roles.py
 PORT = 5432  # only part of the socket's file name: nothing listens on TCP
 # What the log says while the one before is still ending.
 HELD_FOR_A_MOMENT = ("shared memory block", "lock file")
@@ -202,16 +203,16 @@ class EmbeddedPostgres:
         half.rename(self.data)
 
     def _admit_only_us(self) -> None:
-        """The system's user who starts the server is its superuser, by the kernel's word about the
-        socket's other end; no other user of the machine comes in through the socket.
+        """The system's user who starts the server is its superuser and both roles, by the kernel's
+        word about the socket's other end; no other user of the machine comes in through the socket.
 
         Written before every launch: a folder of an older release is closed, too. The files are made
         outside data/ and moved in, because its owner could have put links there.
         """
         us = pwd.getpwuid(os.geteuid()).pw_name
         for name, line in (
-            ("pg_hba.conf", f"local all {USER} peer map=owner\n"),
-            ("pg_ident.conf", f'owner "{us}" {USER}\n'),
+            ("pg_hba.conf", f"local all {','.join(USERS)} peer map=owner\n"),
+            ("pg_ident.conf", "".join(f'owner "{us}" {user}\n' for user in USERS)),
         ):
             new = self.root / name
             new.write_text(line)

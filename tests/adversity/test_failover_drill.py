@@ -21,6 +21,7 @@ from loadtests.drill.findings import Breakers, Doubt, Failovers, Findings, Part
 from loadtests.drill.report import aims, is_money_right
 from tests.adversity.house import SCALE
 from tests.sandbox_process import ROOT
+from tests.servers import owner_of
 
 LONG = [
     ["--how", "refuse"],
@@ -150,7 +151,7 @@ def proven(findings: dict[str, Any]) -> None:
 
 async def test_a_dark_account_costs_no_money(tmp_path: Path, database: str, redis_url: str):
     findings = await drilled(
-        tmp_path, "--database", database, "--redis-url", redis_url, within_s=60
+        tmp_path, "--database", owner_of(database), "--redis-url", redis_url, within_s=60
     )
     proven(findings)
     assert findings["failovers"]["before"] > 0, (

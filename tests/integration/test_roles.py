@@ -10,7 +10,7 @@ from urllib.parse import quote
 import asyncpg
 import pytest
 
-from gateway.storage.schema.migrate import migrate
+from gateway.storage.schema.migrate import MigrationError, migrate
 from gateway.storage.schema.roles import (
     RIGHTS,
     AppRole,
@@ -165,6 +165,14 @@ async def test_who_may_not_make_the_role_says_what_to_run(postgres: DatabaseServ
         await migrate(owner, app=role)
         await postgres.give_back(owner)
         await connection.execute('DROP ROLE "odd ""name"')
+
+
+async def test_who_may_not_migrate_says_who_may(postgres: DatabaseServer) -> None:
+    owner = await postgres.empty_database()
+    app = postgres.dsn_of(owner.split("/")[3].split("?")[0])
+    with pytest.raises(MigrationError, match="TILLGATE_MIGRATE_DATABASE_URL"):
+        await migrate(app)
+    await postgres.give_back(owner)
 
 
 @pytest.mark.parametrize(

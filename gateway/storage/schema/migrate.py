@@ -78,6 +78,11 @@ async def migrate(dsn: str, folder: Path = MIGRATIONS, *, app: AppRole | None = 
         if app is not None and (changed := await equip(connection, app)):
             log.info("the role %s has its rights (%d tables)", app.name, len(changed))
         return [migration.version for migration in todo]
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise MigrationError(
+            f"this role may not migrate ({error}): let the one that owns the tables do it "
+            f"(TILLGATE_MIGRATE_DATABASE_URL)"
+        ) from error
     finally:
         await connection.close()  # frees the lock too
 
