@@ -5,6 +5,7 @@ get round.
 import asyncio
 from typing import Any
 
+import asyncpg
 import pytest
 from msgspec.structs import replace
 
@@ -27,6 +28,7 @@ from tests.contract.drawn import (
     watched,
 )
 from tests.contract.split_order import PLAIN, doubtful, named, risks, traces
+from tests.servers import as_owner
 
 
 async def test_an_override_marks_the_payment_records_the_risk_and_opens(books):
@@ -195,5 +197,7 @@ async def test_neither_the_risk_record_nor_a_total_is_changed_in_the_database(da
         ("UPDATE split_order SET amount = NULL", "TG006"),
         ('UPDATE "order" SET amount = 900', "TG006"),
     ):
-        assert await refused(store._fetch(statement)) == sqlstate, statement
+        with pytest.raises(asyncpg.PostgresError) as caught:
+            await as_owner(database, statement)
+        assert caught.value.sqlstate == sqlstate, statement
     await store.close()

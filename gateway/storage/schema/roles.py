@@ -47,6 +47,7 @@ RIGHTS: Final[Mapping[str, str]] = {
     "attempt": "SELECT, INSERT, UPDATE",
     "refund": "SELECT, INSERT, UPDATE",
     "order": "SELECT, INSERT, UPDATE (amount)",
+    "split_order": "SELECT, INSERT, UPDATE (amount)",
     "override": "SELECT, INSERT",
     "event": "SELECT, INSERT (merchant_id, id, object_id, version, type, public, data, at)",
     "journal": "SELECT, INSERT (merchant_id, posting_id, account, amount, at)",
