@@ -39,7 +39,7 @@ def answer_of(route: Described, status: int, refs: dict[type, Json]) -> Json:
     if isinstance(shape, type):
         answer["content"] = {JSON: content_of(shape, refs)}
     elif HTTPStatus(status) is not HTTPStatus.NO_CONTENT:
-        answer["content"] = {shape: {"schema": BYTES if shape == ANY else {"type": "string"}}}
+        answer["content"] = {shape: {"schema": UNSHAPED.get(shape, {"type": "string"})}}
     return answer
 
 
@@ -72,6 +72,8 @@ RETRY_AFTER: Json = {
 }
 ANY = "*/*"
 BYTES: Json = {"type": "string", "format": "binary"}  # as the channel writes it
+# Answers without a struct: a channel is told in its own words, text or JSON.
+UNSHAPED: dict[str, Json] = {ANY: {}, JSON: {"type": "object"}}
 
 
 def problems_of(errors: Iterable[type[GatewayError]], refs: dict[type, Json]) -> Json:
