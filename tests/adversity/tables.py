@@ -9,6 +9,7 @@ import asyncpg
 VOLATILE = frozenset(
     {
         "worker",  # heartbeats
+        "api_key_use",  # written off the road, by the clock
         "schema_migration",  # the runner's own notes
         # What a worker saw of a channel is written up to HEALTH_CHANGES_INTERVAL_MS later.
         "channel_health_event",
