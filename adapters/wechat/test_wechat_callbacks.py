@@ -12,6 +12,7 @@ from adapters.transport import HttpAnswer
 from adapters.wechat.test_wechat import NUMBER, REFUND_NO, TRADE_NO, fixture, nulled, shape
 from adapters.wechat.test_wechat_channel import API_V3_KEY, LATE, STRANGER, channel, signed
 from gateway.domain import outcomes as out
+from gateway.limits import CALLBACK_BODY_BYTES_MAX
 
 
 def notice(name: str, event: str, key: str = API_V3_KEY, **changed: Any) -> HttpAnswer:
@@ -114,8 +115,8 @@ def test_refund_callbacks(name: str, event: str, expected: tuple[Any, ...]) -> N
         (notice("callback_paid", PAID, out_trade_no=None), "malformed"),
         (notice("codepay_user_paying", REFUNDED), "malformed"),
         (signed(b"{}"), "malformed"),
-        (signed(b"\x5b" * 60_000), "malformed"),
-        (signed(b" " * 65_537), "too_long"),
+        (signed(b"\x5b" * CALLBACK_BODY_BYTES_MAX), "malformed"),
+        (signed(b" " * (CALLBACK_BODY_BYTES_MAX + 1)), "too_long"),
         (signed(b"{}", at=LATE), "stale"),
         (signed(b"{}", key=STRANGER), "bad_signature"),
         (HttpAnswer(status=0, headers={}, body=b"{}"), "unsigned"),
