@@ -81,8 +81,13 @@ class Gateway:
     in_doubt: InDoubt
     health: ChannelHealth
     calls: ChannelCalls
-    clock: Clock
+    vault: Vault
     worker_id: str
+
+    @property
+    def clock(self) -> Clock:
+        """The database's time."""
+        return self.ports.clock
 
 
 @asynccontextmanager
@@ -223,7 +228,7 @@ def _wired(
         ),
         health=health,
         calls=calls,
-        clock=clock,
+        vault=vault,
         worker_id=worker_id,
     )
 

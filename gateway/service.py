@@ -48,7 +48,6 @@ from gateway.workers.forked import LEAVE, report_ready
 from gateway.workers.sweeper import Sweeper
 from security.errors import MasterKeyInvalid
 from security.keyring import MasterKeys
-from security.vault import Vault
 
 log = structlog.get_logger("tillgate")
 
@@ -126,14 +125,14 @@ async def _work(settings: Settings, operations: socket.socket | None) -> None:
             workers.create_task(webhooks.run(stop), name="courier")
             chain = AuditChain(world.store.pool)
             workers.create_task(Chainer(chain, world.clock).run(stop), name="audit chain")
-            watch = CertificateWatch(_listed_accounts(world, settings), world.clock)
+            watch = CertificateWatch(_listed_accounts(world), world.clock)
             workers.create_task(watch.run(stop), name="certificates")
 
 
-def _listed_accounts(world: Gateway, settings: Settings) -> AccountRegistry:
+def _listed_accounts(world: Gateway) -> AccountRegistry:
     return AccountRegistry(
         world.store.pool,
-        vault=Vault(settings.needed_master_keys(), opens_old=settings.opens_old_seals),
+        vault=world.vault,
         ids=world.ports.ids,
         asked_by=AskedBy("gateway", world.worker_id),
         clock=world.clock,

@@ -11,9 +11,9 @@ from gateway.domain.change import Change, changed
 from gateway.domain.evidence import heard
 from gateway.domain.occasion import Occasion, Outcome
 from gateway.domain.payment import Attempt, Failure, Payment
+from gateway.domain.presenting import Flow
 from gateway.domain.states import PaymentEvent, next_state
 from gateway.domain.statuses import AttemptStatus
-from gateway.domain.words import Flow
 
 
 def refused(

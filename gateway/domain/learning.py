@@ -22,10 +22,11 @@ from gateway.domain.evidence import case_about, heard
 from gateway.domain.late_money import captured, captured_late
 from gateway.domain.occasion import Occasion, Outcome
 from gateway.domain.payment import Attempt, Payment
+from gateway.domain.presenting import Flow
 from gateway.domain.silence import cancelled_in_vain, silent_too_long
 from gateway.domain.states import ATTEMPT, ATTEMPT_UNCHARGED, check_move, next_state
 from gateway.domain.statuses import AttemptStatus
-from gateway.domain.words import Flow, LastCancel, Source
+from gateway.domain.words import LastCancel, Source
 
 
 def learned(

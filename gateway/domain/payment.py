@@ -13,9 +13,10 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.domain.outcomes import FailureCode, Proof, RefundFailureCode, Retry
+from gateway.domain.presenting import Flow
 from gateway.domain.states import ATTEMPT_LATE, ATTEMPT_LIVE, ATTEMPT_SETTLED
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
-from gateway.domain.words import EvidenceWord, Flow, LastCancel, Numbering, Origin, Source
+from gateway.domain.words import EvidenceWord, LastCancel, Numbering, Origin, Source
 
 
 class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):

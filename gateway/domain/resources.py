@@ -13,10 +13,11 @@ from msgspec import Meta, Struct
 
 from gateway.domain.outcomes import FailureCode, Retry
 from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.domain.presenting import Flow
 from gateway.domain.states import PAYMENT_FINAL, REFUND_OPEN
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
 from gateway.domain.verdicts import FAILURES, Verdict, VerdictCode, refund_verdict, verdict_of
-from gateway.domain.words import Flow, Origin
+from gateway.domain.words import Origin
 
 POLL_AFTER_MS = 1_000  # a long poll answers earlier; this paces tills that cannot wait
 REFUND_POLL_AFTER_MS = 5_000  # nobody stands at the till for it

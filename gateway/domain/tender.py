@@ -7,7 +7,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 from gateway.domain.payment import Payment
-from gateway.domain.words import Flow, Numbering
+from gateway.domain.presenting import Flow
+from gateway.domain.words import Numbering
 
 
 class Tender(Struct, frozen=True, kw_only=True):

@@ -7,8 +7,6 @@ from __future__ import annotations
 from enum import IntEnum, StrEnum
 from typing import Self
 
-from gateway.domain.presenting import Flow as Flow  # noqa: PLC0414 - it stands in rows, too
-
 
 class Origin(StrEnum):
     """Who wants the money back."""

@@ -12,6 +12,7 @@ for, so that no money goes out behind the word of those who end it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -21,6 +22,7 @@ from gateway.domain.acts import thawed
 from gateway.domain.case import Finding, FindingRefused
 from gateway.domain.change import Change
 from gateway.domain.findings import found_about_payment, found_about_refund
+from gateway.domain.occasion import Occasion
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.returning import let_go_on, stopped
 from gateway.domain.states import REFUND_OPEN
@@ -113,7 +115,7 @@ class CaseClosing:
             case.id, finding, by=by, reason=reason, now=self.clock.now()
         ):
             raise FindingRefused("a finding is proposed already: confirm or withdraw that first")
-        return await self._stop(standing)
+        return await self._step_refund(standing, stopped)
 
     async def confirm(self, case: OpenCase, *, by: str, reason: str) -> Standing:
         """The second person's word: the finding is applied, and the case is closed."""
@@ -122,7 +124,7 @@ class CaseClosing:
             raise FindingRefused("no finding is proposed: `tillgate case close --as` proposes one")
         if case.proposed_by == by:
             raise FindingRefused(f"{by} has proposed it: another person confirms")
-        standing = await self._stop(await self._standing(case))
+        standing = await self._step_refund(await self._standing(case), stopped)
         self._judge(standing, case, finding)
         self._wait_for_sends(standing.refund)
         if not await self.book.confirm_finding(case.id, finding, by=by):
@@ -139,16 +141,7 @@ class CaseClosing:
         """The proposal is taken back; a refund goes on."""
         if not await self.book.withdraw_finding(case.id):
             raise FindingRefused("no finding is proposed, or another person has confirmed it")
-        standing = await self._standing(case)
-        if standing.payment is None or standing.refund is None:
-            return standing
-        return Standing(
-            *await self.transitions.step_refund(
-                standing.payment,
-                standing.refund.id,
-                lambda now, refund: let_go_on(now, refund, self.transitions.occasion(Source.CASE)),
-            )
-        )
+        return await self._step_refund(await self._standing(case), let_go_on)
 
     async def _standing(self, case: OpenCase) -> Standing:
         payment = await self.store.payment(case.merchant_id, case.object_id)
@@ -156,14 +149,16 @@ class CaseClosing:
             return Standing(payment, None)
         return Standing(payment, await self.store.refund(case.merchant_id, case.refund_id))
 
-    async def _stop(self, standing: Standing) -> Standing:
+    async def _step_refund(
+        self, standing: Standing, judge: Callable[[Payment, Refund, Occasion], Change | None]
+    ) -> Standing:
         if standing.payment is None or standing.refund is None:
             return standing
         return Standing(
             *await self.transitions.step_refund(
                 standing.payment,
                 standing.refund.id,
-                lambda now, refund: stopped(now, refund, self.transitions.occasion(Source.CASE)),
+                lambda now, refund: judge(now, refund, self.transitions.occasion(Source.CASE)),
             )
         )
 

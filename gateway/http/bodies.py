@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from gateway.domain.presenting import Flow
 from gateway.domain.statuses import PaymentStatus, RefundStatus
-from gateway.domain.words import Flow, Origin
+from gateway.domain.words import Origin
 from gateway.limits import (
     AMOUNT_FEN_MAX,
     AMOUNT_FEN_MIN,

@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.domain.outcomes import FailureCode, Retry
+from gateway.domain.presenting import Flow
 from gateway.domain.resources import (
     AttemptResource,
     FailureResource,
@@ -17,7 +18,7 @@ from gateway.domain.resources import (
 )
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
 from gateway.domain.verdicts import FAILURES, VERDICTS, VerdictCode
-from gateway.domain.words import Flow, Origin
+from gateway.domain.words import Origin
 from gateway.http.bodies import (
     CancelBody,
     NothingBody,

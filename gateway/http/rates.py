@@ -11,7 +11,6 @@ uses its share. Without Redis each worker goes by its share alone.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from gateway.edge_limits import (
     RATE_TELL_SHARE,
     Rate,
 )
+from gateway.loops import pause
 
 
 class Kind(StrEnum):
@@ -190,9 +190,7 @@ class Rates:
     async def run(self) -> None:
         """Exchange tokens with Redis, and forget buckets that are idle, until cancelled."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RATE_LEASE_MS / 1_000):
-                    await self._news.wait()
+            await pause(RATE_LEASE_MS, self._news)
             self._news.clear()
             if self._monotonic() >= self._looked_at + RATE_LEASE_MS / 1_000:
                 self._look()

@@ -18,10 +18,11 @@ from gateway.domain.identifiers import out_refund_no, out_trade_no
 from gateway.domain.learning import learned
 from gateway.domain.occasion import Occasion, Outcome
 from gateway.domain.payment import Attempt, Evidence, Payment, Refund
+from gateway.domain.presenting import Flow
 from gateway.domain.returning import reserved
 from gateway.domain.statuses import RefundStatus
 from gateway.domain.tender import Tender
-from gateway.domain.words import EvidenceWord, Flow, Numbering, Origin, Source
+from gateway.domain.words import EvidenceWord, Numbering, Origin, Source
 from gateway.flow.ports import Opened
 from gateway.storage.postgres import PostgresStore
 from tests.fakes.store import MemoryStore

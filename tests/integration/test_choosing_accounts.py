@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from gateway.clock import SystemClock, SystemIds
+from gateway.domain.presenting import Flow
 from gateway.domain.tender import Tender
-from gateway.domain.words import Flow, Numbering
+from gateway.domain.words import Numbering
 from gateway.flow.accounts import RemoteAccount
 from gateway.flow.choose import standing
 from gateway.flow.choose.routing import Choice, remote_choices

@@ -11,8 +11,9 @@ import pytest
 
 from gateway.domain.case import CaseKind, Finding
 from gateway.domain.outcomes import FailureCode, Proof, Retry
+from gateway.domain.presenting import Flow
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
-from gateway.domain.words import EvidenceWord, Flow, LastCancel, Origin, Source
+from gateway.domain.words import EvidenceWord, LastCancel, Origin, Source
 from tests.tidy.tree import dotted, files, imported, is_test, python_files, source_of, text_of, walk
 
 Rule = Callable[[str], list[str]]

@@ -11,9 +11,10 @@ from typing import Any
 from gateway.domain.occasion import Occasion, Successor
 from gateway.domain.outcomes import FailureCode, Retry
 from gateway.domain.payment import Attempt, Evidence, Failure, Payment, Refund
+from gateway.domain.presenting import Flow
 from gateway.domain.states import ATTEMPT_UNCHARGED, PAYMENT_UNCHARGED
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
-from gateway.domain.words import EvidenceWord, Flow, Numbering, Source
+from gateway.domain.words import EvidenceWord, Numbering, Source
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 _ids = itertools.count(1)

@@ -10,8 +10,9 @@ import re
 import pytest
 
 from gateway.domain.identifiers import event_id, out_refund_no, out_trade_no
+from gateway.domain.presenting import Flow
 from gateway.domain.tender import Tender
-from gateway.domain.words import Flow, Numbering
+from gateway.domain.words import Numbering
 
 
 def of(

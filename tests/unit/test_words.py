@@ -8,8 +8,9 @@ import pytest
 from gateway.domain import outcomes as o
 from gateway.domain.case import Case, CaseKind
 from gateway.domain.payment import Evidence, Failure
+from gateway.domain.presenting import Flow
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
-from gateway.domain.words import EvidenceWord, Flow, LastCancel, Origin, Source
+from gateway.domain.words import EvidenceWord, LastCancel, Origin, Source
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 

@@ -18,18 +18,14 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from adapters.discovery import discover
-from gateway.cli.client.client import Client
-from gateway.cli.dev.sandbox_control import SandboxControl
 from gateway.cli.dev.tour.runner import play
-from gateway.cli.dev.tour.stage import Stage, payment_code
+from gateway.cli.dev.tour.stage import payment_code, stage_of
 from gateway.cli.dev.voice import Voice
-from gateway.cli.dev.world import Document, World
+from gateway.cli.dev.world import World
 from gateway.cli.failures import CommandError
 from gateway.cli.surroundings import DEV_JSON
 from gateway.embedded.data_folder import choose_data_folder
 from gateway.limits import WORKERS_MAX
-from security.secret import Secret
 
 PORT: Final = 8080
 WORKERS: Final = 2
@@ -112,27 +108,10 @@ async def _show(world: World, options: argparse.Namespace, voice: Voice) -> int:
 
 async def _tour(world: World, voice: Voice) -> int:
     """How many subjects failed."""
-    document = world.document
     voice.head("Tour (through the signed HTTP API)")
     started = time.monotonic()
-    remote = {name for name, manifest in discover().items() if manifest.settles == "remote"}
-    accounts: dict[str, tuple[str, ...]] = {}
-    for each in sorted(document["accounts"], key=lambda account: account["priority"]):
-        if each["channel"] in remote:
-            accounts[each["channel"]] = (*accounts.get(each["channel"], ()), each["id"])
-    async with (
-        _client(document, "terminal_key") as till,
-        _client(document, "merchant_key") as server,
-        SandboxControl(document["sandbox_url"]) as control,
-    ):
-        stage = Stage(
-            till=till,
-            server=server,
-            control=control,
-            accounts=accounts,
-            listener=world.listener,
-            endpoint_id=document["webhook_endpoint"],
-        )
+    listener, endpoint_id = world.listener, world.document["webhook_endpoint"]
+    async with stage_of(world.document, listener, endpoint_id) as stage:
         failed = await play(stage, voice)
     voice.line(f"  {time.monotonic() - started:.1f} s")
     return failed
@@ -146,10 +125,6 @@ def _next_steps(world: World, data: Path | None, voice: Voice) -> None:
     voice.line(f"  look     {command} account list{where} · {command} doctor{where}")
     voice.line(f"  read     {url}/docs")
     voice.line("Ctrl-C stops everything.")
-
-
-def _client(document: Document, which: str) -> Client:
-    return Client(document["base_url"], document[which]["id"], Secret(document[which]["secret"]))
 
 
 def _command() -> str:

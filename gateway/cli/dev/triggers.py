@@ -8,20 +8,17 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from gateway.cli.client.client import Client
 from gateway.cli.dev.listener import Listener
-from gateway.cli.dev.sandbox_control import SandboxControl
 from gateway.cli.dev.tour.stage import (
-    CODES,
     SETTLE_S,
     Stage,
     StepFailed,
     accepted,
     payment_code,
+    stage_of,
 )
 from gateway.cli.failures import CommandError
 from gateway.domain.statuses import PaymentStatus
-from security.secret import Secret
 
 Document = dict[str, Any]
 AMOUNT: Final = 2_600
@@ -30,31 +27,11 @@ WAIT_S: Final = 5
 
 async def pull(kind: str, shop: Document) -> Document:
     """The payment or refund that the event is about. `shop` is dev.json."""
-    accounts = {
-        channel: tuple(each["id"] for each in shop["accounts"] if each["channel"] == channel)
-        for channel in CODES
-    }
-    async with (
-        _client(shop, "terminal_key") as till,
-        _client(shop, "merchant_key") as server,
-        SandboxControl(shop["sandbox_url"]) as control,
-    ):
-        stage = Stage(
-            till=till,
-            server=server,
-            control=control,
-            accounts=accounts,
-            listener=Listener(""),
-            endpoint_id="",
-        )
+    async with stage_of(shop, Listener(""), "") as stage:
         try:
             return await TRIGGERS[kind](stage)
         except StepFailed as failure:
             raise CommandError(str(failure)) from failure
-
-
-def _client(shop: Document, which: str) -> Client:
-    return Client(shop["base_url"], shop[which]["id"], Secret(shop[which]["secret"]))
 
 
 async def _succeeded(stage: Stage) -> Document:

@@ -11,9 +11,10 @@ from zlib import crc32
 
 from adapters.channel import Profile, Schedule
 from gateway.domain.payment import Attempt, Payment, Refund
+from gateway.domain.presenting import Flow
 from gateway.domain.states import REFUND_OPEN
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
-from gateway.domain.words import Flow, LastCancel
+from gateway.domain.words import LastCancel
 from gateway.flow.accounts import RemoteAccount
 from gateway.limits import (
     CANCELS_QUICK_MAX,

@@ -14,9 +14,10 @@ from msgspec.structs import asdict
 
 from gateway.domain.change import Change, Opening
 from gateway.domain.payment import Attempt, Evidence, Failure, Payment, Refund
+from gateway.domain.presenting import Flow
 from gateway.domain.states import PAYMENT_HOLDING
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
-from gateway.domain.words import Flow, LastCancel, Numbering, Origin
+from gateway.domain.words import LastCancel, Numbering, Origin
 from gateway.storage.books import columns as c
 
 _encode = msgspec.json.Encoder().encode

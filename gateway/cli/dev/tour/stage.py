@@ -12,9 +12,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from adapters.discovery import discover
 from gateway.cli.client.client import Answer, Client
 from gateway.cli.dev.listener import Listener
 from gateway.cli.dev.sandbox_control import SandboxControl
+from security.secret import Secret
 
 # Short schedules are ten times the channels' own pace: nothing here takes longer.
 SETTLE_S: Final = 20.0
@@ -166,6 +168,33 @@ class Stage:
     async def _events_after(self, cursor: str | None) -> Document:
         query = f"?limit={EVENTS_PER_PAGE}" + (f"&after={cursor}" if cursor else "")
         return accepted(await self.server.call("GET", f"/v1/events{query}"))
+
+
+@asynccontextmanager
+async def stage_of(shop: Document, listener: Listener, endpoint_id: str) -> AsyncIterator[Stage]:
+    """The stage that a demo shop is. `shop` is dev.json."""
+    remote = {name for name, manifest in discover().items() if manifest.settles == "remote"}
+    accounts: dict[str, tuple[str, ...]] = {}
+    for each in sorted(shop["accounts"], key=lambda account: account["priority"]):
+        if each["channel"] in remote:
+            accounts[each["channel"]] = (*accounts.get(each["channel"], ()), each["id"])
+    async with (
+        _client(shop, "terminal_key") as till,
+        _client(shop, "merchant_key") as server,
+        SandboxControl(shop["sandbox_url"]) as control,
+    ):
+        yield Stage(
+            till=till,
+            server=server,
+            control=control,
+            accounts=accounts,
+            listener=listener,
+            endpoint_id=endpoint_id,
+        )
+
+
+def _client(shop: Document, which: str) -> Client:
+    return Client(shop["base_url"], shop[which]["id"], Secret(shop[which]["secret"]))
 
 
 def accepted(answer: Answer) -> Document:

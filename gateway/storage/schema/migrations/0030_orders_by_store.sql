@@ -10,8 +10,6 @@
 -- the trigger `older` takes the store from the fingerprint, where it always stood. Among rows of 1
 -- its own rules go on to hold (the indexes `claim_by_merchant_…` of 0031), so what it reads by
 -- merchant is one row, as it believes. Once rows of 2 exist there is no way back to it.
-ALTER TABLE worker ADD COLUMN IF NOT EXISTS knows text[];
-
 ALTER TABLE claim ADD COLUMN store_id text, ADD COLUMN numbering int NOT NULL DEFAULT 1;
 ALTER TABLE claim ADD CONSTRAINT claim_numbering CHECK (numbering IN (1, 2)) NOT VALID;
 ALTER TABLE payment ADD COLUMN numbering int NOT NULL DEFAULT 1;
