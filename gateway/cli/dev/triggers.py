@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from gateway.cli.dev.listener import Listener
 from gateway.cli.dev.tour.stage import (
+    LIES,
     SETTLE_S,
     Stage,
     StepFailed,
@@ -62,7 +63,7 @@ async def _canceled(stage: Stage) -> Document:
 
 async def _paid_late(stage: Stage) -> Document:
     """The channel refuses, and charges all the same."""
-    async with stage.trouble("alipay", ("pay", "lie_failure")):
+    async with stage.trouble("alipay", *LIES):
         code = payment_code("alipay")
         failed = await stage.until(await stage.pay({"amount": AMOUNT, "auth_code": code}))
     await stage.control.tell("alipay", failed["channel_account"], failed["out_trade_no"])

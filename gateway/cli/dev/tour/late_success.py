@@ -5,6 +5,7 @@ the money goes back by itself.
 import time
 
 from gateway.cli.dev.tour.stage import (
+    LIES,
     SETTLE_S,
     Played,
     Stage,
@@ -20,7 +21,7 @@ AMOUNT = 6_100
 
 async def is_refunded(stage: Stage) -> Played:
     """Alipay lies about the pay call, and tells the truth in its callback."""
-    async with stage.trouble("alipay", ("pay", "lie_failure")):
+    async with stage.trouble("alipay", *LIES):
         failed = await stage.until(
             await stage.pay({"amount": AMOUNT, "auth_code": payment_code("alipay")})
         )

@@ -23,6 +23,8 @@ SETTLE_S: Final = 20.0
 POLL_S: Final = 2
 EVENTS_PER_PAGE: Final = 100
 FINAL: Final = frozenset({"succeeded", "failed", "expired", "canceled", "paid_late"})
+# A refusal of what was charged; the callback waits, or it could come before the refusal.
+LIES: Final = (("pay", "lie_failure"), ("callback", "callback_hold"))
 # The beginning of a payment code, and its digits but for the magic two.
 CODES: Final = {"alipay": ("28", 16), "wechat": ("13", 14)}
 
