@@ -63,15 +63,19 @@ class Books:
 
 @dataclass(slots=True)
 class Shop:
-    """The running gateway and its clients: `till` holds a terminal key, `office` a merchant key."""
+    """The running gateway and its clients: `till` holds a terminal key, `office` a merchant key.
 
-    world: Gateway
-    books: Books
-    base_url: str
-    operations_url: str
-    till: Client
-    office: Client
-    channels_side: SandboxProcess | None
+    `heard`: the till's last answer. A test that fails shows it.
+    """
+
+    world: Gateway = field(repr=False)
+    books: Books = field(repr=False)
+    base_url: str = field(repr=False)
+    operations_url: str = field(repr=False)
+    till: Client = field(repr=False)
+    office: Client = field(repr=False)
+    channels_side: SandboxProcess | None = field(repr=False)
+    heard: str = "nothing"
 
     @property
     def sandbox(self) -> SandboxProcess:
@@ -83,9 +87,11 @@ class Shop:
         self, amount: int, *, key: str | None = None, wait_s: int | None = None, **body: Any
     ) -> Answer:
         order = body.pop("order_no", None) or order_no()
-        return await self.till.pay(
+        answer = await self.till.pay(
             {"order_no": order, "amount": amount, **body}, key or f"key-{order}", wait_s=wait_s
         )
+        self.heard = f"{answer.status} {answer.text}"
+        return answer
 
     async def settled(self, payment_id: str, within_s: float = PATIENCE_S) -> dict[str, Any]:
         """The payment once its status is final; fails the test when it takes too long."""
