@@ -13,6 +13,7 @@ class Act(StrEnum):
     MERCHANT_CREATE = "merchant.create"
     STORE_CREATE = "store.create"
     STORE_OVERRIDES = "store.overrides"  # whether a supervisor may let another payment in
+    STORE_CUTOFF = "store.cutoff"  # when its business day begins
     TERMINAL_CREATE = "terminal.create"
     KEY_ISSUE = "key.issue"
     KEY_ROTATE = "key.rotate"  # a second key for the holder of the one it names

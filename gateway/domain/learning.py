@@ -92,8 +92,10 @@ def _confirmed(
     seen = replace(
         captured(attempt, outcome, occasion), status=AttemptStatus.SUCCEEDED, due_at=None
     )
+    paid_at = outcome.paid_at or occasion.now
     fields: dict[str, Any] = {
-        "paid_at": outcome.paid_at or occasion.now,
+        **occasion.days.of_success(payment, attempt, paid_at, counts_at=paid_at),
+        "paid_at": paid_at,
         "payer_masked": outcome.payer_masked,
         "discounts": _discounts(outcome),
     }

@@ -15,6 +15,7 @@ from gateway.flow.ports import ApiKey
 from gateway.storage.built_accounts import Built, BuiltAccounts
 from gateway.storage.directory_rows import (
     AccountRow,
+    CutOffRow,
     KeyRow,
     RestoredRow,
     Row,
@@ -67,7 +68,7 @@ class ReadyRows:
                 case RulesRow():
                     rules = msgspec.json.decode(row.rules, type=RuleFile).rules
                     return Ready(row, RuleSet(version=row.version, rules=rules))
-                case StoreRow() | RestoredRow() | WebhookRow():
+                case StoreRow() | CutOffRow() | RestoredRow() | WebhookRow():
                     return Ready(row)
         except Exception as error:  # noqa: BLE001  a channel's builder may raise anything
             problem = REDACTION.text(f"{type(error).__name__}: {error}")

@@ -376,6 +376,7 @@ async def test_a_payment_is_found_by_what_a_customer_or_the_bank_shows(books):
         {"channel_trade_no": "C1"},
         {"paid_from": NOW, "paid_to": later(60), "status": "succeeded"},
         {"order_no": "A1", "method": "wallet", "business_date": date(2026, 11, 21)},
+        {"channel_date": date(2026, 11, 21)},
         {"channel_account": ACCOUNT, "order_no": "A1"},
     ):
         found = await books.store.payments(MERCHANT, PaymentFilter(limit=9, **asked))
@@ -387,6 +388,7 @@ async def test_a_payment_is_found_by_what_a_customer_or_the_bank_shows(books):
         {"paid_to": NOW},
         {"method": "cash"},
         {"business_date": date(2026, 11, 22)},
+        {"channel_date": date(2026, 11, 22)},
         {"channel_account": "acct_9"},
     ):
         assert await books.store.payments(MERCHANT, PaymentFilter(limit=9, **asked)) == []

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from adapters.channel import Flow, LocalManifest, Manifest, Means, RemoteManifest
+from adapters.channel import BillDay, Flow, LocalManifest, Manifest, Means, RemoteManifest
 from adapters.transport import ChannelTransport, HttpAnswer, HttpCall, InlineExecutor, NotSentError
 from gateway.clock import Clock, SystemClock, SystemIds
 from gateway.storage.built_accounts import BuiltAccounts
@@ -74,6 +74,7 @@ MANIFESTS: dict[str, Manifest] = {
         channel="paper",
         title_en="Paper",
         schedules={},
+        bill_day=BillDay(refunds_by="finished"),
         credentials=PaperCredentials,
         transport=lambda _credentials, _means: PaperTransport(),
         build=PaperChannel,  # type: ignore[arg-type]

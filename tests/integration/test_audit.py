@@ -21,6 +21,7 @@ from gateway.storage.books import audit_chain
 from gateway.storage.books.audit_chain import AuditChain, Broken, Kept, Verified
 from gateway.storage.postgres import PostgresStore
 from gateway.storage.registries.act_list import ActList
+from gateway.storage.registries.cut_offs import CutOffs
 from gateway.storage.registries.restored_log import RestoredLog
 from gateway.storage.registries.rules import RuleRegistry
 from gateway.storage.registries.supervisors import SupervisorRegistry
@@ -51,6 +52,8 @@ async def everything_done(database: str) -> tuple[str, str, set[bytes]]:
         newer = await people.rotate_key(key.id, TEST)
         await people.revoke_key(key.id)
         await people.allow_overrides("mer_1", "sto_1", allowed=False)
+        days = CutOffs(world.pool, asked_by=TESTER)
+        await days.begin("mer_1", "sto_1", timedelta(hours=4))
         supervisors = SupervisorRegistry(world.pool, ids=SystemIds(), asked_by=TESTER)
         person, pin = await supervisors.create("mer_1", "Mei", None, "sto_1")
         newer_pin = await supervisors.reset("mer_1", person)
@@ -111,6 +114,7 @@ async def test_every_act_says_who_did_what_and_no_secret(database: str) -> None:
         Act.KEY_LIMIT,  # the new one's
         Act.KEY_REVOKE,
         Act.STORE_OVERRIDES,
+        Act.STORE_CUTOFF,
         Act.SUPERVISOR_CREATE,
         Act.SUPERVISOR_RESET,
         Act.SUPERVISOR_DISABLE,

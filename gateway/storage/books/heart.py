@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Final
 
-from gateway.domain.words import Numbering
+from gateway.domain.words import DayRule, Numbering
 from gateway.limits import HEARTBEAT_TIMEOUT_MS
 from gateway.storage.own_connection import OwnConnection
 
 BEAT = """INSERT INTO worker (id, beat_at, knows) VALUES ($1, clock_timestamp(), $2::text[])
 ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at RETURNING clock_timestamp() AS now"""
 NUMBERING_BY_STORE = f"numbering/{Numbering.BY_STORE:d}"
+DAYS_BY_SUCCESS = f"days/{DayRule.BY_SUCCESS:d}"
+RULES: Final = (NUMBERING_BY_STORE, DAYS_BY_SUCCESS)  # a row is made by one when all know it
 
 
 class Heart:
@@ -26,7 +29,7 @@ class Heart:
     """
 
     def __init__(self, dsn: str, knows: Collection[str] = ()) -> None:
-        self._knows = sorted((*knows, NUMBERING_BY_STORE))
+        self._knows = sorted((*knows, *RULES))
         self._connection = OwnConnection(
             dsn, timeout_ms=HEARTBEAT_TIMEOUT_MS, settings="SET synchronous_commit = off"
         )
