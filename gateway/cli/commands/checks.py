@@ -22,6 +22,7 @@ from gateway.http.connections import connections_within
 from gateway.limits import HEARTBEAT_LEASE_MS
 from gateway.settings import Settings
 from gateway.storage.connections import REPLY_LOST, UNREACHABLE, connect
+from gateway.storage.redis.guarded import WritesRefused, try_write
 from gateway.storage.schema.migrate import MigrationError, pending
 
 REDIS_S: Final = 2.0
@@ -114,7 +115,14 @@ async def _redis(settings: Settings) -> Finding:
         settings.redis_url.reveal(), socket_timeout=REDIS_S, socket_connect_timeout=REDIS_S
     )
     try:
-        await client.ping()
+        await try_write(client)
+    except WritesRefused as refusal:
+        return Finding(
+            Level.WARNING,
+            "redis",
+            f"answers and refuses writes ({refusal}): payments go on without it; "
+            f"give it memory or disk, or point TILLGATE_REDIS_URL at the primary",
+        )
     except (RedisError, OSError) as error:
         return Finding(
             Level.WARNING,
@@ -124,7 +132,7 @@ async def _redis(settings: Settings) -> Finding:
         )
     finally:
         await client.aclose()
-    return Finding(Level.GOOD, "redis", "answers")
+    return Finding(Level.GOOD, "redis", "answers and takes writes")
 
 
 async def _schema(settings: Settings) -> Finding:
