@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from gateway.cli.binding import descriptors_allowed
 from gateway.cli.commands.account_checks import examine_accounts
 from gateway.cli.commands.finding import Finding, Level
+from gateway.cli.commands.pooler_check import look_for_pooler
 from gateway.cli.commands.safety_checks import look_at_safety
 from gateway.domain.errors import StoreUnavailable
 from gateway.edge_limits import CONNECTIONS_MAX, DESCRIPTORS_MAX
@@ -51,6 +52,11 @@ async def examine(settings: Settings) -> list[Finding]:
         _descriptors(descriptors_allowed()),
         await _redis(settings),
     ]
+    pooler = await look_for_pooler(settings.needed_database_url().reveal())
+    if pooler is not None:
+        found.append(pooler)
+        if pooler.level is Level.WRONG:
+            return found
     schema = await _schema(settings)
     found.append(schema)
     if schema.level is Level.WRONG:
