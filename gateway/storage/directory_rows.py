@@ -7,13 +7,13 @@ Every query gives the rows that transaction `$1` or a later one has changed. Row
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, ClassVar, Final, TypeAlias
 
 import asyncpg
 
 from gateway.limits import OLDER_WORKER_GONE_MS
-from gateway.storage.books.heart import NUMBERING_BY_STORE
+from gateway.storage.books.heart import NUMBERING_BY_STORE, living
 
 EVERYTHING: Final = "0"  # transaction 0 does not exist: every row changed after it
 
@@ -145,13 +145,6 @@ FROM rule_set r WHERE changed_xid >= $1::text::xid8 AND NOT EXISTS (
         return "rules", self.merchant_id, self.store_id or ""
 
 
-# An older release reports nothing (NULL). A worker that has shown no sign of life for `$1` is gone.
-EVERY_WORKER_KNOWS = """SELECT NOT EXISTS (
-    SELECT FROM worker
-    WHERE beat_at > clock_timestamp() - $1::interval
-      AND NOT coalesce(knows, '{}') @> ARRAY[$2::text]
-)"""
-
 Row: TypeAlias = StoreRow | KeyRow | AccountRow | RestoredRow | WebhookRow | RulesRow
 KINDS: Final[tuple[type[Row], ...]] = (
     StoreRow,
@@ -165,8 +158,8 @@ KINDS: Final[tuple[type[Row], ...]] = (
 
 async def every_worker_numbers_by_store(connection: asyncpg.Connection[Any]) -> bool:
     """Whether no worker of an older release can be under way, one that stands still included."""
-    gone_after = timedelta(milliseconds=OLDER_WORKER_GONE_MS)
-    return bool(await connection.fetchval(EVERY_WORKER_KNOWS, gone_after, NUMBERING_BY_STORE))
+    workers = await living(connection, OLDER_WORKER_GONE_MS)
+    return all(worker.knows_all({NUMBERING_BY_STORE}) for worker in workers)
 
 
 async def changed_since(connection: asyncpg.Connection[Any], xmin: str) -> tuple[list[Row], str]:

@@ -18,6 +18,15 @@ from adapters.channel import Certificate, LocalManifest, Manifest, Profile, Remo
 from security.secret import HIDDEN, Secret, decode_hook
 from security.vault import About
 
+KEY_RIGHTS: Final = (
+    "merchant_id",
+    "store_id",
+    "terminal_id",
+    "role",
+    "environment",
+    "refund_max",
+    "refund_day_max",
+)
 PEM_BEGIN: Final = "-----BEGIN "
 
 
@@ -42,8 +51,13 @@ def key_about(
     terminal_id: str | None,
     role: str,
     environment: str | None,
+    refund_max: int | None,
+    refund_day_max: int | None,
 ) -> About:
-    """What a sealed API secret is bound to: everything the key may do."""
+    """What a sealed API secret is bound to: everything the key may do.
+
+    By the names of the columns, which are KEY_RIGHTS.
+    """
     return _about(
         f"api_key/{key_id}",
         merchant=merchant_id,
@@ -51,6 +65,8 @@ def key_about(
         terminal=terminal_id,
         role=role,
         environment=environment,
+        refund_max=refund_max,
+        refund_day_max=refund_day_max,
     )
 
 
@@ -59,7 +75,7 @@ def webhook_about(endpoint_id: str, number: int, *, merchant_id: str) -> About:
     return _about(f"webhook_secret/{endpoint_id}/{number}", merchant=merchant_id)
 
 
-def _about(row: str, **rights: str | None) -> About:
+def _about(row: str, **rights: str | int | None) -> About:
     said = (f"{name}={value}" for name, value in rights.items() if value is not None)
     return About(row, tuple(said))
 
