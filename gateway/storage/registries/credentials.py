@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from adapters.channel import Certificate, LocalManifest, Manifest, Profile, RemoteManifest
+from security.public_address import is_loopback
 from security.secret import HIDDEN, Secret, decode_hook
 from security.vault import About
 
@@ -158,15 +159,19 @@ def shown(credentials: Any) -> dict[str, Any]:
 
 
 def refuse_unsafe_addresses(credentials: Any, *, allow_loopback: bool) -> None:
-    """Money orders go over TLS; this machine (plain http too) is for the sandbox only.
+    """Money orders go over TLS; plain http is for the sandbox, and leads to this machine alone.
 
     Raises CredentialsInvalid.
     """
-    if credentials is None or allow_loopback:
+    if credentials is None:
         return
     for name, value in shown(credentials).items():
-        if isinstance(value, str) and value.startswith("http://"):
-            host = urlsplit(value).hostname
+        if not isinstance(value, str) or not value.startswith("http://"):
+            continue
+        host = urlsplit(value).hostname or ""
+        if not is_loopback(f"[{host}]" if ":" in host else host):
+            raise CredentialsInvalid(f"{name} is plain http (to {host}): write https://…")
+        if not allow_loopback:
             raise CredentialsInvalid(
                 f"{name} is plain http (to {host}): "
                 f"write https://…, or set TILLGATE_ALLOW_LOOPBACK_CHANNELS=yes to use the sandbox"
