@@ -28,20 +28,20 @@ async def look_for_pooler(dsn: str) -> Finding | None:
     """None: nothing answers, and the look at the schema will say so."""
     try:
         first = await connect(dsn, prepares=False)
-    except asyncpg.ProtocolViolationError as error:
-        return _found(f"refuses our session settings ({error})")
-    except (*UNREACHABLE, *REPLY_LOST, asyncpg.PostgresError):
-        return None
-    try:
-        second = await connect(dsn, prepares=False)
         try:
-            return await _compare(first, second)
+            second = await connect(dsn, prepares=False)
+            try:
+                return await _compare(first, second)
+            finally:
+                second.terminate()
         finally:
-            second.terminate()
-    except (*UNREACHABLE, *REPLY_LOST, asyncpg.PostgresError):
+            first.terminate()
+    except (*UNREACHABLE, *REPLY_LOST, asyncpg.PostgresError) as error:
+        # A setting at the start; or, in statement mode, a transaction, which ends the session.
+        for each in (error, error.__cause__):
+            if isinstance(each, asyncpg.ProtocolViolationError):
+                return _found(f"refuses what our sessions need ({each})")
         return None
-    finally:
-        first.terminate()
 
 
 async def _compare(first: Any, second: Any) -> Finding:
@@ -49,11 +49,11 @@ async def _compare(first: Any, second: Any) -> Finding:
     its own one.
     """
     async with first.transaction():
-        own = await _session(first)
+        own = await _ask(first)
     async with second.transaction():
-        others = await _session(second)
+        others = await _ask(second)
         async with first.transaction():
-            again = await _session(first)
+            again = await _ask(first)
     if others["session"] == own["session"] or again["session"] != own["session"]:
         return _found("gives each transaction another session (transaction or statement mode)")
     if lost := _lost(own["settings"]):
@@ -61,7 +61,7 @@ async def _compare(first: Any, second: Any) -> Finding:
     return Finding(Level.GOOD, "pooler", "none: each session is its client's own")
 
 
-async def _session(connection: Any) -> asyncpg.Record:
+async def _ask(connection: Any) -> asyncpg.Record:
     row: asyncpg.Record = await connection.fetchrow(SESSION, list(SETTINGS))
     return row
 
