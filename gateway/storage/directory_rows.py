@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 import asyncpg
 
 from gateway.limits import OLDER_WORKER_GONE_MS
-from gateway.storage.books.heart import NUMBERING_BY_STORE, living
+from gateway.storage.books.heart import NUMBERING_BY_STORE, read_living
 
 EVERYTHING: Final = "0"  # transaction 0 does not exist: every row changed after it
 
@@ -158,7 +158,7 @@ KINDS: Final[tuple[type[Row], ...]] = (
 
 async def every_worker_numbers_by_store(connection: asyncpg.Connection[Any]) -> bool:
     """Whether no worker of an older release can be under way, one that stands still included."""
-    workers = await living(connection, OLDER_WORKER_GONE_MS)
+    workers = await read_living(connection, OLDER_WORKER_GONE_MS)
     return all(worker.knows_all({NUMBERING_BY_STORE}) for worker in workers)
 
 

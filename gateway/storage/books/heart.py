@@ -37,7 +37,9 @@ class LivingWorker(NamedTuple):
         return set(words) <= set(self.knows or ())
 
 
-async def living(connection: Connection, silent_ms: int = HEARTBEAT_LEASE_MS) -> list[LivingWorker]:
+async def read_living(
+    connection: Connection, silent_ms: int = HEARTBEAT_LEASE_MS
+) -> list[LivingWorker]:
     """The workers that have shown a sign of life within `silent_ms`, oldest first."""
     rows = await connection.fetch(LIVING, timedelta(milliseconds=silent_ms))
     return [LivingWorker(*row) for row in rows]

@@ -15,7 +15,7 @@ import asyncpg
 
 from gateway.domain.audit import Act
 from gateway.limits import REKEY_BATCH_ROWS
-from gateway.storage.books.heart import LivingWorker, living
+from gateway.storage.books.heart import LivingWorker, read_living
 from gateway.storage.registries.acts import RegistryError
 from gateway.storage.registries.credentials import (
     KEY_RIGHTS,
@@ -93,7 +93,7 @@ class Rekeying(SealingRegistry):
     async def rekey(self) -> Rekeyed:
         """Raises RegistryError while a worker lives that could not open the result."""
         async with self._acting("worker") as connection:
-            workers = await living(connection)
+            workers = await read_living(connection)
         if self._vault.agreed(worker.knows for worker in workers) != self._vault.newest:
             raise RegistryError(_too_early(workers, self._vault.knows))
         done = Rekeyed()

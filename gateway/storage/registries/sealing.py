@@ -8,7 +8,7 @@ import asyncpg
 
 from gateway.clock import Ids
 from gateway.domain.audit import AskedBy
-from gateway.storage.books.heart import living
+from gateway.storage.books.heart import read_living
 from gateway.storage.registries.acts import Acting, Connection
 from security.vault import About, Seal, Vault
 
@@ -28,4 +28,4 @@ class SealingRegistry(Acting):
         return self._vault.seal(plaintext, about=about, as_=await self._seal(connection))
 
     async def _seal(self, connection: Connection) -> Seal:
-        return self._vault.agreed(worker.knows for worker in await living(connection))
+        return self._vault.agreed(worker.knows for worker in await read_living(connection))
