@@ -37,6 +37,8 @@ class Act(StrEnum):
     ROUTING_SET = "routing.set"
     CASE_PROPOSE = "case.propose"  # what a person has found out, to be confirmed by another one
     CASE_CONFIRM = "case.confirm"
+    CASE_UNCONFIRM = "case.unconfirm"  # it could not be applied; the proposal stands
+    CASE_WITHDRAW = "case.withdraw"
     CASE_CLOSE = "case.close"
     RESTORED_BEGIN = "restored.begin"
     RESTORED_END = "restored.end"
@@ -51,3 +53,7 @@ class AskedBy:
 
     kind: Literal["person", "key", "gateway"]
     name: str
+
+    def __str__(self) -> str:
+        """For people: `mei`, `key mk_1`."""
+        return self.name if self.kind == "person" else f"{self.kind} {self.name}"

@@ -143,6 +143,17 @@ class PaymentResource(Struct, frozen=True, kw_only=True):
     metadata: dict[str, str]
 
 
+class OrderResource(Struct, frozen=True, kw_only=True):
+    """An order that several tenders pay, in fen: what its tenders take of it, and what is left."""
+
+    object: Literal["order"] = "order"
+    order_no: str
+    currency: str
+    amount: int
+    amount_taken: int
+    amount_left: int
+
+
 class RefundFailure(Struct, frozen=True, kw_only=True):
     """Why the channel refused a refund, or why a person has to look at it."""
 

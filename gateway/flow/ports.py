@@ -15,6 +15,7 @@ from typing import Protocol
 
 from adapters.channel import Manifest
 from gateway.clock import Clock, Ids
+from gateway.domain.audit import AskedBy
 from gateway.domain.case import Case, CaseKind
 from gateway.domain.change import Change, Opening
 from gateway.domain.days import Days
@@ -320,7 +321,7 @@ class Store(Protocol):
         ...
 
     async def close_case(
-        self, case_id: str, *, closed_by: str, reason: str, now: datetime
+        self, case_id: str, *, closed_by: AskedBy, reason: str, now: datetime
     ) -> None: ...
 
     async def settle_case(

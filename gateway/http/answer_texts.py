@@ -193,6 +193,15 @@ PROBLEM: Final = {
     "Problem.request_id": Text("Tell it when you ask about this request.", "咨询时请提供此编号。"),
     "Problem.field": Text("The field to blame.", "出错的字段。"),
     "Problem.payment": Text("The payment that stands in the way.", "与请求冲突的收款。"),
+    "Problem.order": Text(
+        "The order whose amount would be exceeded.", "将被超收的订单（`order_overpaid`）。"
+    ),
+    "OrderResource.amount": Text("The bill's total.", "订单总额。"),
+    "OrderResource.amount_taken": Text(
+        "By tenders that are live or paid, less what was given back.",
+        "进行中和已支付的收款合计，减去已退款。",
+    ),
+    "OrderResource.amount_left": Text("What may still be charged.", "还可收取的金额。"),
     "Problem.server_time": Text(
         "Unix seconds here, for a till whose clock is wrong.", "服务器时间（Unix 秒），供校时。"
     ),

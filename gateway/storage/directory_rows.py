@@ -7,13 +7,13 @@ Every query gives the rows that transaction `$1` or a later one has changed. Row
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, ClassVar, Final, TypeAlias
 
 import asyncpg
 
 from gateway.limits import OLDER_WORKER_GONE_MS
-from gateway.storage.books.heart import RULES
+from gateway.storage.books.heart import RULES, read_living
 
 EVERYTHING: Final = "0"  # transaction 0 does not exist: every row changed after it
 
@@ -163,14 +163,6 @@ FROM cut_off WHERE changed_xid >= $1::text::xid8"""
         return "cut_off", self.merchant_id, self.store_id, self.since.isoformat()
 
 
-# Of `$2`, the words that every worker reports. An older release reports nothing (NULL). A worker
-# that has shown no sign of life for `$1` is gone.
-EVERY_WORKER_KNOWS = """SELECT word FROM unnest($2::text[]) word WHERE NOT EXISTS (
-    SELECT FROM worker
-    WHERE beat_at > clock_timestamp() - $1::interval
-      AND NOT coalesce(knows, '{}') @> ARRAY[word]
-)"""
-
 Row: TypeAlias = StoreRow | CutOffRow | KeyRow | AccountRow | RestoredRow | WebhookRow | RulesRow
 KINDS: Final[tuple[type[Row], ...]] = (
     StoreRow,
@@ -185,9 +177,8 @@ KINDS: Final[tuple[type[Row], ...]] = (
 
 async def rules_of_every_worker(connection: asyncpg.Connection[Any]) -> frozenset[str]:
     """The `RULES` without a worker of a release that lacks them, one that stands still included."""
-    gone_after = timedelta(milliseconds=OLDER_WORKER_GONE_MS)
-    rows = await connection.fetch(EVERY_WORKER_KNOWS, gone_after, RULES)
-    return frozenset(row["word"] for row in rows)
+    workers = await read_living(connection, OLDER_WORKER_GONE_MS)
+    return frozenset(rule for rule in RULES if all(each.knows_all({rule}) for each in workers))
 
 
 async def changed_since(connection: asyncpg.Connection[Any], xmin: str) -> tuple[list[Row], str]:

@@ -23,7 +23,7 @@ from gateway.storage.directory_rows import (
     StoreRow,
     WebhookRow,
 )
-from gateway.storage.registries.credentials import key_about
+from gateway.storage.registries.credentials import KEY_RIGHTS, key_about
 from security.errors import NotOpenedHere
 from security.key_material import KeyEnvironment
 from security.redaction import Redaction
@@ -75,14 +75,7 @@ class ReadyRows:
             return Ready(row, problem=problem, lacks=isinstance(error, NotOpenedHere))
 
     def _key(self, row: KeyRow) -> ApiKey:
-        about = key_about(
-            row.id,
-            merchant_id=row.merchant_id,
-            store_id=row.store_id,
-            terminal_id=row.terminal_id,
-            role=row.role,
-            environment=row.environment,
-        )
+        about = key_about(row.id, **{name: getattr(row, name) for name in KEY_RIGHTS})
         return ApiKey(
             id=row.id,
             merchant_id=row.merchant_id,

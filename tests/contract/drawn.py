@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from gateway.domain import outcomes as o
+from gateway.domain.audit import AskedBy
 from gateway.domain.case import Case, CaseKind
 from gateway.domain.change import Change, Claim, Opening, Posting, payment_event
 from gateway.domain.days import BillDay, Days
@@ -43,6 +44,10 @@ EVIDENCE = Evidence(
 )
 
 _numbers = itertools.count(1)
+
+
+def person(name: str) -> AskedBy:
+    return AskedBy("person", name)
 
 
 def new_id(prefix: str) -> str:

@@ -4,7 +4,8 @@ changed alone opens nothing.
 
 import pytest
 
-from gateway.storage.registries.people import IssuedKey
+from gateway.storage.registries.acts import RegistryError
+from gateway.storage.registries.keys import IssuedKey
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
 from security.roles import Role
@@ -34,6 +35,8 @@ async def tills(world: Registries) -> IssuedKey:
         "store_id = 'sto_2', terminal_id = 'term_2'",
         "environment = 'live'",
         "environment = NULL",
+        "refund_max = 100000000",
+        "refund_day_max = 100000000",
     ],
 )
 async def test_no_update_turns_a_till_into_anything_else(database: str, change: str) -> None:
@@ -46,6 +49,35 @@ async def test_no_update_turns_a_till_into_anything_else(database: str, change: 
         await snapshot.refresh()
         assert snapshot.key(key.id) is None
         assert snapshot.problems[key.id].startswith("VaultSealBroken")
+        await snapshot.close()
+
+
+async def test_limits_are_sealed_with_the_key_and_taken_over_by_the_next(database: str) -> None:
+    async with registries(database) as world:
+        key = await tills(world)
+        await world.people.limit_refunds(key.id, 500, 1_200)
+        second = await world.people.rotate_key(key.id, TEST)
+        await world.people.limit_refunds(key.id, None, 900)
+        snapshot = directory(database)
+        await snapshot.refresh()
+        for each, limits in ((key, (200_000, 900)), (second, (500, 1_200))):
+            found = snapshot.key(each.id)
+            assert found is not None
+            assert found.secret.reveal() == each.secret.reveal()
+            assert (found.refund_limits.each, found.refund_limits.day) == limits
+        for change in ("refund_max = NULL", "refund_day_max = 1201"):
+            await as_owner(database, f"UPDATE api_key SET {change} WHERE id = $1", second.id)
+            await snapshot.refresh()
+            assert snapshot.key(second.id) is None
+            with pytest.raises(RegistryError, match="cannot be sealed anew"):
+                await world.people.limit_refunds(second.id, 500, 1_200)
+            await as_owner(
+                database,
+                "UPDATE api_key SET refund_max = 500, refund_day_max = 1200 WHERE id = $1",
+                second.id,
+            )
+            await snapshot.refresh()
+            assert snapshot.key(second.id) is not None
         await snapshot.close()
 
 

@@ -170,6 +170,7 @@ async def test_beside_an_older_worker_keys_and_bills_are_the_merchants(chain: Ch
         assert (await chain.here.pay(split, f"key-{order_no()}")).status == 201
         second = await chain.there.pay(split | {"tender_no": 2}, f"key-{order_no()}")
         assert (second.status, second.document["code"]) == (409, "order_overpaid")
+        assert "order" not in second.document, "what another store takes is not told"
     finally:
         await as_owner(chain.shop.books.dsn, "DELETE FROM worker WHERE id = 'older'")
         await chain.shop.world.directory.refresh()

@@ -11,7 +11,7 @@ from gateway.cli.surroundings import add_data_argument, add_json_argument
 from gateway.cli.table import show_table
 from gateway.domain.refund_limits import refund_limits
 from gateway.limits import AMOUNT_FEN_MAX
-from gateway.storage.registries.people import IssuedKey, KeyListing
+from gateway.storage.registries.keys import IssuedKey, KeyListing
 from security.key_material import KeyEnvironment
 from security.roles import Role
 

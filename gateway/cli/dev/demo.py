@@ -22,7 +22,7 @@ from gateway.domain.web_address import web_address
 from gateway.limits import WEBHOOK_CONCURRENCY_DEFAULT
 from gateway.storage.registries.accounts import AccountListing
 from gateway.storage.registries.acts import RegistryError
-from gateway.storage.registries.people import IssuedKey
+from gateway.storage.registries.keys import IssuedKey
 from security.key_material import KeyEnvironment
 from security.roles import Role
 
