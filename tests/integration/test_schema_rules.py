@@ -37,11 +37,13 @@ GOOD: dict[str, dict[str, Any]] = {
     "payment": {"status": "processing", "amount": 1000, "currency": "CNY"},
     "refund": {"status": "requested", "origin": "merchant", "due_at": AT},
     "supervisor": {"pin_hash": "$argon2id$x"},
-    "webhook_endpoint": {"url": "x/hook"},
+    "webhook_endpoint": {"url": "x/hook", "origin": "x"},
 }
 PROPOSED = {"proposed_as": "paid", "proposed_by": "ann", "proposed_at": AT, "proposed_reason": "x"}
 CLOSED = {"closed_at": AT, "closed_by": "ann", "reason": "x"}
 OUT_OF_BOUNDS = [{"amount": 0}, {"amount": AMOUNT_FEN_MAX + 1}]
+ENDED = {"status": "declined", "evidence": [{"proof": "P1"}]}
+GONE = {"holds": False}
 CAPTURED = {"status": "succeeded", "captured_amount": 5}
 
 
@@ -129,6 +131,37 @@ REFUSED: dict[str, list[dict[str, Any]]] = {
     "webhook_endpoint_event_types_check": each("event_types", []),
     "webhook_secret_number_check": each("number", 0),
 }
+# By unique index: the columns that no two rows share, and the rows of which that is true.
+UNIQUE: dict[str, tuple[str, dict[str, Any]]] = {
+    "case_open_about": ("object_id kind refund_id merchant_id", {"refund_id": "r"}),
+    "attempt_live": ("payment_id merchant_id", {}),
+    "attempt_out_trade_no_key": ("out_trade_no", ENDED),
+    "attempt_payment_id_number_merchant_id_key": ("payment_id number merchant_id", ENDED),
+    "audit_chain_hash_key": ("hash", {}),
+    "audit_chain_previous_key": ("previous", {}),
+    "channel_account_id_key": ("id", {}),
+    "claim_by_merchant_holder": ("order_no tender_no merchant_id", {"numbering": 1}),
+    "claim_by_merchant_key": ("idempotency_key merchant_id", {"numbering": 1}),
+    "claim_by_merchant_number": ("order_no tender_no first_n merchant_id", GONE | {"numbering": 1}),
+    "claim_holder": ("order_no tender_no store_id merchant_id", {"numbering": 2}),
+    "claim_number": ("order_no tender_no first_n store_id merchant_id", GONE | {"numbering": 2}),
+    "claim_payment_id_merchant_id_key": ("payment_id merchant_id", {}),
+    "refund_key": ("idempotency_key store_id merchant_id", {"idempotency_key": "k"}),
+    "refund_out_refund_no_key": ("out_refund_no", {}),
+    "refund_refund_no_merchant_id_key": ("refund_no merchant_id", {}),
+    "restored_stands": ("", {}),
+    "rule_set_version": ("merchant_id store_id version", {"store_id": "s"}),
+    "webhook_endpoint_id_key": ("id", {}),
+    "webhook_endpoint_idempotency_key_merchant_id_key": (
+        "idempotency_key merchant_id",
+        {"idempotency_key": "k"},
+    ),
+    "webhook_secret_newest": ("endpoint_id merchant_id", {}),
+    "claim_pkey": ("idempotency_key store_id merchant_id", {"numbering": 2}),
+    "callback_pkey": ("account_id event_key", {}),
+    "signature_used_pkey": ("signature key_id merchant_id", {}),
+    "supervisor_try_pkey": ("merchant_id supervisor_id place", {}),
+}
 HISTORIES = {
     *("audit", "audit_chain", "channel_health_event", "delivery", "event", "journal", "override"),
     "rule_set",
@@ -136,6 +169,11 @@ HISTORIES = {
 
 CHECKS = """SELECT conname AS name, conrelid::regclass::text AS table, convalidated AS holds
 FROM pg_constraint WHERE contype = 'c' AND connamespace = 'public'::regnamespace"""
+# Of what is made with an id of its own the primary key says nothing more.
+INDEXES = """SELECT i.relname AS name, x.indrelid::regclass::text AS table
+FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+WHERE x.indisunique AND i.relnamespace = 'public'::regnamespace
+  AND (NOT x.indisprimary OR i.relname = ANY ($1))"""
 NEEDED = """SELECT a.attname AS column, t.typname AS type
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 WHERE a.attrelid = $1::text::regclass AND a.attnum > 0 AND NOT a.attisdropped
@@ -167,6 +205,25 @@ async def test_each_check_refuses_what_it_is_there_for(anyone: Any) -> None:
 
 async def test_each_check_holds_for_the_rows_from_before_it(anyone: Any) -> None:
     assert {row["name"] for row in await anyone.fetch(CHECKS) if not row["holds"]} == set()
+
+
+async def test_each_unique_index_knows_its_columns(anyone: Any) -> None:
+    """Two rows that share them all are refused by it; two that differ in one of them are not."""
+    indexes = await anyone.fetch(INDEXES, list(UNIQUE))
+    assert {row["name"] for row in indexes} == set(UNIQUE)
+    await anyone.execute("SET session_replication_role = replica")
+    for name, table in indexes:
+        columns, terms = UNIQUE[name]
+        one = await good_row(anyone, table) | terms
+        key, fixed = columns.split(), {*terms, *GOOD.get(table, {})}
+        twin = {
+            column: value if column in key or column in fixed else other(value)
+            for column, value in one.items()
+        }
+        assert await verdict_on(anyone, table, one, twin) == name, f"{name}: {twin}"
+        for column in key:
+            differs = twin | {column: other(twin[column])}
+            assert await verdict_on(anyone, table, one, differs) is None, f"{name}: {differs}"
 
 
 async def test_no_history_is_changed(anyone: Any) -> None:
@@ -217,13 +274,23 @@ async def put(connection: Any, table: str, row: dict[str, Any]) -> None:
     )
 
 
-async def verdict_on(connection: Any, table: str, row: dict[str, Any]) -> str | None:
-    """The name of the CHECK that refuses it; nothing stays."""
+def other(value: Any) -> Any:
+    """Another value of its kind, where there is one that the CHECKs allow, too."""
+    if value == BYTES:
+        return "\\x" + "11" * 32
+    if isinstance(value, str) and value != AT:
+        return f"{value}/2"
+    return value + 1 if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+async def verdict_on(connection: Any, table: str, *rows: dict[str, Any]) -> str | None:
+    """The name of the rule that refuses them; nothing stays."""
     transaction = connection.transaction()
     await transaction.start()
     try:
-        await put(connection, table, row)
-    except asyncpg.CheckViolationError as refused:
+        for row in rows:
+            await put(connection, table, row)
+    except (asyncpg.CheckViolationError, asyncpg.UniqueViolationError) as refused:
         return str(refused.constraint_name)
     else:
         return None
