@@ -49,11 +49,11 @@ async def test_fault_07_reply_to_write_1_is_lost(far: tuple[Shop, FaultProxy], m
     opened, proxy = far
     order, tap = order_no(), body(method)
     trap = proxy.drop_reply(WRITE_1)
-    answer = await opened.pay(500, order_no=order, key=order, **tap)
+    answer = await opened.tap(500, order_no=order, key=order, **tap)
     assert trap.sprung.is_set()
     assert (answer.status, answer.document["status"]) == (201, "succeeded"), answer.document
     assert await payments_of(opened, order) == ["succeeded"]
-    again = await opened.pay(500, order_no=order, key=order, **tap)
+    again = await opened.tap(500, order_no=order, key=order, **tap)
     assert (again.status, again.document["id"]) == (200, answer.document["id"])
 
 
@@ -62,7 +62,7 @@ async def test_fault_07_write_1_never_arrives(far: tuple[Shop, FaultProxy], meth
     opened, proxy = far
     order = order_no()
     trap = proxy.drop_request(WRITE_1)
-    answer = await opened.pay(500, order_no=order, **body(method))
+    answer = await opened.tap(500, order_no=order, **body(method))
     assert trap.sprung.is_set()
     assert (answer.status, answer.document["status"]) == (201, "succeeded"), answer.document
     assert await payments_of(opened, order) == ["succeeded"]
@@ -71,14 +71,14 @@ async def test_fault_07_write_1_never_arrives(far: tuple[Shop, FaultProxy], meth
 async def test_fault_07_reply_to_write_2_is_lost(far: tuple[Shop, FaultProxy]):
     opened, proxy = far
     trap = proxy.drop_reply(WRITE_2)
-    answer = await opened.pay(500, **body("alipay"))
+    answer = await opened.tap(500, **body("alipay"))
     assert trap.sprung.is_set()
     assert (answer.document["status"], answer.document["version"]) == ("succeeded", 2)
 
 
 async def test_fault_07_reply_to_a_refund_is_lost(far: tuple[Shop, FaultProxy]):
     opened, proxy = far
-    paid = (await opened.pay(500, **body("cash"))).document
+    paid = (await opened.tap(500, **body("cash"))).document
     trap = proxy.drop_reply(WRITE_2)
     answer = await opened.till.refund(
         paid["id"], {"refund_no": "lost-1", "amount": 200, "reason": ""}, "lost-1"
@@ -95,7 +95,7 @@ async def test_fault_06_lines_cut_in_mid_air_say_nothing_of_the_key(far: tuple[S
     opened, proxy = far
     order, tap = order_no(), body("alipay")
     proxy.down()
-    refused = await opened.pay(500, order_no=order, key=order, **tap)
+    refused = await opened.tap(500, order_no=order, key=order, **tap)
     assert (refused.status, refused.document["code"]) == (503, "store_unavailable"), (
         refused.document
     )
@@ -103,7 +103,7 @@ async def test_fault_06_lines_cut_in_mid_air_say_nothing_of_the_key(far: tuple[S
     assert refused.document["verdict"]["code"] in ("try_again", "do_not_charge_again")
     await proxy.up()
     assert await payments_of(opened, order) == []
-    answer = await opened.pay(500, order_no=order, key=order, **tap)
+    answer = await opened.tap(500, order_no=order, key=order, **tap)
     assert (answer.status, answer.document["status"]) == (201, "succeeded"), answer.document
 
 
@@ -113,16 +113,16 @@ async def test_fault_07_committed_and_then_gone(far: tuple[Shop, FaultProxy]):
     """
     opened, proxy = far
     order, tap = order_no(), body("alipay")
-    await opened.pay(500, **body("alipay"))  # the lanes are connected
+    await opened.tap(500, **body("alipay"))  # the lanes are connected
     trap = proxy.drop_reply(WRITE_1)
-    tapping = asyncio.create_task(opened.pay(500, order_no=order, key=order, **tap))
+    tapping = asyncio.create_task(opened.tap(500, order_no=order, key=order, **tap))
     proxy.refuse()
     answer = await tapping
     assert trap.sprung.is_set()
     assert (answer.status, answer.document["code"]) == (503, "store_unavailable"), answer.document
     assert answer.document["verdict"]["code"] == "do_not_charge_again"
     await proxy.up()
-    known = await opened.pay(500, order_no=order, key=order, wait_s=0, **tap)
+    known = await opened.tap(500, order_no=order, key=order, wait_s=0, **tap)
     assert (known.status, known.replayed) == (200, True), "the key is bound"
     ended = await opened.settled(known.document["id"])
     assert (ended["status"], ended["verdict"]["code"]) == ("failed", "safe_to_charge_again")

@@ -80,7 +80,7 @@ async def tapped_meanwhile(database: str, sandbox: SandboxProcess, how: State) -
         tap: dict[str, Any] = {"order_no": order, "key": order, "auth_code": code("alipay")}
         wire.cut(how)
         async with asyncio.timeout(30):
-            answer = await opened.pay(500, **tap)
+            answer = await opened.tap(500, **tap)
         assert (answer.status, answer.document["code"]) == (503, "store_unavailable"), (
             answer.document
         )

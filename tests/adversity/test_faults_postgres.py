@@ -72,7 +72,7 @@ class Tills:
             await self.tap(key, tap if method == "cash" else tap | {"auth_code": code(method)})
 
     async def tap(self, key: str, body: dict[str, Any]) -> None:
-        answer = await self.opened.pay(key=key, **body)
+        answer = await self.opened.tap(key=key, **body)
         if answer.ok:
             self.answered[key] = answer.document["id"]
             self.unanswered.pop(key, None)
@@ -185,7 +185,7 @@ async def test_fault_08_locked_tables_are_a_bounded_503_for_writers_and_readers(
     connections get their 503 or their turn.
     """
     opened, _ = market
-    paid = (await opened.pay(700, method="cash")).document
+    paid = (await opened.tap(700, method="cash")).document
     taps = taps_of(12)
     other = await asyncpg.connect(owner_of(opened.books.dsn))
     try:
@@ -193,7 +193,7 @@ async def test_fault_08_locked_tables_are_a_bounded_503_for_writers_and_readers(
             await other.execute("LOCK TABLE claim, payment IN ACCESS EXCLUSIVE MODE")
             reading = [asyncio.create_task(opened.office.payment(paid["id"])) for _ in range(12)]
             async with asyncio.timeout(15):
-                answers = await asyncio.gather(*(opened.pay(**tap) for tap in taps))
+                answers = await asyncio.gather(*(opened.tap(**tap) for tap in taps))
     finally:
         await other.close()
     for answer in answers:
@@ -217,11 +217,11 @@ async def test_fault_08_who_waits_behind_a_hanging_postgres_hears_of_it_in_time(
     held, sent = [], []
     for tap in taps_of(2):
         trap = proxy.hold_reply(WRITE_1)
-        sent.append(asyncio.create_task(opened.pay(**tap)))
+        sent.append(asyncio.create_task(opened.tap(**tap)))
         await trap.sprung.wait()
         held.append(trap)
     behind = taps_of(6)
-    answers = await asyncio.gather(*(opened.pay(**tap) for tap in behind))
+    answers = await asyncio.gather(*(opened.tap(**tap) for tap in behind))
     assert [refused_for_now(answer) for answer in answers] == ["try_again"] * 6
     assert not any(task.done() for task in sent), (
         "what was handed over is not answered before it is known"
@@ -253,7 +253,7 @@ async def test_fault_09_disk_full_refuses_and_never_says_done(
         await asyncio.to_thread(mortal.start)
         await until(lambda: is_ready(opened))
         taps = taps_of(6)
-        answers = await asyncio.gather(*(opened.pay(**tap) for tap in taps))
+        answers = await asyncio.gather(*(opened.tap(**tap) for tap in taps))
         assert [refused_for_now(answer) for answer in answers] == ["try_again"] * 6, (
             "rolled back by the server itself"
         )
@@ -290,7 +290,7 @@ async def test_fault_09_a_server_that_cannot_write_its_log_panics_and_nothing_ac
                 async with asyncpg_connected(mortal.dsn) as connection:
                     await connection.execute("SELECT pg_switch_wal()")
             taps = taps_of(6)
-            answers = await asyncio.gather(*(opened.pay(**tap) for tap in taps))
+            answers = await asyncio.gather(*(opened.tap(**tap) for tap in taps))
             words = [refused_for_now(answer) for answer in answers]
             await until(lambda: has_panicked(mortal))
             os.kill(postmaster(mortal), signal.SIGKILL)

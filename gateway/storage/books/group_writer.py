@@ -80,8 +80,8 @@ class _Waiting(Generic[R]):
 
 
 class _Lane:
-    """One connection, opened when the first record comes. It belongs to the lane from the moment it
-    is open, whatever becomes of the flush that asked for it.
+    """One connection. It belongs to the lane from the moment it is open, whatever becomes of the
+    flush that asked for it.
     """
 
     def __init__(self, dsn: str) -> None:
@@ -125,9 +125,13 @@ class GroupWriter(Generic[R]):
         self._closing = False
 
     def start(self) -> None:
-        """Start the lanes on the running loop; they connect when the first record comes."""
+        """Start the lanes on the running loop. The first connects at once: the first customer of a
+        worker need not wait for that. The others do when they are needed.
+        """
         self._lanes = [
-            asyncio.create_task(self._run(_Lane(self._dsn)), name=f"{self._kind.name}-lane-{n}")
+            asyncio.create_task(
+                self._run(_Lane(self._dsn), is_first=n == 0), name=f"{self._kind.name}-lane-{n}"
+            )
             for n in range(FLUSHES_IN_FLIGHT_MAX)
         ]
 
@@ -160,7 +164,10 @@ class GroupWriter(Generic[R]):
             f"rows_in_flight={len(self._busy)}>"
         )
 
-    async def _run(self, lane: _Lane) -> None:
+    async def _run(self, lane: _Lane, *, is_first: bool) -> None:
+        if is_first:
+            with contextlib.suppress(*UNREACHABLE, asyncpg.PostgresError):
+                await lane.connected(asyncio.get_running_loop().time() + FLUSH_S)
         while batch := await self._next_batch():
             try:
                 await self._flush(lane, batch, asyncio.get_running_loop().time() + FLUSH_S)
