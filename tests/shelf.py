@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from adapters.channel import Manifest
+from gateway.domain.holder import Holder, HolderKind
 from gateway.domain.routing_rules import RuleSet
 from gateway.domain.words import Numbering
 from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
@@ -35,6 +36,7 @@ class Shelf:
         self.origins: frozenset[str] = frozenset()
         self.rule_set: RuleSet | None = None
         self.overridable = True
+        self.holder: Holder | None = None  # the one that is disabled
 
     def key(self, key_id: str) -> ApiKey | None:
         del key_id
@@ -66,6 +68,16 @@ class Shelf:
 
     def webhook_origins(self, merchant_id: str) -> frozenset[str]:
         return self.origins if merchant_id == self._merchant_id else frozenset()
+
+    def disabled(
+        self, merchant_id: str, store_id: str | None, terminal_id: str | None = None
+    ) -> Holder | None:
+        asked = {
+            Holder(HolderKind.MERCHANT, merchant_id, merchant_id),
+            Holder(HolderKind.STORE, merchant_id, store_id or ""),
+            Holder(HolderKind.TERMINAL, merchant_id, terminal_id or ""),
+        }
+        return self.holder if self.holder in asked else None
 
     def store_exists(self, merchant_id: str, store_id: str) -> bool:
         return merchant_id == self._merchant_id and store_id in self._stores

@@ -27,6 +27,7 @@ from gateway.service import courier, edge, operations_app
 from gateway.settings import Settings, read_settings
 from gateway.storage.connections import read_pool
 from gateway.storage.registries.accounts import AccountRegistry
+from gateway.storage.registries.keys import KeyRegistry
 from gateway.storage.registries.people import Registry
 from gateway.workers.sweeper import Sweeper
 from security.key_material import KeyEnvironment
@@ -146,7 +147,8 @@ async def provisioned(
     )
     pool = await read_pool(books.dsn)
     try:
-        registry = Registry(pool, vault=vault, ids=ids, asked_by=TESTER)
+        registry = Registry(pool, ids=ids, asked_by=TESTER)
+        keys = KeyRegistry(pool, vault=vault, ids=ids, asked_by=TESTER)
         accounts = AccountRegistry(
             pool,
             vault=vault,
@@ -158,10 +160,10 @@ async def provisioned(
         books.merchant_id = (await registry.create_merchant("Noodle House")).id
         await registry.create_store(books.merchant_id, "Main street", STORE)
         books.terminal_id = (await registry.create_terminal(books.merchant_id, STORE, "Till 1")).id
-        till = await registry.issue_terminal_key(
+        till = await keys.issue_terminal_key(
             books.merchant_id, books.terminal_id, KeyEnvironment.TEST
         )
-        office = await registry.issue_merchant_key(
+        office = await keys.issue_merchant_key(
             books.merchant_id, Role.MERCHANT, KeyEnvironment.TEST
         )
         books.terminal, books.merchant = (till.id, till.secret), (office.id, office.secret)

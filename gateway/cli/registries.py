@@ -17,6 +17,7 @@ from gateway.storage.books.health_log import HealthHistory
 from gateway.storage.connections import read_pool
 from gateway.storage.registries.accounts import AccountRegistry
 from gateway.storage.registries.act_list import ActList
+from gateway.storage.registries.keys import KeyRegistry
 from gateway.storage.registries.people import Registry
 from gateway.storage.registries.rekeying import Rekeying
 from gateway.storage.registries.restored_log import RestoredLog
@@ -33,6 +34,7 @@ class Registries:
 
     asked_by: AskedBy
     people: Registry
+    keys: KeyRegistry
     accounts: AccountRegistry
     cases: CaseList
     endpoints: WebhookRegistry
@@ -67,7 +69,8 @@ async def registries(settings: Settings) -> AsyncIterator[Registries]:
     try:
         yield Registries(
             asked_by,
-            Registry(
+            Registry(pool, ids=ids, asked_by=asked_by),
+            KeyRegistry(
                 pool,
                 vault=vault,
                 ids=ids,

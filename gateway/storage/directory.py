@@ -22,6 +22,7 @@ import asyncpg
 from adapters.channel import Manifest
 from gateway.clock import Clock
 from gateway.domain.errors import StoreUnavailable
+from gateway.domain.holder import Holder, HolderKind
 from gateway.domain.routing_rules import RuleSet
 from gateway.domain.words import Numbering
 from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
@@ -32,11 +33,14 @@ from gateway.storage.connections import REPLY_LOST, UNREACHABLE, connect, discar
 from gateway.storage.directory_rows import (
     EVERYTHING,
     AccountRow,
+    HolderRow,
     KeyRow,
+    MerchantRow,
     RestoredRow,
     Row,
     RulesRow,
     StoreRow,
+    TerminalRow,
     WebhookRow,
     changed_since,
     every_worker_numbers_by_store,
@@ -75,6 +79,7 @@ class SnapshotDirectory:
         self._numbering = Numbering.BY_MERCHANT
         self._rows: dict[tuple[str, ...], Row] = {}
         self._stores: dict[tuple[str, str], StoreRow] = {}
+        self._disabled: set[Holder] = set()
         self._keys: dict[str, ApiKey] = {}
         self._accounts: dict[str, Account] = {}
         self._of_merchant: dict[str, dict[str, Account]] = {}
@@ -127,6 +132,19 @@ class SnapshotDirectory:
     def local_accounts(self, merchant_id: str) -> Sequence[LocalAccount]:
         """See `Directory`."""
         return self._local.get(merchant_id, ())
+
+    def disabled(
+        self, merchant_id: str, store_id: str | None, terminal_id: str | None = None
+    ) -> Holder | None:
+        """See `Directory`."""
+        if not self._disabled:
+            return None
+        widest_first = (
+            Holder(HolderKind.MERCHANT, merchant_id, merchant_id),
+            Holder(HolderKind.STORE, merchant_id, store_id or ""),
+            Holder(HolderKind.TERMINAL, merchant_id, terminal_id or ""),
+        )
+        return next((holder for holder in widest_first if holder in self._disabled), None)
 
     def store_exists(self, merchant_id: str, store_id: str) -> bool:
         """See `Directory`."""
@@ -242,8 +260,11 @@ class SnapshotDirectory:
 
     def _take(self, ready: Ready) -> None:
         match ready:
+            case Ready(row=MerchantRow() | TerminalRow() as row):
+                self._take_holder(row)
             case Ready(row=StoreRow() as row):
                 self._stores[row.merchant_id, row.id] = row
+                self._take_holder(row)
             case Ready(row=KeyRow() as row, made=ApiKey() as key):
                 self._keys[row.id] = key
             case Ready(row=KeyRow() as row):
@@ -262,6 +283,12 @@ class SnapshotDirectory:
                 pass  # unreadable: the rules that stood before go on
         self._note(ready)
         self._rows[ready.row.identity] = ready.row  # last: it was taken
+
+    def _take_holder(self, row: HolderRow) -> None:
+        if row.disabled:
+            self._disabled.add(row.holder)
+        else:
+            self._disabled.discard(row.holder)
 
     def _take_account(self, row: AccountRow, built: Built | None) -> None:
         self._built.keep(row.id, built)
@@ -296,8 +323,11 @@ class SnapshotDirectory:
             if identity in there:
                 continue
             match row:
+                case MerchantRow() | TerminalRow():
+                    self._disabled.discard(row.holder)
                 case StoreRow():
                     self._stores.pop((row.merchant_id, row.id), None)
+                    self._disabled.discard(row.holder)
                 case KeyRow():
                     self._keys.pop(row.id, None)
                 case AccountRow():

@@ -16,10 +16,12 @@ from gateway.storage.built_accounts import Built, BuiltAccounts
 from gateway.storage.directory_rows import (
     AccountRow,
     KeyRow,
+    MerchantRow,
     RestoredRow,
     Row,
     RulesRow,
     StoreRow,
+    TerminalRow,
     WebhookRow,
 )
 from gateway.storage.registries.credentials import key_about
@@ -67,7 +69,7 @@ class ReadyRows:
                 case RulesRow():
                     rules = msgspec.json.decode(row.rules, type=RuleFile).rules
                     return Ready(row, RuleSet(version=row.version, rules=rules))
-                case StoreRow() | RestoredRow() | WebhookRow():
+                case MerchantRow() | StoreRow() | TerminalRow() | RestoredRow() | WebhookRow():
                     return Ready(row)
         except Exception as error:  # noqa: BLE001  a channel's builder may raise anything
             problem = REDACTION.text(f"{type(error).__name__}: {error}")

@@ -10,10 +10,12 @@ import msgspec
 from adapters.channel import Flow, LocalManifest, Manifest, Means, RemoteManifest
 from adapters.transport import ChannelTransport, HttpAnswer, HttpCall, InlineExecutor, NotSentError
 from gateway.clock import Clock, SystemClock, SystemIds
+from gateway.domain.holder import Holder, HolderKind
 from gateway.storage.built_accounts import BuiltAccounts
 from gateway.storage.connections import read_pool
 from gateway.storage.directory import SnapshotDirectory
 from gateway.storage.registries.accounts import AccountRegistry
+from gateway.storage.registries.keys import KeyRegistry
 from gateway.storage.registries.people import Registry
 from gateway.storage.registries.rekeying import Rekeying
 from security.keyring import MasterKeys
@@ -23,6 +25,13 @@ from tests.world import TESTER
 
 KEYS = MasterKeys({1: bytes(range(32))})
 GOOD = b'{"app_id": "a1", "key": "open sesame", "base_url": "https://pay.example"}'
+
+HOLDERS = [
+    Holder(HolderKind.MERCHANT, "mer_1", "mer_1"),
+    Holder(HolderKind.STORE, "mer_1", "sto_1"),
+    Holder(HolderKind.TERMINAL, "mer_1", "term_1"),
+]
+"""The widest first."""
 
 
 class PaperCredentials(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -92,7 +101,8 @@ class Registries:
     """Both registries of one database."""
 
     def __init__(self, pool: Any, vault: Vault, manifests: Mapping[str, Manifest]) -> None:
-        self.people = Registry(pool, vault=vault, ids=SystemIds(), asked_by=TESTER)
+        self.people = Registry(pool, ids=SystemIds(), asked_by=TESTER)
+        self.keys = KeyRegistry(pool, vault=vault, ids=SystemIds(), asked_by=TESTER)
         self.accounts = AccountRegistry(
             pool,
             vault=vault,

@@ -16,6 +16,7 @@ import pytest
 from gateway.clock import SystemIds
 from gateway.domain.audit import Act, AskedBy
 from gateway.domain.case import Finding
+from gateway.domain.holder import HolderKind
 from gateway.domain.web_address import web_address
 from gateway.storage.books import audit_chain
 from gateway.storage.books.audit_chain import AuditChain, Broken, Kept, Verified
@@ -30,7 +31,7 @@ from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
 from security.vault import Vault
 from tests.contract.drawn import case, opening_of, paid_payment
-from tests.integration.registry_world import GOOD, KEYS, MANIFESTS, registries
+from tests.integration.registry_world import GOOD, HOLDERS, KEYS, MANIFESTS, registries
 from tests.servers import owner_of, superuser_of
 from tests.world import TESTER
 
@@ -42,14 +43,20 @@ KEY = AskedBy("key", "mk_SERVER")
 async def everything_done(database: str) -> tuple[str, str, set[bytes]]:
     """Each act but the rekeying, some of them twice: two keys, and the secrets that were used."""
     async with registries(database) as world:
-        people, accounts = world.people, world.accounts
+        people, keys, accounts = world.people, world.keys, world.accounts
         await people.create_merchant("Noodle House", "mer_1")
         await people.create_store("mer_1", "East Gate", "sto_1")
         await people.create_terminal("mer_1", "sto_1", "Till 1", "term_1")
-        key = await people.issue_terminal_key("mer_1", "term_1", TEST)
-        await people.limit_refunds(key.id, 2_000, None)
-        newer = await people.rotate_key(key.id, TEST)
-        await people.revoke_key(key.id)
+        for holder in HOLDERS:
+            await people.rename(holder, "Another")
+            assert await people.disable(holder)
+            assert not await people.disable(holder)  # as it was: no act
+            assert await people.enable(holder)
+            assert not await people.enable(holder)
+        key = await keys.issue_terminal_key("mer_1", "term_1", TEST)
+        await keys.limit_refunds(key.id, 2_000, None)
+        newer = await keys.rotate_key(key.id, TEST)
+        await keys.revoke_key(key.id)
         await people.allow_overrides("mer_1", "sto_1", allowed=False)
         supervisors = SupervisorRegistry(world.pool, ids=SystemIds(), asked_by=TESTER)
         person, pin = await supervisors.create("mer_1", "Mei", None, "sto_1")
@@ -105,6 +112,7 @@ async def test_every_act_says_who_did_what_and_no_secret(database: str) -> None:
         Act.MERCHANT_CREATE,
         Act.STORE_CREATE,
         Act.TERMINAL_CREATE,
+        *(Act(f"{kind}.{verb}") for kind in HolderKind for verb in ("rename", "disable", "enable")),
         Act.KEY_ISSUE,
         Act.KEY_LIMIT,
         Act.KEY_ROTATE,
@@ -142,6 +150,9 @@ async def test_every_act_says_who_did_what_and_no_secret(database: str) -> None:
     )
     assert (said[Act.CASE_PROPOSE].asked_as, said[Act.CASE_PROPOSE].asked_by) == ("person", "mei")
     assert (said[Act.CASE_CLOSE].asked_as, said[Act.CASE_CLOSE].asked_by) == ("key", "mk_SERVER")
+    renamed = said[Act.STORE_RENAME]
+    assert (renamed.merchant_id, renamed.object) == ("mer_1", "sto_1")
+    assert (renamed.before, renamed.after) == ({"name": "East Gate"}, {"name": "Another"})
     assert said[Act.KEY_ROTATE].before == {"key": key}
     assert said[Act.KEY_ROTATE].object == newer
     assert said[Act.ACCOUNT_PLACE].before == {"priority": 100}

@@ -20,6 +20,7 @@ from security.roles import Role
 from security.vault import Vault
 from tests.integration.registry_world import (
     GOOD,
+    HOLDERS,
     KEYS,
     Drawer,
     PaperChannel,
@@ -40,7 +41,7 @@ async def test_it_serves_keys_stores_and_accounts_in_order(database: str) -> Non
         await world.people.create_merchant("Noodle House", "mer_1")
         await world.people.create_store("mer_1", "East Gate", "sto_1")
         await world.people.create_terminal("mer_1", "sto_1", "Till 1", "term_1")
-        till = await world.people.issue_terminal_key("mer_1", "term_1", TEST)
+        till = await world.keys.issue_terminal_key("mer_1", "term_1", TEST)
         await world.accounts.create("mer_1", "paper", GOOD, account_id="acct_c", priority=3)
         await world.accounts.create("mer_1", "paper", GOOD, account_id="acct_b", priority=2)
         await world.accounts.create("mer_1", "drawer", account_id="acct_a", priority=5)
@@ -79,14 +80,40 @@ async def test_it_serves_keys_stores_and_accounts_in_order(database: str) -> Non
 async def test_a_revoked_key_is_revoked_after_one_refresh(database: str) -> None:
     async with registries(database) as world:
         await world.people.create_merchant("Noodle House", "mer_1")
-        issued = await world.people.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
+        issued = await world.keys.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
         snapshot = directory(database)
         await snapshot.refresh()
-        await world.people.revoke_key(issued.id)
+        await world.keys.revoke_key(issued.id)
         await snapshot.refresh()
         key = snapshot.key(issued.id)
         assert key is not None
         assert key.revoked
+        await snapshot.close()
+
+
+async def test_what_is_disabled_is_so_after_one_refresh_and_the_widest_is_named(
+    database: str,
+) -> None:
+    async with registries(database) as world:
+        await world.people.create_merchant("Noodle House", "mer_1")
+        await world.people.create_store("mer_1", "East Gate", "sto_1")
+        await world.people.create_terminal("mer_1", "sto_1", "Till 1", "term_1")
+        snapshot = directory(database)
+        await snapshot.refresh()
+        merchant, store, till = HOLDERS
+        for holder in (till, store, merchant):
+            assert await world.people.disable(holder)
+            await snapshot.refresh()
+            assert snapshot.disabled("mer_1", "sto_1", "term_1") == holder
+        for holder, widest in [(merchant, store), (store, till), (till, None)]:
+            assert await world.people.enable(holder)
+            await snapshot.refresh()
+            assert snapshot.disabled("mer_1", "sto_1", "term_1") == widest
+        assert await world.people.disable(till)
+        await snapshot.refresh()
+        assert snapshot.disabled("mer_1", "sto_1", None) is None
+        assert snapshot.disabled("mer_2", "sto_1", "term_1") is None
+        assert snapshot.store_exists("mer_1", "sto_1")
         await snapshot.close()
 
 
@@ -207,7 +234,7 @@ async def test_a_key_sealed_under_an_unknown_master_key_is_unknown_and_reported(
 ) -> None:
     async with registries(database, MasterKeys({9: bytes(range(32))})) as world:
         await world.people.create_merchant("Noodle House", "mer_1")
-        issued = await world.people.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
+        issued = await world.keys.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
         snapshot = directory(database)
         await snapshot.refresh()
         assert snapshot.key(issued.id) is None

@@ -8,6 +8,7 @@ import pytest
 
 from adapters.channel import Certificate, RemoteManifest
 from gateway.clock import SystemClock
+from gateway.domain.holder import Holder, HolderKind
 from gateway.limits import LIVE_TERMINAL_KEYS_MAX
 from gateway.storage.registries.accounts import AccountListing
 from gateway.storage.registries.acts import RegistryError
@@ -18,6 +19,9 @@ from security.roles import Role
 from tests.integration.registry_world import GOOD, KEYS, MANIFESTS, Registries, registries
 
 TEST = KeyEnvironment.TEST
+NO_MERCHANT = Holder(HolderKind.MERCHANT, "mer_none", "mer_none")
+NO_STORE = Holder(HolderKind.STORE, "mer_1", "sto_none")
+TILL = Holder(HolderKind.TERMINAL, "mer_1", "term_1")
 
 
 async def shop(world: Registries) -> None:
@@ -41,38 +45,61 @@ async def test_ids_are_given_or_made(database: str) -> None:
 async def test_refusals_say_what_is_wrong(database: str) -> None:
     async with registries(database) as world:
         await shop(world)
-        people = world.people
+        people, keys = world.people, world.keys
         for refused, words in [
             (people.create_merchant("again", "mer_1"), "exists already"),
             (people.create_merchant("x", "a b"), "an id has"),
             (people.create_merchant("  "), "a name has"),
             (people.create_store("mer_nobody", "x"), "there is no merchant mer_nobody"),
             (people.create_terminal("mer_1", "sto_nowhere", "x"), "no store sto_nowhere"),
-            (people.issue_terminal_key("mer_1", "term_none", TEST), "has no terminal"),
-            (people.issue_merchant_key("mer_none", Role.FINANCE, TEST), "no merchant"),
-            (people.issue_merchant_key("mer_1", Role.TERMINAL, TEST), "--terminal"),
-            (people.revoke_key("tk_NONE"), "no key"),
+            (keys.issue_terminal_key("mer_1", "term_none", TEST), "has no terminal"),
+            (keys.issue_merchant_key("mer_none", Role.FINANCE, TEST), "no merchant"),
+            (keys.issue_merchant_key("mer_1", Role.TERMINAL, TEST), "--terminal"),
+            (keys.revoke_key("tk_NONE"), "no key"),
+            (people.rename(NO_MERCHANT, "x"), "no merchant mer_none: `tillgate merchant list`"),
+            (
+                people.disable(NO_STORE),
+                "no store sto_none of merchant mer_1: `tillgate store",
+            ),
+            (people.enable(NO_STORE), "no store sto_none"),
+            (people.rename(TILL, " "), "a name has"),
         ]:
             with pytest.raises(RegistryError, match=words):
                 await refused
 
 
+async def test_a_till_is_renamed_disabled_and_enabled_and_its_sibling_is_not(database: str) -> None:
+    async with registries(database) as world:
+        await shop(world)
+        await world.people.create_merchant("Tea House", "mer_2")
+        await world.people.create_store("mer_2", "West", "sto_1")
+        await world.people.create_terminal("mer_2", "sto_1", "Theirs", "term_1")
+        await world.people.rename(TILL, " Bar ")
+        assert await world.people.disable(TILL)
+        (mine,) = await world.people.terminals("mer_1")
+        (theirs,) = await world.people.terminals("mer_2")
+        assert (mine.name, mine.disabled_at is None) == ("Bar", False)
+        assert (theirs.name, theirs.disabled_at) == ("Theirs", None)
+        assert await world.people.enable(TILL)
+        assert (await world.people.terminals("mer_1"))[0].disabled_at is None
+
+
 async def test_two_keys_live_while_one_rotates_and_never_three(database: str) -> None:
     async with registries(database) as world:
         await shop(world)
-        first = await world.people.issue_terminal_key("mer_1", "term_1", TEST)
-        rotations = [world.people.rotate_key(first.id, TEST) for _ in range(4)]
+        first = await world.keys.issue_terminal_key("mer_1", "term_1", TEST)
+        rotations = [world.keys.rotate_key(first.id, TEST) for _ in range(4)]
         results = await asyncio.gather(*rotations, return_exceptions=True)
         assert (
             sum(not isinstance(result, BaseException) for result in results)
             == LIVE_TERMINAL_KEYS_MAX - 1
         )
-        await world.people.revoke_key(first.id)
+        await world.keys.revoke_key(first.id)
         with pytest.raises(RegistryError, match="revoked already"):
-            await world.people.revoke_key(first.id)
+            await world.keys.revoke_key(first.id)
         with pytest.raises(RegistryError, match="is revoked"):
-            await world.people.rotate_key(first.id, TEST)
-        listed = await world.people.keys("mer_1", "term_1")
+            await world.keys.rotate_key(first.id, TEST)
+        listed = await world.keys.keys("mer_1", "term_1")
         assert [key.revoked_at is None for key in listed] == [False, True]
         assert {(key.role, key.store_id) for key in listed} == {("terminal", "sto_1")}
 
@@ -80,7 +107,7 @@ async def test_two_keys_live_while_one_rotates_and_never_three(database: str) ->
 async def test_a_secret_is_stored_sealed_only(database: str) -> None:
     async with registries(database) as world:
         await shop(world)
-        key = await world.people.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
+        key = await world.keys.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
         assert key.secret.reveal().startswith("sk_test_")
         sealed = await world.pool.fetchval("SELECT sealed FROM api_key WHERE id = $1", key.id)
         assert key.secret.reveal().encode() not in sealed
@@ -174,7 +201,7 @@ async def test_a_certificate_that_could_verify_nothing_is_not_stored(database: s
 async def test_everything_is_resealed_under_the_new_master_key_once(database: str) -> None:
     async with registries(database) as world:
         await shop(world)
-        await world.people.issue_terminal_key("mer_1", "term_1", TEST)
+        await world.keys.issue_terminal_key("mer_1", "term_1", TEST)
         await world.accounts.create("mer_1", "paper", GOOD)
     rotated = MasterKeys({1: KEYS.key(1), 2: bytes(range(1, 33))})
     async with registries(database, rotated) as world:

@@ -4,7 +4,7 @@ changed alone opens nothing.
 
 import pytest
 
-from gateway.storage.registries.people import IssuedKey
+from gateway.storage.registries.keys import IssuedKey
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
 from security.roles import Role
@@ -22,7 +22,7 @@ async def tills(world: Registries) -> IssuedKey:
         await world.people.create_store("mer_1", store, store)
     for number in (1, 2):
         await world.people.create_terminal("mer_1", f"sto_{number}", "till", f"term_{number}")
-    return await world.people.issue_terminal_key("mer_1", "term_1", TEST)
+    return await world.keys.issue_terminal_key("mer_1", "term_1", TEST)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ async def test_a_secret_of_another_key_is_no_key(database: str) -> None:
     """The sealed secret of a key one holds, put into the row of a key one would like."""
     async with registries(database) as world:
         mine = await tills(world)
-        other = await world.people.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
+        other = await world.keys.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
         await as_owner(
             database,
             "UPDATE api_key SET sealed = (SELECT sealed FROM api_key WHERE id = $1) WHERE id = $2",
@@ -89,7 +89,7 @@ async def test_a_secret_of_another_key_is_no_key(database: str) -> None:
 async def test_test_keys_are_taken_where_they_belong(database: str) -> None:
     async with registries(database) as world:
         key = await tills(world)
-        live = await world.people.issue_merchant_key("mer_1", Role.MERCHANT, LIVE)
+        live = await world.keys.issue_merchant_key("mer_1", Role.MERCHANT, LIVE)
         for takes_test_keys, misplaced in ((True, set()), (False, {key.id})):
             snapshot = directory(database, takes_test_keys=takes_test_keys)
             await snapshot.refresh()
@@ -104,7 +104,7 @@ async def test_a_worker_that_lacks_the_key_says_so_and_one_broken_row_makes_none
     newer = MasterKeys({1: KEYS.key(1), 2: bytes(range(1, 33))})
     async with registries(database, newer) as world:
         key = await tills(world)
-        await world.people.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
+        await world.keys.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
     behind, present = directory(database), directory(database, keys=newer)
     await behind.refresh()
     await present.refresh()

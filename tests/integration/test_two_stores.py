@@ -19,6 +19,7 @@ from gateway.clock import SystemClock, SystemIds
 from gateway.domain import outcomes as o
 from gateway.limits import BREAKER_FAILURES_MAX
 from gateway.storage.registries.accounts import AccountRegistry
+from gateway.storage.registries.keys import KeyRegistry
 from gateway.storage.registries.people import Registry
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
@@ -56,10 +57,12 @@ async def books(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncItera
     dsn = await postgres.fresh_database()
     async with shop(dsn, sandbox=sandbox, sweep=False) as opened:
         merchant = opened.books.merchant_id
-        people = Registry(opened.world.store.pool, vault=vault(), ids=SystemIds(), asked_by=TESTER)
+        pool, ids = opened.world.store.pool, SystemIds()
+        people = Registry(pool, ids=ids, asked_by=TESTER)
+        keys = KeyRegistry(pool, vault=vault(), ids=ids, asked_by=TESTER)
         await people.create_store(merchant, "Side street", OTHER)
         terminal = await people.create_terminal(merchant, OTHER, "Till 2")
-        key = await people.issue_terminal_key(merchant, terminal.id, KeyEnvironment.TEST)
+        key = await keys.issue_terminal_key(merchant, terminal.id, KeyEnvironment.TEST)
         yield Provisioned(opened.books, (key.id, key.secret))
     await postgres.give_back(dsn)
 

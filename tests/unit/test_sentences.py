@@ -168,6 +168,7 @@ Overloaded               503 again own     try_again
 ChannelsResting          503 again own     try_again
 RestoredUnsure           503 again own     do_not_charge_again
 NotPermitted             403 not   own     fix_and_try
+Disabled                 403 not   own     fix_and_try
 RefundLimitReached       403 not   own     fix_and_try
 SupervisorRefused        403 not   own     fix_and_try
 SupervisorLocked         403 not   own     fix_and_try

@@ -1,30 +1,23 @@
-"""Who may ask, written: merchants, stores, terminals and API keys.
-
-Channel accounts stand in accounts.py.
+"""Merchants, stores and terminals, written.
 
 Everything here is rare, for people and scripts; the service itself reads the same rows through
-directory.py, within one refresh. Nothing is ever deleted: a key is revoked, an account disabled,
-because old payments still name them.
+directory.py, within one refresh. Nothing is ever deleted: a store is disabled, because old payments
+still name it. Their API keys stand in keys.py.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, TypeVar
 
 import asyncpg
 
 from gateway.clock import Ids
 from gateway.domain.audit import Act, AskedBy
-from gateway.limits import LIVE_KEYS_MAX, LIVE_TERMINAL_KEYS_MAX
-from gateway.storage.registries.acts import Connection, RegistryError, chosen_id
-from gateway.storage.registries.credentials import key_about
-from gateway.storage.registries.sealing import SealingRegistry
-from security.key_material import KeyEnvironment, KeyKind, new_key_id, new_secret
-from security.roles import Role
-from security.secret import Secret
-from security.vault import Vault
+from gateway.domain.holder import Holder, HolderKind
+from gateway.storage.registries.acts import Acting, Connection, RegistryError, chosen_id
 
 NAME_CHARS_MAX: Final = 100
 
@@ -36,6 +29,7 @@ class Merchant:
     id: str
     name: str
     created_at: datetime
+    disabled_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +40,7 @@ class ShopStore:
     id: str
     name: str
     created_at: datetime
+    disabled_at: datetime | None
     overrides_allowed: bool
 
 
@@ -58,332 +53,173 @@ class Terminal:
     store_id: str
     name: str
     created_at: datetime
+    disabled_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyListing:
-    """An API key without its secret.
+AnyHolder = TypeVar("AnyHolder", Merchant, ShopStore, Terminal)
 
-    Terminal keys have a store and a terminal, merchant keys neither. `environment` None: from
-    before it was kept; its secret's prefix says it. `used_at`: to the minute.
-    """
-
-    id: str
-    merchant_id: str
-    store_id: str | None
-    terminal_id: str | None
-    role: str
-    environment: str | None
-    created_at: datetime
-    revoked_at: datetime | None
-    used_at: datetime | None
-    refund_max: int | None  # fen; None: the role's
-    refund_day_max: int | None
+_ID_PREFIXES: Final = {
+    HolderKind.MERCHANT: "mer",
+    HolderKind.STORE: "sto",
+    HolderKind.TERMINAL: "term",
+}
+OVERRIDES = "UPDATE store SET overrides_allowed = $3 WHERE merchant_id = $1 AND id = $2"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IssuedKey:
-    """A new key: the only moment its secret can be read."""
+class Registry(Acting):
+    """Merchants, stores and terminals on PostgreSQL. All of it raises RegistryError."""
 
-    id: str
-    secret: Secret
-    role: str
-
-
-_KEY = """SELECT k.id, k.merchant_id, k.store_id, k.terminal_id, k.role, k.environment,
-  k.created_at, k.revoked_at, u.used_at, k.refund_max, k.refund_day_max
-FROM api_key k LEFT JOIN api_key_use u ON u.key_id = k.id"""
-KEYS = f"""{_KEY} WHERE k.merchant_id = $1 AND ($2::text IS NULL OR k.terminal_id = $2)
-ORDER BY k.created_at, k.id"""
-KEY = f"{_KEY} WHERE k.id = $1"
-LIMIT = "UPDATE api_key SET refund_max = $2, refund_day_max = $3 WHERE id = $1"
-LIVE_KEYS = (
-    "SELECT count(*) FROM api_key WHERE merchant_id = $1 AND terminal_id IS NOT DISTINCT FROM $2 "
-    "AND revoked_at IS NULL"
-)
-NEW_KEY = (
-    "INSERT INTO api_key (id, merchant_id, store_id, terminal_id, role, environment, sealed) "
-    "VALUES ($1, $2, $3, $4, $5, $6, $7)"
-)
-REVOKE = (
-    "UPDATE api_key SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL "
-    "RETURNING merchant_id"
-)
-NEW_TERMINAL = (
-    "INSERT INTO terminal (merchant_id, id, store_id, name) VALUES ($1, $2, $3, $4) "
-    "RETURNING merchant_id, id, store_id, name, created_at"
-)
-
-
-class Registry(SealingRegistry):
-    """Merchants, stores, terminals and keys on PostgreSQL.
-
-    `takes_test_keys`: whether this installation listens to keys for sandbox channels.
-    """
-
-    def __init__(
-        self,
-        pool: asyncpg.Pool[Any],
-        *,
-        vault: Vault,
-        ids: Ids,
-        asked_by: AskedBy,
-        takes_test_keys: bool = True,
-    ) -> None:
-        super().__init__(pool, vault=vault, ids=ids, asked_by=asked_by)
-        self._takes_test_keys = takes_test_keys
+    def __init__(self, pool: asyncpg.Pool[Any], *, ids: Ids, asked_by: AskedBy) -> None:
+        super().__init__(pool, asked_by=asked_by)
+        self._ids = ids
 
     async def create_merchant(self, name: str, merchant_id: str | None = None) -> Merchant:
-        """A new tenant. Raises RegistryError, as all of these do."""
-        chosen = chosen_id(merchant_id) or self._ids.new("mer")
-        async with self._acting(f"merchant {chosen}") as connection:
-            row = await connection.fetchrow(
-                "INSERT INTO merchant (id, name) VALUES ($1, $2) RETURNING id, name, created_at",
-                chosen,
-                _name(name),
-            )
-            assert row is not None
-            made = {"name": row["name"]}
-            await self._record(
-                connection, Act.MERCHANT_CREATE, chosen, merchant_id=chosen, after=made
-            )
-        return Merchant(**dict(row))
-
-    async def merchants(self) -> list[Merchant]:
-        """All of them, oldest first."""
-        return [
-            Merchant(**dict(row))
-            for row in await self._fetch(
-                "SELECT id, name, created_at FROM merchant ORDER BY created_at, id"
-            )
-        ]
+        """A new tenant."""
+        chosen = self._id(HolderKind.MERCHANT, merchant_id)
+        holder = Holder(HolderKind.MERCHANT, chosen, chosen)
+        return await self._create(Merchant, holder, {"id": chosen, "name": _name(name)})
 
     async def create_store(
         self, merchant_id: str, name: str, store_id: str | None = None
     ) -> ShopStore:
         """A new shop."""
-        chosen = chosen_id(store_id) or self._ids.new("sto")
-        async with self._acting(f"store {chosen} of merchant {merchant_id}") as connection:
-            row = await connection.fetchrow(
-                "INSERT INTO store (merchant_id, id, name) VALUES ($1, $2, $3) "
-                "RETURNING merchant_id, id, name, created_at, overrides_allowed",
-                merchant_id,
-                chosen,
-                _name(name),
-            )
-            assert row is not None
-            made = {"name": row["name"]}
-            await self._record(
-                connection, Act.STORE_CREATE, chosen, merchant_id=merchant_id, after=made
-            )
-        return ShopStore(**dict(row))
-
-    async def allow_overrides(self, merchant_id: str, store_id: str, *, allowed: bool) -> None:
-        """Whether a supervisor may let another payment in while one of this store is in doubt."""
-        about = f"store {store_id} of merchant {merchant_id}"
-        async with self._acting(about) as connection:
-            done = await connection.execute(
-                "UPDATE store SET overrides_allowed = $3 WHERE merchant_id = $1 AND id = $2",
-                merchant_id,
-                store_id,
-                allowed,
-            )
-            if done == "UPDATE 0":
-                raise RegistryError(f"there is no {about}")
-            await self._record(
-                connection,
-                Act.STORE_OVERRIDES,
-                store_id,
-                merchant_id=merchant_id,
-                after={"allowed": allowed},
-            )
-
-    async def stores(self, merchant_id: str) -> list[ShopStore]:
-        """A merchant's shops, oldest first."""
-        sql = (
-            "SELECT merchant_id, id, name, created_at, overrides_allowed "
-            "FROM store WHERE merchant_id = $1 "
-            "ORDER BY created_at, id"
-        )
-        return [ShopStore(**dict(row)) for row in await self._fetch(sql, merchant_id)]
+        chosen = self._id(HolderKind.STORE, store_id)
+        holder = Holder(HolderKind.STORE, merchant_id, chosen)
+        values = {"merchant_id": merchant_id, "id": chosen, "name": _name(name)}
+        return await self._create(ShopStore, holder, values)
 
     async def create_terminal(
         self, merchant_id: str, store_id: str, name: str, terminal_id: str | None = None
     ) -> Terminal:
         """A new till; it needs a key of its own."""
-        chosen = chosen_id(terminal_id) or self._ids.new("term")
-        async with self._acting(f"terminal {chosen} of store {store_id}") as connection:
-            row = await connection.fetchrow(
-                NEW_TERMINAL, merchant_id, chosen, store_id, _name(name)
-            )
-            assert row is not None
-            made = {"store_id": store_id, "name": row["name"]}
-            await self._record(
-                connection, Act.TERMINAL_CREATE, chosen, merchant_id=merchant_id, after=made
-            )
-        return Terminal(**dict(row))
+        chosen = self._id(HolderKind.TERMINAL, terminal_id)
+        holder = Holder(HolderKind.TERMINAL, merchant_id, chosen)
+        values = {
+            "merchant_id": merchant_id,
+            "id": chosen,
+            "store_id": store_id,
+            "name": _name(name),
+        }
+        return await self._create(Terminal, holder, values)
+
+    async def merchants(self) -> list[Merchant]:
+        """All of them, oldest first."""
+        return await self._list(Merchant, HolderKind.MERCHANT)
+
+    async def stores(self, merchant_id: str) -> list[ShopStore]:
+        """A merchant's shops, oldest first."""
+        return await self._list(ShopStore, HolderKind.STORE, merchant_id)
 
     async def terminals(self, merchant_id: str) -> list[Terminal]:
         """A merchant's tills, oldest first."""
-        sql = (
-            "SELECT merchant_id, id, store_id, name, created_at FROM terminal "
-            "WHERE merchant_id = $1 ORDER BY created_at, id"
-        )
-        return [Terminal(**dict(row)) for row in await self._fetch(sql, merchant_id)]
+        return await self._list(Terminal, HolderKind.TERMINAL, merchant_id)
 
-    # -- keys --------------------------------------------------------------------------------------
+    async def rename(self, holder: Holder, name: str) -> None:
+        """Give it another name; its id stays."""
+        new = _name(name)
+        async with self._acting(str(holder)) as connection:
+            was = await _locked(connection, holder)
+            await connection.execute(_update(holder.kind, "name = $3"), *_place(holder), new)
+            await self._record_change(
+                connection, "rename", holder, before={"name": was["name"]}, after={"name": new}
+            )
 
-    async def issue_terminal_key(
-        self,
-        merchant_id: str,
-        terminal_id: str,
-        environment: KeyEnvironment,
-        *,
-        beside: str | None = None,
-    ) -> IssuedKey:
-        """A key for one till. At most two may live at once: the one in use and its successor.
-
-        `beside`: the key that it is to replace.
+    async def disable(self, holder: Holder) -> bool:
+        """Every worker refuses the keys below it within one refresh of its directory; what is under
+        way goes on. False: it was disabled already.
         """
-        async with self._acting(f"terminal {terminal_id}") as connection:
-            row = await connection.fetchrow(
-                "SELECT store_id FROM terminal WHERE merchant_id = $1 AND id = $2 FOR UPDATE",
-                merchant_id,
-                terminal_id,
-            )
-            if row is None:
-                raise RegistryError(
-                    f"merchant {merchant_id} has no terminal {terminal_id}: "
-                    f"`tillgate terminal list` shows what there is"
-                )
-            live = await connection.fetchval(LIVE_KEYS, merchant_id, terminal_id)
-            if live >= LIVE_TERMINAL_KEYS_MAX:
-                raise RegistryError(
-                    f"terminal {terminal_id} has {LIVE_TERMINAL_KEYS_MAX} live keys: "
-                    f"revoke the one no longer in use (`tillgate key list`)"
-                )
-            rights = _Rights(merchant_id, row["store_id"], terminal_id, Role.TERMINAL, environment)
-            return await self._issue(connection, KeyKind.TERMINAL, rights, beside)
+        return await self._switch(holder, disabled=True)
 
-    async def issue_merchant_key(
+    async def enable(self, holder: Holder) -> bool:
+        """Its keys act again, unless what it belongs to is disabled. False: it was not disabled."""
+        return await self._switch(holder, disabled=False)
+
+    async def allow_overrides(self, merchant_id: str, store_id: str, *, allowed: bool) -> None:
+        """Whether a supervisor may let another payment in while one of this store is in doubt."""
+        store = Holder(HolderKind.STORE, merchant_id, store_id)
+        async with self._acting(str(store)) as connection:
+            await _locked(connection, store)
+            await connection.execute(OVERRIDES, merchant_id, store_id, allowed)
+            await self._record_change(connection, "overrides", store, after={"allowed": allowed})
+
+    async def _create(
+        self, made_as: type[AnyHolder], holder: Holder, values: Mapping[str, str]
+    ) -> AnyHolder:
+        numbers = ", ".join(f"${n}" for n, _ in enumerate(values, 1))
+        insert = (
+            f"INSERT INTO {holder.kind} ({', '.join(values)}) VALUES ({numbers}) "
+            f"RETURNING {_columns(made_as)}"
+        )
+        async with self._acting(str(holder)) as connection:
+            row = await connection.fetchrow(insert, *values.values())
+            assert row is not None
+            made = {name: values[name] for name in ("store_id", "name") if name in values}
+            await self._record_change(connection, "create", holder, after=made)
+        return made_as(**dict(row))
+
+    async def _list(
+        self, listed_as: type[AnyHolder], kind: HolderKind, *merchant_id: str
+    ) -> list[AnyHolder]:
+        where = "WHERE merchant_id = $1" if merchant_id else ""
+        sql = f"SELECT {_columns(listed_as)} FROM {kind} {where} ORDER BY created_at, id"
+        return [listed_as(**dict(row)) for row in await self._fetch(sql, *merchant_id)]
+
+    async def _switch(self, holder: Holder, *, disabled: bool) -> bool:
+        moment = "now()" if disabled else "NULL"
+        async with self._acting(str(holder)) as connection:
+            was = await _locked(connection, holder)
+            if (was["disabled_at"] is not None) == disabled:
+                return False
+            statement = _update(holder.kind, f"disabled_at = {moment}")
+            await connection.execute(statement, *_place(holder))
+            await self._record_change(connection, "disable" if disabled else "enable", holder)
+        return True
+
+    async def _record_change(
         self,
-        merchant_id: str,
-        role: Role,
-        environment: KeyEnvironment,
-        *,
-        beside: str | None = None,
-    ) -> IssuedKey:
-        """A key for a merchant's server or for a person at it."""
-        if role is Role.TERMINAL:
-            raise RegistryError("a terminal's key belongs to a terminal: name it with --terminal")
-        async with self._acting(f"merchant {merchant_id}") as connection:
-            lock = "SELECT id FROM merchant WHERE id = $1 FOR UPDATE"
-            if await connection.fetchval(lock, merchant_id) is None:
-                raise RegistryError(
-                    f"there is no merchant {merchant_id}: "
-                    f"`tillgate merchant list` shows what there is"
-                )
-            if await connection.fetchval(LIVE_KEYS, merchant_id, None) >= LIVE_KEYS_MAX:
-                raise RegistryError(
-                    f"merchant {merchant_id} has {LIVE_KEYS_MAX} live keys: "
-                    f"revoke those no longer in use"
-                )
-            rights = _Rights(merchant_id, None, None, role, environment)
-            return await self._issue(connection, KeyKind.MERCHANT, rights, beside)
-
-    async def rotate_key(self, key_id: str, environment: KeyEnvironment) -> IssuedKey:
-        """A second key for the same holder; the first lives on until it is revoked."""
-        old = await self.key(key_id)
-        if old.revoked_at is not None:
-            raise RegistryError(f"key {key_id} is revoked: issue a new one instead")
-        new = (
-            await self.issue_terminal_key(
-                old.merchant_id, old.terminal_id, environment, beside=key_id
-            )
-            if old.terminal_id is not None
-            else await self.issue_merchant_key(
-                old.merchant_id, Role(old.role), environment, beside=key_id
-            )
-        )
-        # Before its secret is told: a key that nobody can use yet has the role's limits.
-        if (old.refund_max, old.refund_day_max) != (None, None):
-            await self.limit_refunds(new.id, old.refund_max, old.refund_day_max)
-        return new
-
-    async def limit_refunds(self, key_id: str, each: int | None, day: int | None) -> None:
-        """What the key gives back, in fen; None: as its role."""
-        before = await self.key(key_id)
-        async with self._acting(f"key {key_id}") as connection:
-            await connection.execute(LIMIT, key_id, each, day)
-            await self._record(
-                connection,
-                Act.KEY_LIMIT,
-                key_id,
-                merchant_id=before.merchant_id,
-                before={"refund_max": before.refund_max, "refund_day_max": before.refund_day_max},
-                after={"refund_max": each, "refund_day_max": day},
-            )
-
-    async def revoke_key(self, key_id: str) -> None:
-        """End a key; every worker refuses it within one refresh of its directory."""
-        async with self._acting(f"key {key_id}") as connection:
-            merchant_id = await connection.fetchval(REVOKE, key_id)
-            if merchant_id is not None:
-                await self._record(connection, Act.KEY_REVOKE, key_id, merchant_id=merchant_id)
-                return
-        found = await self.key(key_id)
-        raise RegistryError(
-            f"key {key_id} was revoked already, at {found.revoked_at:%Y-%m-%d %H:%M:%S} UTC"
-        )
-
-    async def key(self, key_id: str) -> KeyListing:
-        """One key."""
-        row = await self._row(KEY, key_id)
-        if row is None:
-            raise RegistryError(
-                f"there is no key {key_id}: `tillgate key list` shows what there is"
-            )
-        return KeyListing(**dict(row))
-
-    async def keys(self, merchant_id: str, terminal_id: str | None = None) -> list[KeyListing]:
-        """A merchant's keys, revoked ones included, oldest first."""
-        return [
-            KeyListing(**dict(row)) for row in await self._fetch(KEYS, merchant_id, terminal_id)
-        ]
-
-    async def _issue(
-        self, connection: Connection, kind: KeyKind, rights: _Rights, beside: str | None
-    ) -> IssuedKey:
-        if rights.environment is KeyEnvironment.TEST and not self._takes_test_keys:
-            raise RegistryError(
-                "this installation takes no test keys, so a secret that begins with sk_test_ would "
-                "never be heard: issue it without --test, or set TILLGATE_TEST_KEYS=yes"
-            )
-        key_id, secret = new_key_id(kind), new_secret(rights.environment)
-        about = key_about(key_id, **rights._asdict())
-        sealed = await self._sealed(connection, secret.reveal().encode(), about)
-        await connection.execute(NEW_KEY, key_id, *rights, sealed)
-        act = Act.KEY_ISSUE if beside is None else Act.KEY_ROTATE
-        made = {name: value for name, value in rights._asdict().items() if value is not None}
+        connection: Connection,
+        verb: str,
+        holder: Holder,
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+    ) -> None:
+        act, merchant_id = Act(f"{holder.kind}.{verb}"), holder.merchant_id
         await self._record(
-            connection,
-            act,
-            key_id,
-            merchant_id=rights.merchant_id,
-            before={"key": beside} if beside else None,
-            after=made,
+            connection, act, holder.id, merchant_id=merchant_id, before=before, after=after
         )
-        return IssuedKey(id=key_id, secret=secret, role=rights.role.value)
+
+    def _id(self, kind: HolderKind, given: str | None) -> str:
+        return chosen_id(given) or self._ids.new(_ID_PREFIXES[kind])
 
 
-class _Rights(NamedTuple):
-    """In the order of the table's columns."""
+async def _locked(connection: Connection, holder: Holder) -> asyncpg.Record:
+    sql = f"SELECT name, disabled_at FROM {holder.kind} WHERE {_where(holder.kind)}"
+    row: asyncpg.Record | None = await connection.fetchrow(
+        f"{sql} FOR NO KEY UPDATE", *_place(holder)
+    )
+    if row is None:
+        raise RegistryError(
+            f"there is no {holder}: `tillgate {holder.kind} list` shows what there is"
+        )
+    return row
 
-    merchant_id: str
-    store_id: str | None
-    terminal_id: str | None
-    role: Role
-    environment: KeyEnvironment
+
+def _columns(of: type[AnyHolder]) -> str:
+    return ", ".join(field.name for field in fields(of))
+
+
+def _update(kind: HolderKind, what: str) -> str:
+    return f"UPDATE {kind} SET {what} WHERE {_where(kind)}"
+
+
+def _where(kind: HolderKind) -> str:
+    """With the two values of `_place`."""
+    merchant_id = "id" if kind is HolderKind.MERCHANT else "merchant_id"
+    return f"{merchant_id} = $1 AND id = $2"
+
+
+def _place(holder: Holder) -> tuple[str, str]:
+    return holder.merchant_id, holder.id
 
 
 def _name(text: str) -> str:
