@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ from typing import Any, Final
 import aiohttp
 
 from adapters.discovery import discover
+from gateway.cli.case_desk import case_desk, open_case
 from gateway.cli.dev.children import DEATHS_MAX, Child, start_child
 from gateway.cli.dev.demo import open_shop
 from gateway.cli.dev.listener import Listener, listening
@@ -26,11 +28,13 @@ from gateway.cli.registries import registries
 from gateway.cli.surroundings import (
     DEV_JSON,
     ENVIRONMENT_JSON,
+    person,
     read_private,
     without_settings,
     write_private,
 )
 from gateway.cli.table import padded
+from gateway.domain.case import CaseKind
 from gateway.embedded.errors import ServerMissingError
 from gateway.embedded.postgres import EmbeddedPostgres
 from gateway.embedded.redis import EmbeddedRedis
@@ -43,6 +47,7 @@ from gateway.settings import (
     Settings,
     read_settings,
 )
+from gateway.storage.books.case_list import CaseListing
 from gateway.storage.schema.migrate import migrate
 from gateway.storage.schema.roles import APP_ROLE, app_role
 from security.keyring import FILE_VARIABLE, TEXT_VARIABLE, MasterKeys
@@ -88,6 +93,20 @@ class World:
         self.listener = await self._stack.enter_async_context(listening())
         await self._sandbox_shop(settings, sandbox)
         await self._service(environment)
+
+    async def late_money_cases(self) -> dict[str, CaseListing]:
+        """Those that are open, by id."""
+        assert self._settings is not None, "the world was not started"
+        async with registries(self._settings) as opened:
+            cases = await opened.cases.cases(self.document["merchant_id"])
+        return {case.id: case for case in cases if case.kind == CaseKind.CAPTURED_LATE}
+
+    async def close_cases(self, cases: Iterable[CaseListing], reason: str) -> None:
+        """As the person who runs this."""
+        assert self._settings is not None, "the world was not started"
+        async with case_desk(self._settings) as (desk, _):
+            for case in cases:
+                await desk.close(open_case(case), by=person(), reason=reason)
 
     async def while_alive(
         self, work: asyncio.Task[Any], *, revive: bool
