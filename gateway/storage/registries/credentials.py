@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from adapters.channel import Certificate, LocalManifest, Manifest, Profile, RemoteManifest
+from security.lines import is_here
 from security.secret import HIDDEN, Secret, decode_hook
 from security.vault import About
 
@@ -142,19 +143,22 @@ def shown(credentials: Any) -> dict[str, Any]:
 
 
 def refuse_unsafe_addresses(credentials: Any, *, allow_loopback: bool) -> None:
-    """Money orders go over TLS; this machine (plain http too) is for the sandbox only.
+    """Money orders go over TLS. With `allow_loopback` this machine, and it alone, may be reached
+    without: the sandbox.
 
     Raises CredentialsInvalid.
     """
-    if credentials is None or allow_loopback:
+    if credentials is None:
         return
     for name, value in shown(credentials).items():
-        if isinstance(value, str) and value.startswith("http://"):
-            host = urlsplit(value).hostname
-            raise CredentialsInvalid(
-                f"{name} is plain http (to {host}): "
-                f"write https://…, or set TILLGATE_ALLOW_LOOPBACK_CHANNELS=yes to use the sandbox"
-            )
+        if not isinstance(value, str) or not value.strip().lower().startswith("http://"):
+            continue
+        host = urlsplit(value.strip()).hostname
+        sandbox = host is not None and is_here(host)
+        if sandbox and allow_loopback:
+            continue
+        way = ", or set TILLGATE_ALLOW_LOOPBACK_CHANNELS=yes to use the sandbox" if sandbox else ""
+        raise CredentialsInvalid(f"{name} is plain http (to {host}): write https://…{way}")
 
 
 def _hidden(value: Any) -> str:
