@@ -30,6 +30,7 @@ from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias
 from msgspec import Struct
 
 from gateway.clock import Clock
+from gateway.domain.days import BillDay as BillDay  # noqa: PLC0414 - a part of this contract
 from gateway.domain.outcomes import (
     CancelOutcome,
     Closed,
@@ -156,6 +157,7 @@ class RemoteManifest(Capabilities):
 
     settles: ClassVar[Literal["remote"]] = "remote"
     schedules: Mapping[Flow, Schedule]
+    bill_day: BillDay
     credentials: type[Any]
     transport: Callable[[Any, Means], Transport]
     build: Callable[[Any, Any, Clock], Channel]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from gateway.limits import (
     CALLBACK_BODY_BYTES_MAX,
+    LIST_CONNECTIONS_MAX,
     PAYMENTS_IN_FLIGHT_MAX,
     REQUEST_BODY_BYTES_MAX,
     SIGNATURE_WINDOW_S,
@@ -79,6 +80,9 @@ RATE_EXCHANGE_MS = 5  # between two exchanges with Redis, whatever was asked mea
 RATE_ASKS_MAX = 256  # in one exchange; the others follow in the next
 POLLS_OF_A_KEY_MAX = 128  # `?wait=` held at once, of one key in one worker
 POLLS_MAX = 2_048  # of all keys in one worker
+# Lists being answered, of one key in one worker: a page takes a millisecond. Two rounds of the
+# connections that lists have: another key's list waits no longer than for those.
+LISTS_OF_A_KEY_MAX = 2 * LIST_CONNECTIONS_MAX
 
 # --- signatures
 # How long one is remembered that has acted, and must not act again.

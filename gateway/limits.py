@@ -149,8 +149,7 @@ WHY_CHARS_MAX = 500  # stored with every attempt
 
 # --- Redis
 REDIS_TIMEOUT_MS = 50  # saved work must not cost more than the work
-# The readiness report says whether it is there, not whether it is quick.
-REDIS_STATE_TIMEOUT_MS = 1_000
+REDIS_STATE_TIMEOUT_MS = 1_000  # a report says whether it is there, not whether it is quick
 REDIS_FAILURES_MAX = 3  # then it is left alone ...
 REDIS_REST_MS = 1_000  # ... this long
 CLAIM_TTL_MS = 30_000  # longer than any pay call, shorter than a cashier's patience
@@ -228,6 +227,7 @@ RETRY_JITTER_PERCENT = 20
 
 CERTIFICATE_DAYS_LEFT_MIN = 30  # then `doctor` warns: a new one takes a channel some days
 CERTIFICATE_LOOK_MS = 3_600_000  # how often `tillgate work` looks at them
+EVENTS_WAIT_LOOK_MS = 5_000  # how often it looks what the events wait for
 
 # --- audit chain
 AUDIT_LINK_ROWS = 500  # rows of one link: their digests take a millisecond of the loop

@@ -1,10 +1,11 @@
 """What the loops beside the road have in common: a pause that ends with the process, and one word
-in the log when the store goes away and one when it comes back.
+in the log when rounds begin to fail and one when they are well again.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any
 
@@ -24,13 +25,22 @@ async def pause(milliseconds: int, *until: asyncio.Event) -> None:
 class Rounds:
     """A context around each round of a loop that must outlive what one round raises.
 
-    `log` hears `<work>_postponed` when the store goes away and `<work>_resumed` when it is back,
-    not several times a second in between; and `<work>_broken` for a defect.
+    `log` hears `<work>_postponed` when the store goes away, `<work>_broken` for a defect, each once
+    by its kind, not several times a second; and `<work>_resumed` after the first good round.
     """
 
     def __init__(self, log: Any, work: str) -> None:
         self._log, self._work = log, work
-        self._is_postponed = False
+        self._told: set[str] = set()  # since the last round that was well
+
+    async def repeat(
+        self, work: Callable[[], Awaitable[object]], every_ms: int, stop: asyncio.Event
+    ) -> None:
+        """A round, a pause, and again until `stop`. Never raises what a round raises."""
+        while not stop.is_set():
+            with self:
+                await work()
+            await pause(every_ms, stop)
 
     def __enter__(self) -> None:
         pass
@@ -43,15 +53,20 @@ class Rounds:
     ) -> bool:
         match error:
             case None:
-                if self._is_postponed:
+                if self._told:
                     self._log.warning(f"{self._work}_resumed")
-                self._is_postponed = False
+                self._told.clear()
             case GatewayError():
-                if not self._is_postponed:
+                if self._is_new("postponed"):
                     self._log.warning(f"{self._work}_postponed", error=error.code)
-                self._is_postponed = True
             case Exception():
-                self._log.exception(f"{self._work}_broken", exc_info=error)
+                if self._is_new(type(error).__name__):
+                    self._log.exception(f"{self._work}_broken", exc_info=error)
             case _:
                 return False
         return True
+
+    def _is_new(self, kind: str) -> bool:
+        known = kind in self._told
+        self._told.add(kind)
+        return not known

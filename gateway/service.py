@@ -44,6 +44,7 @@ from gateway.webhooks.courier import Courier
 from gateway.webhooks.line import WebhookLine
 from gateway.workers.certificates import CertificateWatch
 from gateway.workers.chainer import Chainer
+from gateway.workers.feed_watch import FeedWatch
 from gateway.workers.forked import LEAVE, report_ready
 from gateway.workers.sweeper import Sweeper
 from security.errors import MasterKeyInvalid
@@ -127,6 +128,7 @@ async def _work(settings: Settings, operations: socket.socket | None) -> None:
             workers.create_task(Chainer(chain, world.clock).run(stop), name="audit chain")
             watch = CertificateWatch(_listed_accounts(world), world.clock)
             workers.create_task(watch.run(stop), name="certificates")
+            workers.create_task(FeedWatch(world.store).run(stop), name="feed watch")
 
 
 def _listed_accounts(world: Gateway) -> AccountRegistry:

@@ -100,7 +100,7 @@ def refuse_unsafe_url(url: str, *, allow_loopback: bool) -> None:
         )
     scheme, host, port = found["scheme"].lower(), found["host"].lower(), found["port"]
     _agree_with_the_sender(url, host)
-    if allow_loopback and _is_loopback(host):
+    if allow_loopback and is_loopback(host):
         return
     if scheme != "https":
         raise UnsafeAddress("the address must begin with https://")
@@ -152,7 +152,8 @@ def _agree_with_the_sender(url: str, host: str) -> None:
         raise UnsafeAddress("the address can be read in two ways: write https://host/path")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host, as an address names it, is this machine."""
     address = _literal(host)
     return host == "localhost" if address is None else any(address in block for block in LOOPBACK)
 

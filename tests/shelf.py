@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from adapters.channel import Manifest
+from adapters.channel import Manifest, RemoteManifest
+from gateway.domain.days import CutOff, Days
 from gateway.domain.holder import Holder, HolderKind
 from gateway.domain.routing_rules import RuleSet
 from gateway.domain.words import Numbering
@@ -37,6 +38,7 @@ class Shelf:
         self.rule_set: RuleSet | None = None
         self.overridable = True
         self.holder: Holder | None = None  # the one that is disabled
+        self.cut_offs: dict[tuple[str, str], tuple[CutOff, ...]] = {}
 
     def key(self, key_id: str) -> ApiKey | None:
         del key_id
@@ -60,6 +62,14 @@ class Shelf:
 
     def numbering(self) -> Numbering:
         return Numbering.BY_STORE
+
+    def days(self) -> Days:
+        bills = {
+            name: manifest.bill_day
+            for name, manifest in self._manifests.items()
+            if isinstance(manifest, RemoteManifest)
+        }
+        return Days(cut_offs=self.cut_offs, bills=bills)
 
     def rules(self, merchant_id: str, store_id: str) -> RuleSet | None:
         return (

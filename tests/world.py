@@ -27,7 +27,6 @@ from gateway.service import courier, edge, operations_app
 from gateway.settings import Settings, read_settings
 from gateway.storage.connections import read_pool
 from gateway.storage.registries.accounts import AccountRegistry
-from gateway.storage.registries.keys import KeyRegistry
 from gateway.storage.registries.people import Registry
 from gateway.workers.sweeper import Sweeper
 from security.key_material import KeyEnvironment
@@ -64,15 +63,19 @@ class Books:
 
 @dataclass(slots=True)
 class Shop:
-    """The running gateway and its clients: `till` holds a terminal key, `office` a merchant key."""
+    """The running gateway and its clients: `till` holds a terminal key, `office` a merchant key.
 
-    world: Gateway
-    books: Books
-    base_url: str
-    operations_url: str
-    till: Client
-    office: Client
-    channels_side: SandboxProcess | None
+    `heard`: the till's last answer. A test that fails shows it.
+    """
+
+    world: Gateway = field(repr=False)
+    books: Books = field(repr=False)
+    base_url: str = field(repr=False)
+    operations_url: str = field(repr=False)
+    till: Client = field(repr=False)
+    office: Client = field(repr=False)
+    channels_side: SandboxProcess | None = field(repr=False)
+    heard: str = "nothing"
 
     @property
     def sandbox(self) -> SandboxProcess:
@@ -84,9 +87,11 @@ class Shop:
         self, amount: int, *, key: str | None = None, wait_s: int | None = None, **body: Any
     ) -> Answer:
         order = body.pop("order_no", None) or order_no()
-        return await self.till.pay(
+        answer = await self.till.pay(
             {"order_no": order, "amount": amount, **body}, key or f"key-{order}", wait_s=wait_s
         )
+        self.heard = f"{answer.status} {answer.text}"
+        return answer
 
     async def settled(self, payment_id: str, within_s: float = PATIENCE_S) -> dict[str, Any]:
         """The payment once its status is final; fails the test when it takes too long."""
@@ -147,8 +152,7 @@ async def provisioned(
     )
     pool = await read_pool(books.dsn)
     try:
-        registry = Registry(pool, ids=ids, asked_by=TESTER)
-        keys = KeyRegistry(pool, vault=vault, ids=ids, asked_by=TESTER)
+        registry = Registry(pool, vault=vault, ids=ids, asked_by=TESTER)
         accounts = AccountRegistry(
             pool,
             vault=vault,
@@ -160,10 +164,10 @@ async def provisioned(
         books.merchant_id = (await registry.create_merchant("Noodle House")).id
         await registry.create_store(books.merchant_id, "Main street", STORE)
         books.terminal_id = (await registry.create_terminal(books.merchant_id, STORE, "Till 1")).id
-        till = await keys.issue_terminal_key(
+        till = await registry.issue_terminal_key(
             books.merchant_id, books.terminal_id, KeyEnvironment.TEST
         )
-        office = await keys.issue_merchant_key(
+        office = await registry.issue_merchant_key(
             books.merchant_id, Role.MERCHANT, KeyEnvironment.TEST
         )
         books.terminal, books.merchant = (till.id, till.secret), (office.id, office.secret)

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from adapters._template.channel import build
 from adapters._template.credentials import Credentials
-from adapters.channel import Flow, RemoteManifest, Schedule
+from adapters.channel import BillDay, Flow, RemoteManifest, Schedule
 from adapters.transport import over_http
 from gateway.limits import AMOUNT_FEN_MAX
 
@@ -40,6 +40,7 @@ MANIFEST = RemoteManifest(
     auth_codes=(re.compile(r"^91[0-9]{16}$"),),  # no other channel's pattern may match these
     amount_max=AMOUNT_FEN_MAX,
     schedules=MappingProxyType({Flow.CODE: CODE, Flow.QR: QR}),
+    bill_day=BillDay(refunds_by="finished"),
     credentials=Credentials,
     transport=over_http,
     build=build,

@@ -10,7 +10,7 @@ from adapters.alipay.certificates import certificates
 from adapters.alipay.channel import build
 from adapters.alipay.credentials import Credentials
 from adapters.alipay.orders import FACE_CODE_PREFIX
-from adapters.channel import Flow, RemoteManifest, Schedule
+from adapters.channel import BillDay, Flow, RemoteManifest, Schedule
 from adapters.transport import over_http
 from gateway.limits import AMOUNT_FEN_MAX
 
@@ -64,6 +64,7 @@ MANIFEST = RemoteManifest(
     ),
     amount_max=AMOUNT_FEN_MAX,
     schedules=MappingProxyType({Flow.CODE: CODE, Flow.QR: QR}),
+    bill_day=BillDay(refunds_by="finished"),
     credentials=Credentials,
     transport=over_http,
     build=build,

@@ -6,7 +6,7 @@ Schedules: reference section 4 of the channel facts; bounds: the v3 documentatio
 import re
 from types import MappingProxyType
 
-from adapters.channel import Flow, RemoteManifest, Schedule
+from adapters.channel import BillDay, Flow, RemoteManifest, Schedule
 from adapters.transport import over_http
 from adapters.wechat.certificates import certificates
 from adapters.wechat.channel import build
@@ -59,6 +59,7 @@ MANIFEST = RemoteManifest(
     auth_codes=(re.compile(r"^1[0-5][0-9]{16}$"),),
     amount_max=AMOUNT_FEN_MAX,
     schedules=MappingProxyType({Flow.CODE: CODE, Flow.QR: QR}),
+    bill_day=BillDay(refunds_by="accepted"),
     credentials=Credentials,
     transport=over_http,
     build=build,

@@ -1,10 +1,12 @@
-"""What reaches the merchant, and who paid the rest."""
+"""What reaches the merchant, who paid the rest, and in which day's bill it stands."""
 
+import datetime as dt
 from typing import Any
 
 import pytest
 
-from adapters.wechat.test_wechat import pay
+from adapters.wechat import translate
+from adapters.wechat.test_wechat import fixture, pay, refund
 from adapters.wechat.test_wechat_channel import channel, told
 from gateway.domain import outcomes as out
 
@@ -50,3 +52,15 @@ async def test_coupons_are_split_by_who_pays_for_them() -> None:
         out.Discount(name="满百减五", amount=500, funded_by="channel"),
         out.Discount(name="店庆券", amount=500, funded_by="merchant"),
     )
+
+
+def test_a_refund_tells_when_it_was_accepted() -> None:
+    """Its day in the bill, which no later answer changes; a callback has no such word."""
+    accepted = dt.datetime.fromisoformat("2026-11-21T13:00:00+08:00")
+    for answer in ("refund_processing", "refund_succeeded"):
+        told = translate.refund_outcome(refund(), fixture(answer))
+        assert isinstance(told, out.RefundPending | out.RefundSucceeded)
+        assert told.accepted_at == accepted
+        silent = translate.refund_outcome(refund(), fixture(answer, create_time=None))
+        assert isinstance(silent, out.RefundPending | out.RefundSucceeded)
+        assert silent.accepted_at is None

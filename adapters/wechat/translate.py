@@ -251,20 +251,27 @@ def _refund_state(request: RefundRequest, reply: Reply) -> RefundOutcome:
 
 def refund_in_state(refund: wire.Refund) -> RefundOutcome:
     """What a refund that is ours says by its state."""
-    state = refund.state
+    state, accepted_at = refund.state, instant(refund.create_time)
     if state == "SUCCESS":
         if refund.amount is None or refund.amount.refund is None:
             return Unknown(reason=INCOMPLETE, channel_code=state)
-        when = instant(refund.success_time)
         return RefundSucceeded(
-            amount=refund.amount.refund, channel_refund_no=refund.refund_id, refunded_at=when
+            amount=refund.amount.refund,
+            channel_refund_no=refund.refund_id,
+            refunded_at=instant(refund.success_time),
+            accepted_at=accepted_at,
         )
     row = REFUND_STATES.get(word(state))
     match row:
         case None:
             return Unknown(reason=UNLISTED, channel_code=state[:WECHAT_CHANNEL_CODE_CHARS_MAX])
         case RefundPending():
-            return replace(row, channel_code=state, channel_refund_no=refund.refund_id or None)
+            return replace(
+                row,
+                channel_code=state,
+                channel_refund_no=refund.refund_id or None,
+                accepted_at=accepted_at,
+            )
         case _:
             return replace(row, channel_code=state)
 

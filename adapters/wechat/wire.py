@@ -181,6 +181,7 @@ class Refund(msgspec.Struct, kw_only=True, frozen=True):
     refund_id: str = ""
     status: str = ""
     refund_status: str = ""
+    create_time: str = ""  # when it was accepted; callbacks have none
     success_time: str = ""
     amount: RefundAmount | None = None
 

@@ -13,8 +13,11 @@ ACTS = {
     "enable": "take its keys again",
     "list": "what there is",
 }
-STORE_ACTS = {"overrides": "whether a supervisor may let another payment in while one is in doubt"}
-OF_ONE = frozenset({"rename", "disable", "enable", "overrides"})
+STORE_ACTS = {
+    "overrides": "whether a supervisor may let another payment in while one is in doubt",
+    "cutoff": "when its business days begin, in Shanghai; from the next day on",
+}
+OF_ONE = frozenset({"rename", "disable", "enable", *STORE_ACTS})
 
 
 def add_acts(

@@ -17,7 +17,7 @@ from gateway.storage.books.health_log import HealthHistory
 from gateway.storage.connections import read_pool
 from gateway.storage.registries.accounts import AccountRegistry
 from gateway.storage.registries.act_list import ActList
-from gateway.storage.registries.keys import KeyRegistry
+from gateway.storage.registries.cut_offs import CutOffs
 from gateway.storage.registries.people import Registry
 from gateway.storage.registries.rekeying import Rekeying
 from gateway.storage.registries.restored_log import RestoredLog
@@ -34,7 +34,6 @@ class Registries:
 
     asked_by: AskedBy
     people: Registry
-    keys: KeyRegistry
     accounts: AccountRegistry
     cases: CaseList
     endpoints: WebhookRegistry
@@ -46,6 +45,7 @@ class Registries:
     acts: ActList
     chain: AuditChain
     supervisors: SupervisorRegistry
+    cut_offs: CutOffs
 
 
 def act(options: argparse.Namespace, work: Callable[[Registries], Awaitable[None]]) -> int:
@@ -69,8 +69,7 @@ async def registries(settings: Settings) -> AsyncIterator[Registries]:
     try:
         yield Registries(
             asked_by,
-            Registry(pool, ids=ids, asked_by=asked_by),
-            KeyRegistry(
+            Registry(
                 pool,
                 vault=vault,
                 ids=ids,
@@ -95,6 +94,7 @@ async def registries(settings: Settings) -> AsyncIterator[Registries]:
             ActList(pool),
             AuditChain(pool),
             SupervisorRegistry(pool, ids=ids, asked_by=asked_by),
+            CutOffs(pool, asked_by=asked_by),
         )
     finally:
         await pool.close()

@@ -19,6 +19,7 @@ class Act(StrEnum):
     STORE_DISABLE = "store.disable"
     STORE_ENABLE = "store.enable"
     STORE_OVERRIDES = "store.overrides"  # whether a supervisor may let another payment in
+    STORE_CUTOFF = "store.cutoff"  # when its business day begins
     TERMINAL_CREATE = "terminal.create"
     TERMINAL_RENAME = "terminal.rename"
     TERMINAL_DISABLE = "terminal.disable"
@@ -45,6 +46,8 @@ class Act(StrEnum):
     ROUTING_SET = "routing.set"
     CASE_PROPOSE = "case.propose"  # what a person has found out, to be confirmed by another one
     CASE_CONFIRM = "case.confirm"
+    CASE_UNCONFIRM = "case.unconfirm"  # it could not be applied; the proposal stands
+    CASE_WITHDRAW = "case.withdraw"
     CASE_CLOSE = "case.close"
     RESTORED_BEGIN = "restored.begin"
     RESTORED_END = "restored.end"
@@ -59,3 +62,7 @@ class AskedBy:
 
     kind: Literal["person", "key", "gateway"]
     name: str
+
+    def __str__(self) -> str:
+        """For people: `mei`, `key mk_1`."""
+        return self.name if self.kind == "person" else f"{self.kind} {self.name}"

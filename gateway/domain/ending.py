@@ -11,7 +11,6 @@ from gateway.domain.change import Change, changed
 from gateway.domain.evidence import heard
 from gateway.domain.occasion import Occasion, Outcome
 from gateway.domain.payment import Attempt, Failure, Payment
-from gateway.domain.presenting import Flow
 from gateway.domain.states import PaymentEvent, next_state
 from gateway.domain.statuses import AttemptStatus
 
@@ -54,7 +53,7 @@ def ended_unpaid(
     ended = replace(
         heard(attempt, outcome, occasion, proof), status=AttemptStatus.REVERSED, due_at=None
     )
-    retry = o.Retry.RESCAN if payment.flow == Flow.CODE else o.Retry.SAME_METHOD
+    retry = o.Retry.RESCAN if payment.flow.facts.is_spent_by_use else o.Retry.SAME_METHOD
     event: PaymentEvent
     if payer_was_asked(payment, attempt):
         event, failure = "expired", Failure(code=o.FailureCode.PAYER_TIMEOUT, retry=retry)
@@ -67,7 +66,7 @@ def payer_was_asked(payment: Payment, attempt: Attempt) -> bool:
     """Whether a code was on display, or the last thing the channel said before the end was that it
     waits for the payer.
     """
-    if payment.flow == Flow.QR:
+    if payment.flow.facts.is_shown:
         # A channel may not know an order whose code was not scanned yet.
         return payment.qr_code is not None
     return attempt.payer_asked_at is not None

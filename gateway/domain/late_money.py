@@ -54,9 +54,11 @@ def captured_late(
     refund = late_refund(payment, seen, origin, occasion)
     fields: dict[str, Any] = {}
     if is_payments:
+        paid_at = outcome.paid_at or occasion.now
         fields = {
+            **occasion.days.of_success(payment, attempt, paid_at, counts_at=occasion.now),
             "status": next_state(payment.status, "confirmed", overridden=attempt.live),
-            "paid_at": outcome.paid_at or occasion.now,
+            "paid_at": paid_at,
             "late_refund": RefundStatus.REQUESTED,
             "failure": None,
             "payer_masked": outcome.payer_masked,
@@ -93,6 +95,9 @@ def late_refund(payment: Payment, attempt: Attempt, origin: Origin, occasion: Oc
         if payment.overridden_at is not None
         else "money after a proven no",
         created_at=occasion.now,
+        business_date=occasion.days.business_date(
+            payment.merchant_id, payment.store_id, occasion.now
+        ),
         due_at=occasion.now,
     )
 

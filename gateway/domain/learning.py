@@ -22,7 +22,6 @@ from gateway.domain.evidence import case_about, heard
 from gateway.domain.late_money import captured, captured_late
 from gateway.domain.occasion import Occasion, Outcome
 from gateway.domain.payment import Attempt, Payment
-from gateway.domain.presenting import Flow
 from gateway.domain.silence import cancelled_in_vain, silent_too_long
 from gateway.domain.states import ATTEMPT, ATTEMPT_UNCHARGED, check_move, next_state
 from gateway.domain.statuses import AttemptStatus
@@ -92,8 +91,10 @@ def _confirmed(
     seen = replace(
         captured(attempt, outcome, occasion), status=AttemptStatus.SUCCEEDED, due_at=None
     )
+    paid_at = outcome.paid_at or occasion.now
     fields: dict[str, Any] = {
-        "paid_at": outcome.paid_at or occasion.now,
+        **occasion.days.of_success(payment, attempt, paid_at, counts_at=paid_at),
+        "paid_at": paid_at,
         "payer_masked": outcome.payer_masked,
         "discounts": _discounts(outcome),
     }
@@ -115,7 +116,7 @@ def _undecided(
     ):
         return changed(payment, seen, occasion)
     if (
-        payment.flow == Flow.QR
+        payment.flow.facts.is_shown
         and isinstance(outcome, o.PayerActionNeeded)
         and not (outcome.qr_code or payment.qr_code)
     ):

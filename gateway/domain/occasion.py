@@ -9,6 +9,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from gateway.domain import outcomes as o
+from gateway.domain.days import Days
 from gateway.domain.payment import Attempt, Payment
 from gateway.domain.words import Source
 
@@ -31,6 +32,7 @@ class Occasion(Struct, frozen=True, kw_only=True):
     source: Source
     new_id: Callable[[str], str]
     environment: str
+    days: Days
     proof_passed: bool = False
     asked_after_end: bool = False
     silence_counted: bool = False

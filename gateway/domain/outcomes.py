@@ -277,17 +277,19 @@ class RefundSucceeded:
     amount: int
     channel_refund_no: str
     refunded_at: datetime | None = None
+    accepted_at: datetime | None = None  # as for `RefundPending`
     evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundPending:
-    """Accepted; the money is on its way."""
+    """Accepted; the money is on its way. `accepted_at`: by the channel's clock, where it says."""
 
     word: ClassVar = EvidenceWord.REFUND_PENDING
 
     channel_code: str = ""
     channel_refund_no: str | None = None
+    accepted_at: datetime | None = None
     evidence: str = ""
 
 

@@ -16,7 +16,7 @@ from gateway.domain.outcomes import FailureCode, Proof, RefundFailureCode, Retry
 from gateway.domain.presenting import Flow
 from gateway.domain.states import ATTEMPT_LATE, ATTEMPT_LIVE, ATTEMPT_SETTLED
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
-from gateway.domain.words import EvidenceWord, LastCancel, Numbering, Origin, Source
+from gateway.domain.words import DayRule, EvidenceWord, LastCancel, Numbering, Origin, Source
 
 
 class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -101,6 +101,8 @@ class Refund(Struct, frozen=True, kw_only=True):
     origin: Origin
     status: RefundStatus
     created_at: datetime
+    business_date: str  # YYYY-MM-DD: of its acceptance by us
+    channel_date: str | None = None  # as a payment's, by its channel's rule for refunds
     version: int = 1
     reason: str = ""
     operator_id: str | None = None
@@ -136,9 +138,10 @@ class Payment(Struct, frozen=True, kw_only=True):
     channel: str
     flow: Flow
     status: PaymentStatus
-    business_date: str  # YYYY-MM-DD in Asia/Shanghai
+    business_date: str  # YYYY-MM-DD; final once it is paid, as is `channel_date`
     created_at: datetime
     numbering: Numbering
+    days: DayRule
     version: int = 1
     asked_by: str | None = None  # the key that signed
     operator_id: str | None = None
@@ -150,6 +153,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     notify_url: str | None = None  # where its events go in place of an endpoint's own address
     qr_code: str | None = None
     paid_at: datetime | None = None
+    channel_date: str | None = None  # of the channel's bill; None: not paid, or it has no bills
     payer_masked: str | None = None
     discounts: tuple[dict[str, Any], ...] = ()
     failure: Failure | None = None

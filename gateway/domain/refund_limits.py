@@ -4,13 +4,10 @@ key, or a key with a higher limit.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from gateway.limits import TERMINAL_REFUND_DAY_FEN_MAX, TERMINAL_REFUND_FEN_MAX
 from security.roles import Role
-
-CHINA = timedelta(hours=8)  # business days are Asia/Shanghai's; it has no summer time
 
 
 class RefundLimits(NamedTuple):
@@ -27,11 +24,6 @@ def refund_limits(role: str, each: int | None = None, day: int | None = None) ->
     """`each`, `day`: what the key itself says; None: what its role does."""
     usual = _TERMINAL if role == Role.TERMINAL.value else NO_LIMITS
     return RefundLimits(usual.each if each is None else each, usual.day if day is None else day)
-
-
-def day_begins(now: datetime) -> datetime:
-    """The business day that `now` lies in."""
-    return (now + CHINA).replace(hour=0, minute=0, second=0, microsecond=0) - CHINA
 
 
 _TERMINAL: Final = RefundLimits(TERMINAL_REFUND_FEN_MAX, TERMINAL_REFUND_DAY_FEN_MAX)

@@ -124,6 +124,7 @@ class PaymentResource(Struct, frozen=True, kw_only=True):
     operator_id: str | None
     description: str | None
     business_date: Day
+    channel_date: Day | None
     channel_account: str
     out_trade_no: str
     channel_trade_no: str | None
@@ -141,6 +142,17 @@ class PaymentResource(Struct, frozen=True, kw_only=True):
     cancel_requested_at: Instant | None
     overrides: str | None
     metadata: dict[str, str]
+
+
+class OrderResource(Struct, frozen=True, kw_only=True):
+    """An order that several tenders pay, in fen: what its tenders take of it, and what is left."""
+
+    object: Literal["order"] = "order"
+    order_no: str
+    currency: str
+    amount: int
+    amount_taken: int
+    amount_left: int
 
 
 class RefundFailure(Struct, frozen=True, kw_only=True):
@@ -171,6 +183,8 @@ class RefundResource(Struct, frozen=True, kw_only=True):
     reason: str
     terminal_id: str | None
     operator_id: str | None
+    business_date: Day
+    channel_date: Day | None
     created_at: Instant
     refunded_at: Instant | None
 
@@ -200,6 +214,7 @@ def payment_resource(
         operator_id=payment.operator_id,
         description=payment.description,
         business_date=payment.business_date,
+        channel_date=payment.channel_date,
         channel_account=current.channel_account,
         out_trade_no=current.out_trade_no,
         channel_trade_no=current.channel_trade_no,
@@ -260,6 +275,8 @@ def refund_resource(refund: Refund, ahead: Prospect = ENDED) -> RefundResource:
         reason=refund.reason,
         terminal_id=refund.terminal_id,
         operator_id=refund.operator_id,
+        business_date=refund.business_date,
+        channel_date=refund.channel_date,
         created_at=refund.created_at,
         refunded_at=refund.refunded_at,
     )

@@ -66,7 +66,7 @@ def refund_learned(
         case o.RefundSucceeded():
             return _succeeded(payment, seen, outcome, occasion)
         case o.RefundPending():
-            return _accepted(payment, seen, refund, occasion)
+            return _accepted(payment, seen, refund, outcome, occasion)
         case o.RefundDeclined():
             return _declined(payment, seen, outcome, occasion)
         case o.Mismatch():
@@ -106,9 +106,14 @@ def let_go_on(payment: Payment, refund: Refund, occasion: Occasion) -> Change | 
 def _succeeded(
     payment: Payment, seen: Refund, outcome: o.RefundSucceeded, occasion: Occasion
 ) -> Change:
+    refunded_at = outcome.refunded_at or occasion.now
+    channel_date = occasion.days.of_refund(
+        seen, accepted_at=outcome.accepted_at or refunded_at, finished_at=refunded_at
+    )
     done = replace(
         _moved(seen, RefundStatus.SUCCEEDED),
-        refunded_at=outcome.refunded_at or occasion.now,
+        refunded_at=refunded_at,
+        channel_date=channel_date,
         due_at=None,
     )
     attempt = _attempt_of(payment, seen)
@@ -156,14 +161,24 @@ def _given_after_all(
     return _told(payment, seen, refund, occasion, case=case)
 
 
-def _accepted(payment: Payment, seen: Refund, refund: Refund, occasion: Occasion) -> Change:
+def _accepted(
+    payment: Payment,
+    seen: Refund,
+    refund: Refund,
+    outcome: o.RefundPending,
+    occasion: Occasion,
+) -> Change:
     """A channel that accepts it again and again, and does not know it in between, never says an
     end: after some sends a person should know.
     """
     case = None
     if occasion.source == Source.REFUND and refunded_in_vain(seen.tries):
         case = _case(CaseKind.REFUND_LONG_IN_DOUBT, seen, occasion)
-    return _told(payment, _moved(seen, RefundStatus.PROCESSING), refund, occasion, case=case)
+    channel_date = occasion.days.of_refund(
+        seen, accepted_at=outcome.accepted_at or occasion.now, finished_at=None
+    )
+    accepted = replace(_moved(seen, RefundStatus.PROCESSING), channel_date=channel_date)
+    return _told(payment, accepted, refund, occasion, case=case)
 
 
 def _silence(payment: Payment, seen: Refund, refund: Refund, occasion: Occasion) -> Change:

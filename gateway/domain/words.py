@@ -25,6 +25,13 @@ class Numbering(IntEnum):
     BY_STORE = 2  # one bill of a store
 
 
+class DayRule(IntEnum):
+    """Which business day a payment belongs to; a row keeps the rule it was made by."""
+
+    BY_OPENING = 1  # the calendar day of its opening, whatever its store's cut-off
+    BY_SUCCESS = 2  # the store's day of its opening until it is paid, then of its success
+
+
 class LastCancel(StrEnum):
     """What the last cancel of an attempt was answered; the attempt is still `cancelling`."""
 

@@ -19,6 +19,7 @@ from typing import Protocol
 
 from gateway.clock import Clock
 from gateway.domain.acts import thawed
+from gateway.domain.audit import AskedBy
 from gateway.domain.case import Finding, FindingRefused
 from gateway.domain.change import Change
 from gateway.domain.findings import found_about_payment, found_about_refund
@@ -38,7 +39,7 @@ SENDS_END = timedelta(milliseconds=SWEEP_LEASE_MS)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenCase:
     """`attempt_id`, `refund_id`: what the case shows. `proposed_as`: what one person has found out,
-    `proposed_by` his name.
+    `proposed_by` who that was, in the words of `AskedBy`.
     """
 
     id: str
@@ -62,22 +63,22 @@ class CaseFindings(Protocol):
     """Each is one write, of an open case only."""
 
     async def propose_finding(
-        self, case_id: str, finding: Finding, *, by: str, reason: str, now: datetime
+        self, case_id: str, finding: Finding, *, by: AskedBy, reason: str, now: datetime
     ) -> bool:
         """False: one is proposed already, or the case is closed."""
         ...
 
-    async def confirm_finding(self, case_id: str, finding: Finding, *, by: str) -> bool:
+    async def confirm_finding(self, case_id: str, finding: Finding, *, by: AskedBy) -> bool:
         """False: this finding is not the proposed one. Raises `StoreRefused` for one person twice;
         a second confirmation goes on where the first one's process died.
         """
         ...
 
-    async def unconfirm_finding(self, case_id: str) -> None:
+    async def unconfirm_finding(self, case_id: str, *, by: AskedBy) -> None:
         """It could not be applied; the proposal stands."""
         ...
 
-    async def withdraw_finding(self, case_id: str) -> bool:
+    async def withdraw_finding(self, case_id: str, *, by: AskedBy) -> bool:
         """False: none is proposed, or it is confirmed."""
         ...
 
@@ -94,7 +95,7 @@ class CaseClosing:
     transitions: Transitions
     clock: Clock
 
-    async def close(self, case: OpenCase, *, by: str, reason: str) -> Standing:
+    async def close(self, case: OpenCase, *, by: AskedBy, reason: str) -> Standing:
         """Without a finding: nothing is decided."""
         if case.proposed_as is not None:
             raise FindingRefused(
@@ -107,7 +108,9 @@ class CaseClosing:
         await self.store.close_case(case.id, closed_by=by, reason=reason, now=self.clock.now())
         return standing
 
-    async def propose(self, case: OpenCase, finding: Finding, *, by: str, reason: str) -> Standing:
+    async def propose(
+        self, case: OpenCase, finding: Finding, *, by: AskedBy, reason: str
+    ) -> Standing:
         """The first person's word. Nothing is decided yet; a refund is not sent any more."""
         standing = await self._standing(case)
         self._judge(standing, case, finding)
@@ -117,12 +120,12 @@ class CaseClosing:
             raise FindingRefused("a finding is proposed already: confirm or withdraw that first")
         return await self._step_refund(standing, stopped)
 
-    async def confirm(self, case: OpenCase, *, by: str, reason: str) -> Standing:
+    async def confirm(self, case: OpenCase, *, by: AskedBy, reason: str) -> Standing:
         """The second person's word: the finding is applied, and the case is closed."""
         finding = case.proposed_as
         if finding is None:
             raise FindingRefused("no finding is proposed: `tillgate case close --as` proposes one")
-        if case.proposed_by == by:
+        if case.proposed_by == str(by):
             raise FindingRefused(f"{by} has proposed it: another person confirms")
         standing = await self._step_refund(await self._standing(case), stopped)
         self._judge(standing, case, finding)
@@ -132,14 +135,14 @@ class CaseClosing:
         try:
             standing = await self._apply(standing, case, finding)
         except FindingRefused:
-            await self.book.unconfirm_finding(case.id)
+            await self.book.unconfirm_finding(case.id, by=by)
             raise
         await self.store.close_case(case.id, closed_by=by, reason=reason, now=self.clock.now())
         return standing
 
-    async def withdraw(self, case: OpenCase) -> Standing:
+    async def withdraw(self, case: OpenCase, *, by: AskedBy) -> Standing:
         """The proposal is taken back; a refund goes on."""
-        if not await self.book.withdraw_finding(case.id):
+        if not await self.book.withdraw_finding(case.id, by=by):
             raise FindingRefused("no finding is proposed, or another person has confirmed it")
         return await self._step_refund(await self._standing(case), let_go_on)
 

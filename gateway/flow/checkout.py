@@ -99,6 +99,7 @@ class Checkout:
             fingerprint=fingerprint(command, wished.tender.store_id, self.digest),
             now=self.ports.clock.now(),
             numbers=self.ports.numbers,
+            days=self.ports.directory.days(),
             worker_id=self.worker_id,
         )
 

@@ -21,6 +21,7 @@ class PaymentFilter:
     out_trade_no: str | None = None
     channel_trade_no: str | None = None
     business_date: date | None = None
+    channel_date: date | None = None
     since: datetime | None = None
     until: datetime | None = None
     paid_from: datetime | None = None

@@ -15,8 +15,10 @@ from typing import Protocol
 
 from adapters.channel import Manifest
 from gateway.clock import Clock, Ids
+from gateway.domain.audit import AskedBy
 from gateway.domain.case import Case, CaseKind
 from gateway.domain.change import Change, Opening
+from gateway.domain.days import Days
 from gateway.domain.holder import Holder
 from gateway.domain.identifiers import Numbers
 from gateway.domain.order import OrderRefusal, OrderTerms
@@ -89,6 +91,10 @@ class Directory(Protocol):
         """Whose a new payment's order number is: its store's, once every living worker knows that
         rule.
         """
+        ...
+
+    def days(self) -> Days:
+        """Where business days and bill days begin, and by which rule new payments belong to one."""
         ...
 
     def overrides_allowed(self, merchant_id: str, store_id: str) -> bool:
@@ -271,8 +277,10 @@ class Store(Protocol):
         self, merchant_id: str, store_id: str, idempotency_key: str
     ) -> Refund | None: ...
 
-    async def given_back(self, merchant_id: str, asked_by: str, since: datetime) -> int:
-        """Fen of refunds that this till, or this key without a till, asked for and did not fail."""
+    async def given_back(self, merchant_id: str, asked_by: str, business_date: str) -> int:
+        """Fen of the day's refunds that this till, or this key without a till, asked for and that
+        did not fail.
+        """
         ...
 
     async def refunds_of(self, merchant_id: str, payment_id: str) -> Sequence[Refund]:
@@ -322,7 +330,7 @@ class Store(Protocol):
         ...
 
     async def close_case(
-        self, case_id: str, *, closed_by: str, reason: str, now: datetime
+        self, case_id: str, *, closed_by: AskedBy, reason: str, now: datetime
     ) -> None: ...
 
     async def settle_case(

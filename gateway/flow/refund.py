@@ -22,7 +22,7 @@ from gateway.domain.errors import (
 from gateway.domain.money import yuan
 from gateway.domain.outcomes import Declined
 from gateway.domain.payment import Attempt, Payment, Refund
-from gateway.domain.refund_limits import RefundLimits, day_begins, refund_limits
+from gateway.domain.refund_limits import RefundLimits, refund_limits
 from gateway.domain.returning import reserved, returned_at_once
 from gateway.domain.states import REFUND_OPEN
 from gateway.domain.statuses import RefundStatus
@@ -151,7 +151,7 @@ class Refunds:
             given = await self.ports.store.given_back(
                 payment.merchant_id,
                 caller.terminal_id or caller.key_id,
-                day_begins(self.ports.clock.now()),
+                self._business_date(payment),
             )
             if given + command.amount > limits.day:
                 raise RefundLimitReached(
@@ -205,6 +205,11 @@ class Refunds:
         due_at = refund_due_after(refund, profile, refund.created_at)
         return reserved(payment, attempt, replace(refund, due_at=due_at), occasion)
 
+    def _business_date(self, payment: Payment) -> str:
+        """Today, in the payment's store."""
+        days, now = self.ports.directory.days(), self.ports.clock.now()
+        return days.business_date(payment.merchant_id, payment.store_id, now)
+
     def _drawn(
         self,
         payment: Payment,
@@ -228,6 +233,7 @@ class Refunds:
             origin=Origin.MERCHANT,
             status=RefundStatus.REQUESTED,
             created_at=self.ports.clock.now(),
+            business_date=self._business_date(payment),
             reason=command.reason,
             operator_id=command.operator_id,
             terminal_id=caller.terminal_id,

@@ -288,6 +288,7 @@ class PaymentsQuery(
     out_trade_no: Reference | None = None
     channel_trade_no: Reference | None = None
     business_date: date | None = None
+    channel_date: date | None = None
     paid_from: Instant | None = None
     paid_to: Instant | None = None
     since: Instant | None = None

@@ -7,8 +7,8 @@ from importlib.resources import files
 from typing import Final
 
 from gateway.domain.verdicts import VERDICTS
-from gateway.http.field_texts import Text
 from gateway.http.markup import both
+from gateway.http.text import Text
 from gateway.limits import WAIT_S_DEFAULT, WAIT_S_MAX
 
 SAMPLES: Final = {

@@ -1,5 +1,5 @@
 """Who may come in, and how often: refusals are written down, counted, and held against the peer;
-proven keys have a rate, and a number of polls, of their own.
+proven keys have a rate, a number of polls, and a number of lists, of their own.
 
 The tills of a store share an address, so what one of them may do never depends on what others at
 the same address did: a peer's rate is asked about only when a request proves nothing.
@@ -16,6 +16,7 @@ from aiohttp import web
 
 from gateway.domain.errors import GatewayError, RateLimited, Unauthenticated
 from gateway.edge_limits import (
+    LISTS_OF_A_KEY_MAX,
     POLLS_MAX,
     POLLS_OF_A_KEY_MAX,
     RATE_CHANGE,
@@ -54,6 +55,7 @@ class Door:
     rates: Rates
     _polls: Counter[str] = field(default_factory=Counter)  # held, by key
     _polls_held: int = 0
+    _lists: Counter[str] = field(default_factory=Counter)  # being answered, by key
 
     def admit(self, caller: Caller, kind: Kind) -> None:
         """Count a request of a proven key. Raises `RateLimited`."""
@@ -80,17 +82,26 @@ class Door:
         """While a request waits for news. Raises `RateLimited` when too many do."""
         if self._polls[key_id] >= POLLS_OF_A_KEY_MAX or self._polls_held >= POLLS_MAX:
             raise RateLimited("Too many requests wait for news at once: ask without `wait`")
-        self._polls[key_id] += 1
         self._polls_held += 1
         POLLS_HELD.inc()
         try:
-            yield
+            with _one_more(self._polls, key_id):
+                yield
         finally:
             POLLS_HELD.dec()
             self._polls_held -= 1
-            self._polls[key_id] -= 1
-            if not self._polls[key_id]:
-                del self._polls[key_id]
+
+    @contextmanager
+    def listing(self, key_id: str) -> Iterator[None]:
+        """While a list is read. Raises `RateLimited` when the key has too many under way: all keys
+        share the few connections that read them.
+        """
+        if self._lists[key_id] >= LISTS_OF_A_KEY_MAX:
+            raise RateLimited(
+                f"{LISTS_OF_A_KEY_MAX} lists of this key are being read: wait for one of them"
+            )
+        with _one_more(self._lists, key_id):
+            yield
 
     def note(self, error: GatewayError, request: web.BaseRequest, key_id: str | None) -> None:
         """Write down a refusal. `key_id`: the key that was named, if there is such a key.
@@ -105,3 +116,14 @@ class Door:
             REFUSALS.note("key_refused", key=key_id, peer=peer, code=error.code)
         if isinstance(error, Unauthenticated):
             self.admit_stranger(request)
+
+
+@contextmanager
+def _one_more(under_way: Counter[str], key_id: str) -> Iterator[None]:
+    under_way[key_id] += 1
+    try:
+        yield
+    finally:
+        under_way[key_id] -= 1
+        if not under_way[key_id]:
+            del under_way[key_id]

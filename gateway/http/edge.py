@@ -34,6 +34,7 @@ from gateway.http.connections import tell_proven
 from gateway.http.exchange import Answer, Call, EdgeDeps, OpenRoute, Repeat, Route, response_of
 from gateway.http.operations import OperationsDeps, OperationsRoute
 from gateway.http.problems import NOTHING_TOLD, Internal, Told, problem_answer, report
+from gateway.http.rates import Kind
 from gateway.http.raw_body import Misframed, read_body
 from gateway.http.repeats import act_once
 from gateway.limits import (
@@ -69,6 +70,9 @@ def signed(route: Route, deps: EdgeDeps) -> WebHandler:
         )
         if route.repeat is Repeat.BY_SIGNATURE:
             return await act_once(route, call, sig, deps)
+        if route.kind is Kind.LIST:
+            with deps.door.listing(caller.key_id):
+                return await route.handler(call, deps)
         return await route.handler(call, deps)
 
     return answering(work, route.path, deps.clock, deps.ids, _told(deps))

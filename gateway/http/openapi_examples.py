@@ -79,6 +79,7 @@ PAID: Final = PaymentResource(
     operator_id=None,
     description=None,
     business_date="2026-11-21",
+    channel_date="2026-11-21",
     channel_account=_ACCOUNT,
     out_trade_no=_TRADE,
     channel_trade_no="2026112122001400001234567890",
@@ -167,6 +168,8 @@ _REFUND = RefundResource(
     reason="dish sold out",
     terminal_id="term_1",
     operator_id="c07",
+    business_date="2026-11-21",
+    channel_date="2026-11-21",
     created_at=_AT,
     refunded_at=_AT + timedelta(seconds=2),
 )

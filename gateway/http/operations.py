@@ -16,9 +16,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from gateway.clock import Clock, Ids
+from gateway.domain.errors import RateLimited
 from gateway.edge_limits import METRICS_AGE_MS_MAX
-from gateway.http.exchange import Answer, Described, Readiness
-from gateway.http.pages import AliveResource, ReadinessResource
+from gateway.http.exchange import Answer, Described, OpenRoute, Readiness
+from gateway.http.pages import AliveResource, ReadinessResource, ReadyResource
 from gateway.http.remembered import Remembered
 from gateway.http.serving import LEAVING
 
@@ -107,6 +108,43 @@ async def _rendered() -> bytes:
     return await asyncio.to_thread(exposition)  # it reads files
 
 
+async def openapi_document(request: web.Request, _deps: Probed) -> Answer:
+    """The OpenAPI 3.1 document."""
+    return Answer(200, request.app[DOCUMENTS].openapi)
+
+
+async def docs_page(request: web.Request, _deps: Probed) -> Answer:
+    """The same, for people."""
+    documents = request.app[DOCUMENTS]
+    return Answer(
+        200,
+        documents.page,
+        "text/html; charset=utf-8",
+        {"Content-Security-Policy": documents.content_security_policy},
+    )
+
+
+# --- the routes: what a probe asks stands on both listeners, in one word here and in detail there
+
+PUBLIC_PROBES: tuple[OpenRoute, ...] = (
+    OpenRoute(
+        method="GET",
+        path="/healthz",
+        handler=healthz,
+        title_en="Alive",
+        title_zh="存活检查",
+        answers={200: AliveResource},
+    ),
+    OpenRoute(
+        method="GET",
+        path="/readyz",
+        handler=readyz,
+        title_en="Ready for traffic",
+        title_zh="就绪检查",
+        answers={200: ReadyResource, 503: ReadyResource},
+    ),
+)
+
 OPERATIONS_ROUTES: tuple[OperationsRoute, ...] = (
     OperationsRoute(
         method="GET",
@@ -134,18 +172,25 @@ OPERATIONS_ROUTES: tuple[OperationsRoute, ...] = (
     ),
 )
 
-
-async def openapi_document(request: web.Request, _deps: Probed) -> Answer:
-    """The OpenAPI 3.1 document."""
-    return Answer(200, request.app[DOCUMENTS].openapi)
-
-
-async def docs_page(request: web.Request, _deps: Probed) -> Answer:
-    """The same, for people."""
-    documents = request.app[DOCUMENTS]
-    return Answer(
-        200,
-        documents.page,
-        "text/html; charset=utf-8",
-        {"Content-Security-Policy": documents.content_security_policy},
-    )
+DOCUMENT_ROUTES: tuple[OpenRoute, ...] = (
+    OpenRoute(
+        method="GET",
+        path="/openapi.json",
+        handler=openapi_document,
+        is_counted=True,
+        title_en="The OpenAPI 3.1 document",
+        title_zh="接口描述文件",
+        answers={200: "application/json"},
+        errors=(RateLimited,),
+    ),
+    OpenRoute(
+        method="GET",
+        path="/docs",
+        handler=docs_page,
+        is_counted=True,
+        title_en="This page",
+        title_zh="本页",
+        answers={200: "text/html"},
+        errors=(RateLimited,),
+    ),
+)

@@ -64,6 +64,7 @@ async def list_payments(call: Call, deps: EdgeDeps) -> Answer:
         out_trade_no=query.out_trade_no,
         channel_trade_no=query.channel_trade_no,
         business_date=query.business_date,
+        channel_date=query.channel_date,
         paid_from=query.paid_from,
         paid_to=query.paid_to,
         since=query.since or look_back(deps),

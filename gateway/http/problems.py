@@ -12,7 +12,13 @@ from msgspec import Struct
 
 from gateway.domain.errors import GatewayError, leaves
 from gateway.domain.payment import Payment
-from gateway.domain.resources import ENDED, PaymentResource, Prospect, payment_resource
+from gateway.domain.resources import (
+    ENDED,
+    OrderResource,
+    PaymentResource,
+    Prospect,
+    payment_resource,
+)
 from gateway.domain.verdicts import VERDICTS, Titles, Verdict, verdict_for_others
 from gateway.http.exchange import Answer
 
@@ -38,6 +44,7 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     verdict: Verdict
     field: str | None = None
     payment: PaymentResource | None = None
+    order: OrderResource | None = None
     server_time: int | None = None
 
 
@@ -72,6 +79,7 @@ def problem_of(error: GatewayError, request_id: str, told: Told) -> Problem:
         verdict=heard if heard and error.tells_of_payment else VERDICTS[error.verdict],
         field=error.field or None,
         payment=payment_resource(payment, told.ahead(payment), heard) if payment else None,
+        order=error.order,
         server_time=error.server_time,
     )
 

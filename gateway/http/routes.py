@@ -56,13 +56,11 @@ from gateway.http.bodies import (
 from gateway.http.callbacks import take_callback
 from gateway.http.events import list_events
 from gateway.http.exchange import OpenRoute, Repeat, Route
-from gateway.http.operations import docs_page, healthz, openapi_document, readyz
+from gateway.http.operations import DOCUMENT_ROUTES, PUBLIC_PROBES
 from gateway.http.pages import (
-    AliveResource,
     DeliveryPage,
     EventsPage,
     PaymentPage,
-    ReadyResource,
     RefundPage,
     ResentResource,
     WebhookEndpointList,
@@ -354,40 +352,6 @@ OPEN_ROUTES: tuple[OpenRoute, ...] = (
         answers=dict.fromkeys((200, 204, 400, 401), "*/*"),
         errors=(NotFound, RateLimited, StoreUnavailable, Overloaded),
     ),
-    OpenRoute(
-        method="GET",
-        path="/healthz",
-        handler=healthz,
-        title_en="Alive",
-        title_zh="存活检查",
-        answers={200: AliveResource},
-    ),
-    OpenRoute(
-        method="GET",
-        path="/readyz",
-        handler=readyz,
-        title_en="Ready for traffic",
-        title_zh="就绪检查",
-        answers={200: ReadyResource, 503: ReadyResource},
-    ),
-    OpenRoute(
-        method="GET",
-        path="/openapi.json",
-        handler=openapi_document,
-        is_counted=True,
-        title_en="The OpenAPI 3.1 document",
-        title_zh="接口描述文件",
-        answers={200: "application/json"},
-        errors=(RateLimited,),
-    ),
-    OpenRoute(
-        method="GET",
-        path="/docs",
-        handler=docs_page,
-        is_counted=True,
-        title_en="This page",
-        title_zh="本页",
-        answers={200: "text/html"},
-        errors=(RateLimited,),
-    ),
+    *PUBLIC_PROBES,
+    *DOCUMENT_ROUTES,
 )

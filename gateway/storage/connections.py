@@ -21,7 +21,8 @@ from gateway.limits import (
 CONNECT_TIMEOUT_S = 2.0  # a local or same-zone server answers in milliseconds
 ANSWER_TIMEOUT_S = STORE_ANSWER_TIMEOUT_MS / 1000
 
-_SETTINGS = {
+# Of every session of ours. Values as pg_settings shows them.
+SETTINGS = {
     "application_name": "tillgate",
     "statement_timeout": str(STATEMENT_TIMEOUT_MS),
     "lock_timeout": str(STATEMENT_TIMEOUT_MS),
@@ -40,7 +41,7 @@ _SETTINGS = {
     "enable_hashjoin": "off",  # nor read it whole to find the handful of rows a statement is about
     "enable_mergejoin": "off",
 }
-_WRITING = _SETTINGS | {
+_WRITING = SETTINGS | {
     # Planning the big statements anew costs more than running them.
     "plan_cache_mode": "force_generic_plan",
 }
@@ -102,12 +103,16 @@ def _given(settings: dict[str, str]) -> dict[str, Any]:
     }
 
 
-async def connect(dsn: str, *, writing: bool = False) -> asyncpg.Connection[Any]:
+async def connect(
+    dsn: str, *, writing: bool = False, prepares: bool = True
+) -> asyncpg.Connection[Any]:
     """One connection with our settings, for readers or for the group writer.
 
-    Raises one of `UNREACHABLE`.
+    `prepares`: keeps what it has prepared. Raises one of `UNREACHABLE`.
     """
-    given = _given(_WRITING if writing else _SETTINGS)
+    given = _given(_WRITING if writing else SETTINGS)
+    if not prepares:
+        given["statement_cache_size"] = 0
     connection: asyncpg.Connection[Any] = await asyncpg.connect(dsn, **given)
     return connection
 
@@ -127,13 +132,13 @@ async def _pool(dsn: str, size: int, settings: dict[str, str]) -> asyncpg.Pool[A
 
 async def read_pool(dsn: str) -> asyncpg.Pool[Any]:
     """The pool of the readers."""
-    return await _pool(dsn, READ_CONNECTIONS_MAX, _SETTINGS)
+    return await _pool(dsn, READ_CONNECTIONS_MAX, SETTINGS)
 
 
 async def list_pool(dsn: str) -> asyncpg.Pool[Any]:
     """The pool of lists, apart from the readers': what may be slow is bounded here."""
     bound = {"statement_timeout": str(LIST_TIMEOUT_MS)}
-    return await _pool(dsn, LIST_CONNECTIONS_MAX, _SETTINGS | bound)
+    return await _pool(dsn, LIST_CONNECTIONS_MAX, SETTINGS | bound)
 
 
 async def transaction_pool(dsn: str) -> asyncpg.Pool[Any]:

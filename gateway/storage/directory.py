@@ -14,26 +14,28 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
 import asyncpg
 
-from adapters.channel import Manifest
+from adapters.channel import Manifest, RemoteManifest
 from gateway.clock import Clock
+from gateway.domain.days import CutOff, Days
 from gateway.domain.errors import StoreUnavailable
-from gateway.domain.holder import Holder, HolderKind
+from gateway.domain.holder import Holder
 from gateway.domain.routing_rules import RuleSet
-from gateway.domain.words import Numbering
+from gateway.domain.words import DayRule, Numbering
 from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
 from gateway.flow.ports import ApiKey
 from gateway.limits import DIRECTORY_AGE_MS_MAX, DIRECTORY_REFRESH_MS
+from gateway.storage.books.heart import DAYS_BY_SUCCESS, NUMBERING_BY_STORE
 from gateway.storage.built_accounts import Built, BuiltAccounts
 from gateway.storage.connections import REPLY_LOST, UNREACHABLE, connect, discard
 from gateway.storage.directory_rows import (
     EVERYTHING,
     AccountRow,
-    HolderRow,
+    CutOffRow,
     KeyRow,
     MerchantRow,
     RestoredRow,
@@ -43,8 +45,9 @@ from gateway.storage.directory_rows import (
     TerminalRow,
     WebhookRow,
     changed_since,
-    every_worker_numbers_by_store,
+    rules_of_every_worker,
 )
+from gateway.storage.disabled_holders import DisabledHolders
 from gateway.storage.ready_rows import Ready, ReadyRows
 from gateway.telemetry.metrics import ACCOUNTS_LEFT_OUT, KEYS_LEFT_OUT, SNAPSHOT_AGE
 from security.vault import Vault
@@ -76,10 +79,12 @@ class SnapshotDirectory:
         self._one_at_a_time = asyncio.Lock()
         self._xmin = EVERYTHING
         self._read_at: float | None = None
-        self._numbering = Numbering.BY_MERCHANT
+        self._agreed: frozenset[str] = frozenset()  # the rules that every living worker knows
+        self._cut_offs: dict[tuple[str, str], dict[date, CutOff]] = {}  # by merchant and store
+        self._days = Days(rule=DayRule.BY_OPENING)
         self._rows: dict[tuple[str, ...], Row] = {}
         self._stores: dict[tuple[str, str], StoreRow] = {}
-        self._disabled: set[Holder] = set()
+        self._disabled = DisabledHolders()
         self._keys: dict[str, ApiKey] = {}
         self._accounts: dict[str, Account] = {}
         self._of_merchant: dict[str, dict[str, Account]] = {}
@@ -137,14 +142,7 @@ class SnapshotDirectory:
         self, merchant_id: str, store_id: str | None, terminal_id: str | None = None
     ) -> Holder | None:
         """See `Directory`."""
-        if not self._disabled:
-            return None
-        widest_first = (
-            Holder(HolderKind.MERCHANT, merchant_id, merchant_id),
-            Holder(HolderKind.STORE, merchant_id, store_id or ""),
-            Holder(HolderKind.TERMINAL, merchant_id, terminal_id or ""),
-        )
-        return next((holder for holder in widest_first if holder in self._disabled), None)
+        return self._disabled.widest(merchant_id, store_id, terminal_id)
 
     def store_exists(self, merchant_id: str, store_id: str) -> bool:
         """See `Directory`."""
@@ -152,7 +150,12 @@ class SnapshotDirectory:
 
     def numbering(self) -> Numbering:
         """See `Directory`."""
-        return self._numbering
+        by_store = NUMBERING_BY_STORE in self._agreed
+        return Numbering.BY_STORE if by_store else Numbering.BY_MERCHANT
+
+    def days(self) -> Days:
+        """See `Directory`."""
+        return self._days
 
     def overrides_allowed(self, merchant_id: str, store_id: str) -> bool:
         """See `Directory`."""
@@ -226,7 +229,7 @@ class SnapshotDirectory:
     async def _refresh(self) -> None:
         asked_at = self._clock.monotonic()
         rows, xmin = await self._delta(self._xmin)
-        numbering = await self._agreed_numbering()
+        agreed = await self._asked(rules_of_every_worker)
         if int(xmin) < int(self._xmin):
             # A restored or other server: its history is not the one we followed.
             rows, xmin = await self._delta(EVERYTHING)
@@ -237,14 +240,11 @@ class SnapshotDirectory:
         for each in ready:
             self._take(each)
         self._rank({row.merchant_id for row in (*before, *changed) if isinstance(row, AccountRow)})
-        self._xmin, self._read_at, self._numbering = xmin, asked_at, numbering
+        self._days = self._days_now(agreed)
+        self._xmin, self._read_at, self._agreed = xmin, asked_at, agreed
 
     async def _delta(self, xmin: str) -> tuple[list[Row], str]:
         return await self._asked(lambda connection: changed_since(connection, xmin))
-
-    async def _agreed_numbering(self) -> Numbering:
-        is_known = await self._asked(every_worker_numbers_by_store)
-        return Numbering.BY_STORE if is_known else Numbering.BY_MERCHANT
 
     async def _asked(self, ask: Callable[[asyncpg.Connection[Any]], Awaitable[T]]) -> T:
         try:
@@ -261,10 +261,13 @@ class SnapshotDirectory:
     def _take(self, ready: Ready) -> None:
         match ready:
             case Ready(row=MerchantRow() | TerminalRow() as row):
-                self._take_holder(row)
+                self._disabled.take(row)
             case Ready(row=StoreRow() as row):
                 self._stores[row.merchant_id, row.id] = row
-                self._take_holder(row)
+                self._disabled.take(row)
+            case Ready(row=CutOffRow() as row):
+                of_store = self._cut_offs.setdefault((row.merchant_id, row.store_id), {})
+                of_store[row.since] = CutOff(row.since, timedelta(minutes=row.begins_min))
             case Ready(row=KeyRow() as row, made=ApiKey() as key):
                 self._keys[row.id] = key
             case Ready(row=KeyRow() as row):
@@ -283,12 +286,6 @@ class SnapshotDirectory:
                 pass  # unreadable: the rules that stood before go on
         self._note(ready)
         self._rows[ready.row.identity] = ready.row  # last: it was taken
-
-    def _take_holder(self, row: HolderRow) -> None:
-        if row.disabled:
-            self._disabled.add(row.holder)
-        else:
-            self._disabled.discard(row.holder)
 
     def _take_account(self, row: AccountRow, built: Built | None) -> None:
         self._built.keep(row.id, built)
@@ -324,10 +321,12 @@ class SnapshotDirectory:
                 continue
             match row:
                 case MerchantRow() | TerminalRow():
-                    self._disabled.discard(row.holder)
+                    self._disabled.forget(row)
                 case StoreRow():
                     self._stores.pop((row.merchant_id, row.id), None)
-                    self._disabled.discard(row.holder)
+                    self._disabled.forget(row)
+                case CutOffRow():
+                    self._cut_offs[row.merchant_id, row.store_id].pop(row.since, None)
                 case KeyRow():
                     self._keys.pop(row.id, None)
                 case AccountRow():
@@ -370,6 +369,20 @@ class SnapshotDirectory:
             self._local[merchant_id] = _by_priority(
                 each for each in mine if isinstance(each, LocalAccount)
             )
+
+    def _days_now(self, agreed: frozenset[str]) -> Days:
+        return Days(
+            cut_offs={
+                store: tuple(each for _, each in sorted(of_store.items()))
+                for store, of_store in self._cut_offs.items()
+            },
+            bills={
+                name: manifest.bill_day
+                for name, manifest in self.manifests().items()
+                if isinstance(manifest, RemoteManifest)
+            },
+            rule=DayRule.BY_SUCCESS if DAYS_BY_SUCCESS in agreed else DayRule.BY_OPENING,
+        )
 
     def _age_s(self) -> float:
         """Seconds since the snapshot was asked for; without one, just over the bound."""

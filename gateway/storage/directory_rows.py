@@ -7,14 +7,14 @@ Every query gives the rows that transaction `$1` or a later one has changed. Row
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime
 from typing import Any, ClassVar, Final, TypeAlias
 
 import asyncpg
 
 from gateway.domain.holder import Holder, HolderKind
 from gateway.limits import OLDER_WORKER_GONE_MS
-from gateway.storage.books.heart import NUMBERING_BY_STORE
+from gateway.storage.books.heart import RULES, read_living
 
 EVERYTHING: Final = "0"  # transaction 0 does not exist: every row changed after it
 
@@ -196,19 +196,31 @@ FROM rule_set r WHERE changed_xid >= $1::text::xid8 AND NOT EXISTS (
         return "rules", self.merchant_id, self.store_id or ""
 
 
-# An older release reports nothing (NULL). A worker that has shown no sign of life for `$1` is gone.
-EVERY_WORKER_KNOWS = """SELECT NOT EXISTS (
-    SELECT FROM worker
-    WHERE beat_at > clock_timestamp() - $1::interval
-      AND NOT coalesce(knows, '{}') @> ARRAY[$2::text]
-)"""
+@dataclass(frozen=True, slots=True)
+class CutOffRow:
+    """From a business day on, when the days of a store begin."""
+
+    SQL: ClassVar = """SELECT merchant_id, store_id, since, begins_min
+FROM cut_off WHERE changed_xid >= $1::text::xid8"""
+
+    merchant_id: str
+    store_id: str
+    since: date
+    begins_min: int
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """As for a store."""
+        return "cut_off", self.merchant_id, self.store_id, self.since.isoformat()
+
 
 HolderRow: TypeAlias = MerchantRow | StoreRow | TerminalRow
-Row: TypeAlias = HolderRow | KeyRow | AccountRow | RestoredRow | WebhookRow | RulesRow
+Row: TypeAlias = HolderRow | CutOffRow | KeyRow | AccountRow | RestoredRow | WebhookRow | RulesRow
 KINDS: Final[tuple[type[Row], ...]] = (
     MerchantRow,
     StoreRow,
     TerminalRow,
+    CutOffRow,
     KeyRow,
     AccountRow,
     RestoredRow,
@@ -217,10 +229,10 @@ KINDS: Final[tuple[type[Row], ...]] = (
 )
 
 
-async def every_worker_numbers_by_store(connection: asyncpg.Connection[Any]) -> bool:
-    """Whether no worker of an older release can be under way, one that stands still included."""
-    gone_after = timedelta(milliseconds=OLDER_WORKER_GONE_MS)
-    return bool(await connection.fetchval(EVERY_WORKER_KNOWS, gone_after, NUMBERING_BY_STORE))
+async def rules_of_every_worker(connection: asyncpg.Connection[Any]) -> frozenset[str]:
+    """The `RULES` without a worker of a release that lacks them, one that stands still included."""
+    workers = await read_living(connection, OLDER_WORKER_GONE_MS)
+    return frozenset(rule for rule in RULES if all(each.knows_all({rule}) for each in workers))
 
 
 async def changed_since(connection: asyncpg.Connection[Any], xmin: str) -> tuple[list[Row], str]:

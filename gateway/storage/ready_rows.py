@@ -15,6 +15,7 @@ from gateway.flow.ports import ApiKey
 from gateway.storage.built_accounts import Built, BuiltAccounts
 from gateway.storage.directory_rows import (
     AccountRow,
+    CutOffRow,
     KeyRow,
     MerchantRow,
     RestoredRow,
@@ -24,7 +25,7 @@ from gateway.storage.directory_rows import (
     TerminalRow,
     WebhookRow,
 )
-from gateway.storage.registries.credentials import key_about
+from gateway.storage.registries.credentials import KEY_RIGHTS, key_about
 from security.errors import NotOpenedHere
 from security.key_material import KeyEnvironment
 from security.redaction import Redaction
@@ -69,21 +70,16 @@ class ReadyRows:
                 case RulesRow():
                     rules = msgspec.json.decode(row.rules, type=RuleFile).rules
                     return Ready(row, RuleSet(version=row.version, rules=rules))
-                case MerchantRow() | StoreRow() | TerminalRow() | RestoredRow() | WebhookRow():
+                case MerchantRow() | StoreRow() | TerminalRow() | CutOffRow():
+                    return Ready(row)
+                case RestoredRow() | WebhookRow():
                     return Ready(row)
         except Exception as error:  # noqa: BLE001  a channel's builder may raise anything
             problem = REDACTION.text(f"{type(error).__name__}: {error}")
             return Ready(row, problem=problem, lacks=isinstance(error, NotOpenedHere))
 
     def _key(self, row: KeyRow) -> ApiKey:
-        about = key_about(
-            row.id,
-            merchant_id=row.merchant_id,
-            store_id=row.store_id,
-            terminal_id=row.terminal_id,
-            role=row.role,
-            environment=row.environment,
-        )
+        about = key_about(row.id, **{name: getattr(row, name) for name in KEY_RIGHTS})
         return ApiKey(
             id=row.id,
             merchant_id=row.merchant_id,

@@ -144,6 +144,11 @@ AUDIT_LAG = Gauge(
     "Age of the oldest event or act that no link of the audit chain covers yet.",
     multiprocess_mode="livemax",
 )
+EVENTS_WAIT = Gauge(
+    "tillgate_events_wait_seconds",
+    "Age of the oldest open transaction that the feed of events waits for.",
+    multiprocess_mode="livemax",
+)
 AUDIT_LINKS = Gauge(
     "tillgate_audit_links", "Number of the audit chain's newest link.", multiprocess_mode="livemax"
 )

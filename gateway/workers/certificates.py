@@ -11,7 +11,7 @@ import structlog
 
 from gateway.clock import Clock
 from gateway.limits import CERTIFICATE_LOOK_MS
-from gateway.loops import pause
+from gateway.loops import Rounds
 from gateway.telemetry.metrics import CERTIFICATE_DAYS
 
 log = structlog.get_logger("tillgate.certificates")
@@ -54,12 +54,7 @@ class CertificateWatch:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`."""
-        while not stop.is_set():
-            try:
-                await self.look()
-            except Exception:
-                log.exception("certificates_not_looked_at")
-            await pause(CERTIFICATE_LOOK_MS, stop)
+        await Rounds(log, "certificates").repeat(self.look, CERTIFICATE_LOOK_MS, stop)
 
     async def look(self) -> None:
         """Once: by channel, the certificate that expires first."""

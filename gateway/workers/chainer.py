@@ -13,9 +13,8 @@ from typing import Protocol
 import structlog
 
 from gateway.clock import Clock
-from gateway.domain.errors import GatewayError
 from gateway.limits import AUDIT_HEAD_TOLD_S, AUDIT_INTERVAL_MS
-from gateway.loops import pause
+from gateway.loops import Rounds
 from gateway.telemetry.metrics import AUDIT_LAG, AUDIT_LINKS
 
 log = structlog.get_logger("tillgate.audit")
@@ -57,13 +56,11 @@ class Chainer:
     def __init__(self, chain: Chain, clock: Clock) -> None:
         self._chain, self._clock = chain, clock
         self._told_at: datetime | None = None
-        self._is_postponed = False
+        self._rounds = Rounds(log, "audit_chain")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`. Never raises: the process has other work."""
-        while not stop.is_set():
-            await self._try_grow(stop)
-            await pause(AUDIT_INTERVAL_MS, stop)
+        await self._rounds.repeat(lambda: self.grow(stop), AUDIT_INTERVAL_MS, stop)
 
     async def grow(self, stop: asyncio.Event) -> None:
         """Until no row is left, or `stop`."""
@@ -71,22 +68,6 @@ class Chainer:
             pass
         AUDIT_LAG.set((await self._chain.lag()).total_seconds())
         await self._tell()
-
-    async def _try_grow(self, stop: asyncio.Event) -> None:
-        try:
-            await self.grow(stop)
-        except GatewayError as error:
-            if not self._is_postponed:
-                log.warning("audit_chain_postponed", error=error.code)
-            self._is_postponed = True
-        except Exception:
-            if not self._is_postponed:
-                log.exception("audit_chain_broken")
-            self._is_postponed = True
-        else:
-            if self._is_postponed:
-                log.warning("audit_chain_resumed")
-            self._is_postponed = False
 
     async def _tell(self) -> None:
         head, now = await self._chain.head(), self._clock.now()

@@ -24,7 +24,7 @@ from gateway.limits import (
     SWEEP_VISITS_MAX,
     SWEEP_VISITS_PER_ACCOUNT_MAX,
 )
-from gateway.loops import Rounds, pause
+from gateway.loops import Rounds
 
 log = structlog.get_logger("tillgate.sweeper")
 
@@ -44,10 +44,7 @@ class Sweeper:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; visits under way are finished first."""
-        while not stop.is_set():
-            with self._rounds:
-                await self.take()
-            await pause(SWEEP_INTERVAL_MS, stop)
+        await self._rounds.repeat(self.take, SWEEP_INTERVAL_MS, stop)
         await asyncio.gather(*self._visits, return_exceptions=True)
 
     async def take(self) -> None:

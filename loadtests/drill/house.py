@@ -185,7 +185,7 @@ async def _shop(
         merchant = (await opened.people.create_merchant("Drill Noodle House")).id
         await opened.people.create_store(merchant, "East Gate", STORE)
         terminal = await opened.people.create_terminal(merchant, STORE, "Till 1")
-        key = await opened.keys.issue_terminal_key(merchant, terminal.id, KeyEnvironment.TEST)
+        key = await opened.people.issue_terminal_key(merchant, terminal.id, KeyEnvironment.TEST)
         accounts = {}
         for letter, priority in PRIORITIES.items():
             account = accounts[letter] = f"acct_{terms.channel}_{letter.lower()}_{tag}"

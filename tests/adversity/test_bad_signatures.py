@@ -12,7 +12,7 @@ from gateway.clock import SystemIds
 from gateway.http.routes import ROUTES
 from gateway.limits import DIRECTORY_AGE_MS_MAX
 from gateway.storage.connections import read_pool
-from gateway.storage.registries.keys import KeyRegistry
+from gateway.storage.registries.people import Registry
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
 from security.roles import Role
@@ -116,19 +116,19 @@ async def test_revoked_while_running(quiet: Shop):
     """Every worker refuses it within the age that a copy of the keys may have."""
     registry_pool = await read_pool(quiet.books.dsn)
     try:
-        keys = KeyRegistry(
+        registry = Registry(
             registry_pool,
             vault=Vault(MasterKeys.from_text(MASTER, source="test")),
             ids=SystemIds(),
             asked_by=TESTER,
         )
-        issued = await keys.issue_merchant_key(
+        issued = await registry.issue_merchant_key(
             quiet.books.merchant_id, Role.MERCHANT, KeyEnvironment.TEST
         )
         await until(lambda: knows_key(quiet, issued.id))
         signer = (issued.id, issued.secret)
         assert (await sent(quiet, "GET", "/v1/payments", signer=signer))[0] == 200
-        await keys.revoke_key(issued.id)
+        await registry.revoke_key(issued.id)
         async with asyncio.timeout(DIRECTORY_AGE_MS_MAX / 1000):
             while (answer := await sent(quiet, "GET", "/v1/payments", signer=signer))[0] == 200:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)

@@ -53,6 +53,7 @@ async def test_fault_11_payments_outlive_redis(database: str, sandbox: SandboxPr
             async with redis.asyncio.from_url(server.url) as other:
                 await asyncio.gather(some_pay(opened), other.flushall())
                 await other.config_set("maxmemory", "1")  # every write is refused with OOM
+                await until(lambda: is_redis(opened, "refuses writes"))
                 await double_taps(opened, "alipay")
                 await other.config_set("maxmemory", "0")
             os.kill(pid_of(server), signal.SIGSTOP)

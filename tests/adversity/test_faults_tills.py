@@ -19,7 +19,6 @@ from adapters.discovery import discover
 from gateway.cli.client.client import Client
 from gateway.clock import SystemIds
 from gateway.storage.connections import read_pool
-from gateway.storage.registries.keys import KeyRegistry
 from gateway.storage.registries.people import Registry
 from loadtests.audit import audit
 from security.key_material import KeyEnvironment
@@ -50,11 +49,14 @@ async def second_till(market: Shop) -> AsyncIterator[Client]:
     """Another terminal of the same store, with a key of its own."""
     pool = await read_pool(market.books.dsn)
     try:
-        vault = Vault(MasterKeys.from_text(MASTER, source="test"))
-        people = Registry(pool, ids=SystemIds(), asked_by=TESTER)
-        keys = KeyRegistry(pool, vault=vault, ids=SystemIds(), asked_by=TESTER)
-        terminal = await people.create_terminal(market.books.merchant_id, STORE, "Till 2")
-        key = await keys.issue_terminal_key(
+        registry = Registry(
+            pool,
+            vault=Vault(MasterKeys.from_text(MASTER, source="test")),
+            ids=SystemIds(),
+            asked_by=TESTER,
+        )
+        terminal = await registry.create_terminal(market.books.merchant_id, STORE, "Till 2")
+        key = await registry.issue_terminal_key(
             market.books.merchant_id, terminal.id, KeyEnvironment.TEST
         )
     finally:

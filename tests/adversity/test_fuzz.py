@@ -16,7 +16,6 @@ import pytest
 from gateway.clock import SystemIds
 from gateway.http.routes import OPEN_ROUTES, ROUTES
 from gateway.storage.connections import read_pool
-from gateway.storage.registries.keys import KeyRegistry
 from gateway.storage.registries.people import Registry
 from loadtests.audit import audit
 from security.key_material import KeyEnvironment
@@ -79,13 +78,16 @@ async def elsewhere(target: Shop) -> tuple[str, Secret]:
     """The key of a till in another store of the same merchant."""
     pool = await read_pool(target.books.dsn)
     try:
-        vault = Vault(MasterKeys.from_text(MASTER, source="test"))
-        people = Registry(pool, ids=SystemIds(), asked_by=TESTER)
-        keys = KeyRegistry(pool, vault=vault, ids=SystemIds(), asked_by=TESTER)
+        registry = Registry(
+            pool,
+            vault=Vault(MasterKeys.from_text(MASTER, source="test")),
+            ids=SystemIds(),
+            asked_by=TESTER,
+        )
         merchant = target.books.merchant_id
-        await people.create_store(merchant, "Side street", "store_2")
-        terminal = await people.create_terminal(merchant, "store_2", "Till 2")
-        issued = await keys.issue_terminal_key(merchant, terminal.id, KeyEnvironment.TEST)
+        await registry.create_store(merchant, "Side street", "store_2")
+        terminal = await registry.create_terminal(merchant, "store_2", "Till 2")
+        issued = await registry.issue_terminal_key(merchant, terminal.id, KeyEnvironment.TEST)
     finally:
         await pool.close()
     await until(lambda: knows(target, issued.id))

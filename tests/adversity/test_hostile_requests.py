@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from gateway.cli.binding import raise_descriptors
 from gateway.edge_limits import CONNECTIONS_OF_STRANGERS_MAX, HEAD_TIMEOUT_S, IDLE_TIMEOUT_S
 from gateway.limits import REQUEST_BODY_TIMEOUT_MS
 from security.till_signature import authorization_header
@@ -100,6 +101,13 @@ def test_the_table_is_as_long_as_promised():
     assert len({row.name for row in HOSTILE}) == len(HOSTILE)
 
 
+@pytest.fixture(scope="module")
+def many_descriptors() -> None:
+    """A login's usual limit is 1 024; a crowd is more, and all of it in this process."""
+    raise_descriptors()
+
+
+@pytest.mark.usefixtures("many_descriptors")
 async def test_a_crowd_of_silent_connections_keeps_no_till_out(here: House):
     crowd = [await connected(here) for _ in range(3_000)]
     try:
@@ -134,6 +142,7 @@ def memory(pid: int) -> int:
     return int(found[1]) * 1024
 
 
+@pytest.mark.usefixtures("many_descriptors")
 @pytest.mark.parametrize("known", [False, True], ids=["strangers", "a key that exists"])
 async def test_announced_bodies_take_no_memory(here: House, known: bool):
     """Two thousand connections send nearly all of a long body and keep the rest."""

@@ -12,8 +12,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from gateway.domain import outcomes as o
+from gateway.domain.audit import AskedBy
 from gateway.domain.case import Case, CaseKind
 from gateway.domain.change import Change, Claim, Opening, Posting, payment_event
+from gateway.domain.days import BillDay, Days
 from gateway.domain.identifiers import out_refund_no, out_trade_no
 from gateway.domain.learning import learned
 from gateway.domain.occasion import Occasion, Outcome
@@ -22,14 +24,17 @@ from gateway.domain.presenting import Flow
 from gateway.domain.returning import reserved
 from gateway.domain.statuses import RefundStatus
 from gateway.domain.tender import Tender
-from gateway.domain.words import EvidenceWord, Numbering, Origin, Source
+from gateway.domain.words import DayRule, EvidenceWord, Numbering, Origin, Source
 from gateway.flow.ports import Opened
 from gateway.storage.postgres import PostgresStore
 from tests.fakes.store import MemoryStore
 from tests.store_clock import MemoryClock, ServerClock
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
+DAYS = Days(bills={"wallet": BillDay(refunds_by="accepted")})
 MERCHANT, STORE, ACCOUNT, WORKER = "m1", "s1", "acct_1", "wrk_1"
+# The rules by which a release made its rows that did not know the present ones.
+BEFORE: dict[str, Any] = {"numbering": Numbering.BY_MERCHANT, "days": DayRule.BY_OPENING}
 EVIDENCE = Evidence(
     at=NOW,
     source=Source.PAY,
@@ -39,6 +44,10 @@ EVIDENCE = Evidence(
 )
 
 _numbers = itertools.count(1)
+
+
+def person(name: str) -> AskedBy:
+    return AskedBy("person", name)
 
 
 def new_id(prefix: str) -> str:
@@ -55,6 +64,7 @@ def occasion(source: str = "pay", at: datetime = NOW, *, proof_passed: bool = Fa
         source=Source(source),
         new_id=new_id,
         environment="TT",
+        days=DAYS,
         proof_passed=proof_passed,
         asked_after_end=True,
     )
@@ -109,6 +119,7 @@ def drawn_payment(
         "business_date": "2026-11-21",
         "created_at": at,
         "numbering": Numbering.BY_STORE,
+        "days": DayRule.BY_SUCCESS,
         "attempts": (Attempt(**(own | (attempt or {}))),),
     }
     return Payment(**(given | fields))
@@ -194,6 +205,7 @@ def refund_change(
         origin=Origin.MERCHANT,
         status=RefundStatus.REQUESTED,
         created_at=at,
+        business_date=DAYS.business_date(payment.merchant_id, payment.store_id, at),
         due_at=at + timedelta(seconds=10),
         terminal_id="t9",
         asked_by="key_9",

@@ -21,6 +21,7 @@ from tests.contract.drawn import (
     occasion,
     opened,
     opening_of,
+    person,
     watched,
 )
 
@@ -37,7 +38,7 @@ async def test_a_case_by_itself(books):
     assert not await books.store.open_case(MERCHANT, "x", case())
     assert await books.store.open_case(MERCHANT, "y", case())
     assert await books.store.open_case(MERCHANT, "x", case(CaseKind.OVERRIDE))
-    await books.store.close_case(first.id, closed_by="ann", reason="seen", now=later(1))
+    await books.store.close_case(first.id, closed_by=person("ann"), reason="seen", now=later(1))
     assert await books.store.open_case(MERCHANT, "x", case())
 
 

@@ -1,7 +1,6 @@
 """What a till may give back in a day: every store keeps the sum, also of one moment."""
 
 import asyncio
-from datetime import timedelta
 
 from msgspec.structs import replace
 
@@ -13,7 +12,6 @@ from gateway.domain.returning import refund_learned
 from gateway.flow.ports import Applied
 from tests.contract.drawn import (
     MERCHANT,
-    NOW,
     asked_for,
     later,
     occasion,
@@ -22,7 +20,7 @@ from tests.contract.drawn import (
     watched,
 )
 
-TILL = "t9"
+TILL, TODAY, TOMORROW = "t9", "2026-11-21", "2026-11-22"
 
 
 def limited(
@@ -44,7 +42,7 @@ async def test_a_days_refunds_of_a_till_stay_within_its_limit(books):
     asked = [limited(p, f"d{n}", 400, 1000) for n, p in enumerate(payments)]
     found = [await answer(books, change) for change in asked]
     assert found == ["Applied", "Applied", "limit", "limit"]
-    assert await books.store.given_back(MERCHANT, TILL, NOW - timedelta(hours=13)) == 800
+    assert await books.store.given_back(MERCHANT, TILL, TODAY) == 800
     # Nothing of a refused one is written, and what still fits is taken.
     assert await books.store.payment(MERCHANT, payments[2].id) == payments[2]
     assert await answer(books, limited(payments[2], "d9", 200, 1000)) == "Applied"
@@ -56,7 +54,7 @@ async def test_tills_that_ask_at_the_same_moment_share_the_day(books):
         *(answer(books, limited(p, f"s{n}", 300, 1000)) for n, p in enumerate(payments))
     )
     assert sorted(found) == ["Applied"] * 3 + ["limit"] * 5
-    assert await books.store.given_back(MERCHANT, TILL, NOW - timedelta(hours=13)) == 900
+    assert await books.store.given_back(MERCHANT, TILL, TODAY) == 900
 
 
 async def test_another_till_another_day_and_an_unlimited_key_count_apart(books):
@@ -64,7 +62,11 @@ async def test_another_till_another_day_and_an_unlimited_key_count_apart(books):
     first, other, tomorrow, office, last = payments
     assert await answer(books, limited(first, "a1", 1000, 1000)) == "Applied"
     assert await answer(books, limited(other, "a2", 1000, 1000, terminal_id="t8")) == "Applied"
-    next_day = {"created_at": later(86_400), "due_at": later(86_410)}
+    next_day = {
+        "created_at": later(86_400),
+        "due_at": later(86_410),
+        "business_date": TOMORROW,
+    }
     assert await answer(books, limited(tomorrow, "a3", 1000, 1000, **next_day)) == "Applied"
     no_till = {"terminal_id": None, "asked_by": "key_office"}
     assert await answer(books, limited(office, "a4", 1000, None, **no_till)) == "Applied"

@@ -298,6 +298,19 @@ async def test_a_bent_attempt_is_refused_and_its_neighbours_are_not(books, bend,
     assert await books.store.payment(MERCHANT, payment.id) == payment
 
 
+@pytest.mark.parametrize("day", ["business_date", "channel_date"])
+async def test_the_days_of_what_is_paid_are_final(books, day):
+    payment = await opened(books)
+    yes = after(payment, YES)
+    moved = replace(yes, payment=replace(yes.payment, business_date="2026-11-22"))
+    assert await books.store.apply(moved) == Applied()
+    other = replace(moved.payment, version=3, **{day: "2026-11-23"})
+    events = (payment_event(other, was=PaymentStatus.SUCCEEDED, at=later(9)),)
+    change = replace(yes, payment=other, events=events)
+    assert await refused(books.store.apply(change)) == "TG009"
+    assert await books.store.payment(MERCHANT, payment.id) == moved.payment
+
+
 async def test_an_illegal_move_of_the_payment_is_refused(books):
     payment, other = await opened(books), await opened(books, order_no="B2")
     no = after(payment, NO)

@@ -37,6 +37,7 @@ from tests.contract.drawn import (
     occasion,
     opening_of,
     paid_payment,
+    person,
     refund_change,
     watched,
 )
@@ -354,9 +355,8 @@ class Program:
         )
         known = self.chance.choice([kept.case.id for kept in self.left.cases])
         if self.chance.random() < 0.5:
-            await self.both(
-                "close_case", known, closed_by=new_id("ann"), reason="seen", now=later(1)
-            )
+            ann = person(new_id("ann"))
+            await self.both("close_case", known, closed_by=ann, reason="seen", now=later(1))
 
     async def same_books(self, when: str) -> None:
         """Everything there is, whole."""

@@ -28,6 +28,7 @@ from tests.contract.drawn import (
     later,
     opened,
     opening_of,
+    person,
     refund_change,
     settled,
 )
@@ -325,11 +326,15 @@ async def test_a_case_is_open_once_per_kind_and_object(books):
         ("mismatch_amount", "y", None),
         ("override", "x", None),
     ]
-    await books.store.close_case(first.id, closed_by="ann", reason="seen", now=later(1))
+    await books.store.close_case(first.id, closed_by=person("ann"), reason="seen", now=later(1))
     with pytest.raises(NotFound):
-        await books.store.close_case(first.id, closed_by="bob", reason="again", now=later(2))
+        await books.store.close_case(
+            first.id, closed_by=person("bob"), reason="again", now=later(2)
+        )
     with pytest.raises(NotFound):
-        await books.store.close_case("case_nobody", closed_by="bob", reason="", now=later(2))
+        await books.store.close_case(
+            "case_nobody", closed_by=person("bob"), reason="", now=later(2)
+        )
     await books.store.open_case(MERCHANT, "x", case())
     assert [row for row in await books.cases() if row[1:] != ("y", None)] == [
         ("mismatch_amount", "x", "ann"),
@@ -376,6 +381,7 @@ async def test_a_payment_is_found_by_what_a_customer_or_the_bank_shows(books):
         {"channel_trade_no": "C1"},
         {"paid_from": NOW, "paid_to": later(60), "status": "succeeded"},
         {"order_no": "A1", "method": "wallet", "business_date": date(2026, 11, 21)},
+        {"channel_date": date(2026, 11, 21)},
         {"channel_account": ACCOUNT, "order_no": "A1"},
     ):
         found = await books.store.payments(MERCHANT, PaymentFilter(limit=9, **asked))
@@ -387,6 +393,7 @@ async def test_a_payment_is_found_by_what_a_customer_or_the_bank_shows(books):
         {"paid_to": NOW},
         {"method": "cash"},
         {"business_date": date(2026, 11, 22)},
+        {"channel_date": date(2026, 11, 22)},
         {"channel_account": "acct_9"},
     ):
         assert await books.store.payments(MERCHANT, PaymentFilter(limit=9, **asked)) == []

@@ -25,6 +25,19 @@ from tests.contract.drawn import (
 )
 
 
+async def test_a_refunds_bill_does_not_change(books):
+    payment = await settled(books)
+    first = refund_change(payment, "r1", 400)
+    await books.store.apply(first)
+    moved = replace(asked_for(first), version=2, status="processing", channel_date="2026-11-21")
+    second = replace(after_cancel_request(first.payment), refund=moved)
+    assert await books.store.apply(second) == Applied()
+    again = replace(moved, version=3, channel_date="2026-11-22")
+    third = replace(after_cancel_request(second.payment), refund=again)
+    assert await refused(books.store.apply(third)) == "TG009"
+    assert await books.store.refund(MERCHANT, moved.id) == moved
+
+
 async def test_refund_is_reserved_and_read_back(books):
     payment = await settled(books)
     change = refund_change(payment, "r1", 400)
@@ -93,6 +106,7 @@ def after_cancel_request(payment):
         ({"version": 2, "status": "failed"}, "23514 failed_needs_evidence"),
         ({"version": 2, "status": "processing", "due_at": None}, "23514 open_is_watched"),
         ({"version": 2, "status": "gone"}, "TG003"),
+        ({"version": 2, "status": "processing", "channel_date": "2026-11-21"}, None),
     ],
 )
 async def test_a_refund_moves_by_the_table(books, fields, refusal):

@@ -16,7 +16,7 @@ from gateway.domain.errors import NotFound, OrderTenderTaken
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.resources import ENDED, Prospect
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
-from gateway.domain.words import Numbering, Origin
+from gateway.domain.words import DayRule, Numbering, Origin
 from gateway.flow.callback import Heard
 from gateway.flow.commands import Caller, Paid, PayCommand, RefundCommand, Refunded
 from gateway.flow.lists import PaymentFilter, RefundFilter
@@ -135,6 +135,7 @@ def payment_of(
         business_date="2026-11-21",
         created_at=NOW,
         numbering=Numbering.BY_STORE,
+        days=DayRule.BY_SUCCESS,
         operator_id=command.operator_id,
         description=command.description,
         metadata=command.metadata,
@@ -212,6 +213,7 @@ class FakeRefunds:
             origin=Origin.MERCHANT,
             status=RefundStatus.PROCESSING,
             created_at=NOW,
+            business_date="2026-11-21",
             reason=command.reason,
         )
         self._flow.refunds_by_key[key] = refund

@@ -21,7 +21,6 @@ from gateway.domain.change import Change, Event, Opening, Posting
 from gateway.domain.errors import RefundLimitReached
 from gateway.domain.order import OrderRefusal, OrderTerms
 from gateway.domain.payment import Attempt, Payment, Refund
-from gateway.domain.refund_limits import day_begins
 from gateway.domain.states import PAYMENT_HOLDING
 from gateway.domain.words import Numbering
 from gateway.flow.ports import (
@@ -236,7 +235,7 @@ class MemoryStore(MemoryReading, MemoryDueWork, MemoryCases):
         if refund.day_limit is None:
             return
         asked_by = refund.terminal_id or refund.asked_by or ""
-        given = self.given_back_now(refund.merchant_id, asked_by, day_begins(refund.created_at))
+        given = self.given_back_now(refund.merchant_id, asked_by, refund.business_date)
         if given + refund.amount > refund.day_limit:
             raise RefundLimitReached
 

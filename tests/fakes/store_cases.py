@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from gateway.domain.audit import AskedBy
 from gateway.domain.case import Case, CaseKind, Finding
 from gateway.domain.errors import NotFound
 from gateway.flow.ports import StoreRefused
@@ -30,14 +31,16 @@ class MemoryCases(MemoryTables):
         self.cases.append(KeptCase(merchant_id, object_id, case))
         return True
 
-    async def close_case(self, case_id: str, *, closed_by: str, reason: str, now: datetime) -> None:
+    async def close_case(
+        self, case_id: str, *, closed_by: AskedBy, reason: str, now: datetime
+    ) -> None:
         """Raises `NotFound` when no such case is open."""
         kept = self._open_one(case_id)
         if kept is None:
             raise NotFound(f"no open case {case_id}")
         if (kept.proposed is None) != (kept.confirmed_by is None):
             raise StoreRefused(CHECK, "closed_as_confirmed")
-        self._change(kept, closed=(now, closed_by, reason))
+        self._change(kept, closed=(now, str(closed_by), reason))
 
     async def settle_case(
         self, merchant_id: str, object_id: str, kind: CaseKind, *, reason: str, now: datetime
@@ -50,29 +53,31 @@ class MemoryCases(MemoryTables):
                 self._change(kept, closed=(now, "tillgate", reason))
 
     async def propose_finding(
-        self, case_id: str, finding: Finding, *, by: str, reason: str, now: datetime
+        self, case_id: str, finding: Finding, *, by: AskedBy, reason: str, now: datetime
     ) -> bool:
         kept = self._open_one(case_id)
         if kept is None or kept.proposed is not None:
             return False
-        self._change(kept, proposed=(finding, by))
+        self._change(kept, proposed=(finding, str(by)))
         return True
 
-    async def confirm_finding(self, case_id: str, finding: Finding, *, by: str) -> bool:
+    async def confirm_finding(self, case_id: str, finding: Finding, *, by: AskedBy) -> bool:
         kept = self._open_one(case_id)
         if kept is None or kept.proposed is None or kept.proposed[0] != finding:
             return False
-        if kept.proposed[1] == by:
+        if kept.proposed[1] == str(by):
             raise StoreRefused(CHECK, "two_persons")
-        self._change(kept, confirmed_by=by)
+        self._change(kept, confirmed_by=str(by))
         return True
 
-    async def unconfirm_finding(self, case_id: str) -> None:
+    async def unconfirm_finding(self, case_id: str, *, by: AskedBy) -> None:
+        del by
         kept = self._open_one(case_id)
         if kept is not None:
             self._change(kept, confirmed_by=None)
 
-    async def withdraw_finding(self, case_id: str) -> bool:
+    async def withdraw_finding(self, case_id: str, *, by: AskedBy) -> bool:
+        del by
         kept = self._open_one(case_id)
         if kept is None or kept.proposed is None or kept.confirmed_by is not None:
             return False

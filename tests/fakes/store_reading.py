@@ -64,6 +64,7 @@ class MemoryReading(MemoryTables):
             ("store_id", wanted.store_id),
             ("channel", wanted.method),
             ("business_date", wanted.business_date and wanted.business_date.isoformat()),
+            ("channel_date", wanted.channel_date and wanted.channel_date.isoformat()),
         )
         rows = [
             p
@@ -100,15 +101,15 @@ class MemoryReading(MemoryTables):
         rows = self._refunds(merchant_id)
         return next((r for r in rows if (r.store_id, r.idempotency_key) == wanted), None)
 
-    async def given_back(self, merchant_id: str, asked_by: str, since: datetime) -> int:
-        return self.given_back_now(merchant_id, asked_by, since)
+    async def given_back(self, merchant_id: str, asked_by: str, business_date: str) -> int:
+        return self.given_back_now(merchant_id, asked_by, business_date)
 
-    def given_back_now(self, merchant_id: str, asked_by: str, since: datetime) -> int:
+    def given_back_now(self, merchant_id: str, asked_by: str, business_date: str) -> int:
         return sum(
             r.amount
             for r in self._refunds(merchant_id)
             if (r.terminal_id or r.asked_by) == asked_by
-            and r.created_at >= since
+            and r.business_date == business_date
             and r.origin == Origin.MERCHANT
             and r.status != RefundStatus.FAILED
         )

@@ -36,6 +36,7 @@ UNBALANCED = "TG002"
 ILLEGAL_MOVE = "TG003"
 ILLEGAL_VERSION = "TG004"
 NO_PROOF = "TG005"
+DAYS_FINAL = "TG009"
 PROOFS = {"not_sent": {"P0"}, "declined": {"P1"}, "reversed": {"P2", "P3", "P4"}}
 
 _PAYMENT_MOVES = {
@@ -101,6 +102,9 @@ def check_refund(refund: Refund) -> None:
 def check_payment_move(old: Payment, new: Payment) -> None:
     """The triggers of `payment` and `attempt`; the version was compared before."""
     _move("payment", _PAYMENT_MOVES, old.status, new.status)
+    days = (old.business_date, old.channel_date)
+    if old.paid_at is not None and (new.business_date, new.channel_date) != days:
+        raise StoreRefused(DAYS_FINAL, "payment")
     _check_override(old, new)
     for before, after in zip(old.attempts, new.attempts, strict=False):
         _move("attempt", ATTEMPT, before.status, after.status)
@@ -129,6 +133,8 @@ def check_refund_move(old: Refund, new: Refund) -> None:
     """The trigger of `refund`: it moves by one version, or is leased."""
     if new.version != old.version + 1 and (new.version, new.status) != (old.version, old.status):
         raise StoreRefused(ILLEGAL_VERSION, "refund")
+    if old.channel_date not in (None, new.channel_date):
+        raise StoreRefused(DAYS_FINAL, "refund")
     _move("refund", REFUND, old.status, new.status)
 
 

@@ -7,15 +7,15 @@ from typing import Any, Literal
 
 import msgspec
 
-from adapters.channel import Flow, LocalManifest, Manifest, Means, RemoteManifest
+from adapters.channel import BillDay, Flow, LocalManifest, Manifest, Means, RemoteManifest
 from adapters.transport import ChannelTransport, HttpAnswer, HttpCall, InlineExecutor, NotSentError
 from gateway.clock import Clock, SystemClock, SystemIds
+from gateway.domain.audit import Act
 from gateway.domain.holder import Holder, HolderKind
 from gateway.storage.built_accounts import BuiltAccounts
 from gateway.storage.connections import read_pool
 from gateway.storage.directory import SnapshotDirectory
 from gateway.storage.registries.accounts import AccountRegistry
-from gateway.storage.registries.keys import KeyRegistry
 from gateway.storage.registries.people import Registry
 from gateway.storage.registries.rekeying import Rekeying
 from security.keyring import MasterKeys
@@ -32,6 +32,10 @@ HOLDERS = [
     Holder(HolderKind.TERMINAL, "mer_1", "term_1"),
 ]
 """The widest first."""
+HOLDER_ACTS = [
+    Act(f"{holder.kind}.{verb}") for holder in HOLDERS for verb in ("rename", "disable", "enable")
+]
+"""What `change_holders` writes down."""
 
 
 class PaperCredentials(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -83,6 +87,7 @@ MANIFESTS: dict[str, Manifest] = {
         channel="paper",
         title_en="Paper",
         schedules={},
+        bill_day=BillDay(refunds_by="finished"),
         credentials=PaperCredentials,
         transport=lambda _credentials, _means: PaperTransport(),
         build=PaperChannel,  # type: ignore[arg-type]
@@ -101,8 +106,7 @@ class Registries:
     """Both registries of one database."""
 
     def __init__(self, pool: Any, vault: Vault, manifests: Mapping[str, Manifest]) -> None:
-        self.people = Registry(pool, ids=SystemIds(), asked_by=TESTER)
-        self.keys = KeyRegistry(pool, vault=vault, ids=SystemIds(), asked_by=TESTER)
+        self.people = Registry(pool, vault=vault, ids=SystemIds(), asked_by=TESTER)
         self.accounts = AccountRegistry(
             pool,
             vault=vault,
@@ -124,6 +128,16 @@ async def registries(
         yield Registries(pool, Vault(keys), manifests)
     finally:
         await pool.close()
+
+
+async def change_holders(people: Registry) -> None:
+    """Each is renamed, disabled and enabled; what changes nothing is no act."""
+    for holder in HOLDERS:
+        await people.rename(holder, "Another")
+        assert await people.disable(holder)
+        assert not await people.disable(holder)
+        assert await people.enable(holder)
+        assert not await people.enable(holder)
 
 
 class StillClock:

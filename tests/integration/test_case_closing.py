@@ -9,6 +9,7 @@ import pytest
 from gateway.composition import case_closing
 from gateway.domain.case import Finding, FindingRefused
 from gateway.flow.case_closing import OpenCase
+from tests.contract.drawn import person
 from tests.wallet_codes import code
 from tests.world import Shop
 
@@ -51,23 +52,23 @@ async def test_a_finding_of_two_persons_decides(market: Shop, finding: Finding, 
     payment = await frozen(market)
     case = case_about(market, await open_case(market, payment["id"]), payment["id"])
     closing = case_closing(market.world)
-    waits = await closing.propose(case, finding, by="ann", reason="looked at the console")
+    waits = await closing.propose(case, finding, by=person("ann"), reason="looked at the console")
     assert waits.payment is not None
     assert waits.payment.frozen_at is not None
     proposed = replace(case, proposed_as=finding, proposed_by="ann")
-    after = (await closing.confirm(proposed, by="bob", reason="looked too")).payment
+    after = (await closing.confirm(proposed, by=person("bob"), reason="looked too")).payment
     assert after is not None
     assert (after.status, after.frozen_at) == (status, None)
     assert [item.source for item in after.attempts[0].evidence][-1] == "case"
     with pytest.raises(FindingRefused):
-        await closing.confirm(proposed, by="bob", reason="again")
+        await closing.confirm(proposed, by=person("bob"), reason="again")
 
 
 async def test_the_database_refuses_one_person_twice(market: Shop):
     payment = await frozen(market)
     case_id = await open_case(market, payment["id"])
     await case_closing(market.world).propose(
-        case_about(market, case_id, payment["id"]), Finding.PAID, by="ann", reason="seen"
+        case_about(market, case_id, payment["id"]), Finding.PAID, by=person("ann"), reason="seen"
     )
     for forged in (
         "confirmed_by = 'ann'",
@@ -82,6 +83,6 @@ async def test_the_database_refuses_one_person_twice(market: Shop):
 async def test_without_a_finding_the_payment_thaws_and_the_channel_decides(market: Shop):
     payment = await frozen(market)
     case = case_about(market, await open_case(market, payment["id"]), payment["id"])
-    await case_closing(market.world).close(case, by="ops", reason="a glitch of the channel")
+    await case_closing(market.world).close(case, by=person("ops"), reason="a glitch of the channel")
     settled = await market.settled(payment["id"])
     assert (settled["status"], settled["amount_captured"]) == ("succeeded", 900)

@@ -7,7 +7,6 @@ import pytest
 from gateway.cli.client.client import Client
 from gateway.clock import SystemIds
 from gateway.domain.verdicts import SHANGHAI
-from gateway.storage.registries.keys import KeyRegistry
 from gateway.storage.registries.people import Registry
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
@@ -190,12 +189,10 @@ async def test_events_in_order_each_change_once(counter: Shop):
 
 
 async def test_cash_goes_out_of_the_drawer_of_the_till_that_gives_it(counter: Shop):
-    pool, ids = counter.world.store.pool, SystemIds()
-    people = Registry(pool, ids=ids, asked_by=TESTER)
-    keys = KeyRegistry(pool, vault=a_vault(), ids=ids, asked_by=TESTER)
+    people = Registry(counter.world.store.pool, vault=a_vault(), ids=SystemIds(), asked_by=TESTER)
     merchant = counter.books.merchant_id
     second = await people.create_terminal(merchant, "store_1", "Till 2")
-    key = await keys.issue_terminal_key(merchant, second.id, KeyEnvironment.TEST)
+    key = await people.issue_terminal_key(merchant, second.id, KeyEnvironment.TEST)
     await counter.world.directory.refresh()
     paid = (await counter.pay(5000, method="cash")).document
     async with Client(counter.base_url, key.id, key.secret) as till:

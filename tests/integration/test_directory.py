@@ -41,7 +41,7 @@ async def test_it_serves_keys_stores_and_accounts_in_order(database: str) -> Non
         await world.people.create_merchant("Noodle House", "mer_1")
         await world.people.create_store("mer_1", "East Gate", "sto_1")
         await world.people.create_terminal("mer_1", "sto_1", "Till 1", "term_1")
-        till = await world.keys.issue_terminal_key("mer_1", "term_1", TEST)
+        till = await world.people.issue_terminal_key("mer_1", "term_1", TEST)
         await world.accounts.create("mer_1", "paper", GOOD, account_id="acct_c", priority=3)
         await world.accounts.create("mer_1", "paper", GOOD, account_id="acct_b", priority=2)
         await world.accounts.create("mer_1", "drawer", account_id="acct_a", priority=5)
@@ -80,10 +80,10 @@ async def test_it_serves_keys_stores_and_accounts_in_order(database: str) -> Non
 async def test_a_revoked_key_is_revoked_after_one_refresh(database: str) -> None:
     async with registries(database) as world:
         await world.people.create_merchant("Noodle House", "mer_1")
-        issued = await world.keys.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
+        issued = await world.people.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
         snapshot = directory(database)
         await snapshot.refresh()
-        await world.keys.revoke_key(issued.id)
+        await world.people.revoke_key(issued.id)
         await snapshot.refresh()
         key = snapshot.key(issued.id)
         assert key is not None
@@ -234,7 +234,7 @@ async def test_a_key_sealed_under_an_unknown_master_key_is_unknown_and_reported(
 ) -> None:
     async with registries(database, MasterKeys({9: bytes(range(32))})) as world:
         await world.people.create_merchant("Noodle House", "mer_1")
-        issued = await world.keys.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
+        issued = await world.people.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
         snapshot = directory(database)
         await snapshot.refresh()
         assert snapshot.key(issued.id) is None

@@ -111,15 +111,15 @@ async def test_a_smaller_transaction_number_is_another_server_and_everything_is_
 ) -> None:
     async with registries(database) as world:
         await world.people.create_merchant("Noodle House", "mer_1")
-        kept = await world.keys.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
-        revoked = await world.keys.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
+        kept = await world.people.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
+        revoked = await world.people.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
         await world.accounts.create("mer_1", "paper", GOOD, account_id="acct_1")
         snapshot = directory(database)
         await snapshot.refresh()
         channel = snapshot.account("acct_1")
         assert channel is not None
         snapshot._xmin = AHEAD
-        await world.keys.revoke_key(revoked.id)
+        await world.people.revoke_key(revoked.id)
         await world.accounts.drain("acct_1", "no more", "ann")
         await snapshot.refresh()
         key, account = snapshot.key(revoked.id), snapshot.account("acct_1")
@@ -141,7 +141,7 @@ async def test_what_the_other_server_does_not_hold_exists_no_more(
         await world.people.create_terminal("mer_1", "sto_1", "Till 1", "term_1")
         for holder in HOLDERS:
             assert await world.people.disable(holder)
-        made = await world.keys.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
+        made = await world.people.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
         await world.accounts.create("mer_1", "paper", GOOD, account_id="acct_1")
         await world.accounts.create("mer_1", "drawer", account_id="acct_2")
         await RestoredLog(world.pool, asked_by=TESTER).begin(

@@ -10,9 +10,11 @@ import pytest
 from gateway.clock import SystemIds
 from gateway.domain.holder import Holder, HolderKind
 from gateway.storage.registries.people import Registry
+from security.keyring import MasterKeys
+from security.vault import Vault
 from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
-from tests.world import TESTER, Shop, order_no, shop
+from tests.world import MASTER, TESTER, Shop, order_no, shop
 
 
 @pytest.fixture
@@ -22,7 +24,8 @@ async def open_shop(database: str, sandbox: SandboxProcess) -> AsyncIterator[Sho
 
 
 def people(at: Shop) -> Registry:
-    return Registry(at.world.store.pool, ids=SystemIds(), asked_by=TESTER)
+    vault = Vault(MasterKeys.from_text(MASTER, source="test"))
+    return Registry(at.world.store.pool, vault=vault, ids=SystemIds(), asked_by=TESTER)
 
 
 def holder(at: Shop, kind: HolderKind) -> Holder:

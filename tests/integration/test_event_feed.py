@@ -7,11 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
+from prometheus_client import REGISTRY
 
 from gateway.cli.commands import checks
 from gateway.storage.books.rows import open_arguments
 from gateway.storage.books.statements import OPEN
 from gateway.storage.registries.restored_log import RestoredLog
+from gateway.workers.feed_watch import FeedWatch
+from tests.adversity.house import until
 from tests.contract.drawn import opening_of, paid_payment
 from tests.servers import as_owner, superuser_of
 from tests.world import TESTER, Shop, shop
@@ -144,7 +147,8 @@ async def test_the_doctor_names_a_forgotten_transaction(
 ):
     """As long as it is open no event is shown and no webhook is sent."""
     monkeypatch.setattr(checks, "WRITE_AGE_MAX", timedelta(0))
-    assert await doctors_words(house, "events") == []
+    # Others write, too, if only for a moment: the workers' signs of life.
+    await until(lambda: is_silent(house))
     # Of the service's own role, and of a person's, whose sessions the service cannot see.
     forgotten = await asyncpg.connect(role(house.books.dsn))
     try:
@@ -152,9 +156,28 @@ async def test_the_doctor_names_a_forgotten_transaction(
             await forgotten.execute("SELECT pg_current_xact_id()")
             await house.pay(100, method="cash")
             (words,) = await doctors_words(house, "events")
+            (age,) = await house.rows("SELECT clock_timestamp() - max(at) AS least FROM event")
+            await FeedWatch(house.world.store).look()
+            assert waited() >= age["least"].total_seconds() > 0
     finally:
         await forgotten.close()
     assert "events and webhooks wait for it" in words
+    await until(lambda: waits_for_nothing(house))
+
+
+async def is_silent(opened: Shop) -> bool:
+    return await doctors_words(opened, "events") == []
+
+
+async def waits_for_nothing(opened: Shop) -> bool:
+    await FeedWatch(opened.world.store).look()
+    return waited() == 0
+
+
+def waited() -> float:
+    age = REGISTRY.get_sample_value("tillgate_events_wait_seconds")
+    assert age is not None
+    return age
 
 
 async def doctors_words(opened: Shop, name: str) -> list[str]:

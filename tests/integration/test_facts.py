@@ -22,12 +22,12 @@ from gateway.domain.change import Change
 from gateway.domain.learning import learned
 from gateway.domain.payment import Payment
 from gateway.domain.returning import refund_learned
-from gateway.domain.words import Numbering
 from gateway.storage.books.case_list import CaseList
 from gateway.storage.books.rows import apply_arguments, open_arguments
 from gateway.storage.postgres import PostgresStore
 from gateway.storage.schema.migrate import MIGRATIONS, migrate
 from tests.contract.drawn import (
+    BEFORE,
     MERCHANT,
     YES,
     after,
@@ -68,17 +68,17 @@ class OldBooks:
         return change
 
     async def waiting_for_the_payer(self) -> Payment:
-        payment = await self.opened(drawn_payment("A1", numbering=Numbering.BY_MERCHANT))
+        payment = await self.opened(drawn_payment("A1", **BEFORE))
         return (await self.applied(after(payment, ASKED, "pay", later(1)))).payment
 
     async def no_longer_waiting(self) -> Payment:
-        payment = await self.opened(drawn_payment("A2", numbering=Numbering.BY_MERCHANT))
+        payment = await self.opened(drawn_payment("A2", **BEFORE))
         asked = await self.applied(after(payment, ASKED, "pay", later(1)))
         silent = after(asked.payment, o.Unknown(reason="timeout"), "query", later(2))
         return (await self.applied(silent)).payment
 
     async def with_a_surplus(self) -> Payment:
-        payment = await self.opened(drawn_payment("A3", numbering=Numbering.BY_MERCHANT))
+        payment = await self.opened(drawn_payment("A3", **BEFORE))
         moved = await self.applied(watched(moved_on(payment)))
         surplus = learned(
             moved.payment, moved.payment.attempts[0], YES, occasion("query", later(3))
@@ -87,7 +87,7 @@ class OldBooks:
         return (await self.applied(watched(surplus))).payment
 
     async def with_a_refund_in_doubt(self) -> tuple[Payment, str]:
-        payment = await self.opened(paid_payment("A4", numbering=Numbering.BY_MERCHANT))
+        payment = await self.opened(paid_payment("A4", **BEFORE))
         asked = await self.applied(refund_change(payment, "r1", 400))
         silence = refund_learned(
             asked.payment, asked_for(asked), o.Unknown(reason="timeout"), occasion("refund")
@@ -99,7 +99,7 @@ class OldBooks:
         return silence.payment, asked_for(asked).id
 
     async def frozen_by_its_first_attempt(self) -> tuple[Payment, str]:
-        payment = await self.opened(drawn_payment("A5", numbering=Numbering.BY_MERCHANT))
+        payment = await self.opened(drawn_payment("A5", **BEFORE))
         moved = await self.applied(watched(moved_on(payment)))
         frozen = learned(
             moved.payment, moved.payment.attempts[0], MISMATCH, occasion("callback", later(5))
@@ -186,7 +186,7 @@ async def test_what_a_new_worker_wrote_outlives_an_older_ones_word(
     books = OldBooks(connection)
     store = await PostgresStore.connected(empty_database)
     try:
-        payment = await books.opened(drawn_payment("B1", numbering=Numbering.BY_MERCHANT))
+        payment = await books.opened(drawn_payment("B1", **BEFORE))
         moved = watched(moved_on(payment))
         await store.apply(moved)
         frozen = learned(

@@ -25,6 +25,7 @@ from gateway.storage.books.rows import apply_arguments, open_arguments
 from gateway.storage.postgres import PostgresStore
 from gateway.storage.schema.migrate import MIGRATIONS, migrate
 from tests.contract.drawn import (
+    BEFORE,
     MERCHANT,
     NO,
     NOW,
@@ -57,7 +58,7 @@ def claimed(payment: Payment, key: str | None = None) -> Any:
 
 
 def by_merchant(order_no: str, n: int = 1, **fields: Any) -> Payment:
-    return drawn_payment(order_no, n, numbering=BY_MERCHANT, **fields)
+    return drawn_payment(order_no, n, **BEFORE, **fields)
 
 
 class OlderWorker:
@@ -134,7 +135,7 @@ async def rows_in_every_state(older: OlderWorker) -> dict[str, Payment]:
     late = await older.opened(by_merchant("late"))
     late = await older.apply(after(late, NO))
     late = await older.apply(late_yes(late))
-    paid = await older.opened(paid_payment("paid", numbering=BY_MERCHANT))
+    paid = await older.opened(paid_payment("paid", **BEFORE))
     return {"sent": sent, "doubt": doubtful, "failed": failed, "late": late, "paid": paid}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.cli.client.client import Answer, Client
 from gateway.clock import SystemIds
-from gateway.storage.registries.keys import KeyRegistry
+from gateway.storage.registries.people import Registry
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
 from security.vault import Vault
@@ -22,9 +22,9 @@ async def counter(database, redis_url):
         yield opened
 
 
-def keys(counter: Shop) -> KeyRegistry:
+def people(counter: Shop) -> Registry:
     vault = Vault(MasterKeys.from_text(MASTER, source="test"))
-    return KeyRegistry(counter.world.store.pool, vault=vault, ids=SystemIds(), asked_by=TESTER)
+    return Registry(counter.world.store.pool, vault=vault, ids=SystemIds(), asked_by=TESTER)
 
 
 async def paid(counter: Shop, amount: int = 10_000) -> dict[str, Any]:
@@ -38,7 +38,7 @@ async def give_back(till: Client, payment: dict[str, Any], amount: int) -> Answe
 
 
 async def limit(counter: Shop, each: int | None, day: int | None) -> None:
-    await keys(counter).limit_refunds(counter.books.terminal[0], each, day)
+    await people(counter).limit_refunds(counter.books.terminal[0], each, day)
     await counter.world.directory.refresh()
 
 
@@ -70,8 +70,8 @@ async def test_the_role_limits_a_key_that_says_nothing_itself(counter: Shop):
 async def test_two_keys_of_one_till_and_many_requests_share_the_day(counter: Shop):
     payments = [await paid(counter) for _ in range(8)]
     await limit(counter, None, 1_000)
-    second = await keys(counter).rotate_key(counter.books.terminal[0], KeyEnvironment.TEST)
-    assert (await keys(counter).key(second.id)).refund_day_max == 1_000
+    second = await people(counter).rotate_key(counter.books.terminal[0], KeyEnvironment.TEST)
+    assert (await people(counter).key(second.id)).refund_day_max == 1_000
     await counter.world.directory.refresh()
     async with Client(counter.base_url, second.id, second.secret) as other:
         tills = [counter.till, other] * 4

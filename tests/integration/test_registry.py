@@ -8,9 +8,11 @@ import pytest
 
 from adapters.channel import Certificate, RemoteManifest
 from gateway.clock import SystemClock
+from gateway.domain.audit import Act
 from gateway.domain.holder import Holder, HolderKind
 from gateway.limits import LIVE_TERMINAL_KEYS_MAX
 from gateway.storage.registries.accounts import AccountListing
+from gateway.storage.registries.act_list import ActList
 from gateway.storage.registries.acts import RegistryError
 from gateway.storage.registries.rekeying import Rekeyed
 from security.key_material import KeyEnvironment
@@ -45,17 +47,17 @@ async def test_ids_are_given_or_made(database: str) -> None:
 async def test_refusals_say_what_is_wrong(database: str) -> None:
     async with registries(database) as world:
         await shop(world)
-        people, keys = world.people, world.keys
+        people = world.people
         for refused, words in [
             (people.create_merchant("again", "mer_1"), "exists already"),
             (people.create_merchant("x", "a b"), "an id has"),
             (people.create_merchant("  "), "a name has"),
             (people.create_store("mer_nobody", "x"), "there is no merchant mer_nobody"),
             (people.create_terminal("mer_1", "sto_nowhere", "x"), "no store sto_nowhere"),
-            (keys.issue_terminal_key("mer_1", "term_none", TEST), "has no terminal"),
-            (keys.issue_merchant_key("mer_none", Role.FINANCE, TEST), "no merchant"),
-            (keys.issue_merchant_key("mer_1", Role.TERMINAL, TEST), "--terminal"),
-            (keys.revoke_key("tk_NONE"), "no key"),
+            (people.issue_terminal_key("mer_1", "term_none", TEST), "has no terminal"),
+            (people.issue_merchant_key("mer_none", Role.FINANCE, TEST), "no merchant"),
+            (people.issue_merchant_key("mer_1", Role.TERMINAL, TEST), "--terminal"),
+            (people.revoke_key("tk_NONE"), "no key"),
             (people.rename(NO_MERCHANT, "x"), "no merchant mer_none: `tillgate merchant list`"),
             (
                 people.disable(NO_STORE),
@@ -79,6 +81,9 @@ async def test_a_till_is_renamed_disabled_and_enabled_and_its_sibling_is_not(dat
         (mine,) = await world.people.terminals("mer_1")
         (theirs,) = await world.people.terminals("mer_2")
         assert (mine.name, mine.disabled_at is None) == ("Bar", False)
+        disabled, renamed, *_ = await ActList(world.pool).newest("mer_1", None)
+        assert (disabled.act, disabled.object) == (Act.TERMINAL_DISABLE, "term_1")
+        assert (renamed.before, renamed.after) == ({"name": "Till 1"}, {"name": "Bar"})
         assert (theirs.name, theirs.disabled_at) == ("Theirs", None)
         assert await world.people.enable(TILL)
         assert (await world.people.terminals("mer_1"))[0].disabled_at is None
@@ -87,19 +92,19 @@ async def test_a_till_is_renamed_disabled_and_enabled_and_its_sibling_is_not(dat
 async def test_two_keys_live_while_one_rotates_and_never_three(database: str) -> None:
     async with registries(database) as world:
         await shop(world)
-        first = await world.keys.issue_terminal_key("mer_1", "term_1", TEST)
-        rotations = [world.keys.rotate_key(first.id, TEST) for _ in range(4)]
+        first = await world.people.issue_terminal_key("mer_1", "term_1", TEST)
+        rotations = [world.people.rotate_key(first.id, TEST) for _ in range(4)]
         results = await asyncio.gather(*rotations, return_exceptions=True)
         assert (
             sum(not isinstance(result, BaseException) for result in results)
             == LIVE_TERMINAL_KEYS_MAX - 1
         )
-        await world.keys.revoke_key(first.id)
+        await world.people.revoke_key(first.id)
         with pytest.raises(RegistryError, match="revoked already"):
-            await world.keys.revoke_key(first.id)
+            await world.people.revoke_key(first.id)
         with pytest.raises(RegistryError, match="is revoked"):
-            await world.keys.rotate_key(first.id, TEST)
-        listed = await world.keys.keys("mer_1", "term_1")
+            await world.people.rotate_key(first.id, TEST)
+        listed = await world.people.keys("mer_1", "term_1")
         assert [key.revoked_at is None for key in listed] == [False, True]
         assert {(key.role, key.store_id) for key in listed} == {("terminal", "sto_1")}
 
@@ -107,7 +112,7 @@ async def test_two_keys_live_while_one_rotates_and_never_three(database: str) ->
 async def test_a_secret_is_stored_sealed_only(database: str) -> None:
     async with registries(database) as world:
         await shop(world)
-        key = await world.keys.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
+        key = await world.people.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
         assert key.secret.reveal().startswith("sk_test_")
         sealed = await world.pool.fetchval("SELECT sealed FROM api_key WHERE id = $1", key.id)
         assert key.secret.reveal().encode() not in sealed
@@ -201,7 +206,7 @@ async def test_a_certificate_that_could_verify_nothing_is_not_stored(database: s
 async def test_everything_is_resealed_under_the_new_master_key_once(database: str) -> None:
     async with registries(database) as world:
         await shop(world)
-        await world.keys.issue_terminal_key("mer_1", "term_1", TEST)
+        await world.people.issue_terminal_key("mer_1", "term_1", TEST)
         await world.accounts.create("mer_1", "paper", GOOD)
     rotated = MasterKeys({1: KEYS.key(1), 2: bytes(range(1, 33))})
     async with registries(database, rotated) as world:

@@ -51,6 +51,14 @@ async def test_two_tenders_pay_one_bill_and_never_more(counter: Shop):
         "订单总额 10.00 元，其他收款已占 6.00 元，还可收 4.00 元，未发起收款",
     )
     assert "payment" not in over.document
+    assert over.document["order"] == {
+        "object": "order",
+        "order_no": order,
+        "currency": "CNY",
+        "amount": 1000,
+        "amount_taken": 600,
+        "amount_left": 400,
+    }
     rest = await cash(counter, order, 2, 400)  # the same key: what was refused did not use it up
     assert (rest.status, rest.document["status"]) == (201, "succeeded"), rest.document
 

@@ -23,6 +23,8 @@ from gateway.storage.registries.acts import RegistryError
 from gateway.storage.registries.people import Registry
 from gateway.storage.registries.supervisors import SupervisorProof, SupervisorRegistry
 from security.secret import Secret
+from security.vault import Vault
+from tests.integration.registry_world import KEYS
 from tests.world import TESTER
 
 WRONG = Secret("no pin")
@@ -32,8 +34,9 @@ class World:
     """A merchant with two stores, and a supervisor of the first."""
 
     def __init__(self, pool: asyncpg.Pool[Any]) -> None:
+        vault = Vault(KEYS)
         self.pool = pool
-        self.people = Registry(pool, ids=SystemIds(), asked_by=TESTER)
+        self.people = Registry(pool, vault=vault, ids=SystemIds(), asked_by=TESTER)
         self.registry = SupervisorRegistry(pool, ids=SystemIds(), asked_by=TESTER)
         self.proof = SupervisorProof(pool)
         self.pin = WRONG

@@ -19,7 +19,6 @@ from gateway.clock import SystemClock, SystemIds
 from gateway.domain import outcomes as o
 from gateway.limits import BREAKER_FAILURES_MAX
 from gateway.storage.registries.accounts import AccountRegistry
-from gateway.storage.registries.keys import KeyRegistry
 from gateway.storage.registries.people import Registry
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
@@ -57,12 +56,10 @@ async def books(postgres: DatabaseServer, sandbox: SandboxProcess) -> AsyncItera
     dsn = await postgres.fresh_database()
     async with shop(dsn, sandbox=sandbox, sweep=False) as opened:
         merchant = opened.books.merchant_id
-        pool, ids = opened.world.store.pool, SystemIds()
-        people = Registry(pool, ids=ids, asked_by=TESTER)
-        keys = KeyRegistry(pool, vault=vault(), ids=ids, asked_by=TESTER)
+        people = Registry(opened.world.store.pool, vault=vault(), ids=SystemIds(), asked_by=TESTER)
         await people.create_store(merchant, "Side street", OTHER)
         terminal = await people.create_terminal(merchant, OTHER, "Till 2")
-        key = await keys.issue_terminal_key(merchant, terminal.id, KeyEnvironment.TEST)
+        key = await people.issue_terminal_key(merchant, terminal.id, KeyEnvironment.TEST)
         yield Provisioned(opened.books, (key.id, key.secret))
     await postgres.give_back(dsn)
 
@@ -173,6 +170,7 @@ async def test_beside_an_older_worker_keys_and_bills_are_the_merchants(chain: Ch
         assert (await chain.here.pay(split, f"key-{order_no()}")).status == 201
         second = await chain.there.pay(split | {"tender_no": 2}, f"key-{order_no()}")
         assert (second.status, second.document["code"]) == (409, "order_overpaid")
+        assert "order" not in second.document, "what another store takes is not told"
     finally:
         await as_owner(chain.shop.books.dsn, "DELETE FROM worker WHERE id = 'older'")
         await chain.shop.world.directory.refresh()

@@ -8,7 +8,6 @@ from gateway.cli.client.client import Client
 from gateway.clock import SystemIds
 from gateway.limits import WEBHOOK_SECRETS_LIVE_MAX
 from gateway.storage.registries import webhooks
-from gateway.storage.registries.keys import KeyRegistry
 from gateway.storage.registries.people import Registry
 from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
@@ -36,12 +35,14 @@ async def created(
 
 async def stranger(house: Shop) -> Client:
     """A client of another merchant."""
-    pool, ids = house.world.store.pool, SystemIds()
-    vault = Vault(MasterKeys.from_text(MASTER, source="test"))
-    people = Registry(pool, ids=ids, asked_by=TESTER)
-    keys = KeyRegistry(pool, vault=vault, ids=ids, asked_by=TESTER)
-    merchant = await people.create_merchant("Others")
-    key = await keys.issue_merchant_key(merchant.id, Role.MERCHANT, KeyEnvironment.TEST)
+    registry = Registry(
+        house.world.store.pool,
+        vault=Vault(MasterKeys.from_text(MASTER, source="test")),
+        ids=SystemIds(),
+        asked_by=TESTER,
+    )
+    merchant = await registry.create_merchant("Others")
+    key = await registry.issue_merchant_key(merchant.id, Role.MERCHANT, KeyEnvironment.TEST)
     await house.world.directory.refresh()
     return Client(house.base_url, key.id, key.secret)
 

@@ -8,15 +8,17 @@ import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from gateway.domain.days import BillDay, Days
 from gateway.domain.occasion import Occasion, Successor
 from gateway.domain.outcomes import FailureCode, Retry
 from gateway.domain.payment import Attempt, Evidence, Failure, Payment, Refund
 from gateway.domain.presenting import Flow
 from gateway.domain.states import ATTEMPT_UNCHARGED, PAYMENT_UNCHARGED
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
-from gateway.domain.words import EvidenceWord, Numbering, Source
+from gateway.domain.words import DayRule, EvidenceWord, Numbering, Source
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
+DAYS = Days(bills={"wallet": BillDay(refunds_by="accepted")})
 _ids = itertools.count(1)
 
 
@@ -37,6 +39,7 @@ def occasion(
         source=Source(source),
         new_id=lambda prefix: f"{prefix}_{next(_ids)}",
         environment="TT",
+        days=DAYS,
         proof_passed=proof_passed,
         asked_after_end=asked_after_end,
         silence_counted=silence_counted,
@@ -86,6 +89,7 @@ def payment(status: str = "processing", *attempts: Attempt, **fields: Any) -> Pa
         "business_date": "2026-11-21",
         "created_at": NOW,
         "numbering": Numbering.BY_STORE,
+        "days": DayRule.BY_SUCCESS,
         "version": 3,
         "failure": Failure(code=FailureCode.NOT_CHARGED, retry=Retry.RESCAN)
         if status in PAYMENT_UNCHARGED
@@ -111,5 +115,6 @@ def refund(status: str = "requested", **fields: Any) -> Refund:
         "currency": "CNY",
         "origin": "merchant",
         "created_at": NOW,
+        "business_date": "2026-11-21",
     }
     return Refund(status=RefundStatus(status), **(given | fields))

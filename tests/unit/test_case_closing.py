@@ -25,6 +25,7 @@ from tests.contract.drawn import (
     asked_for,
     later,
     new_id,
+    person,
     refund_change,
 )
 from tests.contract.test_store_failover import moved_on
@@ -59,10 +60,10 @@ async def case_of(
 
 
 async def decide(rig: Rig, case: OpenCase, finding: Finding) -> Standing:
-    await desk(rig).propose(case, finding, by="ann", reason="looked at the console")
+    await desk(rig).propose(case, finding, by=person("ann"), reason="looked at the console")
     rig.clock.at = later(SWEEP_LEASE_MS / 1000)
     case = OpenCase(**{f: getattr(case, f) for f in FIELDS}, proposed_as=finding, proposed_by="ann")
-    return await desk(rig).confirm(case, by="bob", reason="looked too")
+    return await desk(rig).confirm(case, by=person("bob"), reason="looked too")
 
 
 FIELDS = ("id", "merchant_id", "object_id", "attempt_id", "refund_id")
@@ -187,13 +188,15 @@ async def test_one_person_is_not_two():
     rig = Rig()
     payment = await rig.opened(lambda p: after(p, SILENT))
     case = await case_of(rig, payment)
-    await desk(rig).propose(case, Finding.PAID, by="ann", reason="seen")
+    await desk(rig).propose(case, Finding.PAID, by=person("ann"), reason="seen")
     proposed = replace_case(case, "ann", Finding.PAID)
     with pytest.raises(FindingRefused, match="another person"):
-        await desk(rig).confirm(proposed, by="ann", reason="seen again")
+        await desk(rig).confirm(proposed, by=person("ann"), reason="seen again")
     # What is read from the case is not trusted with it: the store says no too.
     with pytest.raises(StoreRefused):
-        await desk(rig).confirm(replace_case(case, "eve", Finding.PAID), by="ann", reason="again")
+        await desk(rig).confirm(
+            replace_case(case, "eve", Finding.PAID), by=person("ann"), reason="again"
+        )
     assert await rig.store.payment(MERCHANT, payment.id) == payment
     assert is_open(rig, case)
 
@@ -207,18 +210,20 @@ async def test_what_is_proposed_is_confirmed_and_nothing_else():
     payment = await rig.opened(lambda p: after(p, SILENT))
     case = await case_of(rig, payment)
     with pytest.raises(FindingRefused, match="no finding is proposed"):
-        await desk(rig).confirm(case, by="bob", reason="seen")
-    await desk(rig).propose(case, Finding.PAID, by="ann", reason="seen")
+        await desk(rig).confirm(case, by=person("bob"), reason="seen")
+    await desk(rig).propose(case, Finding.PAID, by=person("ann"), reason="seen")
     with pytest.raises(FindingRefused, match="proposed already"):
-        await desk(rig).propose(case, Finding.NOT_CHARGED, by="bob", reason="seen")
+        await desk(rig).propose(case, Finding.NOT_CHARGED, by=person("bob"), reason="seen")
     with pytest.raises(FindingRefused, match="not proposed any more"):
         await desk(rig).confirm(
-            replace_case(case, "ann", Finding.NOT_CHARGED), by="bob", reason="seen"
+            replace_case(case, "ann", Finding.NOT_CHARGED), by=person("bob"), reason="seen"
         )
     with pytest.raises(FindingRefused, match="first"):
-        await desk(rig).close(replace_case(case, "ann", Finding.PAID), by="bob", reason="seen")
-    await desk(rig).withdraw(case)
-    await desk(rig).close(case, by="bob", reason="seen")
+        await desk(rig).close(
+            replace_case(case, "ann", Finding.PAID), by=person("bob"), reason="seen"
+        )
+    await desk(rig).withdraw(case, by=person("ann"))
+    await desk(rig).close(case, by=person("bob"), reason="seen")
     assert (await rig.store.payment(MERCHANT, payment.id), is_open(rig, case)) == (payment, False)
 
 
@@ -245,16 +250,18 @@ async def test_a_refund_with_a_proposed_end_is_not_sent_and_goes_on_when_that_is
     rig = Rig()
     payment, refund = await refunding(rig, "merchant", "needs_action")
     case = await case_of(rig, payment, refund)
-    standing = await desk(rig).propose(case, Finding.PAID_ANOTHER_WAY, by="ann", reason="gave cash")
+    standing = await desk(rig).propose(
+        case, Finding.PAID_ANOTHER_WAY, by=person("ann"), reason="gave cash"
+    )
     assert standing.refund is not None
     assert standing.refund.stopped_at is not None
     _, held = await rig.transitions.refund_again(payment, refund.id)
     assert held.status == RefundStatus.NEEDS_ACTION
     with pytest.raises(FindingRefused, match="just before it was stopped"):
         await desk(rig).confirm(
-            replace_case(case, "ann", Finding.PAID_ANOTHER_WAY), by="bob", reason="seen"
+            replace_case(case, "ann", Finding.PAID_ANOTHER_WAY), by=person("bob"), reason="seen"
         )
-    await desk(rig).withdraw(case)
+    await desk(rig).withdraw(case, by=person("ann"))
     _, goes_on = await rig.transitions.refund_again(payment, refund.id)
     assert (goes_on.status, goes_on.stopped_at) == ("processing", None)
 
@@ -263,13 +270,13 @@ async def test_the_channel_may_decide_a_refund_before_the_second_person_does():
     rig = Rig()
     payment, refund = await refunding(rig, "merchant", "in_doubt")
     case = await case_of(rig, payment, refund)
-    await desk(rig).propose(case, Finding.NOT_REFUNDED, by="ann", reason="seen")
+    await desk(rig).propose(case, Finding.NOT_REFUNDED, by=person("ann"), reason="seen")
     given = o.RefundSucceeded(amount=400, channel_refund_no="R1")
     await rig.transitions.learn_refund(payment, refund.id, given, Source.REFUND_QUERY)
     rig.clock.at = later(SWEEP_LEASE_MS / 1000)
     with pytest.raises(FindingRefused, match="has ended succeeded"):
         await desk(rig).confirm(
-            replace_case(case, "ann", Finding.NOT_REFUNDED), by="bob", reason="seen"
+            replace_case(case, "ann", Finding.NOT_REFUNDED), by=person("bob"), reason="seen"
         )
     assert is_open(rig, case)
 
@@ -280,11 +287,11 @@ async def test_a_confirmation_goes_on_where_the_first_one_died():
     payment = await rig.opened(lambda p: after(p, SILENT))
     case = await case_of(rig, payment)
     proposed = replace_case(case, "ann", Finding.PAID)
-    await desk(rig).propose(case, Finding.PAID, by="ann", reason="seen")
-    assert await rig.store.confirm_finding(case.id, Finding.PAID, by="bob")
+    await desk(rig).propose(case, Finding.PAID, by=person("ann"), reason="seen")
+    assert await rig.store.confirm_finding(case.id, Finding.PAID, by=person("bob"))
     with pytest.raises(FindingRefused):
-        await desk(rig).withdraw(proposed)
-    await desk(rig).confirm(proposed, by="cid", reason="seen")
+        await desk(rig).withdraw(proposed, by=person("ann"))
+    await desk(rig).confirm(proposed, by=person("cid"), reason="seen")
     now = await rig.store.payment(MERCHANT, payment.id)
     assert now is not None
     assert (now.status, is_open(rig, case)) == ("succeeded", False)

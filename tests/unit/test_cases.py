@@ -23,6 +23,7 @@ from gateway.clock import SystemIds
 from gateway.domain import acts
 from gateway.domain import outcomes as o
 from gateway.domain.case import CaseKind
+from gateway.domain.days import Days
 from gateway.domain.identifiers import Numbers
 from gateway.domain.payment import Payment
 from gateway.domain.presenting import MethodOnly
@@ -238,6 +239,7 @@ def overriding(named: Payment, tender_no: int) -> Draft:
         fingerprint=b"{}",
         now=named.created_at,
         numbers=Numbers("TT"),
+        days=Days(),
         worker_id="wrk_1",
     )
 

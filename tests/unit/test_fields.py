@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from adapters.channel import Entry, Flow, LocalSucceeded
 from gateway.domain.change import Event, Posting
+from gateway.domain.days import Days
 from gateway.domain.identifiers import Numbers
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.presenting import CashGiven, Given, PaymentCode, ShownQr
@@ -230,6 +231,7 @@ def drafted(given: Given, channel: str) -> Draft:
         fingerprint=b"{}",
         now=NOW,
         numbers=Numbers("TT"),
+        days=Days(),
         worker_id="wrk_1",
     )
 
@@ -265,8 +267,17 @@ def test_what_the_command_says_stands_in_a_local_payment(name):
             Payment,
             PaymentResource,
             {"channel": "method", "payer_masked": "payer", "qr_code": "next_action"},
-            {"merchant_id", "numbering", "frozen_at", "frozen_by", "late_refund", "notify_url"}
-            | {"overridden_at", "overridden_by", "tendered", "asked_by", "cancel_requested_by"},
+            {
+                "merchant_id",
+                "numbering",
+                "days",
+                "frozen_at",
+                "frozen_by",
+                "late_refund",
+                "notify_url",
+            }
+            | {"notify_url", "overridden_at", "overridden_by", "tendered", "asked_by"}
+            | {"cancel_requested_by"},
         ),
         (
             Attempt,

@@ -15,10 +15,17 @@ away                        sweep_postponed
 away away away              sweep_postponed
 away - -                    sweep_postponed sweep_resumed
 away busy - away            sweep_postponed sweep_resumed sweep_postponed
-broken broken               sweep_broken sweep_broken
+broken broken               sweep_broken
+broken wrong broken         sweep_broken sweep_broken
+broken - broken             sweep_broken sweep_resumed sweep_broken
 away broken away -          sweep_postponed sweep_broken sweep_resumed
 """
-RAISED = {"away": StoreUnavailable(), "busy": Overloaded(), "broken": ZeroDivisionError()}
+RAISED = {
+    "away": StoreUnavailable(),
+    "busy": Overloaded(),
+    "broken": ZeroDivisionError(),
+    "wrong": KeyError(),
+}
 
 
 @pytest.mark.parametrize("line", ROUNDS.strip().splitlines())
@@ -36,6 +43,21 @@ def test_what_a_loop_says_of_its_rounds(line: str) -> None:
 def test_the_end_of_the_process_is_no_broken_round() -> None:
     with pytest.raises(asyncio.CancelledError), Rounds(structlog.get_logger(), "sweep"):
         raise asyncio.CancelledError
+
+
+async def test_rounds_go_on_until_they_are_told_to_stop() -> None:
+    stop, rounds = asyncio.Event(), 0
+
+    async def work() -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 3:
+            stop.set()
+        raise ZeroDivisionError
+
+    async with asyncio.timeout(30):
+        await Rounds(structlog.get_logger(), "sweep").repeat(work, 1, stop)
+    assert rounds == 3
 
 
 async def test_a_pause_ends_with_the_first_of_its_events() -> None:

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from adapters.channel import Entry, Flow, LocalSucceeded
+from gateway.domain.days import Days
 from gateway.domain.identifiers import Numbers
 from gateway.domain.outcomes import Declined, FailureCode, Retry
 from gateway.domain.presenting import MethodOnly
@@ -54,6 +55,7 @@ def draft() -> Draft:
         fingerprint=b"{}",
         now=NOW,
         numbers=Numbers("TT"),
+        days=Days(),
         worker_id="wrk_1",
     )
 

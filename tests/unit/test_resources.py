@@ -12,16 +12,18 @@ from tests.unit.paying import attempt, later, payment, refund
 
 PAYMENT_FIELDS = """
 id object version status order_no tender_no amount currency amount_captured amount_received
-amount_refunded discounts fee method flow store_id terminal_id operator_id description business_date
-channel_account out_trade_no channel_trade_no payer change card member verdict next_action failure
-attempts created_at paid_at expires_at cancel_requested_at overrides metadata
+amount_refunded discounts fee method flow store_id terminal_id operator_id description
+business_date channel_date channel_account out_trade_no channel_trade_no payer change card member
+verdict next_action failure attempts created_at paid_at expires_at cancel_requested_at overrides
+metadata
 """
 ATTEMPT_FIELDS = (
     "id number channel_account status out_trade_no sent_at captured_amount returned_amount why"
 )
 REFUND_FIELDS = """
 id object version refund_no payment_id attempt_id out_refund_no channel_refund_no amount currency
-status verdict next_action failure origin reason terminal_id operator_id created_at refunded_at
+status verdict next_action failure origin reason terminal_id operator_id business_date channel_date
+created_at refunded_at
 """
 
 
@@ -76,6 +78,7 @@ def test_a_paid_payment_whole():
         "operator_id": "op",
         "description": "noodles",
         "business_date": "2026-11-21",
+        "channel_date": None,
         "channel_account": "acct_1",
         "out_trade_no": "TT1",
         "channel_trade_no": "C1",

@@ -15,6 +15,7 @@ from gateway.cli.failures import CommandError
 from gateway.cli.registries import Registries, act, registries
 from gateway.cli.surroundings import add_data_argument, add_json_argument, environment, person
 from gateway.cli.table import show_table
+from gateway.domain.audit import AskedBy
 from gateway.domain.case import Finding
 from gateway.domain.errors import NotFound
 from gateway.flow.case_closing import Standing
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         each.add_argument(
             "--reason", required=True, help="what you looked at, for those who read it next year"
         )
+    for each in (close, confirm, withdraw):
         each.add_argument(
             "--key", metavar="ID", help="act by this merchant or finance key, not by your login"
         )
@@ -131,20 +133,18 @@ async def _decide(settings: Settings, options: argparse.Namespace) -> None:
         raise _no_open_case(options)
     async with case_desk(settings) as (closing, directory):
         case = open_case(found)
+        by = _person(options, directory, found.merchant_id)
         try:
             match options.act:
                 case "withdraw":
-                    done, standing = "withdrawn", await closing.withdraw(case)
+                    done, standing = "withdrawn", await closing.withdraw(case, by=by)
                 case "confirm":
-                    by = _person(options, directory, found.merchant_id)
                     standing = await closing.confirm(case, by=by, reason=options.reason)
                     done = f"closed as {case.proposed_as}"
                 case "close" if options.finding is None:
-                    by = _person(options, directory, found.merchant_id)
                     done = "closed"
                     standing = await closing.close(case, by=by, reason=options.reason)
                 case _:
-                    by = _person(options, directory, found.merchant_id)
                     finding = Finding(options.finding)
                     standing = await closing.propose(case, finding, by=by, reason=options.reason)
                     done = f"{finding} is proposed by {by}; another person confirms it"
@@ -153,10 +153,10 @@ async def _decide(settings: Settings, options: argparse.Namespace) -> None:
     print(_told(found.id, done, standing))
 
 
-def _person(options: argparse.Namespace, directory: Directory, merchant_id: str) -> str:
+def _person(options: argparse.Namespace, directory: Directory, merchant_id: str) -> AskedBy:
     """The login, or the key whose secret is known here: no name that is only typed."""
     if options.key is None and options.secret_file is None:
-        return person()
+        return AskedBy("person", person())
     if options.key is None or options.secret_file is None:
         raise CommandError("--key and --secret-file belong together")
     key = directory.key(options.key)
@@ -171,7 +171,7 @@ def _person(options: argparse.Namespace, directory: Directory, merchant_id: str)
         raise CommandError(
             f"{options.key} is no live merchant or finance key of {merchant_id} with this secret"
         )
-    return f"key {key.id}"
+    return AskedBy("key", key.id)
 
 
 def _told(case_id: str, done: str, standing: Standing) -> str:

@@ -15,13 +15,16 @@ from redis.exceptions import RedisError
 from gateway.cli.binding import descriptors_allowed
 from gateway.cli.commands.account_checks import examine_accounts
 from gateway.cli.commands.finding import Finding, Level
+from gateway.cli.commands.pooler_check import look_for_pooler
 from gateway.cli.commands.safety_checks import look_at_safety
 from gateway.domain.errors import StoreUnavailable
 from gateway.edge_limits import CONNECTIONS_MAX, DESCRIPTORS_MAX
 from gateway.http.connections import connections_within
 from gateway.limits import HEARTBEAT_LEASE_MS
 from gateway.settings import Settings
+from gateway.storage.books.event_feed import WAITS
 from gateway.storage.connections import REPLY_LOST, UNREACHABLE, connect
+from gateway.storage.redis.guarded import WritesRefused, try_write
 from gateway.storage.schema.migrate import MigrationError, pending
 
 REDIS_S: Final = 2.0
@@ -37,12 +40,7 @@ STATE = """SELECT clock_timestamp() AS now, current_setting('server_version') AS
  (SELECT count(*) FROM "case" WHERE closed_at IS NULL) AS cases,
  (SELECT count(*) FROM attempt WHERE due_at IS NOT NULL AND NOT starts_with(out_trade_no, $3))
   + (SELECT count(*) FROM refund WHERE due_at IS NOT NULL AND NOT starts_with(out_refund_no, $3))
-  AS elsewhere,
- (SELECT max(clock_timestamp() - xact_start) FROM pg_stat_activity
-  WHERE backend_xid IS NOT NULL) AS oldest_write,
- (SELECT clock_timestamp() - e.at FROM event e
-  WHERE e.xid >= pg_snapshot_xmin(pg_current_snapshot()) ORDER BY e.xid, e.seq LIMIT 1
- ) AS oldest_hidden"""
+  AS elsewhere"""
 
 
 async def examine(settings: Settings) -> list[Finding]:
@@ -53,6 +51,11 @@ async def examine(settings: Settings) -> list[Finding]:
         _descriptors(descriptors_allowed()),
         await _redis(settings),
     ]
+    pooler = await look_for_pooler(settings.needed_database_url().reveal())
+    if pooler is not None:
+        found.append(pooler)
+        if pooler.level is Level.WRONG:
+            return found
     schema = await _schema(settings)
     found.append(schema)
     if schema.level is Level.WRONG:
@@ -117,7 +120,14 @@ async def _redis(settings: Settings) -> Finding:
         settings.redis_url.reveal(), socket_timeout=REDIS_S, socket_connect_timeout=REDIS_S
     )
     try:
-        await client.ping()
+        await try_write(client)
+    except WritesRefused as refusal:
+        return Finding(
+            Level.WARNING,
+            "redis",
+            f"answers and refuses writes ({refusal}): payments go on without it; "
+            f"give it memory or disk, or point TILLGATE_REDIS_URL at the primary",
+        )
     except (RedisError, OSError) as error:
         return Finding(
             Level.WARNING,
@@ -127,7 +137,7 @@ async def _redis(settings: Settings) -> Finding:
         )
     finally:
         await client.aclose()
-    return Finding(Level.GOOD, "redis", "answers")
+    return Finding(Level.GOOD, "redis", "answers and takes writes")
 
 
 async def _schema(settings: Settings) -> Finding:
@@ -152,6 +162,7 @@ async def _database(settings: Settings) -> list[Finding]:
             STATE, OVERDUE, timedelta(milliseconds=HEARTBEAT_LEASE_MS), settings.environment
         )
         after = datetime.now(UTC)
+        waits = await connection.fetchval(WAITS)
     finally:
         await connection.close()
     assert state is not None
@@ -166,7 +177,7 @@ async def _database(settings: Settings) -> list[Finding]:
         ),
         _clock(state["now"], before, after),
         *_numbers(state["elsewhere"], settings.environment),
-        *_activity(state),
+        *_activity(state, waits),
     ]
 
 
@@ -198,20 +209,18 @@ def _numbers(elsewhere: int, environment: str) -> list[Finding]:
     return [Finding(Level.WRONG, "environment", text)]
 
 
-def _activity(state: asyncpg.Record) -> list[Finding]:
+def _activity(state: asyncpg.Record, waits: timedelta | None) -> list[Finding]:
     workers = Finding(Level.GOOD, "workers", f"{state['workers']} alive")
     if not state["workers"]:
         workers = Finding(
             Level.WARNING, "workers", "none alive: start `tillgate serve` and `tillgate work`"
         )
     found = [workers]
-    # The server shows a transaction's age only to who is its role; what waits for it, to all.
-    ages = [state[name] for name in ("oldest_write", "oldest_hidden") if state[name] is not None]
-    if ages and max(ages) > WRITE_AGE_MAX:
+    if waits is not None and waits > WRITE_AGE_MAX:
         text = (
-            f"a transaction that writes has been open for {max(ages).seconds} s or longer: "
+            f"a transaction that writes has been open for {waits.total_seconds():.0f} s or longer: "
             f"events and webhooks wait for it; end it (as a superuser: pg_stat_activity, "
-            f"backend_xid)"
+            f"backend_xid; pg_prepared_xacts)"
         )
         found.append(Finding(Level.WRONG, "events", text))
     if state["overdue"]:

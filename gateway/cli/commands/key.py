@@ -62,24 +62,24 @@ def run(options: argparse.Namespace) -> int:
         match options.act:
             case "issue" if options.terminal is not None:
                 _show_once(
-                    await opened.keys.issue_terminal_key(
+                    await opened.people.issue_terminal_key(
                         options.merchant, options.terminal, environment
                     )
                 )
             case "issue":
                 _show_once(
-                    await opened.keys.issue_merchant_key(
+                    await opened.people.issue_merchant_key(
                         options.merchant, Role(options.role), environment
                     )
                 )
             case "rotate":
-                _show_once(await opened.keys.rotate_key(options.key, environment))
+                _show_once(await opened.people.rotate_key(options.key, environment))
             case "revoke":
-                await opened.keys.revoke_key(options.key)
+                await opened.people.revoke_key(options.key)
                 print(f"{options.key} is revoked")
             case "limits":
-                await opened.keys.limit_refunds(options.key, options.refund, options.day)
-                print(f"{options.key} gives back {_limits(await opened.keys.key(options.key))}")
+                await opened.people.limit_refunds(options.key, options.refund, options.day)
+                print(f"{options.key} gives back {_limits(await opened.people.key(options.key))}")
             case _:
                 await _list(opened, options)
 
@@ -106,7 +106,7 @@ def _show_once(key: IssuedKey) -> None:
 
 
 async def _list(opened: Registries, options: argparse.Namespace) -> None:
-    keys = await opened.keys.keys(options.merchant, options.terminal)
+    keys = await opened.people.keys(options.merchant, options.terminal)
     rows = [
         (
             key.id,

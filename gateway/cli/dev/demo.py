@@ -78,18 +78,18 @@ async def _keys(registries: Registries, before: Mapping[str, Any]) -> Document:
     """The keys of the last run while they live; else new ones, and the old ones revoked, because
     nobody knows their secrets.
     """
-    live = {key.id for key in await registries.keys.keys(MERCHANT) if key.revoked_at is None}
+    live = {key.id for key in await registries.people.keys(MERCHANT) if key.revoked_at is None}
     known = {name: before[name] for name in ("merchant_key", "terminal_key") if name in before}
     if len(known) == 2 and all(key["id"] in live for key in known.values()):  # noqa: PLR2004  both
         return known
     for key_id in live:
-        await registries.keys.revoke_key(key_id)
+        await registries.people.revoke_key(key_id)
     return {
         "merchant_key": _shown(
-            await registries.keys.issue_merchant_key(MERCHANT, Role.MERCHANT, KeyEnvironment.TEST)
+            await registries.people.issue_merchant_key(MERCHANT, Role.MERCHANT, KeyEnvironment.TEST)
         ),
         "terminal_key": _shown(
-            await registries.keys.issue_terminal_key(MERCHANT, TERMINAL, KeyEnvironment.TEST)
+            await registries.people.issue_terminal_key(MERCHANT, TERMINAL, KeyEnvironment.TEST)
         ),
     }
 

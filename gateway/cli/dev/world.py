@@ -34,6 +34,7 @@ from gateway.cli.surroundings import (
     write_private,
 )
 from gateway.cli.table import padded
+from gateway.domain.audit import AskedBy
 from gateway.domain.case import CaseKind
 from gateway.embedded.errors import ServerMissingError
 from gateway.embedded.postgres import EmbeddedPostgres
@@ -106,7 +107,7 @@ class World:
         assert self._settings is not None, "the world was not started"
         async with case_desk(self._settings) as (desk, _):
             for case in cases:
-                await desk.close(open_case(case), by=person(), reason=reason)
+                await desk.close(open_case(case), by=AskedBy("person", person()), reason=reason)
 
     async def while_alive(
         self, work: asyncio.Task[Any], *, revive: bool

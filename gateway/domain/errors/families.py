@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from gateway.domain.payment import Payment
+from gateway.domain.resources import OrderResource
 from gateway.domain.verdicts import VerdictCode, Words
 
 
@@ -33,6 +34,7 @@ class GatewayError(Exception):
         zh: str | None = None,
         field: str | None = None,
         payment: Payment | None = None,
+        order: OrderResource | None = None,
         server_time: int | None = None,
     ) -> None:
         self.detail = detail or self.title
@@ -40,6 +42,7 @@ class GatewayError(Exception):
         super().__init__(self.detail)
         self.field = field
         self.payment = payment
+        self.order = order
         self.server_time = server_time
 
 

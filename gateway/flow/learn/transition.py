@@ -93,6 +93,7 @@ class Transitions:
             source=source,
             new_id=self._ids.new,
             environment=self._numbers.environment,
+            days=self._directory.days(),
             proof_passed=proof_passed,
             asked_after_end=asked_after_end,
             silence_counted=silence_counted,

@@ -12,6 +12,7 @@ from msgspec import Struct
 from adapters.channel import Entry, LocalSucceeded
 from gateway.clock import Ids
 from gateway.domain.change import Claim, Opening, Posting, payment_event
+from gateway.domain.days import Days
 from gateway.domain.identifiers import Numbers
 from gateway.domain.outcomes import Declined
 from gateway.domain.payment import Attempt, Evidence, Failure, Payment
@@ -25,8 +26,6 @@ from gateway.flow.choose.routing import Choice
 from gateway.flow.commands import Caller, PayCommand
 from gateway.flow.learn.schedule import not_after
 from gateway.limits import QR_EXPIRES_S_DEFAULT, SEND_DEADLINE_MS
-
-CHINA = timedelta(hours=8)  # business days are Asia/Shanghai's; it has no summer time
 
 
 class Draft(Struct, frozen=True, kw_only=True):
@@ -42,6 +41,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     fingerprint: bytes
     now: datetime
     numbers: Numbers
+    days: Days
     worker_id: str
     # The first attempt number to try; higher only where channels know numbers that the books have
     # lost.
@@ -148,9 +148,10 @@ class Draft(Struct, frozen=True, kw_only=True):
             currency=tender.currency,
             channel=attempt.channel,
             flow=tender.flow,
-            business_date=(self.now + CHINA).date().isoformat(),
+            business_date=self.days.business_date(tender.merchant_id, tender.store_id, self.now),
             created_at=self.now,
             numbering=tender.numbering,
+            days=self.days.rule,
             operator_id=command.operator_id,
             description=command.description,
             metadata=command.metadata,

@@ -26,6 +26,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.money import yuan
 from gateway.domain.payment import Payment
+from gateway.domain.resources import OrderResource
 from gateway.domain.statuses import PaymentStatus
 from gateway.domain.tender import Tender
 from gateway.domain.words import Numbering, Source
@@ -177,11 +178,19 @@ def _refused(answer: o.OrderRefusal, draft: Draft) -> GatewayError:
                 field="order_amount",
             )
         case o.OrderOverpaid(amount=amount, counted=counted):
-            left = yuan(max(0, amount - counted))
+            order = OrderResource(
+                order_no=draft.tender.order_no,
+                currency=draft.tender.currency,
+                amount=amount,
+                amount_taken=counted,
+                amount_left=max(0, amount - counted),
+            )
+            left = yuan(order.amount_left)
             return OrderOverpaid(
                 f"other tenders take {yuan(counted)} of the order's {yuan(amount)}: {left} is left",
                 zh=(
                     f"订单总额 {yuan(amount)} 元，其他收款已占 {yuan(counted)} 元，"
                     f"还可收 {left} 元，未发起收款"
                 ),
+                order=order,
             )

@@ -76,7 +76,7 @@ description   text
 metadata      json
 tendered      bigint
 change        bigint
-business_date date
+days          int
 created_at    timestamptz
 numbering     int
 expires_at    timestamptz
@@ -88,6 +88,8 @@ PAYMENT_MOVING = columns("""
 version             int
 status              text
 qr_code             text
+business_date       date
+channel_date        date
 paid_at             timestamptz
 payer_masked        text
 discounts           json
@@ -153,6 +155,7 @@ terminal_id     text
 asked_by        text
 idempotency_key text
 day_limit       bigint
+business_date   date
 created_at      timestamptz
 """)
 
@@ -163,6 +166,7 @@ channel_refund_no text
 failure_code      text
 channel_code      text
 refunded_at       timestamptz
+channel_date      date
 due_at            timestamptz
 stopped_at        timestamptz
 tries             int

@@ -13,6 +13,7 @@ that other events have taken by then. It is told so, and begins anew.
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import NamedTuple
 
 from gateway.domain.errors import CursorAhead, FieldInvalid
@@ -38,6 +39,15 @@ LEFT JOIN LATERAL (
   ORDER BY xid, seq LIMIT $4
 ) e ON true
 ORDER BY e.xid, e.seq"""
+
+# The server shows a transaction's age only to who is its role; what waits for it, to all. One that
+# was prepared for a commit in two phases has no session any more, and is waited for all the same.
+WAITS = """SELECT greatest(
+  (SELECT max(clock_timestamp() - xact_start) FROM pg_stat_activity WHERE backend_xid IS NOT NULL),
+  (SELECT max(clock_timestamp() - prepared) FROM pg_prepared_xacts),
+  (SELECT clock_timestamp() - e.at FROM event e
+   WHERE e.xid >= pg_snapshot_xmin(pg_current_snapshot()) ORDER BY e.xid, e.seq LIMIT 1)
+) AS age"""
 
 _CURSOR = re.compile(r"(?:([0-9]{1,12})-)?([0-9]{1,19})-([0-9]{1,18})", re.ASCII)
 
@@ -77,6 +87,14 @@ class EventFeed(Reader):
             cursor,
             len(rows) > limit,
         )
+
+    async def waits(self) -> timedelta:
+        """The age of the oldest transaction that the feed waits for: as far as this role may see
+        it, or of the oldest event that stands behind it. Zero: there is none.
+        """
+        row = await self._row(WAITS)
+        age: timedelta | None = row["age"] if row is not None else None
+        return age or timedelta(0)
 
 
 def position(cursor: str | None) -> Cursor:

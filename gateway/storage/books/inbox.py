@@ -9,7 +9,7 @@ from datetime import datetime
 import asyncpg
 import msgspec
 
-from gateway.domain.audit import Act
+from gateway.domain.audit import Act, AskedBy
 from gateway.domain.case import Case, CaseKind, Finding
 from gateway.domain.errors import NotFound
 from gateway.flow.ports import StoredCallback, StoreRefused
@@ -55,11 +55,26 @@ CONFIRM = f"""WITH confirmed AS (
 INSERT INTO audit (merchant_id, asked_as, asked_by, act, object, after)
 SELECT merchant_id, $4, $5, '{Act.CASE_CONFIRM}', id, json_build_object('finding', $2::text)
 FROM confirmed RETURNING object"""
-UNCONFIRM = """UPDATE "case" SET confirmed_by = NULL WHERE id = $1 AND closed_at IS NULL"""
-WITHDRAW = """UPDATE "case"
-SET proposed_as = NULL, proposed_by = NULL, proposed_reason = NULL, proposed_at = NULL
-WHERE id = $1 AND closed_at IS NULL AND proposed_by IS NOT NULL AND confirmed_by IS NULL
-RETURNING id"""
+UNCONFIRM = f"""WITH unconfirmed AS (
+    UPDATE "case" SET confirmed_by = NULL
+    WHERE id = $1 AND closed_at IS NULL AND confirmed_by IS NOT NULL RETURNING merchant_id, id
+)
+INSERT INTO audit (merchant_id, asked_as, asked_by, act, object)
+SELECT merchant_id, $2, $3, '{Act.CASE_UNCONFIRM}', id FROM unconfirmed RETURNING object"""
+WITHDRAW = f"""WITH proposed AS (
+    SELECT merchant_id, id, proposed_as, proposed_by FROM "case"
+    WHERE id = $1 AND closed_at IS NULL AND proposed_by IS NOT NULL AND confirmed_by IS NULL
+    FOR UPDATE
+), withdrawn AS (
+    UPDATE "case" k
+    SET proposed_as = NULL, proposed_by = NULL, proposed_reason = NULL, proposed_at = NULL
+    FROM proposed p WHERE k.merchant_id = p.merchant_id AND k.id = p.id
+    RETURNING p.merchant_id, p.id, p.proposed_as, p.proposed_by
+)
+INSERT INTO audit (merchant_id, asked_as, asked_by, act, object, before)
+SELECT merchant_id, $2, $3, '{Act.CASE_WITHDRAW}', id,
+       json_build_object('finding', proposed_as, 'proposed_by', proposed_by)
+FROM withdrawn RETURNING object"""
 
 
 class Inbox(Reader):
@@ -84,9 +99,12 @@ class Inbox(Reader):
         shown = (object_id, case.attempt_id, case.refund_id, words, case.evidence.at)
         return await self._row(OPEN_CASE, merchant_id, case.id, case.name, *shown) is not None
 
-    async def close_case(self, case_id: str, *, closed_by: str, reason: str, now: datetime) -> None:
+    async def close_case(
+        self, case_id: str, *, closed_by: AskedBy, reason: str, now: datetime
+    ) -> None:
         """Raises `NotFound` when no such case is open."""
-        if await self._row(CLOSE_CASE, case_id, closed_by, reason, now, *_asked(closed_by)) is None:
+        words = (str(closed_by), reason, now, closed_by.kind, closed_by.name)
+        if await self._row(CLOSE_CASE, case_id, *words) is None:
             raise NotFound(f"no open case {case_id}")
 
     async def settle_case(
@@ -96,28 +114,23 @@ class Inbox(Reader):
         await self._fetch(SETTLE_CASE, merchant_id, object_id, kind, reason, now)
 
     async def propose_finding(
-        self, case_id: str, finding: Finding, *, by: str, reason: str, now: datetime
+        self, case_id: str, finding: Finding, *, by: AskedBy, reason: str, now: datetime
     ) -> bool:
         """See `gateway.flow.case_closing.CaseFindings`."""
-        words = (finding, by, reason, now)
-        return await self._row(PROPOSE, case_id, *words, *_asked(by)) is not None
+        words = (finding, str(by), reason, now, by.kind, by.name)
+        return await self._row(PROPOSE, case_id, *words) is not None
 
-    async def confirm_finding(self, case_id: str, finding: Finding, *, by: str) -> bool:
+    async def confirm_finding(self, case_id: str, finding: Finding, *, by: AskedBy) -> bool:
         """As above. Raises `StoreRefused` for the person who proposed it."""
         try:
-            return await self._row(CONFIRM, case_id, finding, by, *_asked(by)) is not None
+            words = (finding, str(by), by.kind, by.name)
+            return await self._row(CONFIRM, case_id, *words) is not None
         except asyncpg.CheckViolationError as error:
             raise StoreRefused(error.sqlstate, error.constraint_name) from error
 
-    async def unconfirm_finding(self, case_id: str) -> None:
-        await self._fetch(UNCONFIRM, case_id)
+    async def unconfirm_finding(self, case_id: str, *, by: AskedBy) -> None:
+        await self._fetch(UNCONFIRM, case_id, by.kind, by.name)
 
-    async def withdraw_finding(self, case_id: str) -> bool:
+    async def withdraw_finding(self, case_id: str, *, by: AskedBy) -> bool:
         """As above."""
-        return await self._row(WITHDRAW, case_id) is not None
-
-
-def _asked(by: str) -> tuple[str, str]:
-    """What kind of one asked, and its name: `key mk_1` is a key, any other word a person."""
-    kind, _, name = by.partition(" ")
-    return ("key", name) if kind == "key" else ("person", by)
+        return await self._row(WITHDRAW, case_id, by.kind, by.name) is not None

@@ -31,6 +31,7 @@ PAYMENTS: Final = {
     "out_trade_no": _OF_ATTEMPT.format("out_trade_no"),
     "channel_trade_no": _OF_ATTEMPT.format("channel_trade_no"),
     "business_date": "p.business_date = {}",
+    "channel_date": "p.channel_date = {}",
     "since": "p.created_at >= {}",
     "until": "p.created_at < {}",
     "paid_from": "p.paid_at >= {}",

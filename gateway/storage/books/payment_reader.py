@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date
 from typing import TypeAlias
 
 import asyncpg
@@ -65,9 +65,7 @@ REFUND = f"SELECT {c.REFUND.listed('f.')} FROM refund f"
 REFUND_BY_ID = f"{REFUND} WHERE f.merchant_id = $1 AND f.id = $2"
 REFUND_BY_NO = f"{REFUND} WHERE f.merchant_id = $1 AND f.refund_no = $2"
 # As the trigger on `refund` that decides.
-GIVEN_BACK = """SELECT coalesce(sum(f.amount), 0) AS fen FROM refund f
-WHERE coalesce(f.terminal_id, f.asked_by) = $2 AND f.merchant_id = $1 AND f.created_at >= $3
-  AND f.origin = 'merchant' AND f.status <> 'failed'"""
+GIVEN_BACK = "SELECT refunds_of_day($1, $2, $3) AS fen"
 REFUND_BY_KEY = f"{REFUND} WHERE f.merchant_id = $1 AND f.store_id = $2 AND f.idempotency_key = $3"
 REFUNDS_OF = f"{REFUND} WHERE f.merchant_id = $1 AND f.payment_id = $2 ORDER BY f.created_at, f.id"
 
@@ -102,9 +100,10 @@ class PaymentReader(Reader):
     ) -> Refund | None:
         return _refund(await self._row(REFUND_BY_KEY, merchant_id, store_id, idempotency_key))
 
-    async def given_back(self, merchant_id: str, asked_by: str, since: datetime) -> int:
+    async def given_back(self, merchant_id: str, asked_by: str, business_date: str) -> int:
         """See `gateway.flow.ports.Store`."""
-        row = await self._row(GIVEN_BACK, merchant_id, asked_by, since)
+        day = date.fromisoformat(business_date)
+        row = await self._row(GIVEN_BACK, merchant_id, asked_by, day)
         return int(row["fen"]) if row else 0
 
     async def refunds_of(self, merchant_id: str, payment_id: str) -> Sequence[Refund]:

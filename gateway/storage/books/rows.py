@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from itertools import groupby
 from typing import Any
 
@@ -13,11 +13,12 @@ from msgspec import Raw, Struct
 from msgspec.structs import asdict
 
 from gateway.domain.change import Change, Opening
+from gateway.domain.days import SHANGHAI
 from gateway.domain.payment import Attempt, Evidence, Failure, Payment, Refund
 from gateway.domain.presenting import Flow
 from gateway.domain.states import PAYMENT_HOLDING
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
-from gateway.domain.words import LastCancel, Numbering, Origin
+from gateway.domain.words import DayRule, LastCancel, Numbering, Origin
 from gateway.storage.books import columns as c
 
 _encode = msgspec.json.Encoder().encode
@@ -39,6 +40,7 @@ _LAST_CANCEL: dict[str | None, LastCancel | None] = {
     **{word.value: word for word in LastCancel},
 }
 _NUMBERING = {rule.value: rule for rule in Numbering}
+_DAYS = {rule.value: rule for rule in DayRule}
 _FLOW = {word.value: word for word in Flow}
 _ORIGIN = {word.value: word for word in Origin}
 
@@ -211,7 +213,9 @@ def _postings(records: list[Opening] | list[Change]) -> list[_Posting]:
 def read_payment(row: Record, attempts: Iterable[Record]) -> Payment:
     """A payment from its row and its attempts' rows."""
     fields = {name: row[name] for name in c.PAYMENT.names}
+    fields["days"] = _DAYS[fields["days"]]
     fields["business_date"] = fields["business_date"].isoformat()
+    fields["channel_date"] = _day(fields["channel_date"])
     fields["status"] = _PAYMENT_STATUS[fields["status"]]
     fields["flow"] = _FLOW[fields["flow"]]
     fields["numbering"] = _NUMBERING[fields["numbering"]]
@@ -242,4 +246,12 @@ def read_refund(row: Record) -> Refund:
     fields["status"] = _REFUND_STATUS[fields["status"]]
     fields["origin"] = _ORIGIN[fields["origin"]]
     fields["evidence"] = _evidence.decode(fields["evidence"])
+    # An older worker wrote none: its days began at midnight.
+    day = fields["business_date"] or fields["created_at"].astimezone(SHANGHAI).date()
+    fields["business_date"] = day.isoformat()
+    fields["channel_date"] = _day(fields["channel_date"])
     return Refund(**fields)
+
+
+def _day(day: date | None) -> str | None:
+    return None if day is None else day.isoformat()

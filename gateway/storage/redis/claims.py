@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from gateway.clock import Clock
 from gateway.limits import CLAIM_TTL_MS, REDIS_TIMEOUT_MS
-from gateway.storage.redis.guarded import Command, GuardedRedis, RedisAway
+from gateway.storage.redis.guarded import Command, GuardedRedis, RedisAway, State
 from gateway.telemetry.metrics import CLAIMS
 
 # Only the holder of the token may let go: the key may have expired and have another holder by now.
@@ -55,9 +55,9 @@ class RedisClaims:
             asked = self._queue("EVAL", COMPARE_AND_DELETE, 1, key, token)
             asked.add_done_callback(_never_mind)
 
-    async def state(self) -> str:
-        """`up` or `down`, for the readiness report."""
-        return "up" if await self._redis.is_up() else "down"
+    async def state(self) -> State:
+        """For the readiness report."""
+        return await self._redis.state()
 
     async def close(self) -> None:
         """Let go of the connections."""

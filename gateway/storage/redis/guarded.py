@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final, Literal
 
 import redis.asyncio
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from gateway.clock import Clock
 from gateway.limits import (
@@ -26,7 +26,25 @@ from gateway.limits import (
 log = structlog.get_logger("tillgate.redis")
 
 Command = tuple[object, ...]
+State = Literal["up", "refuses writes", "down"]
 _FAILURES = (RedisError, OSError, TimeoutError)
+# Written by a look at Redis, and gone after it; all who look may share it.
+TRIED: Final = "tillgate:tried"
+
+
+class WritesRefused(Exception):
+    """Redis answers and takes no write: it is full, a replica, or cannot save. In its own words."""
+
+
+async def try_write(client: redis.asyncio.Redis) -> None:
+    """What a claim does; an answer to PING alone says nothing about it.
+
+    Raises `WritesRefused`, `RedisError` or `OSError`.
+    """
+    try:
+        await client.set(TRIED, b"", px=REDIS_STATE_TIMEOUT_MS)
+    except ResponseError as refusal:
+        raise WritesRefused(str(refusal)) from refusal
 
 
 class RedisAway(Exception):
@@ -76,14 +94,16 @@ class GuardedRedis:
         self._failures = 0
         return answers
 
-    async def is_up(self) -> bool:
+    async def state(self) -> State:
         """For the readiness report; it has more time than a payment gives."""
         try:
             async with asyncio.timeout(REDIS_STATE_TIMEOUT_MS / 1000):
-                await self._redis.ping()
+                await try_write(self._redis)
+        except WritesRefused:
+            return "refuses writes"
         except _FAILURES:
-            return False
-        return True
+            return "down"
+        return "up"
 
     async def close(self) -> None:
         """Let go of the connections."""

@@ -15,10 +15,19 @@ from urllib.parse import urlsplit
 import msgspec
 
 from adapters.channel import Certificate, LocalManifest, Manifest, Profile, RemoteManifest
-from security.lines import is_here
+from security.public_address import is_loopback
 from security.secret import HIDDEN, Secret, decode_hook
 from security.vault import About
 
+KEY_RIGHTS: Final = (
+    "merchant_id",
+    "store_id",
+    "terminal_id",
+    "role",
+    "environment",
+    "refund_max",
+    "refund_day_max",
+)
 PEM_BEGIN: Final = "-----BEGIN "
 
 
@@ -43,8 +52,13 @@ def key_about(
     terminal_id: str | None,
     role: str,
     environment: str | None,
+    refund_max: int | None,
+    refund_day_max: int | None,
 ) -> About:
-    """What a sealed API secret is bound to: everything the key may do."""
+    """What a sealed API secret is bound to: everything the key may do.
+
+    By the names of the columns, which are KEY_RIGHTS.
+    """
     return _about(
         f"api_key/{key_id}",
         merchant=merchant_id,
@@ -52,6 +66,8 @@ def key_about(
         terminal=terminal_id,
         role=role,
         environment=environment,
+        refund_max=refund_max,
+        refund_day_max=refund_day_max,
     )
 
 
@@ -60,7 +76,7 @@ def webhook_about(endpoint_id: str, number: int, *, merchant_id: str) -> About:
     return _about(f"webhook_secret/{endpoint_id}/{number}", merchant=merchant_id)
 
 
-def _about(row: str, **rights: str | None) -> About:
+def _about(row: str, **rights: str | int | None) -> About:
     said = (f"{name}={value}" for name, value in rights.items() if value is not None)
     return About(row, tuple(said))
 
@@ -143,22 +159,23 @@ def shown(credentials: Any) -> dict[str, Any]:
 
 
 def refuse_unsafe_addresses(credentials: Any, *, allow_loopback: bool) -> None:
-    """Money orders go over TLS. With `allow_loopback` this machine, and it alone, may be reached
-    without: the sandbox.
+    """Money orders go over TLS; plain http is for the sandbox, and leads to this machine alone.
 
     Raises CredentialsInvalid.
     """
     if credentials is None:
         return
     for name, value in shown(credentials).items():
-        if not isinstance(value, str) or not value.strip().lower().startswith("http://"):
+        if not isinstance(value, str) or not value.startswith("http://"):
             continue
-        host = urlsplit(value.strip()).hostname
-        sandbox = host is not None and is_here(host)
-        if sandbox and allow_loopback:
-            continue
-        way = ", or set TILLGATE_ALLOW_LOOPBACK_CHANNELS=yes to use the sandbox" if sandbox else ""
-        raise CredentialsInvalid(f"{name} is plain http (to {host}): write https://…{way}")
+        host = urlsplit(value).hostname or ""
+        if not is_loopback(f"[{host}]" if ":" in host else host):
+            raise CredentialsInvalid(f"{name} is plain http (to {host}): write https://…")
+        if not allow_loopback:
+            raise CredentialsInvalid(
+                f"{name} is plain http (to {host}): "
+                f"write https://…, or set TILLGATE_ALLOW_LOOPBACK_CHANNELS=yes to use the sandbox"
+            )
 
 
 def _hidden(value: Any) -> str:

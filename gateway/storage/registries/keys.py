@@ -1,7 +1,7 @@
-"""API keys, written.
+"""API keys, written: issued, rotated, limited, revoked.
 
-A key is shown once, when it is issued; it is never deleted, only revoked: old payments name it. The
-service takes a change over with the next refresh of its directory.
+A key is sealed with everything it may do (`credentials.KEY_RIGHTS`): what may be changed later is
+changed by sealing it anew.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from gateway.clock import Ids
 from gateway.domain.audit import Act, AskedBy
 from gateway.limits import LIVE_KEYS_MAX, LIVE_TERMINAL_KEYS_MAX
 from gateway.storage.registries.acts import Connection, RegistryError
-from gateway.storage.registries.credentials import key_about
+from gateway.storage.registries.credentials import KEY_RIGHTS, key_about
 from gateway.storage.registries.sealing import SealingRegistry
+from security.errors import SecurityError
 from security.key_material import KeyEnvironment, KeyKind, new_key_id, new_secret
 from security.roles import Role
 from security.secret import Secret
@@ -60,14 +61,15 @@ FROM api_key k LEFT JOIN api_key_use u ON u.key_id = k.id"""
 KEYS = f"""{_KEY} WHERE k.merchant_id = $1 AND ($2::text IS NULL OR k.terminal_id = $2)
 ORDER BY k.created_at, k.id"""
 KEY = f"{_KEY} WHERE k.id = $1"
-LIMIT = "UPDATE api_key SET refund_max = $2, refund_day_max = $3 WHERE id = $1"
+LIMIT = "UPDATE api_key SET refund_max = $2, refund_day_max = $3, sealed = $4 WHERE id = $1"
+SEALED = f"SELECT {', '.join(KEY_RIGHTS)}, sealed FROM api_key WHERE id = $1 FOR UPDATE"
 LIVE_KEYS = (
     "SELECT count(*) FROM api_key WHERE merchant_id = $1 AND terminal_id IS NOT DISTINCT FROM $2 "
     "AND revoked_at IS NULL"
 )
 NEW_KEY = (
-    "INSERT INTO api_key (id, merchant_id, store_id, terminal_id, role, environment, sealed) "
-    "VALUES ($1, $2, $3, $4, $5, $6, $7)"
+    f"INSERT INTO api_key (id, {', '.join(KEY_RIGHTS)}, sealed) "
+    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 )
 REVOKE = (
     "UPDATE api_key SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL "
@@ -76,7 +78,7 @@ REVOKE = (
 
 
 class KeyRegistry(SealingRegistry):
-    """Keys on PostgreSQL.
+    """Keys of tills and of merchants.
 
     `takes_test_keys`: whether this installation listens to keys for sandbox channels.
     """
@@ -99,7 +101,7 @@ class KeyRegistry(SealingRegistry):
         terminal_id: str,
         environment: KeyEnvironment,
         *,
-        beside: str | None = None,
+        beside: KeyListing | None = None,
     ) -> IssuedKey:
         """A key for one till. At most two may live at once: the one in use and its successor.
 
@@ -122,7 +124,14 @@ class KeyRegistry(SealingRegistry):
                     f"terminal {terminal_id} has {LIVE_TERMINAL_KEYS_MAX} live keys: "
                     f"revoke the one no longer in use (`tillgate key list`)"
                 )
-            rights = _Rights(merchant_id, row["store_id"], terminal_id, Role.TERMINAL, environment)
+            rights = _Rights(
+                merchant_id,
+                row["store_id"],
+                terminal_id,
+                Role.TERMINAL,
+                environment,
+                *_limits(beside),
+            )
             return await self._issue(connection, KeyKind.TERMINAL, rights, beside)
 
     async def issue_merchant_key(
@@ -131,7 +140,7 @@ class KeyRegistry(SealingRegistry):
         role: Role,
         environment: KeyEnvironment,
         *,
-        beside: str | None = None,
+        beside: KeyListing | None = None,
     ) -> IssuedKey:
         """A key for a merchant's server or for a person at it."""
         if role is Role.TERMINAL:
@@ -148,40 +157,46 @@ class KeyRegistry(SealingRegistry):
                     f"merchant {merchant_id} has {LIVE_KEYS_MAX} live keys: "
                     f"revoke those no longer in use"
                 )
-            rights = _Rights(merchant_id, None, None, role, environment)
+            rights = _Rights(merchant_id, None, None, role, environment, *_limits(beside))
             return await self._issue(connection, KeyKind.MERCHANT, rights, beside)
 
     async def rotate_key(self, key_id: str, environment: KeyEnvironment) -> IssuedKey:
-        """A second key for the same holder; the first lives on until it is revoked."""
+        """A second key for the same holder, with the same limits; the first lives on until it is
+        revoked.
+        """
         old = await self.key(key_id)
         if old.revoked_at is not None:
             raise RegistryError(f"key {key_id} is revoked: issue a new one instead")
-        new = (
-            await self.issue_terminal_key(
-                old.merchant_id, old.terminal_id, environment, beside=key_id
-            )
+        return (
+            await self.issue_terminal_key(old.merchant_id, old.terminal_id, environment, beside=old)
             if old.terminal_id is not None
             else await self.issue_merchant_key(
-                old.merchant_id, Role(old.role), environment, beside=key_id
+                old.merchant_id, Role(old.role), environment, beside=old
             )
         )
-        # Before its secret is told: a key that nobody can use yet has the role's limits.
-        if (old.refund_max, old.refund_day_max) != (None, None):
-            await self.limit_refunds(new.id, old.refund_max, old.refund_day_max)
-        return new
 
     async def limit_refunds(self, key_id: str, each: int | None, day: int | None) -> None:
-        """What the key gives back, in fen; None: as its role."""
-        before = await self.key(key_id)
+        """What the key gives back, in fen; None: as its role. It is sealed anew, with them."""
         async with self._acting(f"key {key_id}") as connection:
-            await connection.execute(LIMIT, key_id, each, day)
+            row = await connection.fetchrow(SEALED, key_id)
+            if row is None:
+                raise _no_key(key_id)
+            rights = {name: row[name] for name in KEY_RIGHTS}
+            limits = {"refund_max": each, "refund_day_max": day}
+            before, after = key_about(key_id, **rights), key_about(key_id, **(rights | limits))
+            try:
+                secret = self._vault.open(row["sealed"], about=before)
+            except SecurityError as error:
+                raise RegistryError(f"key {key_id} cannot be sealed anew: {error}") from error
+            sealed = await self._sealed(connection, secret, after)
+            await connection.execute(LIMIT, key_id, each, day, sealed)
             await self._record(
                 connection,
                 Act.KEY_LIMIT,
                 key_id,
-                merchant_id=before.merchant_id,
-                before={"refund_max": before.refund_max, "refund_day_max": before.refund_day_max},
-                after={"refund_max": each, "refund_day_max": day},
+                merchant_id=row["merchant_id"],
+                before={name: row[name] for name in limits},
+                after=limits,
             )
 
     async def revoke_key(self, key_id: str) -> None:
@@ -200,9 +215,7 @@ class KeyRegistry(SealingRegistry):
         """One key."""
         row = await self._row(KEY, key_id)
         if row is None:
-            raise RegistryError(
-                f"there is no key {key_id}: `tillgate key list` shows what there is"
-            )
+            raise _no_key(key_id)
         return KeyListing(**dict(row))
 
     async def keys(self, merchant_id: str, terminal_id: str | None = None) -> list[KeyListing]:
@@ -212,7 +225,7 @@ class KeyRegistry(SealingRegistry):
         ]
 
     async def _issue(
-        self, connection: Connection, kind: KeyKind, rights: _Rights, beside: str | None
+        self, connection: Connection, kind: KeyKind, rights: _Rights, beside: KeyListing | None
     ) -> IssuedKey:
         if rights.environment is KeyEnvironment.TEST and not self._takes_test_keys:
             raise RegistryError(
@@ -230,17 +243,28 @@ class KeyRegistry(SealingRegistry):
             act,
             key_id,
             merchant_id=rights.merchant_id,
-            before={"key": beside} if beside else None,
+            before={"key": beside.id} if beside else None,
             after=made,
         )
         return IssuedKey(id=key_id, secret=secret, role=rights.role.value)
 
 
 class _Rights(NamedTuple):
-    """In the order of the table's columns."""
+    """KEY_RIGHTS of a key that is issued."""
 
     merchant_id: str
     store_id: str | None
     terminal_id: str | None
     role: Role
     environment: KeyEnvironment
+    refund_max: int | None
+    refund_day_max: int | None
+
+
+def _limits(beside: KeyListing | None) -> tuple[int | None, int | None]:
+    """A new key has its role's."""
+    return (None, None) if beside is None else (beside.refund_max, beside.refund_day_max)
+
+
+def _no_key(key_id: str) -> RegistryError:
+    return RegistryError(f"there is no key {key_id}: `tillgate key list` shows what there is")

@@ -1,8 +1,8 @@
-"""Merchants, stores and terminals, written.
+"""Who may ask, written: merchants, stores and terminals; and their API keys, of keys.py.
 
 Everything here is rare, for people and scripts; the service itself reads the same rows through
 directory.py, within one refresh. Nothing is ever deleted: a store is disabled, because old payments
-still name it. Their API keys stand in keys.py.
+still name it. Channel accounts stand in accounts.py.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any, Final, TypeVar
 
 import asyncpg
 
-from gateway.clock import Ids
-from gateway.domain.audit import Act, AskedBy
+from gateway.domain.audit import Act
 from gateway.domain.holder import Holder, HolderKind
-from gateway.storage.registries.acts import Acting, Connection, RegistryError, chosen_id
+from gateway.storage.registries.acts import Connection, RegistryError, chosen_id
+from gateway.storage.registries.keys import KeyRegistry
 
 NAME_CHARS_MAX: Final = 100
 
@@ -66,12 +66,8 @@ _ID_PREFIXES: Final = {
 OVERRIDES = "UPDATE store SET overrides_allowed = $3 WHERE merchant_id = $1 AND id = $2"
 
 
-class Registry(Acting):
-    """Merchants, stores and terminals on PostgreSQL. All of it raises RegistryError."""
-
-    def __init__(self, pool: asyncpg.Pool[Any], *, ids: Ids, asked_by: AskedBy) -> None:
-        super().__init__(pool, asked_by=asked_by)
-        self._ids = ids
+class Registry(KeyRegistry):
+    """Merchants, stores, terminals and keys on PostgreSQL. All of it raises RegistryError."""
 
     async def create_merchant(self, name: str, merchant_id: str | None = None) -> Merchant:
         """A new tenant."""

@@ -15,9 +15,15 @@ import asyncpg
 
 from gateway.domain.audit import Act
 from gateway.limits import REKEY_BATCH_ROWS
+from gateway.storage.books.heart import LivingWorker, read_living
 from gateway.storage.registries.acts import RegistryError
-from gateway.storage.registries.credentials import account_about, key_about, webhook_about
-from gateway.storage.registries.sealing import LivingWorker, SealingRegistry
+from gateway.storage.registries.credentials import (
+    KEY_RIGHTS,
+    account_about,
+    key_about,
+    webhook_about,
+)
+from gateway.storage.registries.sealing import SealingRegistry
 from security.errors import SecurityError
 from security.vault import About
 
@@ -33,8 +39,7 @@ class _Table(NamedTuple):
 
 
 def _key(row: asyncpg.Record) -> About:
-    rights = ("merchant_id", "store_id", "terminal_id", "role", "environment")
-    return key_about(row["id"], **{name: row[name] for name in rights})
+    return key_about(row["id"], **{name: row[name] for name in KEY_RIGHTS})
 
 
 def _account(row: asyncpg.Record) -> About:
@@ -50,8 +55,7 @@ TABLES: Final = (
     _Table(
         "api_key",
         ("id",),
-        "SELECT id, merchant_id, store_id, terminal_id, role, environment, sealed FROM api_key "
-        "ORDER BY id",
+        f"SELECT id, {', '.join(KEY_RIGHTS)}, sealed FROM api_key ORDER BY id",
         "UPDATE api_key SET sealed = $1 WHERE sealed = $2 AND id = $3 RETURNING true",
         _key,
     ),
@@ -88,9 +92,10 @@ class Rekeying(SealingRegistry):
 
     async def rekey(self) -> Rekeyed:
         """Raises RegistryError while a worker lives that could not open the result."""
-        living = await self.living()
-        if self._vault.agreed(worker.knows for worker in living) != self._vault.newest:
-            raise RegistryError(_too_early(living, self._vault.knows))
+        async with self._acting("worker") as connection:
+            workers = await read_living(connection)
+        if self._vault.agreed(worker.knows for worker in workers) != self._vault.newest:
+            raise RegistryError(_too_early(workers, self._vault.knows))
         done = Rekeyed()
         for table in TABLES:
             rows = await self._fetch(table.read)
@@ -121,7 +126,7 @@ class Rekeying(SealingRegistry):
         done.resealed += resealed
 
 
-def _too_early(living: Sequence[LivingWorker], needed: frozenset[str]) -> str:
+def _too_early(workers: Sequence[LivingWorker], needed: frozenset[str]) -> str:
     lines = [
         f"{worker.id}, started {worker.started_at:%Y-%m-%d %H:%M:%S} UTC, "
         + (
@@ -129,12 +134,12 @@ def _too_early(living: Sequence[LivingWorker], needed: frozenset[str]) -> str:
             if worker.knows is not None
             else "is of an earlier release"
         )
-        for worker in living
-        if worker.knows is None or not needed <= set(worker.knows)
+        for worker in workers
+        if not worker.knows_all(needed)
     ]
     return (
-        f"{len(lines)} of {len(living)} workers could not open what would be sealed now, and would "
-        f"refuse every API key (401 key_unknown):\n"
+        f"{len(lines)} of {len(workers)} workers could not open what would be sealed now, and "
+        f"would refuse every API key (401 key_unknown):\n"
         + "\n".join(f"- {line}" for line in lines)
         + "\ngive their hosts the key file, restart them (SIGHUP is enough for `tillgate serve`), "
         "and run `tillgate rekey` again"

@@ -128,6 +128,11 @@ async def _connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
             server_settings={"lock_timeout": str(MIGRATION_TABLE_LOCK_WAIT_MS)},
             statement_cache_size=0,
         )
+    except asyncpg.ProtocolViolationError as error:
+        raise MigrationError(
+            f"what answers is no PostgreSQL, or a pooler in front of one ({error}): "
+            f"give it the address of PostgreSQL itself; docs/settings.md"
+        ) from error
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise MigrationError(
             f"cannot connect to PostgreSQL ({type(error).__name__}: {error}): "

@@ -32,6 +32,7 @@ APP_ROLE: Final = "tillgate_app"  # of `tillgate dev`, and the one that the page
 RIGHTS: Final[Mapping[str, str]] = {
     "merchant": "SELECT, INSERT, UPDATE (name, disabled_at)",
     "store": "SELECT, INSERT, UPDATE (name, disabled_at, overrides_allowed)",
+    "cut_off": "SELECT, INSERT, UPDATE (begins_min)",
     "terminal": "SELECT, INSERT, UPDATE (name, disabled_at)",
     "api_key": "SELECT, INSERT, UPDATE (sealed, revoked_at, refund_max, refund_day_max)",
     "api_key_use": "SELECT, INSERT, UPDATE (used_at)",

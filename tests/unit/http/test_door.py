@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY
 
 from gateway.domain.errors import NotFound
 from gateway.edge_limits import (
+    LISTS_OF_A_KEY_MAX,
     POLLS_OF_A_KEY_MAX,
     RATE_CREATE,
     RATE_LIST,
@@ -150,6 +151,34 @@ async def test_a_key_holds_so_many_polls(till: Till, world: World) -> None:
         assert (refused.status, refused.json()["code"]) == (429, "rate_limited")
         release.set()
     assert (world.deps.door._polls, world.deps.door._polls_held) == ({}, 0)
+
+
+async def test_a_key_does_not_take_the_lists_connections_for_itself(
+    till: Till, world: World
+) -> None:
+    release, full, ordinary = asyncio.Event(), asyncio.Event(), world.deps.lookup.payments
+
+    async def walks(*_: Any) -> Any:
+        if world.deps.door._lists["mk_1"] == LISTS_OF_A_KEY_MAX:
+            full.set()
+        await release.wait()
+        return [], False
+
+    world.deps.lookup.payments = walks  # type: ignore[method-assign, assignment]
+    async with asyncio.timeout(20), asyncio.TaskGroup() as walking:
+        for _ in range(LISTS_OF_A_KEY_MAX):
+            walking.create_task(till.send("GET", LISTS, key_id="mk_1"))
+        await full.wait()
+        world.deps.lookup.payments = ordinary  # type: ignore[method-assign]
+        for path in (LISTS, "/v1/refunds", "/v1/events"):
+            refused = await till.send("GET", path, key_id="mk_1")
+            assert (refused.status, refused.json()["code"]) == (429, "rate_limited")
+            assert refused.headers["Retry-After"] == "1"
+        assert (await till.send("GET", f"{LISTS}/pay_1", key_id="mk_1")).status == 404
+        assert (await till.send("GET", LISTS)).status == 200, "another key"
+        release.set()
+    assert world.deps.door._lists == {}
+    assert (await till.send("GET", LISTS, key_id="mk_1")).status == 200
 
 
 # --- the security log
