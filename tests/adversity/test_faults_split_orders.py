@@ -4,10 +4,12 @@ whoever asks again hears the truth.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.domain.errors import OutcomePending, StoreUnavailable
 from gateway.domain.order import OrderTerms
 from gateway.flow.ports import Applied, Opened
 from gateway.storage.postgres import PostgresStore
@@ -64,3 +66,22 @@ async def test_fault_07_an_override_cut_anywhere_stands_once(
     kept = await store.payment(MERCHANT, first.id)
     assert kept is not None
     assert (kept.version, kept.overridden_by) == (doubt.payment.version + 1, cash.id)
+
+
+async def test_fault_07_committed_and_then_gone(far: tuple[PostgresStore, FaultProxy]):
+    """The tender stands and nobody can be asked: that nothing was written would be a lie."""
+    store, proxy = far
+    opening, terms = opening_of(drawn_payment(tender_no=2)), OrderTerms(amount=1000)
+    trap = proxy.hold_reply(MOMENTS["commit"])
+    opened = asyncio.create_task(store.open_in_order(opening, terms))
+    await trap.sprung.wait()
+    proxy.down()
+    trap.release.set()  # the line is cut: the reply goes nowhere
+    with pytest.raises(OutcomePending):
+        await opened
+    with pytest.raises(StoreUnavailable) as refused:  # this one never began
+        await store.open_in_order(opening_of(drawn_payment("A2")), terms)
+    assert not isinstance(refused.value, OutcomePending)
+    await proxy.up()
+    assert await store.payment(MERCHANT, opening.payment.id) is not None
+    assert await store.open_in_order(opening, terms) == Opened()

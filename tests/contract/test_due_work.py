@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from datetime import timedelta
 
+import asyncpg
 import pytest
 from msgspec.structs import replace
 
@@ -15,6 +16,7 @@ from gateway.domain.change import Change, payment_event
 from gateway.flow.due import DueAttempt, DueRefund, Places
 from gateway.flow.ports import Applied, Stale
 from gateway.limits import CALL_TIMEOUT_MS, HEARTBEAT_LEASE_MS, SWEEP_LEASE_MS
+from gateway.storage.postgres import PostgresStore
 from tests.contract.drawn import (
     ACCOUNT,
     MERCHANT,
@@ -31,6 +33,7 @@ from tests.contract.drawn import (
     settled,
     watched,
 )
+from tests.store_clock import ServerClock
 
 
 async def take(books: Books, at: float, limit: int = 10) -> list[DueAttempt]:
@@ -117,6 +120,20 @@ async def test_two_takers_share(books):
         assert max(len(share) for share in shares) in range(1, 4)
         taken += itertools.chain(*shares)
     assert sorted(taken, key=lambda each: each.payment_id) == due(*payments)
+
+
+async def test_a_taker_does_not_wait_for_what_another_one_holds(database):
+    """It leaves those rows, and takes the others while they are still held."""
+    clock, store = await ServerClock.of(database), await PostgresStore.connected(database)
+    books = Books(store, clock)
+    held, free = [await opened(books, order_no=f"O{n}") for n in range(2)]
+    other = await asyncpg.connect(database)
+    async with other.transaction():
+        await other.execute("SELECT FROM attempt WHERE payment_id = $1 FOR UPDATE", held.id)
+        assert await take(books, 3) == due(free)
+    assert await take(books, 3) == due(held)
+    for each in (other, store, clock):
+        await each.close()
 
 
 async def test_the_longest_due_come_first(books):

@@ -13,7 +13,6 @@ from gateway.storage.registries.acts import RegistryError
 from gateway.storage.registries.cut_offs import CutOffs
 from tests.integration.registry_world import directory, registries
 from tests.integration.test_older_refunds import as_before
-from tests.servers import owner_of
 from tests.world import TESTER, shop
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -81,19 +80,6 @@ async def test_a_cut_off_that_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(RegistryError, match=refusal):
         await store.begin("mer_1", store_id, begins)
-    assert await store.of_stores("mer_1") == {}
-
-
-async def test_the_database_holds_to_the_forenoon(store: CutOffs, database: str) -> None:
-    connection = await asyncpg.connect(owner_of(database))
-    for minutes in (-1, 720):
-        with pytest.raises(asyncpg.CheckViolationError, match="cut_off_before_noon"):
-            await connection.execute(
-                "INSERT INTO cut_off (merchant_id, store_id, since, begins_min) "
-                "VALUES ('mer_1', 'sto_1', '2026-11-21', $1)",
-                minutes,
-            )
-    await connection.close()
     assert await store.of_stores("mer_1") == {}
 
 

@@ -15,7 +15,7 @@ from gateway.storage.books.statements import OPEN
 from gateway.storage.registries.restored_log import RestoredLog
 from gateway.workers.feed_watch import FeedWatch
 from tests.adversity.house import until
-from tests.contract.drawn import opening_of, paid_payment
+from tests.contract.drawn import drawn_payment, opening_of, paid_payment
 from tests.servers import as_owner, superuser_of
 from tests.world import TESTER, Shop, shop
 
@@ -50,11 +50,14 @@ async def test_a_reader_never_passes_a_writer_that_commits_last(house: Shop):
     assert await read() == 1
     before = cursor
     slow = opening_of(paid_payment("SLOW", merchant=house.books.merchant_id))
+    # Of an event that is only recorded neither the feed nor a webhook tells.
+    sent = opening_of(drawn_payment("SENT", merchant=house.books.merchant_id))
+    assert [event.public for event in sent.events] == [False]
     first = await asyncpg.connect(house.books.dsn)
     try:
         async with first.transaction():
             # Its place in the log is taken, its commit far away.
-            assert await first.fetch(OPEN, *open_arguments([slow]))
+            assert len(await first.fetch(OPEN, *open_arguments([slow, sent]))) == len((slow, sent))
             for n in range(3):
                 assert (await house.pay(100 + n, method="cash")).status == 201
                 assert (await read(), cursor) == (0, before)

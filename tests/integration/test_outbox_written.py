@@ -193,10 +193,15 @@ async def test_notify_url_takes_the_place_of_the_oldest_endpoint_of_its_origin(w
         lookalike: (None, len(LIFE)),
         other: (None, len(LIFE)),
     }
+    longer = "https://shop.example.evil.example/till/7"  # begins as the origin of others does
+    await world.paid("A3", notify_url=longer)
+    found = await world.rows("SELECT endpoint_id FROM outbox WHERE url = $1", longer)
+    assert [row["endpoint_id"] for row in found] == [lookalike]
     await world.desk.disable(MERCHANT, oldest, TESTER)
     await world.paid("A2", notify_url="https://shop.example/till/7?x=1")
     found = await world.rows(
-        "SELECT endpoint_id FROM outbox WHERE url IS NOT NULL AND type = 'payment.succeeded'"
+        "SELECT endpoint_id FROM outbox WHERE url = $1 AND type = 'payment.succeeded'",
+        "https://shop.example/till/7?x=1",
     )
     assert [row["endpoint_id"] for row in found] == [younger]
     taken = {

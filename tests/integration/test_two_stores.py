@@ -5,7 +5,8 @@ disabled and resting.
 
 from __future__ import annotations
 
-import itertools
+import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -17,6 +18,19 @@ from adapters.discovery import discover
 from gateway.cli.client.client import Answer, Client
 from gateway.clock import SystemClock, SystemIds
 from gateway.domain import outcomes as o
+from gateway.domain.errors import (
+    FieldInvalid,
+    GatewayError,
+    IdempotencyKeyReused,
+    OrderInDoubt,
+    OrderOverpaid,
+    OrderTenderTaken,
+    OrderUsed,
+    OverrideRefused,
+)
+from gateway.domain.errors.families import Conflict
+from gateway.http.payments import create_payment
+from gateway.http.routes import ROUTES
 from gateway.limits import BREAKER_FAILURES_MAX
 from gateway.storage.registries.accounts import AccountRegistry
 from gateway.storage.registries.people import Registry
@@ -25,12 +39,13 @@ from security.keyring import MasterKeys
 from security.pin import hash_pin
 from security.secret import Secret
 from security.vault import Vault
+from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
 from tests.servers import DatabaseServer, as_owner
+from tests.wallet_codes import code
 from tests.world import MASTER, TESTER, Books, Shop, order_no, reopened, shop
 
 OTHER = "store_2"
-codes = itertools.count(1)
 
 
 @dataclass
@@ -114,9 +129,27 @@ def body(kind: str) -> dict[str, Any]:
         case "cash":
             return given | {"method": "cash"}
         case "code":
-            return given | {"auth_code": f"28{next(codes) + 7 * 10**12:014d}00"}
+            return given | {"auth_code": code("alipay")}
+        case "lost":  # its answer, after the charge
+            return given | {"auth_code": code("alipay", "05")}
+        case "split":
+            return given | {"method": "cash", "order_amount": 2800}
         case _:
             return given | {"method": "alipay", "flow": "qr"}
+
+
+async def paid_or_in_doubt(till: Client, request: dict[str, Any], key: str) -> dict[str, Any]:
+    """Once its call has ended."""
+    payment: dict[str, Any] = (await till.pay(request, key, wait_s=0)).document
+    async with asyncio.timeout(PATIENCE_S):
+        while payment["status"] == "processing":
+            payment = (await till.payment(payment["id"])).document
+    return payment
+
+
+def override(payment: dict[str, Any]) -> dict[str, Any]:
+    ann = {"id": "ann", "pin": "482913"}
+    return {"payment_id": payment["id"], "supervisor": ann, "reason": "queue"}
 
 
 def tells_nothing(answer: Answer, payment: dict[str, Any]) -> bool:
@@ -150,34 +183,76 @@ async def test_another_stores_key_is_another_request(chain: Chain, kind: str, st
         assert (answer.status, answer.replayed, answer.document["id"]) == (200, True, first["id"])
 
 
-async def test_beside_an_older_worker_keys_and_bills_are_the_merchants(chain: Chain) -> None:
-    """It reads them by merchant, and must find one. What a till may not see is not told, either."""
-    request, key = body("cash"), f"key-{order_no()}"
+@contextlib.asynccontextmanager
+async def older_worker(chain: Chain) -> AsyncIterator[None]:
+    """It reads keys and bills by merchant, and must find one of each."""
     await chain.shop.rows("INSERT INTO worker (id, beat_at) VALUES ('older', clock_timestamp())")
     try:
         await chain.shop.world.directory.refresh()
-        first = (await chain.here.pay(request, key)).document
-        with_key = await chain.there.pay(request, key)
-        assert (with_key.status, with_key.document["code"], with_key.document.get("field")) == (
-            422,
-            "idempotency_key_reused",
-            None,
-        )
-        same_bill = await chain.there.pay(request, f"key-{order_no()}")
-        assert (same_bill.status, same_bill.document["code"]) == (409, "order_used")
-        assert all(tells_nothing(each, first) for each in (with_key, same_bill))
-        split = request | {"order_no": order_no(), "order_amount": 2800}
-        assert (await chain.here.pay(split, f"key-{order_no()}")).status == 201
-        second = await chain.there.pay(split | {"tender_no": 2}, f"key-{order_no()}")
-        assert (second.status, second.document["code"]) == (409, "order_overpaid")
-        assert "order" not in second.document, "what another store takes is not told"
+        yield
     finally:
         await as_owner(chain.shop.books.dsn, "DELETE FROM worker WHERE id = 'older'")
         await chain.shop.world.directory.refresh()
+
+
+async def test_beside_an_older_worker_a_key_is_the_merchants(chain: Chain) -> None:
+    request, key = body("cash"), f"key-{order_no()}"
+    async with older_worker(chain):
+        first = (await chain.here.pay(request, key)).document
     again = await chain.here.pay(request, key)
     assert (again.status, again.document["id"]) == (200, first["id"])
     own = await chain.there.pay(request, key)
     assert (own.status, own.document["store_id"]) == (201, OTHER)
+
+
+# Of which kind the first store's payment is, what the other store asks for then, and what it hears:
+# a till waits for a payment that it sees; for another store's it would wait for ever.
+Refusal = tuple[int, str, str | None]
+REST = {"tender_no": 2}
+NOT_NAMED: Refusal = (422, "field_invalid", "override.payment_id")
+COLLISIONS: dict[type[GatewayError], list[tuple[str, dict[str, Any], Refusal]]] = {
+    IdempotencyKeyReused: [("cash", {"same_key": True}, (422, "idempotency_key_reused", None))],
+    OrderUsed: [("cash", {}, (409, "order_used", None))],
+    OrderTenderTaken: [("qr", {}, (409, "order_used", None))],
+    OrderInDoubt: [("lost", REST, (409, "order_in_doubt", None))],
+    OrderOverpaid: [("split", REST | {"order_amount": 2800}, (409, "order_overpaid", None))],
+    OverrideRefused: [("cash", REST | {"overrides": True}, NOT_NAMED)],
+    FieldInvalid: [
+        ("lost", REST | {"overrides": True}, NOT_NAMED),
+        ("split", REST | {"order_amount": 2801}, (422, "field_invalid", "order_amount")),
+    ],
+}
+
+
+def collisions() -> list[type[GatewayError]]:
+    """Every refusal of a payment that may be about an earlier one."""
+    route = next(each for each in ROUTES if each.handler is create_payment)
+    return [
+        error
+        for error in route.errors
+        if issubclass(error, Conflict) or error in (IdempotencyKeyReused, FieldInvalid)
+    ]
+
+
+@pytest.mark.parametrize("error", collisions(), ids=lambda error: error.code)
+async def test_beside_an_older_worker_no_refusal_tells_of_another_store(
+    chain: Chain, error: type[GatewayError]
+) -> None:
+    await chain.shop.sandbox.arm("alipay", "callback", "drop_before")
+    async with older_worker(chain):
+        for kind, asked, refusal in COLLISIONS[error]:
+            key = f"key-{order_no()}"
+            first = await paid_or_in_doubt(chain.here, body(kind), key)
+            again = body("cash") | {"order_no": first["order_no"], "amount": 2799} | asked
+            same_key, overrides = again.pop("same_key", False), again.pop("overrides", False)
+            if overrides:
+                again["override"] = override(first)
+            answer = await chain.there.pay(again, key if same_key else f"key-{order_no()}")
+            said = answer.document
+            assert (answer.status, said["code"], said.get("field")) == refusal, said
+            assert tells_nothing(answer, first), said
+            assert {"payment", "order"}.isdisjoint(said)
+            assert "28.00" not in answer.text, "what the other store takes"
 
 
 async def test_two_stores_have_bills_of_one_number(chain: Chain) -> None:
@@ -211,53 +286,13 @@ async def test_another_stores_bill_number_tells_nothing(
     assert tells_nothing(other, first), other.document
 
 
-async def test_another_stores_payment_does_not_exist(chain: Chain) -> None:
-    made = (await chain.here.pay(body("code"), f"key-{order_no()}")).document
-    back = {"refund_no": f"R{order_no()}", "amount": 100, "reason": "x"}
-    refund = (await chain.here.refund(made["id"], back, f"key-{order_no()}")).document
-    for answer in (
-        await chain.there.payment(made["id"]),
-        await chain.there.payment(made["id"], wait_s=1),
-        await chain.there.call("POST", f"/v1/payments/{made['id']}/cancel"),
-        await chain.there.refund(
-            made["id"], back | {"refund_no": f"R{order_no()}"}, f"key-{order_no()}"
-        ),
-        await chain.there.call("GET", f"/v1/payments/{made['id']}/refunds"),
-        await chain.there.call("GET", f"/v1/refunds/{refund['id']}"),
-    ):
-        assert (answer.status, answer.document["code"]) == (404, "not_found")
-        assert tells_nothing(answer, made)
-    assert (await chain.here.payment(made["id"])).document["amount_refunded"] == 100
-
-
-async def test_lists_show_the_own_store_only(chain: Chain) -> None:
-    mine = (await chain.here.pay(body("cash"), f"key-{order_no()}")).document
-    theirs = (await chain.there.pay(body("cash"), f"key-{order_no()}")).document
-    for payment, till in ((mine, chain.here), (theirs, chain.there)):
-        number = f"R{order_no()}"
-        terms = {"refund_no": number, "amount": 1, "reason": "x"}
-        assert (await till.refund(payment["id"], terms, f"key-{number}")).ok
-
-    async def stores(client: Client, path: str) -> set[str]:
-        rows = (await client.call("GET", path)).document["data"]
-        known = {mine["id"]: "store_1", theirs["id"]: OTHER}
-        return {row.get("store_id") or known.get(row["payment_id"], "store_1") for row in rows}
-
-    for path in ("/v1/payments", "/v1/refunds"):
-        assert await stores(chain.there, path) == {OTHER}
-        assert await stores(chain.there, f"{path}?store_id=store_1") == set()
-        assert await stores(chain.here, path) == {"store_1"}
-        assert await stores(chain.shop.office, path) >= {"store_1", OTHER}
-
-
 async def test_another_stores_payment_in_doubt_is_not_shown_and_not_overridden(
     chain: Chain,
 ) -> None:
     for channel in ("alipay", "wechat"):
         await chain.shop.sandbox.arm(channel, "callback", "callback_hold")
-    request = body("code")
-    request["auth_code"] = request["auth_code"][:-2] + "05"  # its answer is lost
-    doubtful = (await chain.here.pay(request, f"key-{order_no()}", wait_s=5)).document
+    request = body("lost")
+    doubtful = await paid_or_in_doubt(chain.here, request, f"key-{order_no()}")
     assert doubtful["status"] == "in_doubt"
     second = request | {"tender_no": 2, "method": "cash"}
     del second["auth_code"]
@@ -269,15 +304,15 @@ async def test_another_stores_payment_in_doubt_is_not_shown_and_not_overridden(
         chain.shop.books.merchant_id,
         hash_pin(Secret("482913")),
     )
-    override = {
-        "payment_id": doubtful["id"],
-        "supervisor": {"id": "ann", "pin": "482913"},
-        "reason": "queue",
-    }
-    refused = await chain.there.pay(second | {"override": override}, f"key-{order_no()}")
-    assert (refused.status, refused.document["field"]) == (422, "override.payment_id")
+    over = {"override": override(doubtful)}
+    elsewhere = second | over | {"store_id": OTHER}  # the office sees both stores' payments
+    for refused in (
+        await chain.there.pay(second | over, f"key-{order_no()}"),
+        await chain.shop.office.pay(elsewhere, f"key-{order_no()}"),
+    ):
+        assert (refused.status, refused.document["field"]) == (422, "override.payment_id")
     assert (await chain.here.payment(doubtful["id"])).document["status"] == "in_doubt"
-    allowed = await chain.here.pay(second | {"override": override}, f"key-{order_no()}")
+    allowed = await chain.here.pay(second | over, f"key-{order_no()}")
     assert allowed.status == 201
 
 

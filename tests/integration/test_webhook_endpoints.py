@@ -4,16 +4,9 @@ from typing import Any
 
 import pytest
 
-from gateway.cli.client.client import Client
-from gateway.clock import SystemIds
 from gateway.limits import WEBHOOK_SECRETS_LIVE_MAX
 from gateway.storage.registries import webhooks
-from gateway.storage.registries.people import Registry
-from security.key_material import KeyEnvironment
-from security.keyring import MasterKeys
-from security.roles import Role
-from security.vault import Vault
-from tests.world import MASTER, TESTER, Shop, order_no, shop
+from tests.world import TESTER, Shop, order_no, shop
 
 HERE = "/v1/webhook-endpoints"
 
@@ -33,20 +26,6 @@ async def created(
     return dict(answer.document)
 
 
-async def stranger(house: Shop) -> Client:
-    """A client of another merchant."""
-    registry = Registry(
-        house.world.store.pool,
-        vault=Vault(MasterKeys.from_text(MASTER, source="test")),
-        ids=SystemIds(),
-        asked_by=TESTER,
-    )
-    merchant = await registry.create_merchant("Others")
-    key = await registry.issue_merchant_key(merchant.id, Role.MERCHANT, KeyEnvironment.TEST)
-    await house.world.directory.refresh()
-    return Client(house.base_url, key.id, key.secret)
-
-
 async def test_created_once_whatever_is_lost(house: Shop):
     made = await created(house, event_types=["payment.succeeded"])
     again = await house.office.call(
@@ -57,28 +36,6 @@ async def test_created_once_whatever_is_lost(house: Shop):
     rotated = (await house.office.call("POST", f"{HERE}/{made['id']}/rotate-secret")).document
     assert rotated["secret"] not in {made["secret"], None}
     assert rotated["rotating_until"] is not None
-
-
-async def test_other_tenants_endpoints_do_not_exist(house: Shop):
-    made = await created(house)
-    await house.pay(500, method="cash")
-    async with await stranger(house) as other:
-        assert (await other.call("GET", HERE)).document == {"data": [], "has_more": False}
-        for method, act, body in (
-            ("GET", "", None),
-            ("GET", "/deliveries", None),
-            ("POST", "/rotate-secret", None),
-            ("POST", "/disable", None),
-            ("POST", "/enable", None),
-            ("POST", "/resend", {"dead_since": "2026-01-01T00:00:00Z"}),
-        ):
-            assert (await other.call(method, f"{HERE}/{made['id']}{act}", body)).status == 404, act
-        # The same key is another's.
-        mine = await other.call("POST", HERE, {"url": "https://shop.example/hook"}, key="e1")
-        assert mine.status == 201
-        assert mine.document["id"] != made["id"]
-    after = (await house.office.call("GET", f"{HERE}/{made['id']}")).document
-    assert after == made | {"secret": None}
 
 
 async def test_notify_url_needs_an_enabled_endpoint_of_its_origin(house: Shop):

@@ -60,6 +60,8 @@ WORD_FIELDS = {"status", "source", "origin", "flow", "proof", "kind", "last_canc
 COMPARISONS_OF_PUBLIC_TEXT = {
     # rsa_signing: is the text canonical? Both sides are the sender's own
     "base64.b64encode(signature).decode('ascii') != signature_b64",
+    # vault: in which of its forms a value is sealed
+    "sealed_as(sealed, about=about) == as_",
 }
 SECRET_NAME = re.compile(r"(^|_)(secret|signature|sig|hmac)($|_)")
 CAST_TO_ITS_OWN_NAME = re.compile(r"\b(\w+)\)?::\w+ AS \1\b")
@@ -121,6 +123,26 @@ def plain_comparison_of_secret(source: str) -> list[str]:
             ):
                 problems.append(f"line {node.lineno}: {ast.unparse(node)}")
     return problems
+
+
+def plain_comparison_beside_a_mac(source: str) -> list[str]:
+    """Where a MAC is made, what is compared with a computed value is compared in constant time,
+    whatever the names are.
+    """
+    if not any(name == "hmac" for node in walk(source) for name in imported(node)):
+        return []
+    return [
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for node in walk(source)
+        if isinstance(node, ast.Compare)
+        and any(
+            isinstance(operator, ast.Eq | ast.NotEq)
+            or (isinstance(operator, ast.In) and isinstance(side, ast.Call))
+            for operator, side in zip(node.ops, node.comparators, strict=True)
+        )
+        and not any(_is_fixed(side) for side in (node.left, *node.comparators))
+        and ast.unparse(node) not in COMPARISONS_OF_PUBLIC_TEXT
+    ]
 
 
 def tls_switched_off(source: str) -> list[str]:
@@ -243,6 +265,15 @@ def _last_name(node: ast.AST) -> str:
     return dotted(node).split(".")[-1]
 
 
+def _is_fixed(node: ast.AST) -> bool:
+    """Written in the source: a literal, or the name of a constant."""
+    if isinstance(node, ast.Set | ast.Tuple | ast.List):
+        return all(_is_fixed(each) for each in node.elts)
+    return isinstance(node, ast.Constant) or (
+        isinstance(node, ast.Name | ast.Attribute) and dotted(node).split(".")[-1].isupper()
+    )
+
+
 def _is_false(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and node.value is False
 
@@ -270,6 +301,7 @@ def _shipped(*folders: str, but: tuple[str, ...] = ()) -> list[Path]:
             plain_comparison_of_secret,
             _shipped("gateway", "adapters", "security", "sandbox", "reconciliation"),
         ),
+        (plain_comparison_beside_a_mac, _shipped("security", "adapters")),
         (tls_switched_off, _shipped("gateway", "adapters", "security", "reconciliation")),
         (bare_word, _shipped("gateway", but=OUTSIDE_CLIENTS)),
         (order_by_a_cast, _shipped("gateway", "reconciliation", "loadtests")),
@@ -315,6 +347,11 @@ def test_no_machine_path_and_no_package_address_is_in_the_tree() -> None:
         (plain_comparison_of_secret, "ok = signature == ''", 0),
         (plain_comparison_of_secret, "ok = len(signature) == 44 and design == 1", 0),
         (plain_comparison_of_secret, "ok = hmac.compare_digest(signature, mine)", 0),
+        (plain_comparison_beside_a_mac, "import hmac\nok = expected == each", 1),
+        (plain_comparison_beside_a_mac, "import hmac\nok = expected in text.split(' ')", 1),
+        (plain_comparison_beside_a_mac, "import hmac\nok = mac(body) != request.mac", 1),
+        (plain_comparison_beside_a_mac, "import hmac\nok = len(text) == 44 and x in A.WORDS", 0),
+        (plain_comparison_beside_a_mac, "ok = expected == each", 0),
         (tls_switched_off, "session.get(url, ssl=False)", 1),
         (tls_switched_off, "requests.get(url, verify=False)", 1),
         (tls_switched_off, "context.check_hostname = False", 1),

@@ -5,14 +5,16 @@ sends nothing, and a retry hears of its payment when no account is left.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from adapters.channel import PayRequest
 from adapters.discovery import discover
-from gateway.clock import SystemClock
+from gateway.clock import Clock, SystemClock
 from gateway.domain import outcomes as o
 from gateway.domain.change import Opening
 from gateway.domain.errors import (
@@ -40,10 +42,11 @@ from gateway.flow.open.restored import Restored
 from gateway.flow.ports import Ports
 from gateway.flow.send.failover import Failover
 from gateway.flow.send.sending import Sender
-from gateway.limits import BREAKER_FAILURES_MAX
+from gateway.limits import BREAKER_FAILURES_MAX, SEND_DEADLINE_MS
 from gateway.storage.redis.claims import NoClaims
 from security.secret import Secret
 from tests.fakes.accounts import local_account, remote_account
+from tests.fakes.clock import HandClock
 from tests.fakes.store import MemoryStore
 from tests.fakes.supervisors import KnownSupervisors
 from tests.shelf import Shelf
@@ -60,18 +63,25 @@ class Wallet:
 
     hosts = 1
 
+    def __init__(self) -> None:
+        self.asked: list[PayRequest] = []
+
     async def pay(self, request: PayRequest) -> o.PayOutcome:
+        self.asked.append(request)
         if isinstance(request.presented, ShownQr):
             return o.PayerActionNeeded(qr_code="https://qr")
         return o.Succeeded(amount=request.amount, channel_trade_no="C1")
 
 
 class Fragile(MemoryStore):
-    """Write 1 fails as it is told to."""
+    """Write 1 fails, or takes its time, as it is told to."""
 
     failure: BaseException | None = None
+    meanwhile: Callable[[], None] | None = None
 
     async def open(self, opening: Opening) -> Any:
+        if self.meanwhile is not None:
+            self.meanwhile()
         if self.failure is not None:
             raise self.failure
         return await super().open(opening)
@@ -80,9 +90,10 @@ class Fragile(MemoryStore):
 class Shop:
     """The pay road of one worker, over a store in memory."""
 
-    def __init__(self) -> None:
-        self.store, clock = Fragile(), SystemClock()
-        self.account = remote_account("a", channel=Wallet())
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.store, self.wallet = Fragile(), Wallet()
+        clock = clock or SystemClock()
+        self.account = remote_account("a", channel=self.wallet)
         self._use(self.account)
         ports = Ports(
             store=self.store,
@@ -201,6 +212,21 @@ async def test_a_write_that_failed_gives_its_place_back(failure: BaseException) 
     with pytest.raises(type(failure)):
         await shop.pay()
     assert shop.in_use == 0
+
+
+async def test_the_deadline_of_the_call_counts_from_before_write_1() -> None:
+    """What a slow store takes, the call has no more: the sweeper counts from the same moment."""
+    clock = HandClock()
+    shop, began = Shop(clock), clock.now()
+
+    def slow() -> None:
+        clock.seconds += 0.7
+
+    shop.store.meanwhile = slow
+    deadline = clock.monotonic() + SEND_DEADLINE_MS / 1000
+    paid = await shop.pay()
+    assert [asked.deadline for asked in shop.wallet.asked] == [deadline]
+    assert paid.payment.attempts[0].send_by == began + timedelta(milliseconds=SEND_DEADLINE_MS)
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,21 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from gateway.clock import Clock, SystemClock, SystemIds
+from gateway.domain.case import CaseKind
 from gateway.domain.errors import StoreUnavailable
-from gateway.limits import WEBHOOK_WORDS_CHARS_MAX, WEBHOOKS_PER_MERCHANT_MAX
+from gateway.limits import (
+    WEBHOOK_STEPS_MS,
+    WEBHOOK_WORDS_CHARS_MAX,
+    WEBHOOKS_PER_MERCHANT_MAX,
+)
 from gateway.webhooks.courier import Courier
 from gateway.webhooks.delivery import body_of
 from gateway.webhooks.line import WebhookLine
@@ -128,6 +135,22 @@ async def test_answers(behaviour: object, status: int | None, words: str, result
     (_, heard, noted_as) = outbox.log[0]
     assert (heard.status, heard.words, noted_as) == (status, words, result)
     assert len(receiver.received) == 1, "nobody below the outbox sends again"
+
+
+async def test_a_person_hears_of_what_is_given_up():
+    outbox = FakeOutbox(SystemClock())
+    async with webhook_receiver() as receiver:
+        receiver.behaviour = answering(500)
+        delivery = put(outbox, receiver)
+        (row,) = outbox.rows.values()
+        began = delivery.first_due_at - timedelta(days=30)
+        row.delivery = replace(delivery, first_due_at=began, tries=len(WEBHOOK_STEPS_MS))
+        async with running(outbox):
+            await noted(outbox)
+    assert outbox.results(delivery) == ["given_up"]
+    assert [(about, case.kind) for about, case in outbox.cases] == [
+        (delivery.endpoint_id, CaseKind.WEBHOOK_GIVEN_UP)
+    ]
 
 
 @pytest.mark.parametrize(

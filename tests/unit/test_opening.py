@@ -1,22 +1,24 @@
 """Write 1 of a tender of our own books: whichever way it is decided, the schema takes it."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
 
-from adapters.channel import Entry, Flow, LocalSucceeded
+from adapters.channel import Entry, Flow, LocalSucceeded, Manifest
+from adapters.discovery import discover
 from gateway.domain.days import Days
 from gateway.domain.identifiers import Numbers
 from gateway.domain.outcomes import Declined, FailureCode, Retry
-from gateway.domain.presenting import MethodOnly
+from gateway.domain.presenting import MethodOnly, ShownQr
 from gateway.domain.tender import Tender
 from gateway.domain.words import Numbering
 from gateway.flow.choose.routing import Choice
 from gateway.flow.commands import Caller, PayCommand
 from gateway.flow.open.opening import Draft
 from gateway.flow.ports import Opened
-from tests.fakes.accounts import local_account
+from gateway.limits import QR_EXPIRES_S_DEFAULT
+from tests.fakes.accounts import local_account, remote_account
 from tests.fakes.store import MemoryStore
 from tests.simulation.clock import SimIds
 from tests.unit.paying import NOW
@@ -28,6 +30,11 @@ YES = LocalSucceeded(
 NO = Declined(
     code=FailureCode.INSUFFICIENT_BALANCE, retry=Retry.OTHER_METHOD, failover_useful=False
 )
+
+
+def shows(manifest: Manifest) -> bool:
+    """Whether the channel makes codes that we show."""
+    return manifest.settles == "remote" and Flow.QR in manifest.flows
 
 
 def draft() -> Draft:
@@ -86,3 +93,26 @@ async def test_a_tender_of_our_own_books_is_decided_in_its_one_write(decision, s
 def test_the_business_day_is_shanghais(now: datetime, day: str) -> None:
     opening = replace(draft(), now=now).local(SimIds(), Choice(account=DRAWER, why="only"), 1, YES)
     assert opening.payment.business_date == day
+
+
+@pytest.mark.parametrize(
+    ("given", "lives_s"), [(ShownQr(), QR_EXPIRES_S_DEFAULT), (ShownQr(expires_in_s=600), 600)]
+)
+@pytest.mark.parametrize("channel", sorted(name for name, m in discover().items() if shows(m)))
+def test_what_is_sent_is_watched_and_a_shown_code_acts_until_it_expires(
+    channel: str, given: ShownQr, lives_s: int
+) -> None:
+    """The sweeper comes though nobody hears of the answer, and believes no "not found" before."""
+    drawn = draft()
+    drawn = replace(
+        drawn,
+        tender=replace(drawn.tender, channel=channel, flow=Flow.QR),
+        command=replace(drawn.command, given=given),
+    )
+    account = remote_account("acct", channel)
+    payment = drawn.remote(SimIds(), Choice(account=account, why="only"), 1).payment
+    (attempt,) = payment.attempts
+    assert (attempt.status, attempt.due_at) == ("sent", attempt.send_by)
+    assert payment.expires_at is not None
+    assert payment.expires_at >= NOW + timedelta(seconds=lives_s)
+    assert attempt.not_after == payment.expires_at
