@@ -59,7 +59,7 @@ proof: $(READY) ## the promises under fire: killed processes, lying channels, si
 	@PROOF_SCALE=$${PROOF_SCALE:-5} TILLGATE_SEEDS=$${TILLGATE_SEEDS:-2000} $(PY) -m pytest tests/conformance tests/adversity tests/simulation $(ARGS)
 
 .PHONY: load
-load: $(READY) ## lunch rush with locust, ended by the money audit
+load: $(READY) ## lunch rush with locust, ended by the money audit. Its page: make load ARGS=--web
 	@$(PY) -m loadtests.rush $(ARGS)
 
 .PHONY: drill

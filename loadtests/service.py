@@ -60,13 +60,20 @@ class Service:
         # One key stands for a whole town of tills.
         environment = os.environ | {"TILLGATE_RATE_FACTOR": str(RATE_FACTOR_MAX)}
         with log.open("wb") as output:
-            process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)  # noqa: ASYNC220
+            # Ctrl-C ends the load; the service is stopped after its books were looked at.
+            process = subprocess.Popen(  # noqa: ASYNC220
+                command, env=environment, stdout=output, stderr=output, start_new_session=True
+            )
             service = cls(process, folder)
         end = time.monotonic() + START_S
-        while STARTED not in log.read_bytes():
-            if service._process.poll() is not None or time.monotonic() > end:
-                raise SystemExit(f"tillgate dev did not start:\n{log.read_text()}")
-            await asyncio.sleep(0.2)
+        try:
+            while STARTED not in log.read_bytes():
+                if service._process.poll() is not None or time.monotonic() > end:
+                    raise SystemExit(f"tillgate dev did not start:\n{log.read_text()}")
+                await asyncio.sleep(0.2)
+        except BaseException:
+            service.stop()
+            raise
         service.terms = json.loads((folder / "data" / "dev.json").read_text())
         return service
 

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from adapters.channel import Manifest, RemoteManifest
 from gateway.domain.days import CutOff, Days
+from gateway.domain.holder import Holder, HolderKind
 from gateway.domain.routing_rules import RuleSet
 from gateway.domain.words import Numbering
 from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
@@ -36,6 +37,7 @@ class Shelf:
         self.origins: frozenset[str] = frozenset()
         self.rule_set: RuleSet | None = None
         self.overridable = True
+        self.holder: Holder | None = None  # the one that is disabled
         self.cut_offs: dict[tuple[str, str], tuple[CutOff, ...]] = {}
 
     def key(self, key_id: str) -> ApiKey | None:
@@ -76,6 +78,16 @@ class Shelf:
 
     def webhook_origins(self, merchant_id: str) -> frozenset[str]:
         return self.origins if merchant_id == self._merchant_id else frozenset()
+
+    def disabled(
+        self, merchant_id: str, store_id: str | None, terminal_id: str | None = None
+    ) -> Holder | None:
+        asked = {
+            Holder(HolderKind.MERCHANT, merchant_id, merchant_id),
+            Holder(HolderKind.STORE, merchant_id, store_id or ""),
+            Holder(HolderKind.TERMINAL, merchant_id, terminal_id or ""),
+        }
+        return self.holder if self.holder in asked else None
 
     def store_exists(self, merchant_id: str, store_id: str) -> bool:
         return merchant_id == self._merchant_id and store_id in self._stores

@@ -31,9 +31,11 @@ COMMANDS: Final = (
     Command("events", "what happened, in commit order; --follow: as it happens", "events"),
     Command("listen", "events to a program on this machine, signed as webhooks are", "listen"),
     Command("trigger", "make an event of a kind happen in the demo shop", "trigger"),
-    Command("merchant", "create and list merchants", "merchant"),
-    Command("store", "create and list the stores of a merchant", "store"),
-    Command("terminal", "create and list the tills of a merchant", "terminal"),
+    Command("merchant", "create, rename, disable, enable and list merchants", "merchant"),
+    Command("store", "create, rename, disable, enable and list the stores of a merchant", "store"),
+    Command(
+        "terminal", "create, rename, disable, enable and list the tills of a merchant", "terminal"
+    ),
     Command(
         "supervisor",
         "who may let another payment in: create, reset, disable, list",

@@ -11,10 +11,19 @@ class Act(StrEnum):
     """One kind of act; the value is what is stored."""
 
     MERCHANT_CREATE = "merchant.create"
+    MERCHANT_RENAME = "merchant.rename"
+    MERCHANT_DISABLE = "merchant.disable"
+    MERCHANT_ENABLE = "merchant.enable"
     STORE_CREATE = "store.create"
+    STORE_RENAME = "store.rename"
+    STORE_DISABLE = "store.disable"
+    STORE_ENABLE = "store.enable"
     STORE_OVERRIDES = "store.overrides"  # whether a supervisor may let another payment in
     STORE_CUTOFF = "store.cutoff"  # when its business day begins
     TERMINAL_CREATE = "terminal.create"
+    TERMINAL_RENAME = "terminal.rename"
+    TERMINAL_DISABLE = "terminal.disable"
+    TERMINAL_ENABLE = "terminal.enable"
     KEY_ISSUE = "key.issue"
     KEY_ROTATE = "key.rotate"  # a second key for the holder of the one it names
     KEY_REVOKE = "key.revoke"

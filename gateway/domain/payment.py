@@ -165,6 +165,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     # A supervisor let another tender in: a later yes is late money, and nothing else.
     overridden_at: datetime | None = None
     overridden_by: str | None = None  # the payment that was let in
+    overrides: str | None = None  # the one in doubt, where a supervisor let this one in
     attempts: tuple[Attempt, ...] = ()
 
     @property

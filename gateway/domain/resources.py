@@ -140,6 +140,7 @@ class PaymentResource(Struct, frozen=True, kw_only=True):
     paid_at: Instant | None
     expires_at: Instant | None
     cancel_requested_at: Instant | None
+    overrides: str | None
     metadata: dict[str, str]
 
 
@@ -227,6 +228,7 @@ def payment_resource(
         paid_at=payment.paid_at,
         expires_at=payment.expires_at,
         cancel_requested_at=payment.cancel_requested_at,
+        overrides=payment.overrides,
         metadata=payment.metadata,
     )
 

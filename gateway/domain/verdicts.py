@@ -128,6 +128,14 @@ OVERRIDDEN = Verdict(
         "do not charge it again"
     ),
 )
+SAFE_BESIDE_OVERRIDDEN = Verdict(
+    VerdictCode.SAFE_TO_CHARGE_AGAIN,
+    "本笔未收款，可以重新收款；主管此前放行时的原收款仍不作数，如到账将自动退款",
+    (
+        "Not charged: you may charge again. The payment that a supervisor overrode for it still "
+        "does not count: should it turn out paid, it is given back"
+    ),
+)
 LATE_UNDER_WAY = Verdict(
     VerdictCode.REFUND_UNDER_WAY,
     "款项到账过晚，正在自动退款",
@@ -212,7 +220,11 @@ def verdict_of(payment: Payment) -> Verdict:
         case PaymentStatus.SUCCEEDED:
             return _paid(payment)
         case PaymentStatus.FAILED | PaymentStatus.EXPIRED | PaymentStatus.CANCELED:
-            return VERDICTS[VerdictCode.SAFE_TO_CHARGE_AGAIN]
+            return (
+                VERDICTS[VerdictCode.SAFE_TO_CHARGE_AGAIN]
+                if payment.overrides is None
+                else SAFE_BESIDE_OVERRIDDEN
+            )
         case PaymentStatus.PAID_LATE:
             return refund_verdict(payment.late_refund, Origin.LATE)
         case _:

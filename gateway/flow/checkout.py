@@ -35,6 +35,7 @@ from gateway.flow.learn.on_read import OnRead
 from gateway.flow.open.idempotency import (
     KeyDesk,
     fingerprint,
+    refuse_disabled_store,
     refuse_foreign_notify_url,
     same_body_or_refuse,
 )
@@ -77,9 +78,9 @@ class Checkout:
     async def _take(self, command: PayCommand, caller: Caller, key: str, waiter: Waiter) -> Paid:
         """Opened and on its way, or found under this key. `waiter` hears of it from then on."""
         wished = wish(command, caller, self.ports.directory)
-        await refuse_foreign_notify_url(
-            command, wished.tender, key, self.ports.directory, self.ports.store
-        )
+        directory, store = self.ports.directory, self.ports.store
+        await refuse_disabled_store(wished.tender, key, directory, store)
+        await refuse_foreign_notify_url(command, wished.tender, key, directory, store)
         draft, found = await self.restored.relearn(self._draft(command, caller, key, wished))
         if found is not None:
             return found

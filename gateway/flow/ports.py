@@ -19,6 +19,7 @@ from gateway.domain.audit import AskedBy
 from gateway.domain.case import Case, CaseKind
 from gateway.domain.change import Change, Opening
 from gateway.domain.days import Days
+from gateway.domain.holder import Holder
 from gateway.domain.identifiers import Numbers
 from gateway.domain.order import OrderRefusal, OrderTerms
 from gateway.domain.payment import Payment, Refund
@@ -72,6 +73,14 @@ class Directory(Protocol):
 
     def local_accounts(self, merchant_id: str) -> Sequence[LocalAccount]:
         """Those of the merchant that are in our own books, in order of priority."""
+        ...
+
+    def disabled(
+        self, merchant_id: str, store_id: str | None, terminal_id: str | None = None
+    ) -> Holder | None:
+        """The widest of these that was disabled: it takes no new payment, and its keys sign
+        nothing.
+        """
         ...
 
     def store_exists(self, merchant_id: str, store_id: str) -> bool:

@@ -102,6 +102,11 @@ PAYMENT: Final = {
     "PaymentResource.paid_at": Text("When the channel took the money.", "渠道扣款时间。"),
     "PaymentResource.expires_at": Text("When a shown QR code dies.", "所展示二维码的失效时间。"),
     "PaymentResource.cancel_requested_at": Text("When a cancel was asked for.", "请求撤销的时间。"),
+    "PaymentResource.overrides": Text(
+        "The payment in doubt for which a supervisor let this one in; its money, should it come, "
+        "goes back.",
+        "主管放行本笔时仍未确定的原收款；其款项如到账将自动退回。",
+    ),
 }
 
 REFUND: Final = {

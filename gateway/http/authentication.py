@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from gateway.domain.errors import DirectoryStale, KeyRevoked, KeyUnknown, NotPermitted
+from gateway.domain.errors import DirectoryStale, Disabled, KeyRevoked, KeyUnknown, NotPermitted
+from gateway.domain.holder import Holder
 from gateway.flow.commands import Caller
 from gateway.flow.ports import ApiKey
 from gateway.http.exchange import EdgeDeps
@@ -25,6 +26,7 @@ class Claim(NamedTuple):
 
     authorization: Authorization
     key: ApiKey
+    disabled: Holder | None = None  # what the key belongs to, where that was disabled
 
 
 def claimed(request: web.Request, deps: EdgeDeps) -> Claim:
@@ -39,7 +41,8 @@ def claimed(request: web.Request, deps: EdgeDeps) -> Claim:
         # A copy that is old or empty cannot say that a key does not exist.
         raise KeyUnknown if deps.directory.fresh() else DirectoryStale
     refuse_expired(authorization, deps.clock.now().timestamp())
-    return Claim(authorization, key)
+    disabled = deps.directory.disabled(key.merchant_id, key.store_id, key.terminal_id)
+    return Claim(authorization, key, disabled)
 
 
 def proven(
@@ -49,8 +52,8 @@ def proven(
     idempotency_key: str | None,
     now_s: float,
 ) -> Caller:
-    """The caller, at the moment `now_s`. Raises as `verify`, or `KeyRevoked`, or
-    `NotPermitted` (a test key where none is taken): only who holds the key's secret learns that.
+    """The caller, at the moment `now_s`. Raises as `verify`, or `KeyRevoked`, `Disabled`,
+    or `NotPermitted` (a test key where none is taken): only who holds the key's secret learns that.
     """
     key = claim.key
     verify(
@@ -64,6 +67,8 @@ def proven(
     )
     if key.revoked:
         raise KeyRevoked
+    if claim.disabled is not None:
+        raise Disabled.of(claim.disabled)
     if key.misplaced:
         raise NotPermitted("A test key works only in an installation that takes test keys")
     return Caller(

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from gateway.domain.errors import (
+    Disabled,
     FieldUnknown,
     GatewayError,
     KeyRevoked,
@@ -53,6 +54,7 @@ SIGNED_ERRORS = (
     KeyUnknown,
     KeyRevoked,
     NotPermitted,
+    Disabled,
     TooLarge,
     RateLimited,
     StoreUnavailable,

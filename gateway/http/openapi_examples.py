@@ -105,6 +105,7 @@ PAID: Final = PaymentResource(
     paid_at=_AT.replace(microsecond=0) + timedelta(seconds=1),
     expires_at=None,
     cancel_requested_at=None,
+    overrides=None,
     metadata={},
 )
 

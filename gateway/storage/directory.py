@@ -23,6 +23,7 @@ from adapters.channel import Manifest, RemoteManifest
 from gateway.clock import Clock
 from gateway.domain.days import CutOff, Days
 from gateway.domain.errors import StoreUnavailable
+from gateway.domain.holder import Holder
 from gateway.domain.routing_rules import RuleSet
 from gateway.domain.words import DayRule, Numbering
 from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
@@ -36,14 +37,17 @@ from gateway.storage.directory_rows import (
     AccountRow,
     CutOffRow,
     KeyRow,
+    MerchantRow,
     RestoredRow,
     Row,
     RulesRow,
     StoreRow,
+    TerminalRow,
     WebhookRow,
     changed_since,
     rules_of_every_worker,
 )
+from gateway.storage.disabled_holders import DisabledHolders
 from gateway.storage.ready_rows import Ready, ReadyRows
 from gateway.telemetry.metrics import ACCOUNTS_LEFT_OUT, KEYS_LEFT_OUT, SNAPSHOT_AGE
 from security.vault import Vault
@@ -80,6 +84,7 @@ class SnapshotDirectory:
         self._days = Days(rule=DayRule.BY_OPENING)
         self._rows: dict[tuple[str, ...], Row] = {}
         self._stores: dict[tuple[str, str], StoreRow] = {}
+        self._disabled = DisabledHolders()
         self._keys: dict[str, ApiKey] = {}
         self._accounts: dict[str, Account] = {}
         self._of_merchant: dict[str, dict[str, Account]] = {}
@@ -132,6 +137,12 @@ class SnapshotDirectory:
     def local_accounts(self, merchant_id: str) -> Sequence[LocalAccount]:
         """See `Directory`."""
         return self._local.get(merchant_id, ())
+
+    def disabled(
+        self, merchant_id: str, store_id: str | None, terminal_id: str | None = None
+    ) -> Holder | None:
+        """See `Directory`."""
+        return self._disabled.widest(merchant_id, store_id, terminal_id)
 
     def store_exists(self, merchant_id: str, store_id: str) -> bool:
         """See `Directory`."""
@@ -249,8 +260,11 @@ class SnapshotDirectory:
 
     def _take(self, ready: Ready) -> None:
         match ready:
+            case Ready(row=MerchantRow() | TerminalRow() as row):
+                self._disabled.take(row)
             case Ready(row=StoreRow() as row):
                 self._stores[row.merchant_id, row.id] = row
+                self._disabled.take(row)
             case Ready(row=CutOffRow() as row):
                 of_store = self._cut_offs.setdefault((row.merchant_id, row.store_id), {})
                 of_store[row.since] = CutOff(row.since, timedelta(minutes=row.begins_min))
@@ -306,8 +320,11 @@ class SnapshotDirectory:
             if identity in there:
                 continue
             match row:
+                case MerchantRow() | TerminalRow():
+                    self._disabled.forget(row)
                 case StoreRow():
                     self._stores.pop((row.merchant_id, row.id), None)
+                    self._disabled.forget(row)
                 case CutOffRow():
                     self._cut_offs[row.merchant_id, row.store_id].pop(row.since, None)
                 case KeyRow():

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 import asyncpg
 
+from gateway.domain.holder import Holder, HolderKind
 from gateway.limits import OLDER_WORKER_GONE_MS
 from gateway.storage.books.heart import RULES, read_living
 
@@ -21,20 +22,70 @@ OLDEST_RUNNING = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
 
 
 @dataclass(frozen=True, slots=True)
+class MerchantRow:
+    """A tenant."""
+
+    SQL: ClassVar = """SELECT id, disabled_at IS NOT NULL AS disabled
+FROM merchant WHERE changed_xid >= $1::text::xid8"""
+
+    id: str
+    disabled: bool
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """As for a store."""
+        return "merchant", self.id
+
+    @property
+    def holder(self) -> Holder:
+        """What keys belong to."""
+        return Holder(HolderKind.MERCHANT, self.id, self.id)
+
+
+@dataclass(frozen=True, slots=True)
 class StoreRow:
     """A store of a merchant."""
 
-    SQL: ClassVar = """SELECT merchant_id, id, overrides_allowed
+    SQL: ClassVar = """SELECT merchant_id, id, overrides_allowed,
+  disabled_at IS NOT NULL AS disabled
 FROM store WHERE changed_xid >= $1::text::xid8"""
 
     merchant_id: str
     id: str
     overrides_allowed: bool
+    disabled: bool
 
     @property
     def identity(self) -> tuple[str, ...]:
         """What the same row has when it comes again; store ids are unique per merchant only."""
         return "store", self.merchant_id, self.id
+
+    @property
+    def holder(self) -> Holder:
+        """As for a merchant."""
+        return Holder(HolderKind.STORE, self.merchant_id, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalRow:
+    """A till of a store."""
+
+    SQL: ClassVar = """SELECT merchant_id, id, disabled_at IS NOT NULL AS disabled
+FROM terminal WHERE changed_xid >= $1::text::xid8"""
+
+    merchant_id: str
+    id: str
+    disabled: bool
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """As for a store."""
+        return "terminal", self.merchant_id, self.id
+
+    @property
+    def holder(self) -> Holder:
+        """As for a merchant."""
+        return Holder(HolderKind.TERMINAL, self.merchant_id, self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +214,12 @@ FROM cut_off WHERE changed_xid >= $1::text::xid8"""
         return "cut_off", self.merchant_id, self.store_id, self.since.isoformat()
 
 
-Row: TypeAlias = StoreRow | CutOffRow | KeyRow | AccountRow | RestoredRow | WebhookRow | RulesRow
+HolderRow: TypeAlias = MerchantRow | StoreRow | TerminalRow
+Row: TypeAlias = HolderRow | CutOffRow | KeyRow | AccountRow | RestoredRow | WebhookRow | RulesRow
 KINDS: Final[tuple[type[Row], ...]] = (
+    MerchantRow,
     StoreRow,
+    TerminalRow,
     CutOffRow,
     KeyRow,
     AccountRow,

@@ -17,10 +17,12 @@ from gateway.storage.directory_rows import (
     AccountRow,
     CutOffRow,
     KeyRow,
+    MerchantRow,
     RestoredRow,
     Row,
     RulesRow,
     StoreRow,
+    TerminalRow,
     WebhookRow,
 )
 from gateway.storage.registries.credentials import KEY_RIGHTS, key_about
@@ -68,7 +70,9 @@ class ReadyRows:
                 case RulesRow():
                     rules = msgspec.json.decode(row.rules, type=RuleFile).rules
                     return Ready(row, RuleSet(version=row.version, rules=rules))
-                case StoreRow() | CutOffRow() | RestoredRow() | WebhookRow():
+                case MerchantRow() | StoreRow() | TerminalRow() | CutOffRow():
+                    return Ready(row)
+                case RestoredRow() | WebhookRow():
                     return Ready(row)
         except Exception as error:  # noqa: BLE001  a channel's builder may raise anything
             problem = REDACTION.text(f"{type(error).__name__}: {error}")

@@ -10,6 +10,8 @@ import msgspec
 from adapters.channel import BillDay, Flow, LocalManifest, Manifest, Means, RemoteManifest
 from adapters.transport import ChannelTransport, HttpAnswer, HttpCall, InlineExecutor, NotSentError
 from gateway.clock import Clock, SystemClock, SystemIds
+from gateway.domain.audit import Act
+from gateway.domain.holder import Holder, HolderKind
 from gateway.storage.built_accounts import BuiltAccounts
 from gateway.storage.connections import read_pool
 from gateway.storage.directory import SnapshotDirectory
@@ -23,6 +25,17 @@ from tests.world import TESTER
 
 KEYS = MasterKeys({1: bytes(range(32))})
 GOOD = b'{"app_id": "a1", "key": "open sesame", "base_url": "https://pay.example"}'
+
+HOLDERS = [
+    Holder(HolderKind.MERCHANT, "mer_1", "mer_1"),
+    Holder(HolderKind.STORE, "mer_1", "sto_1"),
+    Holder(HolderKind.TERMINAL, "mer_1", "term_1"),
+]
+"""The widest first."""
+HOLDER_ACTS = [
+    Act(f"{holder.kind}.{verb}") for holder in HOLDERS for verb in ("rename", "disable", "enable")
+]
+"""What `change_holders` writes down."""
 
 
 class PaperCredentials(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -115,6 +128,16 @@ async def registries(
         yield Registries(pool, Vault(keys), manifests)
     finally:
         await pool.close()
+
+
+async def change_holders(people: Registry) -> None:
+    """Each is renamed, disabled and enabled; what changes nothing is no act."""
+    for holder in HOLDERS:
+        await people.rename(holder, "Another")
+        assert await people.disable(holder)
+        assert not await people.disable(holder)
+        assert await people.enable(holder)
+        assert not await people.enable(holder)
 
 
 class StillClock:

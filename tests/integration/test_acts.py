@@ -23,7 +23,14 @@ from security.key_material import KeyEnvironment
 from security.keyring import MasterKeys
 from security.vault import Vault
 from tests.contract.drawn import case
-from tests.integration.registry_world import GOOD, KEYS, MANIFESTS, registries
+from tests.integration.registry_world import (
+    GOOD,
+    HOLDER_ACTS,
+    KEYS,
+    MANIFESTS,
+    change_holders,
+    registries,
+)
 from tests.servers import owner_of
 from tests.world import TESTER
 
@@ -39,6 +46,7 @@ async def everything_done(database: str) -> tuple[str, str, set[bytes]]:
         await people.create_merchant("Noodle House", "mer_1")
         await people.create_store("mer_1", "East Gate", "sto_1")
         await people.create_terminal("mer_1", "sto_1", "Till 1", "term_1")
+        await change_holders(people)
         key = await people.issue_terminal_key("mer_1", "term_1", TEST)
         await people.limit_refunds(key.id, 2_000, None)
         newer = await people.rotate_key(key.id, TEST)
@@ -108,6 +116,7 @@ async def test_every_act_says_who_did_what_and_no_secret(database: str) -> None:
         Act.MERCHANT_CREATE,
         Act.STORE_CREATE,
         Act.TERMINAL_CREATE,
+        *HOLDER_ACTS,
         Act.KEY_ISSUE,
         Act.KEY_LIMIT,
         Act.KEY_ROTATE,

@@ -104,6 +104,28 @@ async def test_what_does_not_exist_is_told_in_words(shell: Shell) -> None:
     assert "Key (" not in err
 
 
+async def test_a_shop_is_renamed_disabled_and_enabled(shell: Shell) -> None:
+    await shell.good("merchant create Noodles --id mer_r")
+    await shell.good("store create mer_r East --id sto_r")
+    await shell.good("terminal create mer_r sto_r Till1 --id term_r")
+    for kind, words in [
+        ("merchant", "mer_r"),
+        ("store", "mer_r sto_r"),
+        ("terminal", "mer_r term_r"),
+    ]:
+        name = words.split()[-1]
+        assert await shell.good(f"{kind} rename {words} New") == f"{name} is now called New"
+        assert "refused within seconds" in await shell.good(f"{kind} disable {words}")
+        assert await shell.good(f"{kind} disable {words}") == f"{name} was disabled already"
+        owner = words.split()[0] if kind != "merchant" else ""
+        (listed,) = json.loads(await shell.good(f"{kind} list {owner} --json"))
+        assert (listed["name"], listed["disabled"] is None) == ("New", False)
+        assert await shell.good(f"{kind} enable {words}") == f"{name} is enabled"
+        assert await shell.good(f"{kind} enable {words}") == f"{name} was not disabled"
+    code, _, err = await shell.run("store rename mer_r sto_none New")
+    assert (code, "no store sto_none of merchant mer_r: `tillgate store list`" in err) == (2, True)
+
+
 async def test_before_migrate_there_is_one_sentence(shell: Shell, empty_database: str) -> None:
     shell.environment["TILLGATE_DATABASE_URL"] = empty_database
     for words in ("merchant create Noodles", "account list", "serve", "work"):

@@ -1,10 +1,15 @@
 """The Compose example: who is given which address, and the script that makes the database's roles.
+And what the READMEs say to paste on a bare host.
 
-There is no container engine here: the script runs against a PostgreSQL of the test's own.
+There is no container engine here, and no second user: scripts and lines run against a PostgreSQL of
+the test's own.
 """
 
 import os
+import pwd
+import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +17,15 @@ import asyncpg
 import pytest
 import yaml
 
+from gateway.cli.surroundings import without_settings
 from gateway.embedded.binaries import postgres_programs
 from gateway.embedded.postgres import USER, EmbeddedPostgres
 from gateway.storage.schema.migrate import migrate
 from gateway.storage.schema.roles import app_role, misplaced_rights
 from tests.servers import APP, OWNER, temporary_root
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
 OWNERS_ADDRESS = "TILLGATE_MIGRATE_DATABASE_URL"
 
 
@@ -79,3 +86,72 @@ async def test_the_script_makes_roles_that_migrate_can_work_with() -> None:
                 await connection.close()
         finally:
             server.stop()
+
+
+def pasted(readme: str) -> str:
+    """The lines of the production part, without what a package manager and systemd do."""
+    part = re.split(r"^## ", (ROOT / readme).read_text(), flags=re.MULTILINE)
+    (production,) = [each for each in part if each.startswith(("Production", "生产环境"))]
+    blocks = re.findall(r"^```\n(.*?)^```$", production, re.MULTILINE | re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    elsewhere = ("sudo apt-get", "sudo python3", "sudo /opt", "sudo ln", "sudo useradd", "sudo cp")
+    return "\n".join(line for line in lines if not line.startswith(elsewhere))
+
+
+# One person runs all lines: the addresses name the roles. The paths are those of the test.
+STAND_INS = r"""set -euo pipefail
+sudo() { if [ "$1" = -u ]; then shift 2; fi; "$@"; }
+createuser() { command createuser -h "$SOCKET" -U "$SUPERUSER" "$@"; }
+createdb() { command createdb -h "$SOCKET" -U "$SUPERUSER" "$@"; }
+install() {
+  if [ "$1" = -d ]; then mkdir "${@: -1}"; return; fi
+  sed "s#/etc/tillgate#$ETC#; s#/var/run/postgresql#$SOCKET#" "${@: -2:1}" > "${@: -1}/tillgate.env"
+}
+tillgate() { "$PYTHON" -m gateway "$@"; }
+env() { (export "${@:1:$# - 2}"; "${@: -2}"); }
+"""
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+async def test_what_a_readme_says_to_paste_makes_a_shop_that_is_well(
+    readme: str, tmp_path: Path
+) -> None:
+    with temporary_root() as root:
+        server = EmbeddedPostgres(root / "pg")  # or doctor says that it is not durable
+        await admit(server, "tillgate")
+        try:
+            paths = {"SOCKET": str(server.data), "ETC": str(tmp_path / "etc")}
+            lines = pasted(readme).replace("/etc/tillgate", paths["ETC"])
+            programs = postgres_programs(None, root / "programs")
+            done = subprocess.run(  # noqa: ASYNC221
+                ["bash", "-c", STAND_INS + lines.replace("/var/run/postgresql", paths["SOCKET"])],
+                cwd=ROOT,
+                env=without_settings(os.environ)
+                | paths
+                | {
+                    "PATH": f"{programs}:{os.environ['PATH']}",
+                    "PYTHON": sys.executable,
+                    "SUPERUSER": USER,
+                },
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert "tillgate owns nothing and changes no history" in done.stdout
+            assert "0 wrong" in done.stdout
+        finally:
+            server.stop()
+
+
+async def admit(server: EmbeddedPostgres, role: str) -> None:
+    """Started, and we are this role, too, by the word of the kernel."""
+    owner = await asyncpg.connect(server.start())
+    for name, line in (
+        ("pg_hba.conf", f"local all {role} peer map=owner\n"),
+        ("pg_ident.conf", f'owner "{pwd.getpwuid(os.geteuid()).pw_name}" {role}\n'),
+    ):
+        with (server.data / name).open("a") as file:
+            file.write(line)
+    await owner.execute("SELECT pg_reload_conf()")
+    await owner.close()

@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.dev.children import DEATHS_MAX
 from gateway.cli.dev.tour.runner import SUBJECTS
 from gateway.cli.surroundings import without_settings
 from tests.servers import temporary_root
@@ -154,7 +156,8 @@ def test_a_second_run_goes_on_with_the_same_shop_and_serves_until_ctrl_c(folder:
         assert pasted is not None, output
         paid = command(*pasted[1].split(), "--json")
         assert json.loads(paid.stdout)["verdict"]["code"] == "paid", paid.stderr
-        assert command("doctor", "--data", str(folder)).returncode == 0
+        doctor = command("doctor", "--data", str(folder))
+        assert (doctor.returncode, "wait for a person" in doctor.stdout) == (0, False)
         assert "still running" in command("stop", "--data", str(folder)).stderr
         with dev(folder) as refused:
             words, _ = refused.communicate(timeout=PATIENCE_S)
@@ -165,14 +168,48 @@ def test_a_second_run_goes_on_with_the_same_shop_and_serves_until_ctrl_c(folder:
     assert left_behind(folder, process.pid) == []
 
 
-def test_the_death_of_a_part_is_told_and_ends_the_rest(folder: Path) -> None:
+def test_a_part_that_died_is_started_again_and_told(folder: Path) -> None:
+    with dev(folder) as process:
+        output = until(process, "Ctrl-C")
+        before = json.loads((folder / "dev.json").read_text())
+        for name, words in (("serve", "gateway serve "), ("sandbox", "-m sandbox ")):
+            os.kill(part(process, words), signal.SIGKILL)
+            said = until(process, f"{name} was started again")
+            assert f"{name} was killed by signal 9" in said
+        assert json.loads((folder / "dev.json").read_text()) == before
+        pasted = re.search(r"gateway (pay \d+ --code \d+ --data \S+)$", output, re.MULTILINE)
+        assert pasted is not None, output
+        wait_until_ready(before["base_url"])
+        paid = command(*pasted[1].split(), "--json")
+        assert json.loads(paid.stdout)["verdict"]["code"] == "paid", paid.stderr
+
+
+def test_a_part_that_dies_again_and_again_ends_the_rest(folder: Path) -> None:
     with dev(folder) as process:
         until(process, "Ctrl-C")
-        [worker] = [pid for pid in children_of(process.pid) if "gateway work " in command_line(pid)]
-        os.kill(worker, signal.SIGKILL)
+        for _ in range(DEATHS_MAX - 1):
+            os.kill(part(process, "gateway work "), signal.SIGKILL)
+            until(process, "work was started again")
+        os.kill(part(process, "gateway work "), signal.SIGKILL)
         rest, _ = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, "work was killed by signal 9" in rest) == (1, True)
+    assert f"work died {DEATHS_MAX} times in a row: giving up" in rest
     assert left_behind(folder, process.pid) == []
+
+
+def part(process: subprocess.Popen[str], words: str) -> int:
+    """The child of dev with these words in its command line."""
+    [pid] = [pid for pid in children_of(process.pid) if words in command_line(pid)]
+    return pid
+
+
+def wait_until_ready(base_url: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{base_url}/readyz", timeout=5):
+            return
+        time.sleep(0.05)
+    raise TimeoutError(base_url)
 
 
 def test_after_a_kill_only_the_servers_stay_and_stop_ends_them(folder: Path) -> None:

@@ -20,6 +20,7 @@ from security.roles import Role
 from security.vault import Vault
 from tests.integration.registry_world import (
     GOOD,
+    HOLDERS,
     KEYS,
     Drawer,
     PaperChannel,
@@ -87,6 +88,32 @@ async def test_a_revoked_key_is_revoked_after_one_refresh(database: str) -> None
         key = snapshot.key(issued.id)
         assert key is not None
         assert key.revoked
+        await snapshot.close()
+
+
+async def test_what_is_disabled_is_so_after_one_refresh_and_the_widest_is_named(
+    database: str,
+) -> None:
+    async with registries(database) as world:
+        await world.people.create_merchant("Noodle House", "mer_1")
+        await world.people.create_store("mer_1", "East Gate", "sto_1")
+        await world.people.create_terminal("mer_1", "sto_1", "Till 1", "term_1")
+        snapshot = directory(database)
+        await snapshot.refresh()
+        merchant, store, till = HOLDERS
+        for holder in (till, store, merchant):
+            assert await world.people.disable(holder)
+            await snapshot.refresh()
+            assert snapshot.disabled("mer_1", "sto_1", "term_1") == holder
+        for holder, widest in [(merchant, store), (store, till), (till, None)]:
+            assert await world.people.enable(holder)
+            await snapshot.refresh()
+            assert snapshot.disabled("mer_1", "sto_1", "term_1") == widest
+        assert await world.people.disable(till)
+        await snapshot.refresh()
+        assert snapshot.disabled("mer_1", "sto_1", None) is None
+        assert snapshot.disabled("mer_2", "sto_1", "term_1") is None
+        assert snapshot.store_exists("mer_1", "sto_1")
         await snapshot.close()
 
 

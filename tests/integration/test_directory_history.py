@@ -15,7 +15,7 @@ from gateway.storage.directory_rows import RestoredRow
 from gateway.storage.registries.restored_log import RestoredLog
 from security.key_material import KeyEnvironment
 from security.roles import Role
-from tests.integration.registry_world import GOOD, StillClock, directory, registries
+from tests.integration.registry_world import GOOD, HOLDERS, StillClock, directory, registries
 from tests.servers import DatabaseServer, owner_of
 from tests.world import TESTER
 
@@ -138,6 +138,9 @@ async def test_what_the_other_server_does_not_hold_exists_no_more(
     async with registries(database) as world:
         await world.people.create_merchant("Noodle House", "mer_1")
         await world.people.create_store("mer_1", "East Gate", "sto_1")
+        await world.people.create_terminal("mer_1", "sto_1", "Till 1", "term_1")
+        for holder in HOLDERS:
+            assert await world.people.disable(holder)
         made = await world.people.issue_merchant_key("mer_1", Role.MERCHANT, TEST)
         await world.accounts.create("mer_1", "paper", GOOD, account_id="acct_1")
         await world.accounts.create("mer_1", "drawer", account_id="acct_2")
@@ -147,6 +150,7 @@ async def test_what_the_other_server_does_not_hold_exists_no_more(
         snapshot = directory(database)
         await snapshot.refresh()
         assert snapshot.key(made.id) is not None
+        assert snapshot.disabled("mer_1", "sto_1", "term_1") == HOLDERS[0]
         other = await postgres.fresh_database()
         snapshot._dsn, snapshot._xmin = other, AHEAD
         assert snapshot._connection is not None
@@ -156,6 +160,7 @@ async def test_what_the_other_server_does_not_hold_exists_no_more(
         assert snapshot.remote_accounts("mer_1") == ()
         assert snapshot.local_accounts("mer_1") == ()
         assert not snapshot.store_exists("mer_1", "sto_1")
+        assert snapshot.disabled("mer_1", "sto_1", "term_1") is None
         assert snapshot.restored_from() is not None  # until its own row says that it has ended
         assert snapshot.fresh()
         await snapshot.close()

@@ -1,5 +1,7 @@
 """What the doctor says of roles, triggers, the audit chain and the lines; and `tillgate audit`."""
 
+from dataclasses import replace
+
 import asyncpg
 import pytest
 
@@ -7,8 +9,10 @@ from gateway.cli.commands.checks import examine
 from gateway.cli.commands.finding import Finding, Level
 from gateway.storage.books.audit_chain import AuditChain
 from gateway.storage.connections import read_pool
+from gateway.storage.postgres import PostgresStore
 from gateway.storage.schema.migrate import migrate
 from gateway.storage.schema.roles import AppRole
+from tests.contract.drawn import drawn_payment, opening_of, paid_payment
 from tests.integration.registry_world import registries
 from tests.integration.test_command_line import Shell, shell
 from tests.servers import APP, DatabaseServer, as_owner, owner_of, superuser_of
@@ -58,6 +62,20 @@ async def test_one_role_for_everything_works_and_is_warned_of(
         Level.GOOD
     )
     await postgres.give_back(dsn)
+
+
+async def test_a_change_of_environment_with_open_payments_is_wrong(database: str) -> None:
+    store = await PostgresStore.connected(database)
+    await store.open(opening_of(paid_payment("ended")))
+    settings = settings_for(database, None, None)
+    assert "environment" not in {each.name for each in await examine(settings)}
+    await store.open(opening_of(drawn_payment("open")))
+    finding = await found(database, "environment")
+    assert finding.level is Level.WRONG
+    assert "1 open payments and refunds have numbers that do not begin with T0" in finding.text
+    same = replace(settings, environment="TT")
+    assert "environment" not in {each.name for each in await examine(same)}
+    await store.close()
 
 
 async def test_rights_that_were_widened_are_seen(database: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from adapters.discovery import discover
+from gateway.domain.verdicts import SAFE_BESIDE_OVERRIDDEN
 from gateway.workers.sweeper import Sweeper
 from security.pin import hash_pin
 from security.secret import Secret
@@ -251,6 +252,41 @@ async def test_an_override_of_a_payment_that_never_charged_costs_nothing(still: 
     assert (ended["status"], ended["verdict"]["code"]) == ("failed", "safe_to_charge_again")
     truth = (await still.captured(channel)).get(first["out_trade_no"], {"state": "never seen"})
     assert truth["state"] != "charged"
+
+
+@pytest.mark.parametrize("channel", REMOTE)
+async def test_a_tender_that_was_let_in_and_failed_says_that_the_first_is_still_given_back(
+    still: Shop, channel: str
+):
+    order = order_no()
+    first = await doubtful(still, channel, order_no=order)
+    assert first["overrides"] is None
+    answer = await still.pay(
+        900,
+        key=f"{order}/2",
+        order_no=order,
+        tender_no=2,
+        auth_code=code(channel, "01"),
+        override={"payment_id": first["id"], **SUPERVISOR},
+    )
+    second = answer.document
+    assert (second["status"], second["overrides"]) == ("failed", first["id"])
+    assert second["verdict"]["code"] == "safe_to_charge_again"
+    assert second["verdict"]["zh"] == SAFE_BESIDE_OVERRIDDEN.zh
+    # Read by another worker, and told as an event: from the books.
+    again = (await still.office.payment(second["id"])).document
+    assert (again["verdict"], again["overrides"]) == (second["verdict"], first["id"])
+    told = await still.rows(
+        "SELECT data->>'overrides' AS o, data->'verdict'->>'en' AS en FROM event "
+        "WHERE object_id = $1 AND type = $2",
+        second["id"],
+        "payment.failed",
+    )
+    assert [tuple(row) for row in told] == [(first["id"], SAFE_BESIDE_OVERRIDDEN.en)]
+    third = (await cash(still, order, 3)).document  # it needs no second override
+    assert (third["status"], third["overrides"]) == ("succeeded", None)
+    async with sweeping(still):
+        await refunded(still, first["id"])
 
 
 @pytest.mark.parametrize("channel", REMOTE)

@@ -8,8 +8,11 @@ import pytest
 
 from adapters.channel import Certificate, RemoteManifest
 from gateway.clock import SystemClock
+from gateway.domain.audit import Act
+from gateway.domain.holder import Holder, HolderKind
 from gateway.limits import LIVE_TERMINAL_KEYS_MAX
 from gateway.storage.registries.accounts import AccountListing
+from gateway.storage.registries.act_list import ActList
 from gateway.storage.registries.acts import RegistryError
 from gateway.storage.registries.rekeying import Rekeyed
 from security.key_material import KeyEnvironment
@@ -18,6 +21,9 @@ from security.roles import Role
 from tests.integration.registry_world import GOOD, KEYS, MANIFESTS, Registries, registries
 
 TEST = KeyEnvironment.TEST
+NO_MERCHANT = Holder(HolderKind.MERCHANT, "mer_none", "mer_none")
+NO_STORE = Holder(HolderKind.STORE, "mer_1", "sto_none")
+TILL = Holder(HolderKind.TERMINAL, "mer_1", "term_1")
 
 
 async def shop(world: Registries) -> None:
@@ -52,9 +58,35 @@ async def test_refusals_say_what_is_wrong(database: str) -> None:
             (people.issue_merchant_key("mer_none", Role.FINANCE, TEST), "no merchant"),
             (people.issue_merchant_key("mer_1", Role.TERMINAL, TEST), "--terminal"),
             (people.revoke_key("tk_NONE"), "no key"),
+            (people.rename(NO_MERCHANT, "x"), "no merchant mer_none: `tillgate merchant list`"),
+            (
+                people.disable(NO_STORE),
+                "no store sto_none of merchant mer_1: `tillgate store",
+            ),
+            (people.enable(NO_STORE), "no store sto_none"),
+            (people.rename(TILL, " "), "a name has"),
         ]:
             with pytest.raises(RegistryError, match=words):
                 await refused
+
+
+async def test_a_till_is_renamed_disabled_and_enabled_and_its_sibling_is_not(database: str) -> None:
+    async with registries(database) as world:
+        await shop(world)
+        await world.people.create_merchant("Tea House", "mer_2")
+        await world.people.create_store("mer_2", "West", "sto_1")
+        await world.people.create_terminal("mer_2", "sto_1", "Theirs", "term_1")
+        await world.people.rename(TILL, " Bar ")
+        assert await world.people.disable(TILL)
+        (mine,) = await world.people.terminals("mer_1")
+        (theirs,) = await world.people.terminals("mer_2")
+        assert (mine.name, mine.disabled_at is None) == ("Bar", False)
+        disabled, renamed, *_ = await ActList(world.pool).newest("mer_1", None)
+        assert (disabled.act, disabled.object) == (Act.TERMINAL_DISABLE, "term_1")
+        assert (renamed.before, renamed.after) == ({"name": "Till 1"}, {"name": "Bar"})
+        assert (theirs.name, theirs.disabled_at) == ("Theirs", None)
+        assert await world.people.enable(TILL)
+        assert (await world.people.terminals("mer_1"))[0].disabled_at is None
 
 
 async def test_two_keys_live_while_one_rotates_and_never_three(database: str) -> None:

@@ -101,6 +101,7 @@ REFUSED: dict[str, list[dict[str, Any]]] = {
     "outbox_tries_check": each("tries", -1),
     "override_amount_check": each("amount", 0),
     "override_is_whole": [{"overridden_at": AT}, {"overridden_by": "p"}],
+    "overrides_another": [{"id": "p", "overrides": "p"}],
     "payment_amount_check": OUT_OF_BOUNDS,
     "payment_check": each("tendered", 999),
     "payment_check1": each("change", 99, 101, tendered=1100),

@@ -14,7 +14,8 @@ PAYMENT_FIELDS = """
 id object version status order_no tender_no amount currency amount_captured amount_received
 amount_refunded discounts fee method flow store_id terminal_id operator_id description
 business_date channel_date channel_account out_trade_no channel_trade_no payer change card member
-verdict next_action failure attempts created_at paid_at expires_at cancel_requested_at metadata
+verdict next_action failure attempts created_at paid_at expires_at cancel_requested_at overrides
+metadata
 """
 ATTEMPT_FIELDS = (
     "id number channel_account status out_trade_no sent_at captured_amount returned_amount why"
@@ -105,6 +106,7 @@ def test_a_paid_payment_whole():
         "paid_at": "2026-11-21T04:00:00Z",
         "expires_at": None,
         "cancel_requested_at": None,
+        "overrides": None,
         "metadata": {"table": "8"},
     }
 

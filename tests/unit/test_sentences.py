@@ -59,6 +59,10 @@ do_not_charge_again
     主管已允许另一笔收款；本笔如到账将自动退款，请勿重复收款
     A supervisor let another payment in; should this one turn out paid, it is given back: \
 do not charge it again
+safe_to_charge_again
+    本笔未收款，可以重新收款；主管此前放行时的原收款仍不作数，如到账将自动退款
+    Not charged: you may charge again. The payment that a supervisor overrode for it still \
+does not count: should it turn out paid, it is given back
 refund_under_way
     款项到账过晚，正在自动退款
     The money came too late and is being given back
@@ -168,6 +172,7 @@ Overloaded               503 again own     try_again
 ChannelsResting          503 again own     try_again
 RestoredUnsure           503 again own     do_not_charge_again
 NotPermitted             403 not   own     fix_and_try
+Disabled                 403 not   own     fix_and_try
 RefundLimitReached       403 not   own     fix_and_try
 SupervisorRefused        403 not   own     fix_and_try
 SupervisorLocked         403 not   own     fix_and_try

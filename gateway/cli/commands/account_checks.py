@@ -112,7 +112,9 @@ async def _account(
     if resting:
         breakers = ", ".join(sorted({f"{each.operation} {each.to}" for each in resting}))
         text = f"{where}: answers now; breakers: {breakers} ({resting[0].reason})"
-        return Finding(Level.WARNING, listed.id, text)
+        # Half open, it comes back by itself with the next payments.
+        is_resting = any(each.to == "open" for each in resting)
+        return Finding(Level.WARNING if is_resting else Level.GOOD, listed.id, text)
     unreachable = await _second_host(listed)
     if unreachable is not None:
         return Finding(Level.WARNING, listed.id, f"{where}: {unreachable}")

@@ -8,9 +8,8 @@ import argparse
 import asyncio
 import hmac
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
+from gateway.cli.case_desk import case_desk, open_case
 from gateway.cli.client.caller import read_secret
 from gateway.cli.failures import CommandError
 from gateway.cli.registries import Registries, act, registries
@@ -19,10 +18,9 @@ from gateway.cli.table import show_table
 from gateway.domain.audit import AskedBy
 from gateway.domain.case import Finding
 from gateway.domain.errors import NotFound
-from gateway.flow.case_closing import CaseClosing, OpenCase, Standing
+from gateway.flow.case_closing import Standing
 from gateway.flow.ports import Directory
 from gateway.settings import Settings, read_settings
-from gateway.storage.books.case_list import CaseListing
 from security.roles import Role
 
 DECIDERS = frozenset({Role.MERCHANT.value, Role.FINANCE.value})
@@ -133,8 +131,8 @@ async def _decide(settings: Settings, options: argparse.Namespace) -> None:
         found = await opened.cases.case(options.case)
     if found is None or found.closed_at is not None:
         raise _no_open_case(options)
-    async with _closing(settings) as (closing, directory):
-        case = _open_case(found)
+    async with case_desk(settings) as (closing, directory):
+        case = open_case(found)
         by = _person(options, directory, found.merchant_id)
         try:
             match options.act:
@@ -153,26 +151,6 @@ async def _decide(settings: Settings, options: argparse.Namespace) -> None:
         except NotFound as error:
             raise _no_open_case(options) from error
     print(_told(found.id, done, standing))
-
-
-@asynccontextmanager
-async def _closing(settings: Settings) -> AsyncIterator[tuple[CaseClosing, Directory]]:
-    from gateway.composition import case_closing, gateway  # noqa: PLC0415  the drivers, only once the settings are right
-
-    async with gateway(settings) as world:
-        yield case_closing(world), world.directory
-
-
-def _open_case(found: CaseListing) -> OpenCase:
-    return OpenCase(
-        id=found.id,
-        merchant_id=found.merchant_id,
-        object_id=found.object_id,
-        attempt_id=found.attempt_id,
-        refund_id=found.refund_id,
-        proposed_as=found.proposed_as,
-        proposed_by=found.proposed_by,
-    )
 
 
 def _person(options: argparse.Namespace, directory: Directory, merchant_id: str) -> AskedBy:

@@ -37,7 +37,10 @@ STATE = """SELECT clock_timestamp() AS now, current_setting('server_version') AS
  current_setting('fsync') AS fsync,
  (SELECT count(*) FROM worker WHERE beat_at > clock_timestamp() - $2::interval) AS workers,
  (SELECT count(*) FROM attempt WHERE due_at < clock_timestamp() - $1::interval) AS overdue,
- (SELECT count(*) FROM "case" WHERE closed_at IS NULL) AS cases"""
+ (SELECT count(*) FROM "case" WHERE closed_at IS NULL) AS cases,
+ (SELECT count(*) FROM attempt WHERE due_at IS NOT NULL AND NOT starts_with(out_trade_no, $3))
+  + (SELECT count(*) FROM refund WHERE due_at IS NOT NULL AND NOT starts_with(out_refund_no, $3))
+  AS elsewhere"""
 
 
 async def examine(settings: Settings) -> list[Finding]:
@@ -156,7 +159,7 @@ async def _database(settings: Settings) -> list[Finding]:
     try:
         before = datetime.now(UTC)
         state = await connection.fetchrow(
-            STATE, OVERDUE, timedelta(milliseconds=HEARTBEAT_LEASE_MS)
+            STATE, OVERDUE, timedelta(milliseconds=HEARTBEAT_LEASE_MS), settings.environment
         )
         after = datetime.now(UTC)
         waits = await connection.fetchval(WAITS)
@@ -173,6 +176,7 @@ async def _database(settings: Settings) -> list[Finding]:
             "turn it on",
         ),
         _clock(state["now"], before, after),
+        *_numbers(state["elsewhere"], settings.environment),
         *_activity(state, waits),
     ]
 
@@ -190,6 +194,19 @@ def _clock(theirs: datetime, before: datetime, after: datetime) -> Finding:
             f"synchronise both hosts by NTP",
         )
     return Finding(Level.GOOD, "clock", "agrees with the database's")
+
+
+def _numbers(elsewhere: int, environment: str) -> list[Finding]:
+    """An open payment that is opened once more gets the number of its first attempt again: that
+    keeps it from being charged twice, and only under the same environment.
+    """
+    if not elsewhere:
+        return []
+    text = (
+        f"{elsewhere} open payments and refunds have numbers that do not begin with {environment}: "
+        f"TILLGATE_ENVIRONMENT was changed; set it back until they have ended"
+    )
+    return [Finding(Level.WRONG, "environment", text)]
 
 
 def _activity(state: asyncpg.Record, waits: timedelta | None) -> list[Finding]:

@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """0: ended as asked. 1: a step of the tour failed, or a part crashed."""
+    """0: ended as asked. 1: a step of the tour failed, or a part crashed again and again."""
     if not 1 <= options.workers <= WORKERS_MAX:
         raise CommandError(f"--workers {options.workers} is not within 1 … {WORKERS_MAX}")
     os.umask(0o077)  # logs and samples hold order numbers and keys: they are the owner's alone
@@ -92,9 +92,13 @@ async def _dev(options: argparse.Namespace) -> int:
 
 
 async def _show(world: World, options: argparse.Namespace, voice: Voice) -> int:
-    """The tour, then serving until somebody stops it or a child dies."""
+    """The tour, then serving until it is stopped or a child dies again and again.
+
+    With `--once` a death fails the tour.
+    """
+    revive = not options.once
     tour = asyncio.create_task(_tour(world, voice), name="tour")
-    if await world.while_alive(tour) is None:
+    if await world.while_alive(tour, revive=revive) is None:
         return 1
     failed = tour.result()
     voice.line()
@@ -103,16 +107,23 @@ async def _show(world: World, options: argparse.Namespace, voice: Voice) -> int:
     if options.once:
         return 1 if failed else 0
     _next_steps(world, options.data, voice)
-    return 0 if await world.while_alive(asyncio.create_task(asyncio.Event().wait())) else 1
+    serving = asyncio.create_task(asyncio.Event().wait())
+    return 0 if await world.while_alive(serving, revive=revive) else 1
 
 
 async def _tour(world: World, voice: Voice) -> int:
     """How many subjects failed."""
     voice.head("Tour (through the signed HTTP API)")
-    started = time.monotonic()
+    started, known = time.monotonic(), await world.late_money_cases()
     listener, endpoint_id = world.listener, world.document["webhook_endpoint"]
     async with stage_of(world.document, listener, endpoint_id) as stage:
         failed = await play(stage, voice)
+    if not failed:  # so its late money went back: the case about it waits for no other person
+        late = await world.late_money_cases()
+        await world.close_cases(
+            [case for case_id, case in late.items() if case_id not in known],
+            "the tour's late money: it has gone back",
+        )
     voice.line(f"  {time.monotonic() - started:.1f} s")
     return failed
 

@@ -5,45 +5,41 @@ A till signs with a key of its own: `tillgate key issue`.
 
 import argparse
 
+from gateway.cli.holders import add_acts, change
 from gateway.cli.registries import Registries, act
-from gateway.cli.surroundings import add_data_argument, add_json_argument
 from gateway.cli.table import show_table
+from gateway.domain.holder import HolderKind
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """create, list."""
-    acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
-    create = acts.add_parser("create", help="a new till")
-    listing = acts.add_parser("list", help="the tills of a merchant")
-    for each in (create, listing):
-        each.add_argument("merchant", metavar="MERCHANT_ID")
-        add_data_argument(each)
-    add_json_argument(listing)
+    """create, rename, disable, enable, list."""
+    create = add_acts(parser, HolderKind.TERMINAL)["create"]
     create.add_argument("store", metavar="STORE_ID")
     create.add_argument("name")
-    create.add_argument("--id", help="its id (default: a new one)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Do it."""
 
     async def work(opened: Registries) -> None:
-        if options.act == "create":
-            print(
-                (
-                    await opened.people.create_terminal(
-                        options.merchant, options.store, options.name, options.id
-                    )
-                ).id
-            )
-            return
-        rows = [
-            (till.id, till.store_id, till.name, till.created_at)
-            for till in await opened.people.terminals(options.merchant)
-        ]
-        nothing = "no terminals yet: `tillgate terminal create MERCHANT_ID STORE_ID NAME`"
-        show_table(
-            ("id", "store", "name", "created (UTC)"), rows, nothing=nothing, as_json=options.json
-        )
+        match options.act:
+            case "create":
+                made = await opened.people.create_terminal(
+                    options.merchant, options.store, options.name, options.id
+                )
+                print(made.id)
+            case "list":
+                rows = [
+                    (each.id, each.store_id, each.name, each.created_at, each.disabled_at)
+                    for each in await opened.people.terminals(options.merchant)
+                ]
+                show_table(
+                    ("id", "store", "name", "created (UTC)", "disabled (UTC)"),
+                    rows,
+                    nothing="none yet: `tillgate terminal create MERCHANT_ID STORE_ID NAME`",
+                    as_json=options.json,
+                )
+            case _:
+                await change(opened, options, HolderKind.TERMINAL)
 
     return act(options, work)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,8 @@ from typing import Any, Final
 import aiohttp
 
 from adapters.discovery import discover
-from gateway.cli.dev.children import Child, start_child
+from gateway.cli.case_desk import case_desk, open_case
+from gateway.cli.dev.children import DEATHS_MAX, Child, start_child
 from gateway.cli.dev.demo import open_shop
 from gateway.cli.dev.listener import Listener, listening
 from gateway.cli.dev.ports import reserved_port
@@ -26,11 +28,14 @@ from gateway.cli.registries import registries
 from gateway.cli.surroundings import (
     DEV_JSON,
     ENVIRONMENT_JSON,
+    person,
     read_private,
     without_settings,
     write_private,
 )
 from gateway.cli.table import padded
+from gateway.domain.audit import AskedBy
+from gateway.domain.case import CaseKind
 from gateway.embedded.errors import ServerMissingError
 from gateway.embedded.postgres import EmbeddedPostgres
 from gateway.embedded.redis import EmbeddedRedis
@@ -43,6 +48,7 @@ from gateway.settings import (
     Settings,
     read_settings,
 )
+from gateway.storage.books.case_list import CaseListing
 from gateway.storage.schema.migrate import migrate
 from gateway.storage.schema.roles import APP_ROLE, app_role
 from security.keyring import FILE_VARIABLE, TEXT_VARIABLE, MasterKeys
@@ -51,6 +57,7 @@ from security.secret import Secret
 REDIS_URL: Final = "TILLGATE_REDIS_URL"
 START_S: Final = 60.0  # a cold machine compiles every module first
 POLL_S: Final = 0.05
+SANDBOX: Final = "sandbox"
 SANDBOX_READY: Final = "sandbox.ready.json"
 
 Document = dict[str, Any]
@@ -70,6 +77,7 @@ class World:
         self._port = port
         self._workers = workers
         self._children: list[Child] = []
+        self._settings: Settings | None = None  # once they are known
 
     async def start(self) -> None:
         """Raises CommandError, or the failure of a part, in words."""
@@ -81,29 +89,64 @@ class World:
             self.folder / ENVIRONMENT_JSON,
             {name: value for name, value in environment.items() if name.startswith(PREFIX)},
         )
-        settings = read_settings(environment, required=SERVING)
+        settings = self._settings = read_settings(environment, required=SERVING)
         await self._schema(settings)
         self.listener = await self._stack.enter_async_context(listening())
-        async with SandboxControl(await self._control_url(sandbox)) as control:
-            self.document = await self._shop(settings, control) | {
-                "operations_url": _url(settings.operations_listen),
-                "work_operations_url": _url(settings.work_operations_listen),
-            }
-        write_private(self.folder / DEV_JSON, self.document)
+        await self._sandbox_shop(settings, sandbox)
         await self._service(environment)
 
-    async def while_alive(self, work: asyncio.Task[Any]) -> asyncio.Task[Any] | None:
-        """`work` once it is done; None when a child ended first, which is reported."""
+    async def late_money_cases(self) -> dict[str, CaseListing]:
+        """Those that are open, by id."""
+        assert self._settings is not None, "the world was not started"
+        async with registries(self._settings) as opened:
+            cases = await opened.cases.cases(self.document["merchant_id"])
+        return {case.id: case for case in cases if case.kind == CaseKind.CAPTURED_LATE}
+
+    async def close_cases(self, cases: Iterable[CaseListing], reason: str) -> None:
+        """As the person who runs this."""
+        assert self._settings is not None, "the world was not started"
+        async with case_desk(self._settings) as (desk, _):
+            for case in cases:
+                await desk.close(open_case(case), by=AskedBy("person", person()), reason=reason)
+
+    async def while_alive(
+        self, work: asyncio.Task[Any], *, revive: bool
+    ) -> asyncio.Task[Any] | None:
+        """`work` once it is done; None when a child ended first and stays dead.
+
+        Each death is told. `revive`: the child is started again, unless it dies again and again.
+        """
         ends = {asyncio.create_task(child.ended()): child for child in self._children}
         try:
-            done, _ = await asyncio.wait({work, *ends}, return_when=asyncio.FIRST_COMPLETED)
-            dead = [child for task, child in ends.items() if task in done]
-            for child in dead:
-                self._voice.trouble(child.epitaph())
-            return None if dead else work
+            while True:
+                done, _ = await asyncio.wait({work, *ends}, return_when=asyncio.FIRST_COMPLETED)
+                for task in [task for task in ends if task in done]:
+                    child = ends.pop(task)
+                    self._voice.trouble(child.epitaph())
+                    if not (revive and await self._revive(child)):
+                        return None
+                    ends[asyncio.create_task(child.ended())] = child
+                if work in done:
+                    return work
         finally:
             for task in (work, *ends):
                 task.cancel()
+
+    async def _revive(self, child: Child) -> bool:
+        """False: it is not worth another try, which is told."""
+        is_sandbox = child.name == SANDBOX
+        if is_sandbox:
+            (self.folder / SANDBOX_READY).unlink(missing_ok=True)
+        if not await child.start_again():
+            self._voice.trouble(f"{child.name} died {DEATHS_MAX} times in a row: giving up")
+            return False
+        if is_sandbox:
+            assert self._settings is not None, "the service was not started before them"
+            # Dead once more, it is seen and told as any death is.
+            with suppress(CommandError, aiohttp.ClientError):
+                await self._sandbox_shop(self._settings, child)
+        self._voice.line(f"{child.name} was started again")
+        return True
 
     def _environment(self) -> dict[str, str]:
         """Ours, with the embedded servers' addresses and the demo's settings
@@ -154,14 +197,27 @@ class World:
     async def _start_sandbox(self) -> Child:
         (self.folder / SANDBOX_READY).unlink(missing_ok=True)
         ready = ["--ready-file", str(self.folder / SANDBOX_READY)]
+        # The same one after a restart: clients hold its address.
+        port = self._stack.enter_context(reserved_port())
         arguments = [
             "sandbox",
             "--data",
             str(self.folder / "sandbox"),
             *ready,
+            "--control-port",
+            str(port),
             "--die-with-parent",
         ]
-        return await self._child("sandbox", arguments, without_settings(os.environ))
+        return await self._child(SANDBOX, arguments, without_settings(os.environ))
+
+    async def _sandbox_shop(self, settings: Settings, sandbox: Child) -> None:
+        """The demo shop at the sandbox: an account whose port was taken meanwhile has another."""
+        async with SandboxControl(await self._control_url(sandbox)) as control:
+            self.document = await self._shop(settings, control) | {
+                "operations_url": _url(settings.operations_listen),
+                "work_operations_url": _url(settings.work_operations_listen),
+            }
+        write_private(self.folder / DEV_JSON, self.document)
 
     async def _control_url(self, sandbox: Child) -> str:
         started = time.monotonic()
@@ -219,9 +275,8 @@ class World:
         self._voice.ready("gateway", time.monotonic() - started, self.document["base_url"])
 
     async def _child(self, name: str, arguments: list[str], environment: dict[str, str]) -> Child:
-        child = await start_child(
-            name, arguments, environment, self.folder / "logs" / f"{name}.log"
-        )
+        log = self.folder / "logs" / f"{name}.log"
+        child = await start_child(name, arguments, environment, log)
         self._children.append(child)
         self._stack.push_async_callback(child.stop)
         return child

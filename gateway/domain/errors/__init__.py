@@ -5,7 +5,8 @@ Each leaf has a stable `code`, an HTTP status, and says whether the same request
     GatewayError
     ├── BadRequest 400        Malformed · IdempotencyKeyMissing
     ├── Unauthenticated 401   SignatureInvalid · SignatureExpired · KeyUnknown · KeyRevoked
-    ├── NotPermitted 403      RefundLimitReached · SupervisorRefused · SupervisorLocked
+    ├── NotPermitted 403      Disabled · RefundLimitReached · SupervisorRefused ·
+    │                         SupervisorLocked
     ├── SupervisorWaits 429
     ├── NotFound 404          (also for another tenant's ids) · MethodNotAllowed 405
     ├── Conflict 409          OrderTenderTaken · OrderUsed · AlreadyPaid · PaymentNotPaid ·
@@ -56,6 +57,7 @@ from gateway.domain.errors.families import (
 from gateway.domain.errors.requests import (
     AmountInvalid,
     AuthCodeUnrecognized,
+    Disabled,
     FieldInvalid,
     FieldMissing,
     FieldUnknown,
@@ -96,6 +98,7 @@ __all__ = [
     "Conflict",
     "CursorAhead",
     "DirectoryStale",
+    "Disabled",
     "FieldInvalid",
     "FieldMissing",
     "FieldUnknown",

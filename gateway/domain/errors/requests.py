@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.domain.errors.families import BadRequest, GatewayError, Refused, Unauthenticated
+from gateway.domain.holder import Holder, HolderKind
 from gateway.domain.verdicts import VerdictCode, Words
 from gateway.limits import SUPERVISOR_WAIT_S_MIN
 
@@ -58,6 +59,33 @@ class KeyRevoked(Unauthenticated):
 class NotPermitted(GatewayError):
     code, http_status, title, zh = "not_permitted", 403, "This key may not do that", "无权限"
     verdict = VerdictCode.FIX_AND_TRY
+
+
+class Disabled(NotPermitted):
+    """An administrator has disabled the merchant, the store or the terminal: nothing new is taken
+    there. What is under way goes on.
+    """
+
+    code, title, zh = (
+        "disabled",
+        "This merchant, store or terminal is disabled: ask your administrator to enable it",
+        "该商户、门店或终端已停用，请联系管理员",
+    )
+
+    @classmethod
+    def of(cls, holder: Holder) -> Disabled:
+        """Names it."""
+        return cls(
+            f"{holder} is disabled: ask your administrator to enable it",
+            zh=f"{_HOLDERS_ZH[holder.kind]} {holder.id} 已停用，请联系管理员",
+        )
+
+
+_HOLDERS_ZH = {
+    HolderKind.MERCHANT: "商户",
+    HolderKind.STORE: "门店",
+    HolderKind.TERMINAL: "终端",
+}
 
 
 class SupervisorRefused(NotPermitted):

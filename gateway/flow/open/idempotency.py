@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from gateway.clock import Ids
-from gateway.domain.errors import FieldInvalid, IdempotencyKeyReused
+from gateway.domain.errors import Disabled, FieldInvalid, IdempotencyKeyReused
 from gateway.domain.presenting import Digest, Flow
 from gateway.domain.tender import Tender
 from gateway.flow.commands import Caller, OverrideCommand, PayCommand
@@ -108,6 +108,20 @@ async def refuse_foreign_notify_url(
             zh="没有已启用的回调地址与其协议、主机和端口相同，请先创建",
             field="notify_url",
         )
+
+
+async def refuse_disabled_store(
+    tender: Tender, key: str, directory: Directory, store: Store
+) -> None:
+    """Raises `Disabled`, where a merchant's server pays for a store that was disabled.
+
+    A bound key is let through, as above.
+    """
+    holder = directory.disabled(tender.merchant_id, tender.store_id)
+    if holder is None:
+        return
+    if await store.payment_by_key(tender.merchant_id, tender.store_id, key) is None:
+        raise Disabled.of(holder)
 
 
 class KeyDesk:

@@ -156,6 +156,7 @@ class Draft(Struct, frozen=True, kw_only=True):
             description=command.description,
             metadata=command.metadata,
             notify_url=command.notify_url,
+            overrides=command.override.payment_id if command.override else None,
             attempts=(attempt,),
             **fields,  # type: ignore[arg-type]
         )

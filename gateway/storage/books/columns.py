@@ -81,6 +81,7 @@ created_at    timestamptz
 numbering     int
 expires_at    timestamptz
 notify_url    text
+overrides     text
 """)
 
 PAYMENT_MOVING = columns("""

@@ -30,10 +30,10 @@ APP_ROLE: Final = "tillgate_app"  # of `tillgate dev`, and the one that the page
 # By table. Columns stand where a right holds for these alone: what the database fills itself
 # (places in the log) and what no command changes (whose a key is) are left out.
 RIGHTS: Final[Mapping[str, str]] = {
-    "merchant": "SELECT, INSERT, UPDATE (name)",
-    "store": "SELECT, INSERT, UPDATE (name, overrides_allowed)",
+    "merchant": "SELECT, INSERT, UPDATE (name, disabled_at)",
+    "store": "SELECT, INSERT, UPDATE (name, disabled_at, overrides_allowed)",
     "cut_off": "SELECT, INSERT, UPDATE (begins_min)",
-    "terminal": "SELECT, INSERT, UPDATE (name)",
+    "terminal": "SELECT, INSERT, UPDATE (name, disabled_at)",
     "api_key": "SELECT, INSERT, UPDATE (sealed, revoked_at, refund_max, refund_day_max)",
     "api_key_use": "SELECT, INSERT, UPDATE (used_at)",
     "channel_account": "SELECT, INSERT, "
