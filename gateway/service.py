@@ -128,7 +128,7 @@ async def _work(settings: Settings, operations: socket.socket | None) -> None:
             workers.create_task(Chainer(chain, world.clock).run(stop), name="audit chain")
             watch = CertificateWatch(_listed_accounts(world), world.clock)
             workers.create_task(watch.run(stop), name="certificates")
-            workers.create_task(FeedWatch(world.store).run(stop), name="feed watch")
+            workers.create_task(FeedWatch(world.store.waits).run(stop), name="feed watch")
 
 
 def _listed_accounts(world: Gateway) -> AccountRegistry:

@@ -82,6 +82,14 @@ class Link(NamedTuple):
         return _unpacked(self.rows[-_ROW.size :]).place
 
 
+class Head(NamedTuple):
+    """The newest link, and when it was made. Its hash is over everything before it, too."""
+
+    number: int
+    hash: bytes
+    at: datetime
+
+
 class Harm(StrEnum):
     """What became of a row."""
 

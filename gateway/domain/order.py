@@ -44,7 +44,7 @@ class OrderTerms(Struct, frozen=True, kw_only=True):
     override: Override | None = None
 
 
-class OrderInDoubt(Struct, frozen=True):
+class AnotherInDoubt(Struct, frozen=True):
     """Another tender of the order is in doubt."""
 
     payment: Payment
@@ -56,14 +56,14 @@ class OrderAmountFixed(Struct, frozen=True):
     amount: int
 
 
-class OrderOverpaid(Struct, frozen=True):
+class WouldOverpay(Struct, frozen=True):
     """The tenders would exceed the order's amount: `counted` fen of `amount` are taken already."""
 
     amount: int
     counted: int
 
 
-OrderRefusal = OrderInDoubt | OrderAmountFixed | OrderOverpaid
+OrderRefusal = AnotherInDoubt | OrderAmountFixed | WouldOverpay
 
 
 def refusal(
@@ -79,11 +79,11 @@ def refusal(
     others = [payment for payment in holding if payment.id != named]
     for payment in others:
         if payment.status == PaymentStatus.IN_DOUBT and payment.overridden_at is None:
-            return OrderInDoubt(payment)
+            return AnotherInDoubt(payment)
     amount = fixed if fixed is not None else terms.amount
     counted = sum(counts(payment) for payment in others)
     if amount is not None and counted + counts(opened) > amount:
-        return OrderOverpaid(amount, counted)
+        return WouldOverpay(amount, counted)
     return None
 
 

@@ -22,7 +22,7 @@ import structlog
 from adapters.channel import Callback, CallbackAnswer, CallbackRefused
 from gateway import cases
 from gateway.domain.case import Case, CaseKind
-from gateway.domain.errors import NotFound
+from gateway.domain.errors import NoSuchObject
 from gateway.domain.evidence import code_of, evidence_of
 from gateway.domain.outcomes import Mismatch, Succeeded
 from gateway.domain.payment import Payment
@@ -61,10 +61,10 @@ class CallbackDesk:
         return self.ports.directory.remote_account(account_id) is not None
 
     async def take(self, account_id: str, headers: Mapping[str, str], body: bytes) -> Heard:
-        """The answer in the channel's own words. Raises `NotFound` for an unknown account."""
+        """The answer in the channel's own words. Raises `NoSuchObject` for an unknown account."""
         account = self.ports.directory.remote_account(account_id)
         if account is None:
-            raise NotFound
+            raise NoSuchObject
         try:
             callback = account.channel.read_callback(headers, body)
         except CallbackRefused as refused:

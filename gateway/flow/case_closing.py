@@ -52,7 +52,7 @@ class OpenCase:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CaseStanding:
     """The case's payment and refund as they stand afterwards; None where it is about none."""
 
     payment: Payment | None
@@ -87,7 +87,7 @@ class CaseFindings(Protocol):
 class CaseClosing:
     """`tillgate case close`, `confirm` and `withdraw`. `book` and `store` are one database.
 
-    All raise `FindingRefused` for what is not done, and `NotFound` when the case is closed.
+    All raise `FindingRefused` for what is not done, and `NoSuchObject` when the case is closed.
     """
 
     store: Store
@@ -95,7 +95,7 @@ class CaseClosing:
     transitions: Transitions
     clock: Clock
 
-    async def close(self, case: OpenCase, *, by: AskedBy, reason: str) -> Standing:
+    async def close(self, case: OpenCase, *, by: AskedBy, reason: str) -> CaseStanding:
         """Without a finding: nothing is decided."""
         if case.proposed_as is not None:
             raise FindingRefused(
@@ -104,13 +104,13 @@ class CaseClosing:
         standing = await self._standing(case)
         if standing.payment is not None:
             payment = await self.transitions.step(standing.payment, self._thawed)
-            standing = Standing(payment, standing.refund)
+            standing = CaseStanding(payment, standing.refund)
         await self.store.close_case(case.id, closed_by=by, reason=reason, now=self.clock.now())
         return standing
 
     async def propose(
         self, case: OpenCase, finding: Finding, *, by: AskedBy, reason: str
-    ) -> Standing:
+    ) -> CaseStanding:
         """The first person's word. Nothing is decided yet; a refund is not sent any more."""
         standing = await self._standing(case)
         self._judge(standing, case, finding)
@@ -120,7 +120,7 @@ class CaseClosing:
             raise FindingRefused("a finding is proposed already: confirm or withdraw that first")
         return await self._step_refund(standing, stopped)
 
-    async def confirm(self, case: OpenCase, *, by: AskedBy, reason: str) -> Standing:
+    async def confirm(self, case: OpenCase, *, by: AskedBy, reason: str) -> CaseStanding:
         """The second person's word: the finding is applied, and the case is closed."""
         finding = case.proposed_as
         if finding is None:
@@ -140,24 +140,24 @@ class CaseClosing:
         await self.store.close_case(case.id, closed_by=by, reason=reason, now=self.clock.now())
         return standing
 
-    async def withdraw(self, case: OpenCase, *, by: AskedBy) -> Standing:
+    async def withdraw(self, case: OpenCase, *, by: AskedBy) -> CaseStanding:
         """The proposal is taken back; a refund goes on."""
         if not await self.book.withdraw_finding(case.id, by=by):
             raise FindingRefused("no finding is proposed, or another person has confirmed it")
         return await self._step_refund(await self._standing(case), let_go_on)
 
-    async def _standing(self, case: OpenCase) -> Standing:
+    async def _standing(self, case: OpenCase) -> CaseStanding:
         payment = await self.store.payment(case.merchant_id, case.object_id)
         if payment is None or case.refund_id is None:
-            return Standing(payment, None)
-        return Standing(payment, await self.store.refund(case.merchant_id, case.refund_id))
+            return CaseStanding(payment, None)
+        return CaseStanding(payment, await self.store.refund(case.merchant_id, case.refund_id))
 
     async def _step_refund(
-        self, standing: Standing, judge: Callable[[Payment, Refund, Occasion], Change | None]
-    ) -> Standing:
+        self, standing: CaseStanding, judge: Callable[[Payment, Refund, Occasion], Change | None]
+    ) -> CaseStanding:
         if standing.payment is None or standing.refund is None:
             return standing
-        return Standing(
+        return CaseStanding(
             *await self.transitions.step_refund(
                 standing.payment,
                 standing.refund.id,
@@ -175,22 +175,24 @@ class CaseClosing:
                 f"confirm after {over:%H:%M:%S} UTC"
             )
 
-    async def _apply(self, standing: Standing, case: OpenCase, finding: Finding) -> Standing:
+    async def _apply(
+        self, standing: CaseStanding, case: OpenCase, finding: Finding
+    ) -> CaseStanding:
         assert standing.payment is not None, "judged before"
         if standing.refund is not None:
-            return Standing(
+            return CaseStanding(
                 *await self.transitions.step_refund(
                     standing.payment,
                     standing.refund.id,
-                    lambda now, refund: self._judge(Standing(now, refund), case, finding),
+                    lambda now, refund: self._judge(CaseStanding(now, refund), case, finding),
                 )
             )
         payment = await self.transitions.step(
-            standing.payment, lambda now: self._judge(Standing(now, None), case, finding)
+            standing.payment, lambda now: self._judge(CaseStanding(now, None), case, finding)
         )
-        return Standing(payment, None)
+        return CaseStanding(payment, None)
 
-    def _judge(self, standing: Standing, case: OpenCase, finding: Finding) -> Change | None:
+    def _judge(self, standing: CaseStanding, case: OpenCase, finding: Finding) -> Change | None:
         payment, refund = standing.payment, standing.refund
         if payment is None:
             raise FindingRefused("the case is about no payment of ours: close it without --as")

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from gateway.domain.errors import FieldInvalid, NotFound, NotPermitted
+from gateway.domain.errors import FieldInvalid, NoSuchObject, NotPermitted
 from gateway.domain.payment import Payment, Refund
 from gateway.domain.resources import is_ended, payment_seen, refund_seen
 from gateway.domain.states import REFUND_OPEN
@@ -32,14 +32,14 @@ class Lookup:
     async def payment(self, payment_id: str, caller: Caller, wait_s: float = 0) -> Payment:
         """With `wait_s`, answers as soon as a reader sees a change, at once when it has ended.
 
-        Raises `NotFound`.
+        Raises `NoSuchObject`.
         """
         with self.in_flight.waiter() as waiter:
             if wait_s:
                 waiter.await_changes(caller.merchant_id, payment_id)
             found = await self.store.payment(caller.merchant_id, payment_id)
             if found is None or not visible(caller, found):
-                raise NotFound
+                raise NoSuchObject
             self.on_read.look(found)
             first = payment_seen(found)
             if not wait_s or is_ended(first):
@@ -62,7 +62,7 @@ class Lookup:
         return list(found[: wanted.limit]), len(found) > wanted.limit
 
     async def refund(self, refund_id: str, caller: Caller, wait_s: float = 0) -> Refund:
-        """As `payment`. Raises `NotFound`."""
+        """As `payment`. Raises `NoSuchObject`."""
         found = await self._refund(refund_id, caller)
         if not wait_s or found.status not in REFUND_OPEN:
             await self.payment(found.payment_id, caller)
@@ -85,7 +85,7 @@ class Lookup:
     async def _refund(self, refund_id: str, caller: Caller) -> Refund:
         found = await self.store.refund(caller.merchant_id, refund_id)
         if found is None:
-            raise NotFound
+            raise NoSuchObject
         return found
 
     async def refunds_of(self, payment_id: str, caller: Caller) -> list[Refund]:

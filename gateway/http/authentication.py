@@ -21,7 +21,7 @@ from security.till_signature import (
 )
 
 
-class Claim(NamedTuple):
+class HeadClaim(NamedTuple):
     """What the head of a request says; nothing of it is proven."""
 
     authorization: Authorization
@@ -29,7 +29,7 @@ class Claim(NamedTuple):
     disabled: Holder | None = None  # what the key belongs to, where that was disabled
 
 
-def claimed(request: web.Request, deps: EdgeDeps) -> Claim:
+def claimed(request: web.Request, deps: EdgeDeps) -> HeadClaim:
     """Whom the request claims to come from; looked at before its body is read.
 
     Raises `SignatureInvalid` for a header of the wrong form, `SignatureExpired` (with our time),
@@ -42,12 +42,12 @@ def claimed(request: web.Request, deps: EdgeDeps) -> Claim:
         raise KeyUnknown if deps.directory.fresh() else DirectoryStale
     refuse_expired(authorization, deps.clock.now().timestamp())
     disabled = deps.directory.disabled(key.merchant_id, key.store_id, key.terminal_id)
-    return Claim(authorization, key, disabled)
+    return HeadClaim(authorization, key, disabled)
 
 
 def proven(
     request: web.Request,
-    claim: Claim,
+    claim: HeadClaim,
     body: bytes,
     idempotency_key: str | None,
     now_s: float,

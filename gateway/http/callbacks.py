@@ -7,7 +7,7 @@ it. A peer whose callbacks are refused again and again is not read any more for 
 
 from aiohttp import web
 
-from gateway.domain.errors import NotFound, RateLimited
+from gateway.domain.errors import NoSuchObject, RateLimited
 from gateway.http.exchange import Answer, EdgeDeps
 from gateway.http.raw_body import read_body
 from gateway.limits import CALLBACK_BODY_BYTES_MAX
@@ -20,7 +20,7 @@ async def take_callback(request: web.Request, deps: EdgeDeps) -> Answer:
     """
     account_id = request.match_info["channel_account"]
     if not deps.callbacks.expects(account_id):
-        raise NotFound
+        raise NoSuchObject
     if not deps.door.is_patient_with(request):
         raise RateLimited("Too many callbacks of this sender were refused")
     body = await read_body(request, deps.bodies, CALLBACK_BODY_BYTES_MAX)

@@ -30,16 +30,16 @@ from gateway.edge_limits import (
 )
 from gateway.flow.commands import Caller
 from gateway.http.peers import Peers
-from gateway.http.rates import Kind, Rates
+from gateway.http.rates import RateKind, Rates
 from gateway.telemetry.metrics import KEY_REFUSALS, POLLS_HELD
 from gateway.telemetry.refusals import REFUSALS
 
-RATES: dict[Kind, Rate] = {
-    Kind.CREATE: RATE_CREATE,
-    Kind.REFUND: RATE_REFUND,
-    Kind.CHANGE: RATE_CHANGE,
-    Kind.READ: RATE_READ,
-    Kind.LIST: RATE_LIST,
+RATES: dict[RateKind, Rate] = {
+    RateKind.CREATE: RATE_CREATE,
+    RateKind.REFUND: RATE_REFUND,
+    RateKind.CHANGE: RATE_CHANGE,
+    RateKind.READ: RATE_READ,
+    RateKind.LIST: RATE_LIST,
 }
 SERVER_RATES = {
     kind: Rate(rate.per_s * RATE_SERVER_FACTOR, rate.burst * RATE_SERVER_FACTOR)
@@ -57,7 +57,7 @@ class Door:
     _polls_held: int = 0
     _lists: Counter[str] = field(default_factory=Counter)  # being answered, by key
 
-    def admit(self, caller: Caller, kind: Kind) -> None:
+    def admit(self, caller: Caller, kind: RateKind) -> None:
         """Count a request of a proven key. Raises `RateLimited`."""
         rate = (SERVER_RATES if caller.store_id is None else RATES)[kind]
         if not self.rates.take(caller.key_id, kind, rate):

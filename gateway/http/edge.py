@@ -22,19 +22,19 @@ from gateway.domain.errors import (
     IdempotencyKeyMissing,
     Malformed,
     MethodNotAllowed,
-    NotFound,
+    NoSuchObject,
     NotPermitted,
     RateLimited,
     Unauthenticated,
 )
 from gateway.domain.verdicts import Words
 from gateway.flow.commands import Caller
-from gateway.http.authentication import Claim, claimed, permit, proven
+from gateway.http.authentication import HeadClaim, claimed, permit, proven
 from gateway.http.connections import tell_proven
 from gateway.http.exchange import Answer, Call, EdgeDeps, OpenRoute, Repeat, Route, response_of
 from gateway.http.operations import OperationsDeps, OperationsRoute
 from gateway.http.problems import NOTHING_TOLD, Internal, Told, problem_answer, report
-from gateway.http.rates import Kind
+from gateway.http.rates import RateKind
 from gateway.http.raw_body import Misframed, read_body
 from gateway.http.repeats import act_once
 from gateway.limits import (
@@ -70,7 +70,7 @@ def signed(route: Route, deps: EdgeDeps) -> WebHandler:
         )
         if route.repeat is Repeat.BY_SIGNATURE:
             return await act_once(route, call, sig, deps)
-        if route.kind is Kind.LIST:
+        if route.kind is RateKind.LIST:
             with deps.door.listing(caller.key_id):
                 return await route.handler(call, deps)
         return await route.handler(call, deps)
@@ -97,7 +97,7 @@ class _Entered(NamedTuple):
 
 async def _let_in(request: web.Request, route: Route, deps: EdgeDeps) -> _Entered:
     """Raises what a thief would hear; that is written down."""
-    claim: Claim | None = None
+    claim: HeadClaim | None = None
     try:
         claim = claimed(request, deps)
         key = _only_idempotency_key(request)
@@ -186,7 +186,7 @@ def unmatched(allowed_for: Callable[[str], Sequence[str]], clock: Clock, ids: Id
     async def work(request: web.Request) -> Answer:
         allowed = ", ".join(allowed_for(request.rel_url.raw_path))
         if not allowed:
-            raise NotFound(
+            raise NoSuchObject(
                 "There is no such path: /docs lists those there are (none ends with a slash)"
             )
         if request.method == "OPTIONS":
@@ -218,7 +218,7 @@ def _checked_ids(request: web.Request) -> dict[str, str]:
     ids = request.match_info
     for value in ids.values():
         if not _ID.fullmatch(value):
-            raise NotFound
+            raise NoSuchObject
     return dict(ids)
 
 

@@ -23,7 +23,7 @@ from gateway.flow.lookup import Lookup
 from gateway.flow.ports import Directory
 from gateway.flow.refund import Refunds
 from gateway.http.door import Door
-from gateway.http.rates import Kind
+from gateway.http.rates import RateKind
 from gateway.http.raw_body import BodyBudget
 from gateway.webhooks.endpoints import WebhookEndpoints
 from security.roles import Permission
@@ -153,7 +153,7 @@ class Route(Described):
 
     permission: Permission
     handler: Handler
-    kind: Kind
+    kind: RateKind
     repeat: Repeat
     body: type | None = None
     query: type | None = None

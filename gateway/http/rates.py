@@ -31,7 +31,7 @@ from gateway.edge_limits import (
 from gateway.loops import pause
 
 
-class Kind(StrEnum):
+class RateKind(StrEnum):
     """What a request costs us; each key has a rate for each."""
 
     CREATE = "create"  # a payment, a webhook endpoint
@@ -166,7 +166,7 @@ class Rates:
         self._looked_at = monotonic()
         self._news = asyncio.Event()
 
-    def take(self, key_id: str, kind: Kind, rate: Rate) -> bool:
+    def take(self, key_id: str, kind: RateKind, rate: Rate) -> bool:
         """One request of a proven key."""
         place = key_id, kind
         bucket = self._of_keys.get(place)

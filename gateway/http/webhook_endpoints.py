@@ -23,7 +23,7 @@ from gateway.http.pages import (
     WebhookEndpointResource,
 )
 from gateway.http.payments import page
-from gateway.webhooks.endpoints import Delivery, DeliveryFilter, Endpoint, Issued
+from gateway.webhooks.endpoints import DeliveryFilter, DeliveryRecord, Endpoint, Issued
 
 
 async def create_webhook_endpoint(call: Call, deps: EdgeDeps) -> Answer:
@@ -150,7 +150,7 @@ def _resource(endpoint: Endpoint, secret: str | None) -> WebhookEndpointResource
     )
 
 
-def _delivery(delivery: Delivery) -> bytes:
+def _delivery(delivery: DeliveryRecord) -> bytes:
     return _encode(
         DeliveryResource(
             event_id=delivery.event_id,

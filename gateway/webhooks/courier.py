@@ -48,7 +48,7 @@ from gateway.webhooks.delivery import (
     put_off,
 )
 from gateway.webhooks.line import Line, NoReply, Reply
-from gateway.webhooks.outbox import Delivery, Heard, Outbox
+from gateway.webhooks.outbox import Delivery, Outbox, TryResult
 from gateway.webhooks.rest import EndpointRest
 from security.webhook_signature import WebhookSecretUnfit, signed_headers
 
@@ -59,7 +59,7 @@ log = structlog.get_logger("tillgate.courier")
 class _Try:
     """What came of one try: for the log, and what follows."""
 
-    heard: Heard
+    heard: TryResult
     verdict: Verdict
 
 
@@ -163,7 +163,7 @@ class Courier:
         """The endpoint rests: a step of the backoff without a try."""
         now = self._clock.now()
         verdict = put_off(delivery, wait_ms, now=now, chance=self._chance.random())
-        return _Try(Heard(at=now, status=None, words=words, took_ms=0), verdict)
+        return _Try(TryResult(at=now, status=None, words=words, took_ms=0), verdict)
 
     async def _sent(self, delivery: Delivery, leased_at: float) -> _Try | None:
         """One try; None when too little of the lease is left for one: another courier has it, or
@@ -178,7 +178,7 @@ class Courier:
         verdict = judged(
             delivery, status, headers, now=self._clock.now(), chance=self._chance.random()
         )
-        return _Try(Heard(at=now, status=status, words=words, took_ms=took_ms), verdict)
+        return _Try(TryResult(at=now, status=status, words=words, took_ms=took_ms), verdict)
 
     async def _answer(self, delivery: Delivery, timestamp: int) -> tuple[Reply | None, str]:
         body = body_of(delivery)
@@ -226,7 +226,7 @@ class Courier:
         elif result in {"disabled", "given_up"}:
             await self._tell_people(delivery, done.heard, result)
 
-    async def _tell_people(self, delivery: Delivery, heard: Heard, result: str) -> None:
+    async def _tell_people(self, delivery: Delivery, heard: TryResult, result: str) -> None:
         """A merchant does not hear of its money any more: one open case an endpoint, however many
         letters are dead.
         """
@@ -259,5 +259,5 @@ class Courier:
         await open_case(self._cases, delivery.merchant_id, delivery.endpoint_id, case)
 
 
-def _short(heard: Heard) -> str:
+def _short(heard: TryResult) -> str:
     return heard.words if heard.status is None else f"HTTP {heard.status}"

@@ -19,7 +19,7 @@ from gateway.domain.errors import (
     FieldInvalid,
     FieldMissing,
     IdempotencyKeyReused,
-    NotFound,
+    NoSuchObject,
     WebhookEndpointDisabled,
 )
 from gateway.domain.web_address import web_address
@@ -50,7 +50,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class WantedEndpoint:
     """A wanted endpoint. `idempotency_key` None: wanted at the command line."""
 
     merchant_id: str
@@ -88,7 +88,7 @@ DeliveryState: TypeAlias = Literal["waiting", "delivered", "dead"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class DeliveryRecord:
     """One event to one endpoint.
 
     `url` None: the endpoint's own. `answers`: newest first, at most WEBHOOK_ANSWERS_SHOWN_MAX.
@@ -120,7 +120,7 @@ class EndpointBook(Protocol):
     Raises `StoreUnavailable`; None where the merchant has no such endpoint.
     """
 
-    async def create(self, draft: Draft) -> Issued:
+    async def create(self, draft: WantedEndpoint) -> Issued:
         """A new endpoint, or the one its key had made. Raises `WebhookEndpointsFull`."""
         ...
 
@@ -152,7 +152,7 @@ class EndpointBook(Protocol):
 
     async def deliveries(
         self, merchant_id: str, endpoint_id: str, wanted: DeliveryFilter
-    ) -> Sequence[Delivery]:
+    ) -> Sequence[DeliveryRecord]:
         """Newest first; at most `limit` + 1."""
         ...
 
@@ -169,7 +169,7 @@ class EndpointBook(Protocol):
 class WebhookEndpoints:
     """What merchants and operators ask of their endpoints.
 
-    Other tenants' endpoints do not exist: `NotFound`.
+    Other tenants' endpoints do not exist: `NoSuchObject`.
     """
 
     book: EndpointBook
@@ -200,7 +200,7 @@ class WebhookEndpoints:
             refuse_unsafe_url(address.url, allow_loopback=self.allow_loopback)
         except (ValueError, UnsafeAddress) as refusal:
             raise FieldInvalid(str(refusal), field="url") from None
-        draft = Draft(
+        draft = WantedEndpoint(
             merchant_id=merchant_id,
             url=address.url,
             origin=address.origin,
@@ -227,14 +227,14 @@ class WebhookEndpoints:
         return list(found[:limit]), len(found) > limit
 
     async def endpoint(self, merchant_id: str, endpoint_id: str) -> Endpoint:
-        """Raises `NotFound`."""
+        """Raises `NoSuchObject`."""
         return _there(await self.book.endpoint(merchant_id, endpoint_id))
 
     async def rotate(self, merchant_id: str, endpoint_id: str, asked_by: AskedBy) -> Issued:
         """A new secret. Safe to repeat when the answer was lost."""
         issued = await self.book.rotate(merchant_id, endpoint_id, asked_by)
         if issued is None:
-            raise NotFound
+            raise NoSuchObject
         return issued
 
     async def disable(self, merchant_id: str, endpoint_id: str, asked_by: AskedBy) -> Endpoint:
@@ -247,7 +247,7 @@ class WebhookEndpoints:
 
     async def deliveries(
         self, merchant_id: str, endpoint_id: str, wanted: DeliveryFilter
-    ) -> tuple[list[Delivery], bool]:
+    ) -> tuple[list[DeliveryRecord], bool]:
         """(newest first, whether there are more)."""
         await self.endpoint(merchant_id, endpoint_id)
         found = await self.book.deliveries(merchant_id, endpoint_id, wanted)
@@ -265,11 +265,11 @@ class WebhookEndpoints:
             return await self.book.resend_dead(merchant_id, endpoint_id, dead_since)
         assert event_id is not None
         if not await self.book.resend(merchant_id, endpoint_id, event_id):
-            raise NotFound("This event was never for this endpoint")
+            raise NoSuchObject("This event was never for this endpoint")
         return 1
 
 
 def _there(endpoint: Endpoint | None) -> Endpoint:
     if endpoint is None:
-        raise NotFound
+        raise NoSuchObject
     return endpoint

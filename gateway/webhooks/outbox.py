@@ -40,7 +40,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class TryResult:
     """What came of one try, for the delivery log.
 
     `status` None: no answer. `words`: a bounded part of the answer, or our own reason.
@@ -68,19 +68,19 @@ class Outbox(Protocol):
         """
         ...
 
-    async def delivered(self, delivery: Delivery, heard: Heard) -> bool:
+    async def delivered(self, delivery: Delivery, heard: TryResult) -> bool:
         """A 2xx. False when the lease was lost meanwhile: nothing is changed but the log."""
         ...
 
-    async def postponed(self, delivery: Delivery, heard: Heard, wait_ms: int) -> bool:
+    async def postponed(self, delivery: Delivery, heard: TryResult, wait_ms: int) -> bool:
         """Try again in `wait_ms`, counted by the database's clock."""
         ...
 
-    async def given_up(self, delivery: Delivery, heard: Heard) -> bool:
+    async def given_up(self, delivery: Delivery, heard: TryResult) -> bool:
         """Dead letter: only a person's resend brings it back."""
         ...
 
-    async def disabled(self, delivery: Delivery, heard: Heard) -> bool:
+    async def disabled(self, delivery: Delivery, heard: TryResult) -> bool:
         """410: the endpoint wants no more; its waiting rows become dead letters.
 
         From a payment's own `notify_url`: only this row does.

@@ -16,22 +16,9 @@ from gateway.clock import Clock
 from gateway.limits import AUDIT_HEAD_TOLD_S, AUDIT_INTERVAL_MS
 from gateway.loops import Rounds
 from gateway.telemetry.metrics import AUDIT_LAG, AUDIT_LINKS
+from security.audit_chain import Head
 
 log = structlog.get_logger("tillgate.audit")
-
-
-class Head(Protocol):
-    """The newest link."""
-
-    @property
-    def number(self) -> int:
-        """Counted from 1."""
-        ...
-
-    @property
-    def hash(self) -> bytes:
-        """Over everything before it, too."""
-        ...
 
 
 class Chain(Protocol):

@@ -5,8 +5,8 @@ cluster holds up every event and webhook, and no payment says so.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Protocol
 
 import structlog
 
@@ -17,19 +17,13 @@ from gateway.telemetry.metrics import EVENTS_WAIT
 log = structlog.get_logger("tillgate.events")
 
 
-class Feed(Protocol):
-    """Where events are read."""
-
-    async def waits(self) -> timedelta:
-        """The age of the oldest transaction that is waited for; zero: none."""
-        ...
-
-
 class FeedWatch:
-    """Looks every few seconds."""
+    """Looks every few seconds. `waits`: the age of the oldest transaction that the feed waits for;
+    zero: none.
+    """
 
-    def __init__(self, feed: Feed) -> None:
-        self._feed = feed
+    def __init__(self, waits: Callable[[], Awaitable[timedelta]]) -> None:
+        self._waits = waits
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`."""
@@ -37,4 +31,4 @@ class FeedWatch:
 
     async def look(self) -> None:
         """Once."""
-        EVENTS_WAIT.set((await self._feed.waits()).total_seconds())
+        EVENTS_WAIT.set((await self._waits()).total_seconds())

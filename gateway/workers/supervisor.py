@@ -91,7 +91,7 @@ class _Worker:
 
 
 @dataclass(slots=True)
-class _Place:
+class _Seat:
     """One of the N places: its worker, the one that is to replace it, and those still draining."""
 
     index: int
@@ -120,7 +120,7 @@ class _Supervisor:
         *,
         prestop_s: float,
     ) -> None:
-        self._places = [_Place(index) for index in range(workers)]
+        self._places = [_Seat(index) for index in range(workers)]
         self._listening = listening
         self._main = main
         self._on_exit = on_exit
@@ -130,7 +130,7 @@ class _Supervisor:
         self._stops_asked = 0
         self._ever_served = False
         self._exit_code = 0
-        self._to_restart: list[_Place] = []
+        self._to_restart: list[_Seat] = []
 
     def run(self) -> int:
         gc.collect()
@@ -206,7 +206,7 @@ class _Supervisor:
                 if ended:
                     self._buried(place, worker, os.waitstatus_to_exitcode(status))
 
-    def _buried(self, place: _Place, worker: _Worker, code: int) -> None:
+    def _buried(self, place: _Seat, worker: _Worker, code: int) -> None:
         self._on_exit(worker.pid)
         if worker.ready_pipe is not None:
             os.close(worker.ready_pipe)
@@ -270,7 +270,7 @@ class _Supervisor:
             place.worker, place.successor = place.successor, None
             self._to_restart.pop(0)
 
-    def _give_up_on_the_silent(self, place: _Place) -> None:
+    def _give_up_on_the_silent(self, place: _Seat) -> None:
         silent = place.successor
         if silent and time.monotonic() - silent.started > WORKER_READY_WAIT_S:
             log.error(

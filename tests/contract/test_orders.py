@@ -72,7 +72,7 @@ async def test_live_and_paid_tenders_never_exceed_the_amount(books):
     before = await traces(books)
     assert await books.store.open_in_order(
         opening_of(drawn_payment(tender_no=3)), PLAIN
-    ) == o.OrderOverpaid(2500, 2000)
+    ) == o.WouldOverpay(2500, 2000)
     assert await traces(books) == before
     await books.store.apply(after(first, NO))
     await in_order(books, tender_no=3)
@@ -82,7 +82,7 @@ async def test_a_plain_first_tender_meets_the_amount_too(books):
     await in_order(books, of(1500), tender_no=2)
     first = opening_of(drawn_payment())
     assert await books.store.open(first) == OrderSplit()
-    assert await books.store.open_in_order(first, PLAIN) == o.OrderOverpaid(1500, 1000)
+    assert await books.store.open_in_order(first, PLAIN) == o.WouldOverpay(1500, 1000)
 
 
 async def test_only_money_that_went_back_gives_room(books):
@@ -91,7 +91,7 @@ async def test_only_money_that_went_back_gives_room(books):
     asked = refund_change(paid, "r1", 600)
     assert await books.store.apply(asked) == Applied()
     rival = opening_of(drawn_payment(tender_no=2))
-    assert await books.store.open_in_order(rival, PLAIN) == o.OrderOverpaid(1400, 1000)
+    assert await books.store.open_in_order(rival, PLAIN) == o.WouldOverpay(1400, 1000)
     given = replace(asked.payment.attempts[0], reserved_amount=0, returned_amount=600)
     moved = replace(asked.payment, version=asked.payment.version + 1, attempts=(given,))
     refund = replace(asked_for(asked), version=2, status="succeeded", due_at=None)
@@ -110,7 +110,7 @@ async def test_no_other_tender_while_one_is_in_doubt(books):
     before = await traces(books)
     assert await books.store.open_in_order(
         opening_of(drawn_payment(tender_no=2)), PLAIN
-    ) == o.OrderInDoubt(first)
+    ) == o.AnotherInDoubt(first)
     assert await books.store.open_in_order(opening_of(drawn_payment()), PLAIN) == TenderTaken(first)
     assert await traces(books) == before
     assert await books.store.apply(after(first, YES, "query")) == Applied()
@@ -121,7 +121,7 @@ async def test_the_first_tender_hears_of_the_second_that_is_in_doubt(books):
     second = await doubtful(books, tender_no=2)
     first = opening_of(drawn_payment())
     assert await books.store.open(first) == OrderSplit()
-    assert await books.store.open_in_order(first, PLAIN) == o.OrderInDoubt(second)
+    assert await books.store.open_in_order(first, PLAIN) == o.AnotherInDoubt(second)
 
 
 # --- at the same moment
@@ -159,7 +159,7 @@ async def test_tenders_that_race_never_exceed_the_amount(books, seed: int):
     odd = [
         answer
         for _, answer in answers
-        if not isinstance(answer, Opened | o.OrderOverpaid | TenderTaken)
+        if not isinstance(answer, Opened | o.WouldOverpay | TenderTaken)
     ]
     assert not odd, f"seed {seed}: {odd}"
 
@@ -178,4 +178,4 @@ async def test_a_fast_first_tender_and_a_slow_second_one_see_each_other(books):
         if isinstance(fast, OrderSplit):
             fast = await books.store.open_in_order(opening_of(first), PLAIN)
         assert [fast, slow].count(Opened()) == 1, (number, fast, slow)
-        assert o.OrderOverpaid(1500, 1000) in (fast, slow)
+        assert o.WouldOverpay(1500, 1000) in (fast, slow)

@@ -47,7 +47,7 @@ async def test_an_override_marks_the_payment_records_the_risk_and_opens(books):
     assert await books.cases() == [("override", first.id, None)]
     assert await books.store.open_in_order(
         opening_of(drawn_payment(tender_no=3)), PLAIN
-    ) == o.OrderOverpaid(1000, 1000)
+    ) == o.WouldOverpay(1000, 1000)
     assert await books.store.open_in_order(opening_of(drawn_payment()), PLAIN) == TenderTaken(kept)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.domain.case import CaseKind
-from gateway.domain.errors import FieldInvalid, NotFound
+from gateway.domain.errors import FieldInvalid, NoSuchObject
 from gateway.flow.lists import PaymentFilter, RefundFilter
 from gateway.flow.ports import Applied, StoredCallback
 from gateway.storage.postgres import PostgresStore
@@ -327,11 +327,11 @@ async def test_a_case_is_open_once_per_kind_and_object(books):
         ("override", "x", None),
     ]
     await books.store.close_case(first.id, closed_by=person("ann"), reason="seen", now=later(1))
-    with pytest.raises(NotFound):
+    with pytest.raises(NoSuchObject):
         await books.store.close_case(
             first.id, closed_by=person("bob"), reason="again", now=later(2)
         )
-    with pytest.raises(NotFound):
+    with pytest.raises(NoSuchObject):
         await books.store.close_case(
             "case_nobody", closed_by=person("bob"), reason="", now=later(2)
         )

@@ -6,7 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.domain.audit import AskedBy
-from gateway.webhooks.endpoints import Delivery, DeliveryFilter, Draft, Endpoint, Issued
+from gateway.webhooks.endpoints import (
+    DeliveryFilter,
+    DeliveryRecord,
+    Endpoint,
+    Issued,
+    WantedEndpoint,
+)
 from security.secret import Secret
 
 CREATED_AT = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
@@ -37,9 +43,9 @@ class FakeEndpointBook:
     """Webhook endpoints of every merchant in a list, and no delivery."""
 
     def __init__(self) -> None:
-        self.kept: list[tuple[Draft, Endpoint]] = []
+        self.kept: list[tuple[WantedEndpoint, Endpoint]] = []
 
-    async def create(self, draft: Draft) -> Issued:
+    async def create(self, draft: WantedEndpoint) -> Issued:
         for known, endpoint in self.kept:
             if (known.merchant_id, known.idempotency_key) == (
                 draft.merchant_id,
@@ -92,7 +98,7 @@ class FakeEndpointBook:
 
     async def deliveries(
         self, merchant_id: str, endpoint_id: str, wanted: DeliveryFilter
-    ) -> Sequence[Delivery]:
+    ) -> Sequence[DeliveryRecord]:
         return []
 
     async def resend(self, merchant_id: str, endpoint_id: str, event_id: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from adapters.channel import CallbackAnswer
-from gateway.domain.errors import NotFound, OrderTenderTaken
+from gateway.domain.errors import NoSuchObject, OrderTenderTaken
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.resources import ENDED, Prospect
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
@@ -183,7 +183,7 @@ class FakeFlow:
         for payment in self.payments_by_key.values():
             if payment.id == payment_id:
                 return payment
-        raise NotFound
+        raise NoSuchObject
 
 
 class FakeRefunds:
@@ -240,7 +240,7 @@ class FakeLookup:
         for refund in self._flow.refunds_by_key.values():
             if refund.id == refund_id:
                 return refund
-        raise NotFound
+        raise NoSuchObject
 
     async def refunds_of(self, payment_id: str, caller: Caller) -> list[Refund]:
         self._flow._judge("refunds_of", payment_id)

@@ -13,7 +13,7 @@ from typing import Any
 from gateway.clock import Clock
 from gateway.domain.case import Case
 from gateway.limits import WEBHOOKS_PER_MERCHANT_MAX
-from gateway.webhooks.outbox import Delivery, Heard
+from gateway.webhooks.outbox import Delivery, TryResult
 from security.secret import Secret
 
 BEGIN = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -70,7 +70,7 @@ class FakeOutbox:
 
     clock: Clock
     rows: dict[tuple[str, str], _Row] = field(default_factory=dict)
-    log: list[tuple[str, Heard, str]] = field(default_factory=list)
+    log: list[tuple[str, TryResult, str]] = field(default_factory=list)
     cases: list[tuple[str, Case]] = field(default_factory=list)
 
     def put(self, **changed: Any) -> Delivery:
@@ -115,19 +115,19 @@ class FakeOutbox:
             row.leased_until = now + lease_ms / 1000
         return [row.delivery for _, _, row in turns[:limit]]
 
-    async def delivered(self, delivery: Delivery, heard: Heard) -> bool:
+    async def delivered(self, delivery: Delivery, heard: TryResult) -> bool:
         return self._note(delivery, heard, "delivered", "delivered")
 
-    async def postponed(self, delivery: Delivery, heard: Heard, wait_ms: int) -> bool:
+    async def postponed(self, delivery: Delivery, heard: TryResult, wait_ms: int) -> bool:
         kept = self._note(delivery, heard, "postponed", "waiting")
         if kept:
             self._row(delivery).due = self.clock.monotonic() + wait_ms / 1000
         return kept
 
-    async def given_up(self, delivery: Delivery, heard: Heard) -> bool:
+    async def given_up(self, delivery: Delivery, heard: TryResult) -> bool:
         return self._note(delivery, heard, "given_up", "dead")
 
-    async def disabled(self, delivery: Delivery, heard: Heard) -> bool:
+    async def disabled(self, delivery: Delivery, heard: TryResult) -> bool:
         kept = self._note(delivery, heard, "disabled", "dead")
         for row in self.rows.values():
             if kept and row.delivery.endpoint_id == delivery.endpoint_id and row.state == "waiting":
@@ -140,7 +140,7 @@ class FakeOutbox:
         self.cases.append((object_id, case))
         return True
 
-    def _note(self, delivery: Delivery, heard: Heard, result: str, state: str) -> bool:
+    def _note(self, delivery: Delivery, heard: TryResult, result: str, state: str) -> bool:
         row = self._row(delivery)
         kept = row.delivery.tries == delivery.tries and row.leased_until is not None
         self.log.append((delivery.event_id, heard, result if kept else "lost"))

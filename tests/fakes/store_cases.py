@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.domain.audit import AskedBy
 from gateway.domain.case import Case, CaseKind, Finding
-from gateway.domain.errors import NotFound
+from gateway.domain.errors import NoSuchObject
 from gateway.flow.ports import StoreRefused
 from tests.fakes.store_rules import CHECK
 from tests.fakes.store_tables import KeptCase, MemoryTables
@@ -37,7 +37,7 @@ class MemoryCases(MemoryTables):
         """Raises `NotFound` when no such case is open."""
         kept = self._open_one(case_id)
         if kept is None:
-            raise NotFound(f"no open case {case_id}")
+            raise NoSuchObject(f"no open case {case_id}")
         if (kept.proposed is None) != (kept.confirmed_by is None):
             raise StoreRefused(CHECK, "closed_as_confirmed")
         self._change(kept, closed=(now, str(closed_by), reason))

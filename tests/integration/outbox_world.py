@@ -14,7 +14,7 @@ from gateway.storage.books.outbox import PostgresOutbox
 from gateway.storage.postgres import PostgresStore
 from gateway.storage.registries.webhooks import WebhookRegistry
 from gateway.webhooks.endpoints import WebhookEndpoints
-from gateway.webhooks.outbox import Delivery, Heard
+from gateway.webhooks.outbox import Delivery, TryResult
 from security.keyring import MasterKeys
 from security.secret import Secret
 from security.vault import Vault
@@ -89,8 +89,8 @@ class OutboxWorld:
 LOGGED_TRY = (NOW, 200, "ok", 7)  # when, status, words, took_ms
 
 
-def heard(status: int | None = 200, words: str = "ok") -> Heard:
-    return Heard(at=NOW, status=status, words=words, took_ms=7)
+def heard(status: int | None = 200, words: str = "ok") -> TryResult:
+    return TryResult(at=NOW, status=status, words=words, took_ms=7)
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from gateway.cli.commands.checks import examine
-from gateway.cli.commands.finding import Finding, Level
+from gateway.cli.commands.finding import Diagnosis, Level
 from gateway.storage.books.audit_chain import AuditChain
 from gateway.storage.connections import read_pool
 from gateway.storage.postgres import PostgresStore
@@ -21,7 +21,7 @@ from tests.world import settings_for
 __all__ = ["shell"]
 
 
-async def found(dsn: str, name: str) -> Finding:
+async def found(dsn: str, name: str) -> Diagnosis:
     (finding,) = [
         each for each in await examine(settings_for(dsn, None, None)) if each.name == name
     ]

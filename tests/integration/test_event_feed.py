@@ -160,7 +160,7 @@ async def test_the_doctor_names_a_forgotten_transaction(
             await house.pay(100, method="cash")
             (words,) = await doctors_words(house, "events")
             (age,) = await house.rows("SELECT clock_timestamp() - max(at) AS least FROM event")
-            await FeedWatch(house.world.store).look()
+            await FeedWatch(house.world.store.waits).look()
             assert waited() >= age["least"].total_seconds() > 0
     finally:
         await forgotten.close()
@@ -173,7 +173,7 @@ async def is_silent(opened: Shop) -> bool:
 
 
 async def waits_for_nothing(opened: Shop) -> bool:
-    await FeedWatch(opened.world.store).look()
+    await FeedWatch(opened.world.store.waits).look()
     return waited() == 0
 
 

@@ -211,7 +211,7 @@ async def test_splits_are_seen_by_either_release(
         first = claimed(drawn_payment("theirs", numbering=numbering))
         assert await store.open(first) == OrderSplit()
         refused = await store.open_in_order(first, o.OrderTerms())
-        assert refused == o.OrderOverpaid(1500, 1000)
+        assert refused == o.WouldOverpay(1500, 1000)
     ours = claimed(by_merchant("ours", tender_no=2))
     assert await store.open_in_order(ours, o.OrderTerms(amount=1500)) == Opened()
     assert not await older.open(by_merchant("ours"))
@@ -221,7 +221,7 @@ async def test_splits_are_seen_by_either_release(
     assert await older.split(by_merchant("later", tender_no=2), None)
     assert await older.split(by_merchant("later", tender_no=3), 2500)
     fixed = claimed(drawn_payment("later", tender_no=4))
-    assert await store.open_in_order(fixed, o.OrderTerms()) == o.OrderOverpaid(2500, 2000)
+    assert await store.open_in_order(fixed, o.OrderTerms()) == o.WouldOverpay(2500, 2000)
 
 
 async def test_the_rules_hold_between_both_numberings(

@@ -4,14 +4,14 @@ import asyncpg
 import pytest
 
 from gateway.cli.commands.checks import examine
-from gateway.cli.commands.finding import Finding, Level
+from gateway.cli.commands.finding import Diagnosis, Level
 from gateway.storage.connections import connect
 from gateway.storage.schema.migrate import MigrationError, pending
 from tests.pooler import pooled
 from tests.world import settings_for
 
 
-async def found(dsn: str) -> list[Finding]:
+async def found(dsn: str) -> list[Diagnosis]:
     return await examine(settings_for(dsn, None, None))
 
 

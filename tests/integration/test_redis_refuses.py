@@ -8,7 +8,7 @@ import pytest
 import redis.asyncio
 
 from gateway.cli.commands.checks import examine
-from gateway.cli.commands.finding import Finding, Level
+from gateway.cli.commands.finding import Diagnosis, Level
 from gateway.clock import SystemClock
 from gateway.storage.redis.claims import RedisClaims
 from tests.patience import PATIENCE_S
@@ -23,7 +23,7 @@ def own_redis() -> Iterator[str]:
         yield url
 
 
-async def told(dsn: str, redis_url: str) -> Finding:
+async def told(dsn: str, redis_url: str) -> Diagnosis:
     found = await examine(settings_for(dsn, redis_url, None))
     (finding,) = [each for each in found if each.name == "redis"]
     return finding
@@ -45,7 +45,7 @@ async def test_a_redis_that_refuses_writes_is_told(
     async with redis.asyncio.from_url(own_redis) as person:
         try:
             assert (await claims.state(), await claims.take(f"{refuse} 1", "a")) == ("up", True)
-            assert await told(database, own_redis) == Finding(
+            assert await told(database, own_redis) == Diagnosis(
                 Level.GOOD, "redis", "answers and takes writes"
             )
             await person.execute_command(*refuse.split())

@@ -12,7 +12,7 @@ from gateway.domain.occasion import Outcome
 from gateway.domain.payment import Payment, Refund
 from gateway.domain.statuses import RefundStatus
 from gateway.domain.words import Source
-from gateway.flow.case_closing import CaseClosing, OpenCase, Standing
+from gateway.flow.case_closing import CaseClosing, CaseStanding, OpenCase
 from gateway.flow.ports import Applied, StoreRefused
 from gateway.limits import SWEEP_LEASE_MS
 from tests.contract.drawn import (
@@ -59,7 +59,7 @@ async def case_of(
     )
 
 
-async def decide(rig: Rig, case: OpenCase, finding: Finding) -> Standing:
+async def decide(rig: Rig, case: OpenCase, finding: Finding) -> CaseStanding:
     await desk(rig).propose(case, finding, by=person("ann"), reason="looked at the console")
     rig.clock.at = later(SWEEP_LEASE_MS / 1000)
     case = OpenCase(**{f: getattr(case, f) for f in FIELDS}, proposed_as=finding, proposed_by="ann")

@@ -24,7 +24,7 @@ from gateway.limits import (
 from gateway.webhooks.courier import Courier
 from gateway.webhooks.delivery import body_of
 from gateway.webhooks.line import WebhookLine
-from gateway.webhooks.outbox import Delivery, Heard
+from gateway.webhooks.outbox import Delivery, TryResult
 from security.secret import Secret
 from security.webhook_signature import new_secret
 from tests.adversity.house import until
@@ -239,7 +239,7 @@ class _AwayAtFirst(FakeOutbox):
         # Leases that end at once: what was not noted is due again.
         return await super().take(limit, 0, per_endpoint, per_merchant)
 
-    async def delivered(self, delivery: Delivery, heard: Heard) -> bool:
+    async def delivered(self, delivery: Delivery, heard: TryResult) -> bool:
         if delivery.tries == 1:
             raise StoreUnavailable
         return await super().delivered(delivery, heard)

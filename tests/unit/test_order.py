@@ -70,10 +70,10 @@ CASES = [
     (1000, None, None, [], FREE),
     (1000, None, None, [tender("succeeded", 9000, 2)], FREE),
     (1000, 1000, None, [], FREE),
-    (1001, 1000, None, [], o.OrderOverpaid(1000, 0)),
+    (1001, 1000, None, [], o.WouldOverpay(1000, 0)),
     (400, 1000, None, [tender("succeeded", 600, 2)], FREE),
-    (401, 1000, None, [tender("succeeded", 600, 2)], o.OrderOverpaid(1000, 600)),
-    (401, None, 1000, [tender("processing", 600, 2)], o.OrderOverpaid(1000, 600)),
+    (401, 1000, None, [tender("succeeded", 600, 2)], o.WouldOverpay(1000, 600)),
+    (401, None, 1000, [tender("processing", 600, 2)], o.WouldOverpay(1000, 600)),
     (401, 1000, 1000, [tender("succeeded", 600, 2, returned=1)], FREE),
     (400, 999, 1000, [], o.OrderAmountFixed(1000)),
     (
@@ -81,17 +81,17 @@ CASES = [
         1000,
         1000,
         [tender("awaiting_payer", 300, 2), tender("succeeded", 301, 3)],
-        o.OrderOverpaid(1000, 601),
+        o.WouldOverpay(1000, 601),
     ),
-    (100, None, None, [DOUBT], o.OrderInDoubt(DOUBT)),
-    (9000, 1000, None, [DOUBT], o.OrderInDoubt(DOUBT)),
+    (100, None, None, [DOUBT], o.AnotherInDoubt(DOUBT)),
+    (9000, 1000, None, [DOUBT], o.AnotherInDoubt(DOUBT)),
     # wherever it stands among the others
-    (100, None, None, [tender("succeeded", 1, 3), DOUBT], o.OrderInDoubt(DOUBT)),
-    (100, None, None, [DOUBT, tender("succeeded", 1, 3)], o.OrderInDoubt(DOUBT)),
-    (100, None, None, [named(DOUBT), tender("processing", 1, 3), LATER], o.OrderInDoubt(LATER)),
-    (100, None, None, [tender("awaiting_payer", 1, 3), LATER, DOUBT], o.OrderInDoubt(LATER)),
+    (100, None, None, [tender("succeeded", 1, 3), DOUBT], o.AnotherInDoubt(DOUBT)),
+    (100, None, None, [DOUBT, tender("succeeded", 1, 3)], o.AnotherInDoubt(DOUBT)),
+    (100, None, None, [named(DOUBT), tender("processing", 1, 3), LATER], o.AnotherInDoubt(LATER)),
+    (100, None, None, [tender("awaiting_payer", 1, 3), LATER, DOUBT], o.AnotherInDoubt(LATER)),
     (1000, 1000, None, [named(DOUBT)], FREE),
-    (1000, 1000, None, [named(DOUBT), tender("succeeded", 1, 3)], o.OrderOverpaid(1000, 1)),
+    (1000, 1000, None, [named(DOUBT), tender("succeeded", 1, 3)], o.WouldOverpay(1000, 1)),
 ]
 
 
@@ -110,7 +110,7 @@ def test_an_override_speaks_of_the_payment_it_names_and_of_no_other():
     )
     other = tender("in_doubt", 100, 3)
     assert o.refusal(tender("processing"), terms, None, [DOUBT]) is None
-    assert o.refusal(tender("processing"), terms, None, [DOUBT, other]) == o.OrderInDoubt(other)
+    assert o.refusal(tender("processing"), terms, None, [DOUBT, other]) == o.AnotherInDoubt(other)
 
 
 def test_a_tender_that_failed_in_its_one_write_takes_no_room():

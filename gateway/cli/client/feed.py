@@ -20,7 +20,7 @@ PAUSE_S: Final = 1.0  # between two looks at the end of the feed
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class FeedEvent:
     """`body`: exactly as it was stored; `behind`: the cursor that brings its page again."""
 
     body: bytes
@@ -51,13 +51,13 @@ class Feed:
         while (await self._page()).has_more:
             pass
 
-    async def events(self, *, follow: bool) -> AsyncIterator[Event]:
+    async def events(self, *, follow: bool) -> AsyncIterator[FeedEvent]:
         """To the end, and with `follow` for ever. Raises CommandError when the gateway refuses."""
         while True:
             behind = self.cursor
             page = await self._page()
             for raw in page.data:
-                yield Event(bytes(raw), behind)
+                yield FeedEvent(bytes(raw), behind)
             if not page.has_more:
                 if not follow:
                     return

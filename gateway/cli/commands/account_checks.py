@@ -13,7 +13,7 @@ from adapters.channel import Means
 from adapters.discovery import discover
 from adapters.transport import InlineExecutor
 from gateway.cli.account_trial import Result, try_channel
-from gateway.cli.commands.finding import Finding, Level
+from gateway.cli.commands.finding import Diagnosis, Level
 from gateway.cli.commands.safety_checks import look_at_certificates
 from gateway.cli.registries import Registries, registries
 from gateway.clock import SystemClock
@@ -27,7 +27,7 @@ from security.vault import Vault
 CONNECT_S: Final = 3.0  # a host that needs longer is as good as gone
 
 
-async def examine_accounts(settings: Settings) -> list[Finding]:
+async def examine_accounts(settings: Settings) -> list[Diagnosis]:
     """What the directory would serve, tried."""
     clock = SystemClock()
     vault = Vault(settings.needed_master_keys(), opens_old=settings.opens_old_seals)
@@ -50,7 +50,7 @@ async def examine_accounts(settings: Settings) -> list[Finding]:
             enabled = [each for each in listed if each.enabled and each.id not in problems]
             if not enabled:
                 text = "no channel account can take payments: `tillgate account create` makes one"
-                found.append(Finding(Level.WARNING, "accounts", text))
+                found.append(Diagnosis(Level.WARNING, "accounts", text))
             for each in enabled:
                 found += look_at_certificates(each, clock.now())
             served = [(each, directory.account(each.id)) for each in enabled]
@@ -67,7 +67,7 @@ async def examine_accounts(settings: Settings) -> list[Finding]:
         await directory.close()
 
 
-def _left_out(problems: dict[str, str], accounts: set[str]) -> list[Finding]:
+def _left_out(problems: dict[str, str], accounts: set[str]) -> list[Diagnosis]:
     """One line a row; one for all of them where the master key is the cause."""
     sealed = [row_id for row_id, problem in problems.items() if "master key" in problem]
     if len(sealed) > 1:
@@ -76,9 +76,9 @@ def _left_out(problems: dict[str, str], accounts: set[str]) -> list[Finding]:
             f"keys they were sealed under? The first says: {problems[sealed[0]]}"
         )
         rest = {row_id: problem for row_id, problem in problems.items() if row_id not in sealed}
-        return [Finding(Level.WRONG, "master keys", text), *_left_out(rest, accounts)]
+        return [Diagnosis(Level.WRONG, "master keys", text), *_left_out(rest, accounts)]
     return [
-        Finding(
+        Diagnosis(
             Level.WRONG,
             row_id,
             f"{problem}; see `tillgate account show` and `rotate`"
@@ -89,37 +89,37 @@ def _left_out(problems: dict[str, str], accounts: set[str]) -> list[Finding]:
     ]
 
 
-def _seals(accounts: list[AccountListing], settings: Settings) -> list[Finding]:
+def _seals(accounts: list[AccountListing], settings: Settings) -> list[Diagnosis]:
     current = settings.needed_master_keys().current_version
     stale = sum(each.key_version not in (None, current) for each in accounts)
     if not stale:
         return []
     text = f"{stale} are sealed under an older master key: run `tillgate rekey`"
-    return [Finding(Level.WARNING, "accounts", text)]
+    return [Diagnosis(Level.WARNING, "accounts", text)]
 
 
 async def _account(
     opened: Registries, listed: AccountListing, account: Account, environment: str
-) -> Finding:
+) -> Diagnosis:
     """The worst of: its breakers, the signed call, its second host."""
     where = f"{listed.channel}, priority {listed.priority}"
     if isinstance(account, LocalAccount):
-        return Finding(Level.GOOD, listed.id, f"{where}, settles here")
+        return Diagnosis(Level.GOOD, listed.id, f"{where}, settles here")
     trial = await try_channel(account.channel, account.manifest, account.merchant_id, environment)
     resting = [each for each in await opened.health.states(listed.id) if each.to != "closed"]
     if trial.result is not Result.WORKS:
-        return Finding(Level.WRONG, listed.id, f"{where}: {trial.text}")
+        return Diagnosis(Level.WRONG, listed.id, f"{where}: {trial.text}")
     if resting:
         breakers = ", ".join(sorted({f"{each.operation} {each.to}" for each in resting}))
         text = f"{where}: answers now; breakers: {breakers} ({resting[0].reason})"
         # Half open, it comes back by itself with the next payments.
         is_resting = any(each.to == "open" for each in resting)
-        return Finding(Level.WARNING if is_resting else Level.GOOD, listed.id, text)
+        return Diagnosis(Level.WARNING if is_resting else Level.GOOD, listed.id, text)
     unreachable = await _second_host(listed)
     if unreachable is not None:
-        return Finding(Level.WARNING, listed.id, f"{where}: {unreachable}")
+        return Diagnosis(Level.WARNING, listed.id, f"{where}: {unreachable}")
     drained = f", {listed.drained_state}" if listed.drained_reason is not None else ""
-    return Finding(Level.GOOD, listed.id, f"{where}: {trial.text}{drained}")
+    return Diagnosis(Level.GOOD, listed.id, f"{where}: {trial.text}{drained}")
 
 
 async def _second_host(account: AccountListing) -> str | None:

@@ -17,8 +17,8 @@ from gateway.cli.surroundings import add_data_argument, add_json_argument, envir
 from gateway.cli.table import show_table
 from gateway.domain.audit import AskedBy
 from gateway.domain.case import Finding
-from gateway.domain.errors import NotFound
-from gateway.flow.case_closing import Standing
+from gateway.domain.errors import NoSuchObject
+from gateway.flow.case_closing import CaseStanding
 from gateway.flow.ports import Directory
 from gateway.settings import Settings, read_settings
 from security.roles import Role
@@ -148,7 +148,7 @@ async def _decide(settings: Settings, options: argparse.Namespace) -> None:
                     finding = Finding(options.finding)
                     standing = await closing.propose(case, finding, by=by, reason=options.reason)
                     done = f"{finding} is proposed by {by}; another person confirms it"
-        except NotFound as error:
+        except NoSuchObject as error:
             raise _no_open_case(options) from error
     print(_told(found.id, done, standing))
 
@@ -174,7 +174,7 @@ def _person(options: argparse.Namespace, directory: Directory, merchant_id: str)
     return AskedBy("key", key.id)
 
 
-def _told(case_id: str, done: str, standing: Standing) -> str:
+def _told(case_id: str, done: str, standing: CaseStanding) -> str:
     words = [f"{case_id}: {done}"]
     if standing.payment is not None:
         words.append(f"payment {standing.payment.id} is {standing.payment.status}")

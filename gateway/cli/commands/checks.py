@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from gateway.cli.binding import descriptors_allowed
 from gateway.cli.commands.account_checks import examine_accounts
-from gateway.cli.commands.finding import Finding, Level
+from gateway.cli.commands.finding import Diagnosis, Level
 from gateway.cli.commands.pooler_check import look_for_pooler
 from gateway.cli.commands.safety_checks import look_at_safety
 from gateway.domain.errors import StoreUnavailable
@@ -43,7 +43,7 @@ STATE = """SELECT clock_timestamp() AS now, current_setting('server_version') AS
   AS elsewhere"""
 
 
-async def examine(settings: Settings) -> list[Finding]:
+async def examine(settings: Settings) -> list[Diagnosis]:
     """Everything behind the settings. Without a migrated database the rest cannot be looked at."""
     found = [
         _master_keys(settings),
@@ -69,49 +69,49 @@ async def examine(settings: Settings) -> list[Finding]:
             "only reads (a standby, or default_transaction_read_only is on): every payment is "
             "refused; point TILLGATE_DATABASE_URL at the primary, or let it write"
         )
-        return [*found, Finding(Level.WRONG, "postgres", text)]
+        return [*found, Diagnosis(Level.WRONG, "postgres", text)]
     except (StoreUnavailable, *UNREACHABLE, *REPLY_LOST) as error:
         return [
             *found,
-            Finding(Level.WRONG, "postgres", f"went away while being looked at: {error!r}"),
+            Diagnosis(Level.WRONG, "postgres", f"went away while being looked at: {error!r}"),
         ]
 
 
-def _master_keys(settings: Settings) -> Finding:
+def _master_keys(settings: Settings) -> Diagnosis:
     keys = settings.needed_master_keys()
     versions = ", ".join(f"v{version}" for version in keys.versions)
-    return Finding(Level.GOOD, "master keys", f"{versions}; v{keys.current_version} is current")
+    return Diagnosis(Level.GOOD, "master keys", f"{versions}; v{keys.current_version} is current")
 
 
-def _public_url(settings: Settings) -> Finding:
+def _public_url(settings: Settings) -> Diagnosis:
     if settings.public_url is None:
-        return Finding(
+        return Diagnosis(
             Level.WARNING,
             "callbacks",
             "TILLGATE_PUBLIC_URL is not set: "
             "no callbacks are asked for, queries decide alone (slower)",
         )
-    return Finding(
+    return Diagnosis(
         Level.GOOD, "callbacks", f"asked for at {settings.public_url}/callbacks/<account>"
     )
 
 
-def _descriptors(allowed: int) -> Finding:
+def _descriptors(allowed: int) -> Diagnosis:
     """Of this process: a service manager may allow the service more, or less."""
     connections = connections_within(allowed)
     if connections < CONNECTIONS_MAX:
-        return Finding(
+        return Diagnosis(
             Level.WARNING,
             "descriptors",
             f"{allowed} file descriptors are allowed: a worker keeps {connections} connections; "
             f"raise the hard limit (`LimitNOFILE={DESCRIPTORS_MAX}`) where the service is started",
         )
-    return Finding(Level.GOOD, "descriptors", f"{allowed} allowed, {connections} connections")
+    return Diagnosis(Level.GOOD, "descriptors", f"{allowed} allowed, {connections} connections")
 
 
-async def _redis(settings: Settings) -> Finding:
+async def _redis(settings: Settings) -> Diagnosis:
     if settings.redis_url is None:
-        return Finding(
+        return Diagnosis(
             Level.WARNING,
             "redis",
             "TILLGATE_REDIS_URL is not set: slower under double taps, and still right",
@@ -122,14 +122,14 @@ async def _redis(settings: Settings) -> Finding:
     try:
         await try_write(client)
     except WritesRefused as refusal:
-        return Finding(
+        return Diagnosis(
             Level.WARNING,
             "redis",
             f"answers and refuses writes ({refusal}): payments go on without it; "
             f"give it memory or disk, or point TILLGATE_REDIS_URL at the primary",
         )
     except (RedisError, OSError) as error:
-        return Finding(
+        return Diagnosis(
             Level.WARNING,
             "redis",
             f"does not answer ({type(error).__name__}): payments go on without it; "
@@ -137,24 +137,24 @@ async def _redis(settings: Settings) -> Finding:
         )
     finally:
         await client.aclose()
-    return Finding(Level.GOOD, "redis", "answers and takes writes")
+    return Diagnosis(Level.GOOD, "redis", "answers and takes writes")
 
 
-async def _schema(settings: Settings) -> Finding:
+async def _schema(settings: Settings) -> Diagnosis:
     try:
         missing = await pending(settings.needed_database_url().reveal())
     except MigrationError as error:
-        return Finding(Level.WRONG, "postgres", str(error))
+        return Diagnosis(Level.WRONG, "postgres", str(error))
     if missing:
-        return Finding(
+        return Diagnosis(
             Level.WRONG,
             "schema",
             f"{len(missing)} migrations are missing ({missing[0]} …): run `tillgate migrate`",
         )
-    return Finding(Level.GOOD, "schema", "up to date")
+    return Diagnosis(Level.GOOD, "schema", "up to date")
 
 
-async def _database(settings: Settings) -> list[Finding]:
+async def _database(settings: Settings) -> list[Diagnosis]:
     connection = await connect(settings.needed_database_url().reveal())
     try:
         before = datetime.now(UTC)
@@ -167,9 +167,9 @@ async def _database(settings: Settings) -> list[Finding]:
         await connection.close()
     assert state is not None
     return [
-        Finding(Level.GOOD, "postgres", f"version {state['version']}")
+        Diagnosis(Level.GOOD, "postgres", f"version {state['version']}")
         if state["fsync"] == "on"
-        else Finding(
+        else Diagnosis(
             Level.WRONG,
             "postgres",
             "runs with fsync=off: an acknowledged payment would not survive a power cut; "
@@ -181,22 +181,22 @@ async def _database(settings: Settings) -> list[Finding]:
     ]
 
 
-def _clock(theirs: datetime, before: datetime, after: datetime) -> Finding:
+def _clock(theirs: datetime, before: datetime, after: datetime) -> Diagnosis:
     """The database answered some time between `before` and `after`, so only what lies outside of
     that is skew.
     """
     skew = max(before - theirs, theirs - after, timedelta(0))
     if skew > SKEW_MAX:
-        return Finding(
+        return Diagnosis(
             Level.WRONG,
             "clock",
             f"differs from the database's by {skew.total_seconds():.1f} s: "
             f"synchronise both hosts by NTP",
         )
-    return Finding(Level.GOOD, "clock", "agrees with the database's")
+    return Diagnosis(Level.GOOD, "clock", "agrees with the database's")
 
 
-def _numbers(elsewhere: int, environment: str) -> list[Finding]:
+def _numbers(elsewhere: int, environment: str) -> list[Diagnosis]:
     """An open payment that is opened once more gets the number of its first attempt again: that
     keeps it from being charged twice, and only under the same environment.
     """
@@ -206,13 +206,13 @@ def _numbers(elsewhere: int, environment: str) -> list[Finding]:
         f"{elsewhere} open payments and refunds have numbers that do not begin with {environment}: "
         f"TILLGATE_ENVIRONMENT was changed; set it back until they have ended"
     )
-    return [Finding(Level.WRONG, "environment", text)]
+    return [Diagnosis(Level.WRONG, "environment", text)]
 
 
-def _activity(state: asyncpg.Record, waits: timedelta | None) -> list[Finding]:
-    workers = Finding(Level.GOOD, "workers", f"{state['workers']} alive")
+def _activity(state: asyncpg.Record, waits: timedelta | None) -> list[Diagnosis]:
+    workers = Diagnosis(Level.GOOD, "workers", f"{state['workers']} alive")
     if not state["workers"]:
-        workers = Finding(
+        workers = Diagnosis(
             Level.WARNING, "workers", "none alive: start `tillgate serve` and `tillgate work`"
         )
     found = [workers]
@@ -222,16 +222,16 @@ def _activity(state: asyncpg.Record, waits: timedelta | None) -> list[Finding]:
             f"events and webhooks wait for it; end it (as a superuser: pg_stat_activity, "
             f"backend_xid; pg_prepared_xacts)"
         )
-        found.append(Finding(Level.WRONG, "events", text))
+        found.append(Diagnosis(Level.WRONG, "events", text))
     if state["overdue"]:
         text = (
             f"{state['overdue']} undecided payments wait for a query: "
             f"is `tillgate work` running, and are the channels reachable?"
         )
-        found.append(Finding(Level.WRONG, "sweeper", text))
+        found.append(Diagnosis(Level.WRONG, "sweeper", text))
     if state["cases"]:
         found.append(
-            Finding(
+            Diagnosis(
                 Level.WARNING, "cases", f"{state['cases']} wait for a person: `tillgate case list`"
             )
         )

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 
 from gateway.cli.commands.checks import examine
-from gateway.cli.commands.finding import Finding, Level
+from gateway.cli.commands.finding import Diagnosis, Level
 from gateway.cli.surroundings import add_data_argument, environment
 from gateway.cli.table import padded, width
 from gateway.settings import SERVING, SettingsError, read_settings
@@ -30,9 +30,9 @@ def run(options: argparse.Namespace) -> int:
     return 1 if wrong else 0
 
 
-async def _findings(options: argparse.Namespace) -> list[Finding]:
+async def _findings(options: argparse.Namespace) -> list[Diagnosis]:
     try:
         settings = read_settings(environment(options.data), required=SERVING)
     except SettingsError as error:
-        return [Finding(Level.WRONG, "settings", problem) for problem in error.problems]
-    return [Finding(Level.GOOD, "settings", "complete"), *await examine(settings)]
+        return [Diagnosis(Level.WRONG, "settings", problem) for problem in error.problems]
+    return [Diagnosis(Level.GOOD, "settings", "complete"), *await examine(settings)]

@@ -12,7 +12,7 @@ class Level(Enum):
     WRONG = "WRONG"
 
 
-class Finding(NamedTuple):
+class Diagnosis(NamedTuple):
     """`name`: of what was looked at; `text` says what to do where something is wrong."""
 
     level: Level

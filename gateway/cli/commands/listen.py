@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from gateway.cli.client.caller import add_caller_arguments, client_of, reached
-from gateway.cli.client.feed import Event, Feed, line
+from gateway.cli.client.feed import Feed, FeedEvent, line
 
 if TYPE_CHECKING:
     import aiohttp
@@ -84,7 +84,7 @@ def local_address(text: str) -> str:
 
 
 async def _forward(
-    session: aiohttp.ClientSession, url: str, secret: Secret, event: Event
+    session: aiohttp.ClientSession, url: str, secret: Secret, event: FeedEvent
 ) -> tuple[str, bool]:
     """What was answered, and whether it was a success."""
     import aiohttp  # noqa: PLC0415  as above

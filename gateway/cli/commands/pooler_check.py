@@ -11,7 +11,7 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from gateway.cli.commands.finding import Finding, Level
+from gateway.cli.commands.finding import Diagnosis, Level
 from gateway.storage.connections import REPLY_LOST, SETTINGS, UNREACHABLE, connect
 
 # Names of settings are spelt with capitals by the server; `setting` is in the unit we give it in.
@@ -24,7 +24,7 @@ ADVICE: Final = (
 )
 
 
-async def look_for_pooler(dsn: str) -> Finding | None:
+async def look_for_pooler(dsn: str) -> Diagnosis | None:
     """None: nothing answers, and the look at the schema will say so."""
     try:
         first = await connect(dsn, prepares=False)
@@ -44,7 +44,7 @@ async def look_for_pooler(dsn: str) -> Finding | None:
         return None
 
 
-async def _compare(first: Any, second: Any) -> Finding:
+async def _compare(first: Any, second: Any) -> Diagnosis:
     """`second` keeps its session while `first` is asked twice: a direct line always answers from
     its own one.
     """
@@ -58,7 +58,7 @@ async def _compare(first: Any, second: Any) -> Finding:
         return _found("gives each transaction another session (transaction or statement mode)")
     if lost := _lost(own["settings"]):
         return _found(f"drops our session settings ({', '.join(lost)})")
-    return Finding(Level.GOOD, "pooler", "none: each session is its client's own")
+    return Diagnosis(Level.GOOD, "pooler", "none: each session is its client's own")
 
 
 async def _ask(connection: Any) -> asyncpg.Record:
@@ -71,5 +71,7 @@ def _lost(settings: str) -> list[str]:
     return sorted(name for name, value in SETTINGS.items() if found.get(name) != value)
 
 
-def _found(what: str) -> Finding:
-    return Finding(Level.WRONG, "pooler", f"one stands in front of PostgreSQL and {what}: {ADVICE}")
+def _found(what: str) -> Diagnosis:
+    return Diagnosis(
+        Level.WRONG, "pooler", f"one stands in front of PostgreSQL and {what}: {ADVICE}"
+    )

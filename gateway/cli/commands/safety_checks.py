@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from gateway.cli.commands.finding import Finding, Level
+from gateway.cli.commands.finding import Diagnosis, Level
 from gateway.limits import AUDIT_DOCTOR_LINKS, AUDIT_LAG_S_MAX, CERTIFICATE_DAYS_LEFT_MIN
 from gateway.settings import Settings
 from gateway.storage.books.audit_chain import AuditChain, Broken
@@ -40,7 +40,7 @@ OWN_ROLE: Final = (
 )
 
 
-def look_at_certificates(account: AccountListing, now: datetime) -> list[Finding]:
+def look_at_certificates(account: AccountListing, now: datetime) -> list[Diagnosis]:
     """The day one expires, every answer of the channel is a stranger's."""
     found = []
     for name, until in account.usable_until.items():
@@ -52,11 +52,11 @@ def look_at_certificates(account: AccountListing, now: datetime) -> list[Finding
                 f"run `tillgate account rotate`"
             )
             level = Level.WRONG if until <= now else Level.WARNING
-            found.append(Finding(level, account.id, text))
+            found.append(Diagnosis(level, account.id, text))
     return found
 
 
-async def look_at_safety(settings: Settings) -> list[Finding]:
+async def look_at_safety(settings: Settings) -> list[Diagnosis]:
     """Raises what a lost database raises."""
     pool = await read_pool(settings.needed_database_url().reveal())
     try:
@@ -67,66 +67,66 @@ async def look_at_safety(settings: Settings) -> list[Finding]:
         await pool.close()
 
 
-def _lines(settings: Settings) -> list[Finding]:
+def _lines(settings: Settings) -> list[Diagnosis]:
     if settings.unsafe_lines == "accept":
         return []
     return [
-        Finding(Level.WARNING, "lines", words)
+        Diagnosis(Level.WARNING, "lines", words)
         for words in unsafe_lines(settings.database_url, settings.redis_url)
     ]
 
 
-async def _role(connection: Any) -> Finding:
+async def _role(connection: Any) -> Diagnosis:
     role: asyncpg.Record = await connection.fetchrow(ROLE)
     name = role["name"]
     if role["is_superuser"] or role["is_owner"]:
         what = "may do anything in it" if role["is_superuser"] else "owns its tables"
         text = f"services reach the database as {name}, who {what}, history included: {OWN_ROLE}"
-        return Finding(Level.WARNING, "role", text)
+        return Diagnosis(Level.WARNING, "role", text)
     if tables := await misplaced_rights(connection, name):
         text = (
             f"the rights of {name} are not as they should be on {', '.join(tables)}: "
             f"run `tillgate migrate`"
         )
-        return Finding(Level.WRONG, "role", text)
+        return Diagnosis(Level.WRONG, "role", text)
     if role["makes_tables"]:
         text = f"{name} may make tables, which could stand before ours: run `tillgate migrate`"
-        return Finding(Level.WARNING, "role", text)
-    return Finding(Level.GOOD, "role", f"{name} owns nothing and changes no history")
+        return Diagnosis(Level.WARNING, "role", text)
+    return Diagnosis(Level.GOOD, "role", f"{name} owns nothing and changes no history")
 
 
-async def _history(connection: Any) -> list[Finding]:
+async def _history(connection: Any) -> list[Diagnosis]:
     guarded = {row["relname"] for row in await connection.fetch(GUARDED)}
     off = [row["name"] for row in await connection.fetch(DISABLED)]
     off += [f"{table}.append_only" for table in sorted(APPEND_ONLY - guarded)]
     if not off:
-        return [Finding(Level.GOOD, "history", f"{len(APPEND_ONLY)} tables are append-only")]
+        return [Diagnosis(Level.GOOD, "history", f"{len(APPEND_ONLY)} tables are append-only")]
     text = (
         f"triggers that guard the books are off: {', '.join(dict.fromkeys(off))}; find out who did "
         f"it, run `tillgate audit verify`, then turn each on: ALTER TABLE … ENABLE ALWAYS TRIGGER …"
     )
-    return [Finding(Level.WRONG, "history", text)]
+    return [Diagnosis(Level.WRONG, "history", text)]
 
 
-async def _chain(chain: AuditChain) -> list[Finding]:
+async def _chain(chain: AuditChain) -> list[Diagnosis]:
     result = await chain.verify(newest_links=AUDIT_DOCTOR_LINKS)
     if isinstance(result, Broken):
         text = (
             f"broken at link {result.link}: {result.words}. What stands in the books there was "
             f"changed: `tillgate audit verify` looks at all of it; docs/audit.md"
         )
-        return [Finding(Level.WRONG, "audit chain", text)]
+        return [Diagnosis(Level.WRONG, "audit chain", text)]
     behind = (await chain.lag()).total_seconds()
     if behind > AUDIT_LAG_S_MAX:
         text = (
             f"is {behind:.0f} s behind: is `tillgate work` running? A transaction that stays open "
             f"holds it up, too"
         )
-        return [Finding(Level.WARNING, "audit chain", text)]
+        return [Diagnosis(Level.WARNING, "audit chain", text)]
     if result.head is None:
-        return [Finding(Level.GOOD, "audit chain", "empty: `tillgate work` makes it")]
+        return [Diagnosis(Level.GOOD, "audit chain", "empty: `tillgate work` makes it")]
     text = (
         f"the newest {result.rows} events and acts are as they were written; "
         f"link {result.head.number}"
     )
-    return [Finding(Level.GOOD, "audit chain", text)]
+    return [Diagnosis(Level.GOOD, "audit chain", text)]

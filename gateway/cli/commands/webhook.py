@@ -20,7 +20,14 @@ from gateway.limits import (
     WEBHOOK_CONCURRENCY_MAX,
     WEBHOOK_RESEND_MAX,
 )
-from gateway.webhooks.endpoints import BY_HAND, GONE, Delivery, DeliveryFilter, Endpoint, Issued
+from gateway.webhooks.endpoints import (
+    BY_HAND,
+    GONE,
+    DeliveryFilter,
+    DeliveryRecord,
+    Endpoint,
+    Issued,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -170,7 +177,7 @@ async def _about_one(
                 )
 
 
-def _last(delivery: Delivery) -> str | None:
+def _last(delivery: DeliveryRecord) -> str | None:
     if not delivery.answers:
         return None
     newest = delivery.answers[0]

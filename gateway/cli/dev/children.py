@@ -26,7 +26,7 @@ STARTED_FROM = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class Program:
     """`python -m …`, what it is called, and where it writes."""
 
     name: str
@@ -50,7 +50,7 @@ class Deaths:
 class Child:
     """One process, and the ones that come after it."""
 
-    def __init__(self, command: Command, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, command: Program, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self._command = command
         self._deaths = Deaths()
@@ -110,11 +110,11 @@ async def start_child(
     name: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path
 ) -> Child:
     """Start `python -m …` with its output in `log`, which is begun anew."""
-    command = Command(name, arguments, environment, log)
+    command = Program(name, arguments, environment, log)
     return Child(command, await _start(command, "wb"))
 
 
-async def _start(command: Command, log_mode: Literal["wb", "ab"]) -> asyncio.subprocess.Process:
+async def _start(command: Program, log_mode: Literal["wb", "ab"]) -> asyncio.subprocess.Process:
     given = command.environment
     path = os.pathsep.join(filter(None, [str(STARTED_FROM), given.get("PYTHONPATH", "")]))
     with command.log.open(log_mode) as output:

@@ -8,7 +8,7 @@ Each leaf has a stable `code`, an HTTP status, and says whether the same request
     ├── NotPermitted 403      Disabled · RefundLimitReached · SupervisorRefused ·
     │                         SupervisorLocked
     ├── SupervisorWaits 429
-    ├── NotFound 404          (also for another tenant's ids) · MethodNotAllowed 405
+    ├── NoSuchObject 404      (also for another tenant's ids) · MethodNotAllowed 405
     ├── Conflict 409          OrderTenderTaken · OrderUsed · AlreadyPaid · PaymentNotPaid ·
     │                         RefundExceedsCaptured · RefundNoTaken · PaymentFrozen ·
     │                         OrderInDoubt · OrderOverpaid · OverrideRefused ·
@@ -69,7 +69,7 @@ from gateway.domain.errors.requests import (
     Malformed,
     MethodNotAllowed,
     MethodUnavailable,
-    NotFound,
+    NoSuchObject,
     NotPermitted,
     RateLimited,
     RefundLimitReached,
@@ -111,7 +111,7 @@ __all__ = [
     "Malformed",
     "MethodNotAllowed",
     "MethodUnavailable",
-    "NotFound",
+    "NoSuchObject",
     "NotPermitted",
     "OrderInDoubt",
     "OrderOverpaid",

@@ -134,7 +134,7 @@ class RefundLimitReached(GatewayError):
     verdict = VerdictCode.FIX_AND_TRY
 
 
-class NotFound(GatewayError):
+class NoSuchObject(GatewayError):
     """Also for the ids of another tenant."""
 
     code, http_status, title, zh = "not_found", 404, "There is no such object", "对象不存在"

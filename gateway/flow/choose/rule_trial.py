@@ -30,7 +30,7 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class Rerouted:
     """A payment that would have gone elsewhere first."""
 
     payment: Made
@@ -51,7 +51,7 @@ class DryRun:
     was: Counter[str] = field(default_factory=Counter)
     would: Counter[str] = field(default_factory=Counter)
     differing: int = 0
-    differences: list[Difference] = field(default_factory=list)
+    differences: list[Rerouted] = field(default_factory=list)
 
     def take(self, payments: Iterable[Made]) -> None:
         """Judge some more."""
@@ -67,4 +67,4 @@ class DryRun:
             if would != payment.channel_account:
                 self.differing += 1
                 if len(self.differences) < self.listed_max:
-                    self.differences.append(Difference(payment, would, why))
+                    self.differences.append(Rerouted(payment, would, why))

@@ -92,7 +92,7 @@ class OrderDesk:
             match answer:
                 case Stale():  # the named payment moved: see what became of it
                     continue
-                case o.OrderInDoubt() | o.OrderAmountFixed() | o.OrderOverpaid():
+                case o.AnotherInDoubt() | o.OrderAmountFixed() | o.WouldOverpay():
                     raise _refused(answer, draft)
                 case Opened(case_opened=case_opened) if override is not None:
                     self._note(override, case_opened=case_opened)
@@ -158,7 +158,7 @@ def _refused(answer: o.OrderRefusal, draft: Draft) -> GatewayError:
     by_merchant = draft.tender.numbering == Numbering.BY_MERCHANT
     is_told = draft.caller.store_id is None or not by_merchant
     match answer:
-        case o.OrderInDoubt(payment=other):
+        case o.AnotherInDoubt(payment=other):
             return OrderInDoubt(payment=seen(draft.caller, other))
         case o.OrderAmountFixed() if not is_told:
             return FieldInvalid(
@@ -166,7 +166,7 @@ def _refused(answer: o.OrderRefusal, draft: Draft) -> GatewayError:
                 zh="此前的收款已确定另一订单总额",
                 field="order_amount",
             )
-        case o.OrderOverpaid() if not is_told:
+        case o.WouldOverpay() if not is_told:
             return OrderOverpaid(
                 "other tenders leave less of the order than this one asks for",
                 zh="其他收款后的剩余金额不足，未发起收款",
@@ -177,7 +177,7 @@ def _refused(answer: o.OrderRefusal, draft: Draft) -> GatewayError:
                 zh=f"此前的收款已将订单总额定为 {yuan(amount)} 元",
                 field="order_amount",
             )
-        case o.OrderOverpaid(amount=amount, counted=counted):
+        case o.WouldOverpay(amount=amount, counted=counted):
             order = OrderResource(
                 order_no=draft.tender.order_no,
                 currency=draft.tender.currency,

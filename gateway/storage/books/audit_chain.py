@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final, NamedTuple
 
 import asyncpg
@@ -21,6 +21,7 @@ from security.audit_chain import (
     GENESIS,
     ChainedRow,
     Harm,
+    Head,
     Link,
     Log,
     Place,
@@ -88,14 +89,6 @@ class Kept(NamedTuple):
 
     number: int
     hash: bytes
-
-
-class Head(NamedTuple):
-    """The newest link."""
-
-    number: int
-    hash: bytes
-    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

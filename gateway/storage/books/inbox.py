@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.domain.audit import Act, AskedBy
 from gateway.domain.case import Case, CaseKind, Finding
-from gateway.domain.errors import NotFound
+from gateway.domain.errors import NoSuchObject
 from gateway.flow.ports import StoredCallback, StoreRefused
 from gateway.storage.reader import Reader
 
@@ -102,10 +102,10 @@ class Inbox(Reader):
     async def close_case(
         self, case_id: str, *, closed_by: AskedBy, reason: str, now: datetime
     ) -> None:
-        """Raises `NotFound` when no such case is open."""
+        """Raises `NoSuchObject` when no such case is open."""
         words = (str(closed_by), reason, now, closed_by.kind, closed_by.name)
         if await self._row(CLOSE_CASE, case_id, *words) is None:
-            raise NotFound(f"no open case {case_id}")
+            raise NoSuchObject(f"no open case {case_id}")
 
     async def settle_case(
         self, merchant_id: str, object_id: str, kind: CaseKind, *, reason: str, now: datetime

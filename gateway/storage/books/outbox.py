@@ -18,7 +18,7 @@ from gateway.limits import WEBHOOK_SECRETS_LIVE_MAX, WEBHOOKS_PER_MERCHANT_MAX
 from gateway.storage.reader import Reader
 from gateway.storage.registries.credentials import webhook_about
 from gateway.webhooks.endpoints import GONE
-from gateway.webhooks.outbox import Delivery, Heard
+from gateway.webhooks.outbox import Delivery, TryResult
 from security.errors import SecurityError
 from security.secret import Secret
 from security.vault import Vault
@@ -98,23 +98,23 @@ class PostgresOutbox(Reader):
         rows = await self._fetch(TAKE, limit, lease, per_endpoint, per_merchant)
         return [delivery for row in rows if (delivery := self._readable(row)) is not None]
 
-    async def delivered(self, delivery: Delivery, heard: Heard) -> bool:
+    async def delivered(self, delivery: Delivery, heard: TryResult) -> bool:
         """A 2xx."""
         return await self._note(DELIVERED, delivery, heard)
 
-    async def postponed(self, delivery: Delivery, heard: Heard, wait_ms: int) -> bool:
+    async def postponed(self, delivery: Delivery, heard: TryResult, wait_ms: int) -> bool:
         """Due again in `wait_ms`."""
         return await self._note(POSTPONED, delivery, heard, timedelta(milliseconds=wait_ms))
 
-    async def given_up(self, delivery: Delivery, heard: Heard) -> bool:
+    async def given_up(self, delivery: Delivery, heard: TryResult) -> bool:
         """Dead letter."""
         return await self._note(GIVEN_UP, delivery, heard)
 
-    async def disabled(self, delivery: Delivery, heard: Heard) -> bool:
+    async def disabled(self, delivery: Delivery, heard: TryResult) -> bool:
         """410."""
         return await self._note(DISABLED, delivery, heard)
 
-    async def _note(self, sql: str, delivery: Delivery, heard: Heard, *more: object) -> bool:
+    async def _note(self, sql: str, delivery: Delivery, heard: TryResult, *more: object) -> bool:
         d = delivery
         said = (heard.at, heard.status, heard.words, heard.took_ms)
         return (

@@ -29,11 +29,11 @@ from gateway.storage.registries.credentials import webhook_about
 from gateway.storage.registries.sealing import SealingRegistry
 from gateway.webhooks.endpoints import (
     Answered,
-    Delivery,
     DeliveryFilter,
-    Draft,
+    DeliveryRecord,
     Endpoint,
     Issued,
+    WantedEndpoint,
 )
 from security.secret import Secret
 from security.webhook_signature import new_secret
@@ -135,7 +135,7 @@ class WebhookRegistry(SealingRegistry):
     `endpoints(None)` and `owner` are for the command line, which serves every merchant.
     """
 
-    async def create(self, draft: Draft) -> Issued:
+    async def create(self, draft: WantedEndpoint) -> Issued:
         """A new endpoint, enabled, with its first secret; or the one this key had made."""
         async with self._acting(f"merchant {draft.merchant_id}") as connection:
             if await connection.fetchval(LOCK_MERCHANT, draft.merchant_id) is None:
@@ -288,7 +288,7 @@ class WebhookRegistry(SealingRegistry):
 
     async def deliveries(
         self, merchant_id: str, endpoint_id: str, wanted: DeliveryFilter
-    ) -> Sequence[Delivery]:
+    ) -> Sequence[DeliveryRecord]:
         """Newest first."""
         asked = (wanted.event_id, wanted.state, wanted.starting_after, wanted.limit + 1)
         return [
@@ -334,7 +334,7 @@ def _endpoint(row: asyncpg.Record) -> Endpoint:
     return Endpoint(**dict(row) | {"event_types": tuple(types) if types else None})
 
 
-def _delivery(row: asyncpg.Record) -> Delivery:
-    return Delivery(
+def _delivery(row: asyncpg.Record) -> DeliveryRecord:
+    return DeliveryRecord(
         **dict(row) | {"answers": _answers.decode(row["answers"]) if row["answers"] else ()}
     )

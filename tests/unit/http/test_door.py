@@ -7,7 +7,7 @@ import pytest
 import structlog.testing
 from prometheus_client import REGISTRY
 
-from gateway.domain.errors import NotFound
+from gateway.domain.errors import NoSuchObject
 from gateway.edge_limits import (
     LISTS_OF_A_KEY_MAX,
     POLLS_OF_A_KEY_MAX,
@@ -139,7 +139,7 @@ async def test_a_key_holds_so_many_polls(till: Till, world: World) -> None:
         if world.deps.door._polls["mk_1"] == POLLS_OF_A_KEY_MAX:
             full.set()
         await release.wait()
-        raise NotFound
+        raise NoSuchObject
 
     world.deps.lookup.payment = waits  # type: ignore[method-assign, assignment]
     poll = f"{LISTS}/pay_1?wait=30"

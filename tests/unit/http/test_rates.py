@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.edge_limits import RATE_PEERS_MAX, RATE_SHARE_MIN, Rate
-from gateway.http.rates import Kind, Rates, SharedBuckets
+from gateway.http.rates import RateKind, Rates, SharedBuckets
 from tests.fakes.rates import MemoryBuckets
 
 RATE = Rate(20, 60)
@@ -45,7 +45,7 @@ class Town:
             while owed >= 1:
                 owed -= 1
                 place = workers[round(owed + admitted) % len(workers)]
-                admitted += self.workers[place].take("key", Kind.CREATE, RATE)
+                admitted += self.workers[place].take("key", RateKind.CREATE, RATE)
             await self.pass_time(TICK_S)
         return admitted
 
@@ -53,7 +53,7 @@ class Town:
 async def test_an_ordinary_till_never_hears_of_it() -> None:
     town = Town()
     for _ in range(300):
-        assert town.workers[0].take("key", Kind.CREATE, RATE)
+        assert town.workers[0].take("key", RateKind.CREATE, RATE)
         await town.pass_time(0.2)
 
 
@@ -67,7 +67,7 @@ async def test_one_connection_gets_the_whole_burst() -> None:
     town = Town()
     admitted = 0
     for _ in range(100):  # a request a millisecond
-        admitted += town.workers[0].take("key", Kind.CREATE, RATE)
+        admitted += town.workers[0].take("key", RateKind.CREATE, RATE)
         town.now += 0.001
         if town.workers[0]._asking:
             await town.workers[0]._exchange(town.redis)
@@ -107,15 +107,15 @@ async def test_after_an_outage_a_till_is_not_silenced() -> None:
     town.redis.is_away = False
     await town.pass_time(1)
     await town.pass_time(2 * RATE.burst / RATE.per_s)
-    assert town.workers[0].take("key", Kind.CREATE, RATE)
+    assert town.workers[0].take("key", RateKind.CREATE, RATE)
 
 
 async def test_what_is_lent_and_not_used_goes_back() -> None:
     town = Town()
     for _ in range(12):
-        assert town.workers[0].take("key", Kind.CREATE, RATE)
+        assert town.workers[0].take("key", RateKind.CREATE, RATE)
     await town.pass_time(TICK_S)
-    assert town.workers[0]._of_keys["key", Kind.CREATE].lent > 0
+    assert town.workers[0]._of_keys["key", RateKind.CREATE].lent > 0
     await town.pass_time(10)
     admitted = await town.flood(0.1, workers=[1], per_s=5_000)
     assert admitted == pytest.approx(RATE.burst, rel=0.1), "the whole burst is there again"
@@ -123,10 +123,10 @@ async def test_what_is_lent_and_not_used_goes_back() -> None:
 
 async def test_kinds_keys_and_peers_do_not_share() -> None:
     rates = Town(workers=1, redis=False).workers[0]
-    while rates.take("a", Kind.CREATE, RATE):
+    while rates.take("a", RateKind.CREATE, RATE):
         pass
-    assert rates.take("a", Kind.READ, RATE)
-    assert rates.take("b", Kind.CREATE, RATE)
+    assert rates.take("a", RateKind.READ, RATE)
+    assert rates.take("b", RateKind.CREATE, RATE)
     while rates.take_of_peer("10.0.0.1", RATE):
         pass
     assert not rates.has_for_peer("10.0.0.1")
@@ -136,13 +136,13 @@ async def test_kinds_keys_and_peers_do_not_share() -> None:
 
 async def test_on_a_host_of_many_workers_a_till_can_still_sell() -> None:
     rates = Town(workers=64, redis=False).workers[0]
-    admitted = sum(rates.take("key", Kind.CREATE, RATE) for _ in range(100))
+    admitted = sum(rates.take("key", RateKind.CREATE, RATE) for _ in range(100))
     assert admitted == RATE_SHARE_MIN.burst
 
 
 async def test_the_factor_raises_everything() -> None:
     rates = Town(workers=1, redis=False, factor=7).workers[0]
-    assert sum(rates.take("key", Kind.CREATE, RATE) for _ in range(1_000)) == 7 * RATE.burst
+    assert sum(rates.take("key", RateKind.CREATE, RATE) for _ in range(1_000)) == 7 * RATE.burst
 
 
 async def test_a_crowd_of_peers_is_forgotten_in_turn() -> None:
@@ -161,7 +161,7 @@ async def test_the_exchange_runs_by_itself() -> None:
     rates = town.workers[0]
     running = asyncio.create_task(rates.run())
     for _ in range(RATE.burst):
-        rates.take("key", Kind.CREATE, RATE)
+        rates.take("key", RateKind.CREATE, RATE)
     async with asyncio.timeout(10):
         while not town.redis.kept:  # noqa: ASYNC110 - the task tells nobody
             await asyncio.sleep(0.001)
