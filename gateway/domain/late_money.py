@@ -16,7 +16,6 @@ from gateway.domain import outcomes as o
 from gateway.domain.case import Case, CaseKind
 from gateway.domain.change import Change, changed, refund_event
 from gateway.domain.evidence import case_about, evidence_of, heard, noted
-from gateway.domain.identifiers import out_refund_no
 from gateway.domain.occasion import Occasion
 from gateway.domain.payment import Attempt, Payment, Refund
 from gateway.domain.silence import silent_too_long
@@ -86,7 +85,7 @@ def late_refund(payment: Payment, attempt: Attempt, origin: Origin, occasion: Oc
         channel=attempt.channel,
         channel_account=attempt.channel_account,
         refund_no=refund_no,
-        out_refund_no=out_refund_no(occasion.environment, attempt.out_trade_no, refund_no),
+        out_refund_no=occasion.numbers.refund(attempt.out_trade_no, refund_no),
         amount=attempt.captured_amount,
         currency=payment.currency,
         origin=origin,

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from gateway.domain import outcomes as o
 from gateway.domain.days import Days
+from gateway.domain.identifiers import Numbers
 from gateway.domain.payment import Attempt, Payment
 from gateway.domain.words import Source
 
@@ -20,7 +21,7 @@ Successor: TypeAlias = Callable[[Payment, Attempt, Outcome, o.Proof], Attempt | 
 
 
 class Occasion(Struct, frozen=True, kw_only=True):
-    """`new_id(prefix)` makes ids; `environment` prefixes refund numbers.
+    """`new_id(prefix)` makes ids; `numbers` those of refunds.
 
     `proof_passed`: P4's clock had run out when the question left. `asked_after_end`: the attempt
     had ended when the question left. `silence_counted`: the query of this very visit learned
@@ -31,7 +32,7 @@ class Occasion(Struct, frozen=True, kw_only=True):
     now: datetime
     source: Source
     new_id: Callable[[str], str]
-    environment: str
+    numbers: Numbers
     days: Days
     proof_passed: bool = False
     asked_after_end: bool = False

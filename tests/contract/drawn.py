@@ -16,7 +16,7 @@ from gateway.domain.audit import AskedBy
 from gateway.domain.case import Case, CaseKind
 from gateway.domain.change import Change, Claim, Opening, Posting, payment_event
 from gateway.domain.days import BillDay, Days
-from gateway.domain.identifiers import out_refund_no, out_trade_no
+from gateway.domain.identifiers import Numbers, out_refund_no, out_trade_no
 from gateway.domain.learning import learned
 from gateway.domain.occasion import Occasion, Outcome
 from gateway.domain.payment import Attempt, Evidence, Payment, Refund
@@ -63,7 +63,7 @@ def occasion(source: str = "pay", at: datetime = NOW, *, proof_passed: bool = Fa
         now=at,
         source=Source(source),
         new_id=new_id,
-        environment="TT",
+        numbers=Numbers("TT"),
         days=DAYS,
         proof_passed=proof_passed,
         asked_after_end=True,

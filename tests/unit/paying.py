@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gateway.domain.days import BillDay, Days
+from gateway.domain.identifiers import Numbers
 from gateway.domain.occasion import Occasion, Successor
 from gateway.domain.outcomes import FailureCode, Retry
 from gateway.domain.payment import Attempt, Evidence, Failure, Payment, Refund
@@ -38,7 +39,7 @@ def occasion(
         now=NOW,
         source=Source(source),
         new_id=lambda prefix: f"{prefix}_{next(_ids)}",
-        environment="TT",
+        numbers=Numbers("TT"),
         days=DAYS,
         proof_passed=proof_passed,
         asked_after_end=asked_after_end,

@@ -10,6 +10,7 @@ from gateway.domain import order as o
 from gateway.domain import outcomes
 from gateway.domain.acts import cancel_sent, overridden
 from gateway.domain.days import Days
+from gateway.domain.identifiers import Numbers
 from gateway.domain.learning import learned
 from gateway.domain.occasion import Occasion
 from gateway.domain.payment import Payment
@@ -208,7 +209,7 @@ def test_no_other_account_goes_on_with_an_overridden_payment():
         now=NOW,
         source=Source.QUERY,
         new_id=given.new_id,
-        environment="TT",
+        numbers=Numbers("TT"),
         days=Days(),
         successor=lambda *about: asked.append(about),
     )

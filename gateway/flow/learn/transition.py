@@ -92,7 +92,7 @@ class Transitions:
             now=self._clock.now(),
             source=source,
             new_id=self._ids.new,
-            environment=self._numbers.environment,
+            numbers=self._numbers,
             days=self._directory.days(),
             proof_passed=proof_passed,
             asked_after_end=asked_after_end,
