@@ -14,7 +14,16 @@ from gateway.domain.outcomes import FailureCode, Proof, Retry
 from gateway.domain.presenting import Flow
 from gateway.domain.statuses import AttemptStatus, PaymentStatus, RefundStatus
 from gateway.domain.words import EvidenceWord, LastCancel, Origin, Source
-from tests.tidy.tree import dotted, files, imported, is_test, python_files, source_of, text_of, walk
+from tests.tidy.tree import (
+    dotted,
+    files,
+    imported,
+    is_test,
+    nodes,
+    python_files,
+    source_of,
+    text_of,
+)
 
 Rule = Callable[[str], list[str]]
 
@@ -89,7 +98,7 @@ def clock_or_chance_in_adapter(source: str) -> list[str]:
     durations and everything else are the transport's business.
     """
     problems = [*_imports_of(source, {"random", "uuid"}), *_wall_clock_calls(source)]
-    attributes = (node for node in walk(source) if isinstance(node, ast.Attribute))
+    attributes = (node for node in nodes(source) if isinstance(node, ast.Attribute))
     return [
         *problems,
         *(
@@ -108,7 +117,7 @@ def uvloop_import(source: str) -> list[str]:
 def plain_comparison_of_secret(source: str) -> list[str]:
     """`==` on a secret or a signature leaks where it differs; hmac.compare_digest does not."""
     problems = []
-    for node in walk(source):
+    for node in nodes(source):
         if isinstance(node, ast.Compare) and any(
             isinstance(operator, ast.Eq | ast.NotEq) for operator in node.ops
         ):
@@ -129,11 +138,11 @@ def plain_comparison_beside_a_mac(source: str) -> list[str]:
     """Where a MAC is made, what is compared with a computed value is compared in constant time,
     whatever the names are.
     """
-    if not any(name == "hmac" for node in walk(source) for name in imported(node)):
+    if not any(name == "hmac" for node in nodes(source) for name in imported(node)):
         return []
     return [
         f"line {node.lineno}: {ast.unparse(node)}"
-        for node in walk(source)
+        for node in nodes(source)
         if isinstance(node, ast.Compare)
         and any(
             isinstance(operator, ast.Eq | ast.NotEq)
@@ -148,7 +157,7 @@ def plain_comparison_beside_a_mac(source: str) -> list[str]:
 def tls_switched_off(source: str) -> list[str]:
     """No certificate check is ever switched off, for nobody."""
     problems = []
-    for node in walk(source):
+    for node in nodes(source):
         switched_off = (
             (
                 isinstance(node, ast.keyword)
@@ -175,7 +184,7 @@ def bare_word(source: str) -> list[str]:
     would compare with nothing and no type checker would speak.
     """
     problems = []
-    for node in walk(source):
+    for node in nodes(source):
         words = WORDS
         written: list[ast.expr] = []
         if isinstance(node, ast.Compare):
@@ -201,7 +210,7 @@ def order_by_a_cast(source: str) -> list[str]:
 
     Only a bare name in ORDER BY means the output column; `t.x` means the table's.
     """
-    texts = (node.value for node in walk(source) if isinstance(node, ast.Constant))
+    texts = (node.value for node in nodes(source) if isinstance(node, ast.Constant))
     found = []
     for text in texts:
         if not isinstance(text, str):
@@ -228,20 +237,20 @@ def machine_words(text: str) -> list[str]:
 def _world(source: str) -> Iterable[str]:
     yield from _imports_of(source, WORLD_MODULES)
     yield from _wall_clock_calls(source)
-    for node in walk(source):
+    for node in nodes(source):
         if isinstance(node, ast.Attribute) and node.attr in THREAD_CALLS:
             yield f"line {node.lineno}: {node.attr}"
 
 
 def _imports_of(source: str, modules: set[str]) -> Iterable[str]:
-    for node in walk(source):
+    for node in nodes(source):
         for name in imported(node):
             if name.split(".", 1)[0] in modules:
                 yield f"imports {name}"
 
 
 def _wall_clock_calls(source: str) -> Iterable[str]:
-    for node in walk(source):
+    for node in nodes(source):
         if (
             isinstance(node, ast.Attribute)
             and node.attr in WALL_CLOCKS

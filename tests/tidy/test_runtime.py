@@ -7,7 +7,7 @@ import re
 import sys
 from importlib.metadata import packages_distributions
 
-from tests.tidy.tree import ROOT, is_test, python_files, source_of
+from tests.tidy.tree import ROOT, is_test, nodes, python_files, source_of
 
 OURS = ("gateway", "adapters", "security", "reconciliation")
 AT_HOME_ONLY = ("gateway/cli/dev", "adapters/new_channel.py")  # commands of the source tree
@@ -30,7 +30,7 @@ def imported() -> dict[str, str]:
     for path in python_files(*OURS):
         if is_test(path) or any(path.is_relative_to(each) for each in AT_HOME_ONLY):
             continue
-        for node in ast.walk(ast.parse(source_of(path))):
+        for node in nodes(source_of(path)):
             names = (
                 [each.name for each in node.names]
                 if isinstance(node, ast.Import)

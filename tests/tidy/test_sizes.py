@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tidy.tree import python_files, source_of, walk
+from tests.tidy.tree import nodes, python_files, source_of
 
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 400
@@ -27,7 +27,7 @@ def too_long(source: str) -> list[str]:
     lines = len(source.splitlines())
     if lines > FILE_LINES_MAX:
         problems.append(f"{lines} lines in the file, at most {FILE_LINES_MAX}")
-    for node in walk(source):
+    for node in nodes(source):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             if length > FUNCTION_LINES_MAX:

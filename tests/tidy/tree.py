@@ -48,9 +48,10 @@ def is_test(path: Path) -> bool:
     return path.parts[0] == "tests" or path.name.startswith("test_") or path.name == "conftest.py"
 
 
-def walk(source: str) -> Iterator[ast.AST]:
-    """Every node of a module."""
-    return ast.walk(ast.parse(source))
+@cache
+def nodes(source: str) -> tuple[ast.AST, ...]:
+    """Every node of a module; parsed once for all the rules, which is most of what they cost."""
+    return tuple(ast.walk(ast.parse(source)))
 
 
 def dotted(node: ast.AST) -> str:
