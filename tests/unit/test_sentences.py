@@ -178,7 +178,7 @@ SupervisorRefused        403 not   own     fix_and_try
 SupervisorLocked         403 not   own     fix_and_try
 SupervisorWaits          429 again own     try_again
 RateLimited              429 again own     try_again
-NotFound                 404 not   own     fix_and_try
+NoSuchObject                 404 not   own     fix_and_try
 MethodNotAllowed         405 not   own     fix_and_try
 TooLarge                 413 not   own     fix_and_try
 """
