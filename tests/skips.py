@@ -45,6 +45,11 @@ MAY_SKIP: Final = (
         "`make proof` waits for them: it takes 35 s",
     ),
     MaySkip(
+        "tests/adversity/test_rotations.py",
+        ("test_every_secret_is_replaced_under_load",),
+        "`make proof` plays it: it takes half a minute",
+    ),
+    MaySkip(
         "tests/conformance/test_callback.py",
         ("test_a_forged_callback_is_refused",),
         "only WeChat Pay probes its merchants with a false signature",

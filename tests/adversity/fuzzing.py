@@ -29,7 +29,7 @@ from security.till_signature import authorization_header
 from tests.adversity.house import SCALE
 from tests.world import STORE, Shop
 
-EXAMPLES = 20 * SCALE
+EXAMPLES = 10 * SCALE
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
