@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from random import Random
+from uuid import UUID
+
 import pytest
 from msgspec.structs import replace
 
@@ -40,6 +44,15 @@ OVERRIDE = OverrideCommand(payment_id="p", supervisor_id="s", pin=Secret("482913
         ("280000000000000000", True),  # Alipay's payment code
         ("130000000000000000", True),  # WeChat's
         ("013800138000", False),  # a telephone number
+        ("pay_01a222c8409cd46460108325111b110e", False),  # by chance: an id of ours, as it was
+        ("pay_01a222c8409cd46460108325111b110e-P1", False),
+        ("4c4111111111111111aabbcc", False),
+        ("0f3a5c21-4111-4111-8111-111117a0b0c0", False),  # a UUID whose groups pass
+        ("0F3A5C21-4111-4111-8111-111117A0B0C0", False),
+        ("c4111111111111111c", True),  # too short for an id
+        ("4111111111111111gaabbccdd", True),  # not hexadecimal
+        ("pay_01a222c8409cd46460108325111b110e 4111111111111111", True),
+        ("280000000000000000000000", True),  # a payment code as long as an id
         ("", False),
     ],
 )
@@ -51,6 +64,14 @@ def test_what_looks_like_a_card(text: str, is_refused: bool) -> None:
         refuse_card_numbers([("note", text)], MANIFESTS)
     assert refused.value.field == "note"
     assert text not in str(refused.value)
+
+
+@pytest.mark.parametrize("shown", [str, lambda made: made.hex], ids=["in groups", "whole"])
+def test_a_uuid_is_never_a_card(shown: Callable[[UUID], str]) -> None:
+    """Of so many some have a card's digits by chance."""
+    drawn = Random(7)
+    ids = [shown(UUID(int=drawn.getrandbits(128), version=4)) for _ in range(40_000)]
+    refuse_card_numbers((("refund_no", each) for each in ids), MANIFESTS)
 
 
 def test_a_digit_changed_is_no_card() -> None:
