@@ -7,12 +7,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from adapters.channel import Manifest, RemoteManifest
+from adapters.channel import Manifest
 from gateway.domain.days import CutOff, Days
 from gateway.domain.holder import Holder, HolderKind
 from gateway.domain.routing_rules import RuleSet
 from gateway.domain.words import Numbering
-from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
+from gateway.flow.accounts import Account, LocalAccount, RemoteAccount, bill_days
 from gateway.flow.ports import ApiKey
 
 
@@ -64,12 +64,7 @@ class Shelf:
         return Numbering.BY_STORE
 
     def days(self) -> Days:
-        bills = {
-            name: manifest.bill_day
-            for name, manifest in self._manifests.items()
-            if isinstance(manifest, RemoteManifest)
-        }
-        return Days(cut_offs=self.cut_offs, bills=bills)
+        return Days(cut_offs=self.cut_offs, bills=bill_days(self._manifests))
 
     def rules(self, merchant_id: str, store_id: str) -> RuleSet | None:
         return (

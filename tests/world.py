@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import json
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,7 +41,6 @@ STORE = "store_1"
 TESTER = AskedBy("person", "tester")
 
 SERVICE_UNAVAILABLE, TAP_PAUSE_S = 503, 0.1
-TAP_AGAIN = ("store_unavailable", "try_again")
 
 _orders = itertools.count(1)
 
@@ -49,6 +48,23 @@ _orders = itertools.count(1)
 def order_no() -> str:
     """A bill number nobody has used in this process."""
     return f"T-{next(_orders):06d}"
+
+
+async def tapped(
+    tap: Callable[[], Awaitable[Answer | None]], code: str, within_s: float = PATIENCE_S
+) -> Answer | None:
+    """The same tap again while it is answered `try_again` for this reason, as a till does: the key
+    is free until a payment exists.
+    """
+    async with asyncio.timeout(within_s):
+        while True:
+            answer = await tap()
+            if answer is None or answer.status != SERVICE_UNAVAILABLE:
+                return answer
+            said = answer.document
+            if (said["code"], said["verdict"]["code"]) != (code, "try_again"):
+                return answer
+            await asyncio.sleep(TAP_PAUSE_S)
 
 
 @dataclass(slots=True)
@@ -91,13 +107,11 @@ class Shop:
         machine a worker may be too old or too slow to decide, and says so.
         """
         order = terms.pop("order_no", None) or order_no()
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                answer = await self.tap(amount, key=key, order_no=order, **terms)
-                said = answer.document if answer.status == SERVICE_UNAVAILABLE else {}
-                if (said.get("code"), said.get("verdict", {}).get("code")) != TAP_AGAIN:
-                    return answer
-                await asyncio.sleep(TAP_PAUSE_S)
+        answer = await tapped(
+            lambda: self.tap(amount, key=key, order_no=order, **terms), "store_unavailable"
+        )
+        assert answer is not None
+        return answer
 
     async def tap(
         self, amount: int, *, key: str | None = None, wait_s: int | None = None, **body: Any

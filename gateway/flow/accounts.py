@@ -4,10 +4,12 @@ own books.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from adapters.channel import (
+    BillDay,
     Channel,
     Flow,
     LocalChannel,
@@ -58,3 +60,12 @@ class LocalAccount(Candidate):
 
 
 Account: TypeAlias = RemoteAccount | LocalAccount
+
+
+def bill_days(manifests: Mapping[str, Manifest]) -> dict[str, BillDay]:
+    """By channel, of those that have bills."""
+    return {
+        name: manifest.bill_day
+        for name, manifest in manifests.items()
+        if isinstance(manifest, RemoteManifest)
+    }

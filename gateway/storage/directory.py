@@ -19,14 +19,14 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from adapters.channel import Manifest, RemoteManifest
+from adapters.channel import Manifest
 from gateway.clock import Clock
 from gateway.domain.days import CutOff, Days
 from gateway.domain.errors import StoreUnavailable
 from gateway.domain.holder import Holder
 from gateway.domain.routing_rules import RuleSet
 from gateway.domain.words import DayRule, Numbering
-from gateway.flow.accounts import Account, LocalAccount, RemoteAccount
+from gateway.flow.accounts import Account, LocalAccount, RemoteAccount, bill_days
 from gateway.flow.ports import ApiKey
 from gateway.limits import DIRECTORY_AGE_MS_MAX, DIRECTORY_REFRESH_MS
 from gateway.storage.books.heart import DAYS_BY_SUCCESS, NUMBERING_BY_STORE
@@ -81,6 +81,7 @@ class SnapshotDirectory:
         self._read_at: float | None = None
         self._agreed: frozenset[str] = frozenset()  # the rules that every living worker knows
         self._cut_offs: dict[tuple[str, str], dict[date, CutOff]] = {}  # by merchant and store
+        self._bills = bill_days(accounts.manifests)
         self._days = Days(rule=DayRule.BY_OPENING)
         self._rows: dict[tuple[str, ...], Row] = {}
         self._stores: dict[tuple[str, str], StoreRow] = {}
@@ -376,11 +377,7 @@ class SnapshotDirectory:
                 store: tuple(each for _, each in sorted(of_store.items()))
                 for store, of_store in self._cut_offs.items()
             },
-            bills={
-                name: manifest.bill_day
-                for name, manifest in self.manifests().items()
-                if isinstance(manifest, RemoteManifest)
-            },
+            bills=self._bills,
             rule=DayRule.BY_SUCCESS if DAYS_BY_SUCCESS in agreed else DayRule.BY_OPENING,
         )
 

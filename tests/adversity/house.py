@@ -28,7 +28,7 @@ from loadtests.audit import audit
 from loadtests.invariants import Violation
 from tests.patience import PATIENCE_S
 from tests.sandbox_process import SandboxProcess
-from tests.world import MASTER, Books, Shop, order_no, provisioned, settings_for
+from tests.world import MASTER, Books, Shop, order_no, provisioned, settings_for, tapped
 
 # `make proof` repeats the random tests this many times.
 SCALE = int(os.environ.get("PROOF_SCALE", "1"))
@@ -205,19 +205,8 @@ class House:
 async def rested(
     tap: Callable[[], Awaitable[Answer | None]], within_s: float = PATIENCE_S
 ) -> Answer | None:
-    """The same tap again while the accounts it needs rest from their failures, as a till does: the
-    key is free until a payment exists.
-    """
-    async with asyncio.timeout(within_s):
-        while True:
-            answer = await tap()
-            if (
-                answer is None
-                or answer.status != 503
-                or answer.document["code"] != "channels_resting"
-            ):
-                return answer
-            await asyncio.sleep(0.1)
+    """The same tap again while the accounts it needs rest from their failures."""
+    return await tapped(tap, "channels_resting", within_s)
 
 
 async def taken(opened: Shop, amount: int, *, wait_s: int | None = None, **body: Any) -> Answer:
